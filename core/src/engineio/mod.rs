@@ -1,0 +1,1 @@
+//! Engine.IO v4: packets, and the two ends of a connection.
