@@ -10,7 +10,7 @@ use crate::canon::{Canon, Canonical};
 /// `Debug` is redacted, and there is no `Display` and no plain `Serialize`: a field that is
 /// recorded is marked with `#[serde(with = "secret::recorded")]`, and the recorder replaces its
 /// content by a placeholder before a byte is written (see [`record`](crate::record)).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Secret(Arc<str>);
 
 impl Secret {

@@ -9,6 +9,11 @@ use core::{
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::{
+    canon::{Canon, Canonical},
+    canonical,
+};
+
 /// A moment, in microseconds: the wall clock at the start of the process plus a monotonic clock
 /// that counts suspended time.
 ///
@@ -127,6 +132,12 @@ impl fmt::Debug for Wall {
     }
 }
 
+impl Canonical for Wall {
+    fn canonical(&self, canon: &mut Canon) {
+        self.0.canonical(canon);
+    }
+}
+
 impl Serialize for Wall {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -151,6 +162,30 @@ impl<'de> Deserialize<'de> for Wall {
             }
         }
         deserializer.deserialize_str(Iso)
+    }
+}
+
+/// The wall clock of now, from the last reading that entered as an input.
+///
+/// The runtime reads it at the start and once a minute, so a step of the clock is followed within a
+/// minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct WallClock {
+    read_at: Time,
+    wall: Wall,
+}
+
+canonical!(struct WallClock { read_at, wall });
+
+impl WallClock {
+    /// A reading was taken.
+    pub fn on_reading(&mut self, now: Time, wall: Wall) {
+        *self = Self { read_at: now, wall };
+    }
+
+    /// What the clock shows at `now`.
+    pub fn wall(&self, now: Time) -> Wall {
+        self.wall + now.since(self.read_at)
     }
 }
 

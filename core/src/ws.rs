@@ -4,7 +4,21 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
-use crate::canonical;
+use crate::{
+    canon::{Canon, Canonical},
+    canonical,
+};
+
+/// One WebSocket of a machine, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ConnId(pub u64);
+
+impl Canonical for ConnId {
+    fn canonical(&self, canon: &mut Canon) {
+        canon.id("connection", self.0);
+    }
+}
 
 /// One whole message of a WebSocket. The content is shared, not copied, when it is cloned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

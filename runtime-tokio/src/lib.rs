@@ -1,1 +1,9 @@
+//! The tokio runtime of Selvedge: it owns sockets, HTTP, files, SQLite, stdio and the clock, and
+//! decides nothing.
+//!
+//! Every machine of [`selvedge_core`] is driven by the one loop in [`driver`]; what the machine
+//! asks for is carried out by a [`driver::World`], and what happens comes back as an input.
 
+pub mod clock;
+pub mod driver;
+pub mod recorder;

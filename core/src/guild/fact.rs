@@ -1,0 +1,78 @@
+//! Facts: what a rule has decided, as the state applies it and the store keeps it.
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    canonical,
+    fabric::types::{Message, XType},
+    id::{ChannelId, UserId},
+    time::Wall,
+};
+
+/// One change. A store writes the facts of one `Store` output in one transaction, in order; the
+/// rows of a store, read back as facts, restore the state at a start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// A channel is there, with these fields: inserted, or replaced by `id`.
+    Channel(ChannelRow),
+    /// A membership row was inserted.
+    Member(MemberRow),
+    /// A membership row was deleted.
+    NoMember {
+        /// The channel.
+        channel: ChannelId,
+        /// The user.
+        user: UserId,
+    },
+    /// A message was posted: a new row, and its channel's `last_seq` is its `seq`.
+    Posted {
+        /// The message, without any receiver's `wakeup`.
+        message: Box<Message>,
+        /// Who was woken by it.
+        woken: Vec<UserId>,
+    },
+}
+canonical!(enum Fact { Channel(row), Member(row), NoMember { channel, user }, Posted { message, woken } });
+
+/// A channel in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelRow {
+    /// The channel.
+    pub id: ChannelId,
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub x_type: XType,
+    /// Whether anybody in the guild may join.
+    pub is_public: bool,
+    /// Whether posting is refused.
+    pub closed: bool,
+    /// Whom to wake, in triage and custom channels.
+    pub wake_mapping: Vec<UserId>,
+    /// The newest message's `seq`, 0 where there is none.
+    pub last_seq: u64,
+    /// When it was created.
+    pub created_at: Wall,
+}
+canonical!(struct ChannelRow {
+    id, name, x_type, is_public, closed, wake_mapping, last_seq, created_at,
+});
+
+/// A membership in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRow {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The user.
+    pub user: UserId,
+    /// The user's name, as last introspected; the id where no token of the user was seen yet.
+    pub name: String,
+    /// The channel's `last_seq` when the membership began.
+    pub joined_seq: u64,
+    /// When the membership began.
+    pub joined_at: Wall,
+}
+canonical!(struct MemberRow { channel, user, name, joined_seq, joined_at });

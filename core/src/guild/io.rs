@@ -1,0 +1,181 @@
+//! What can happen to a guild node, and what it asks of the world.
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+
+use bytestring::ByteString;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    fabric::{
+        center::{Introspection, User},
+        types::{Message, Page},
+    },
+    guild::fact::Fact,
+    http::{CallId, Request, Response},
+    id::{ChannelId, UserId},
+    record::Recorded,
+    request::RequestId,
+    secret::{self, Secret},
+    time::Wall,
+    ws::{self, ConnId, Frame},
+};
+
+/// The kind of a question to Center about a token.
+#[derive(Clone, Copy, Debug)]
+pub enum Introspect {}
+/// The kind of a question to Center about a name.
+#[derive(Clone, Copy, Debug)]
+pub enum Resolve {}
+/// The kind of a transaction of the store.
+#[derive(Clone, Copy, Debug)]
+pub enum Store {}
+/// The kind of a read from the store.
+#[derive(Clone, Copy, Debug)]
+pub enum Load {}
+
+/// Everything that can happen to a guild node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// A reading of the wall clock: first of all, and then once a minute.
+    Clock(Wall),
+    /// A WebSocket was accepted at the Socket.IO path.
+    Accepted {
+        /// The connection.
+        conn: ConnId,
+        /// Its Engine.IO session id, made by the runtime from the OS: whoever knows it can speak
+        /// for the connection.
+        #[serde(with = "secret::recorded")]
+        sid: Secret,
+        /// The stem of its Socket.IO ids, unique and public, made by the runtime.
+        socket: ByteString,
+    },
+    /// Something happened on a WebSocket.
+    Transport(ConnId, ws::Event),
+    /// A REST request arrived, whole.
+    Http {
+        /// To answer with.
+        call: CallId,
+        /// The request.
+        request: Request,
+    },
+    /// The client of a REST request has gone; an answer would reach nobody.
+    HttpGone(CallId),
+    /// Center's answer about a token.
+    Introspected(RequestId<Introspect>, Result<Introspection, Unavailable>),
+    /// Center's answer about a name: a user, or that there is none.
+    Resolved(RequestId<Resolve>, Result<Option<User>, Unavailable>),
+    /// The store has committed, or could not.
+    Stored(RequestId<Store>, Result<(), Unavailable>),
+    /// The store's answer to a read.
+    Loaded(RequestId<Load>, Result<Loaded, Unavailable>),
+    /// The process is about to end: close every connection and go silent.
+    Shutdown,
+}
+
+/// Everything a guild node asks of the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Do this on a WebSocket.
+    Transport(ConnId, ws::Action),
+    /// Answer a REST request.
+    Respond {
+        /// Which.
+        call: CallId,
+        /// With what.
+        response: Response,
+    },
+    /// Ask Center whether a token is good.
+    Introspect(RequestId<Introspect>, Secret),
+    /// Ask Center for the user of a name.
+    Resolve(RequestId<Resolve>, String),
+    /// Write these facts in one transaction. Transactions are committed in the order in which they
+    /// are asked for.
+    Store(RequestId<Store>, Vec<Fact>),
+    /// Read from the store. A read sees every transaction that was asked for before it.
+    Load(RequestId<Load>, Query),
+    /// This question's answer is not waited for any more.
+    Forget(Question),
+    /// The node cannot go on: the state may be ahead of the store. The process ends with this.
+    Fatal(String),
+}
+
+/// A question of any kind, to be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// To Center, about a token.
+    Introspect(RequestId<Introspect>),
+    /// To Center, about a name.
+    Resolve(RequestId<Resolve>),
+    /// A read from the store. (A transaction is never forgotten.)
+    Load(RequestId<Load>),
+}
+
+/// A read from the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Query {
+    /// A page of history; `message.wakeup` is set to whether `asker` was woken.
+    /// Without bounds the newest page. Answered by [`Loaded::Page`].
+    History {
+        /// The channel.
+        channel: ChannelId,
+        /// Who asks.
+        asker: UserId,
+        /// Only messages after this `seq`, the oldest first.
+        after: Option<u64>,
+        /// Only messages before this `seq`: the newest of them, still oldest first.
+        before: Option<u64>,
+        /// At most this many.
+        limit: u64,
+    },
+    /// The message that `author` posted under `nonce`, created after `since`. Answered by
+    /// [`Loaded::Message`].
+    Nonce {
+        /// Whose nonce.
+        author: UserId,
+        /// The nonce.
+        nonce: String,
+        /// Older messages do not count.
+        since: Wall,
+    },
+}
+
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loaded {
+    /// A page of history.
+    Page(Page),
+    /// A message, or that there is none.
+    Message(Option<Box<Message>>),
+}
+
+/// Center or the store could not be asked; in the words of the runtime.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Unavailable(pub String);
+
+impl Recorded for Input {
+    fn secrets(&self, found: &mut dyn FnMut(&str)) {
+        match self {
+            Self::Accepted { sid, .. } => found(sid.expose()),
+            Self::Transport(_, ws::Event::Frame(Frame::Text(text))) => {
+                crate::fabric::realtime::tokens_in_connect(text, found);
+            }
+            Self::Http { request, .. } => {
+                if let Some(token) = &request.bearer {
+                    found(token.expose());
+                }
+            }
+            Self::Clock(_)
+            | Self::Transport(_, ws::Event::Frame(Frame::Binary(_)) | ws::Event::Closed(_))
+            | Self::HttpGone(_)
+            | Self::Introspected(..)
+            | Self::Resolved(..)
+            | Self::Stored(..)
+            | Self::Loaded(..)
+            | Self::Shutdown => {}
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The guild node: the rules of a guild as pure functions, and the machine that keeps them.
+//!
+//! A request or an event becomes an action; a rule `(&State, Action) -> Result<Vec<Fact>, Refusal>`
+//! decides; the facts are applied to the state and handed to the store; what follows from them
+//! (the answer, the pushes) leaves only when the store has said that it committed.
+
+pub mod fact;
+pub mod io;

@@ -1,0 +1,92 @@
+//! The one loop that drives every machine: take what is ready, step, carry out, sleep.
+
+use std::{io, ops::ControlFlow, time::Duration};
+
+use selvedge_core::{Machine, Time, record::Recorded, step};
+use tokio::sync::mpsc;
+
+use crate::{clock::Clock, recorder::Recorder};
+
+/// How many inputs may wait for a machine. Whoever produces more waits: a reader of a socket then
+/// stops reading, and TCP tells the peer.
+pub const INBOX_MAX: usize = 1_024;
+
+/// How many inputs are taken in before the loop looks at the deadlines again and lets other tasks
+/// run.
+const INPUTS_A_TURN: usize = 64;
+
+/// The longest sleep: a timer that is set far ahead is set again on the way, so that a process
+/// that was suspended notices within this span that its clock has jumped.
+const NAP_MAX: Duration = Duration::from_secs(10);
+
+/// What carries out the outputs of a machine: sockets, HTTP, files. It answers through the sender
+/// of the machine's inbox, never by calling the machine.
+pub trait World<M: Machine> {
+    /// Carries out one output, without waiting. `Break` ends the drive.
+    fn carry_out(&mut self, now: Time, output: M::Output) -> ControlFlow<()>;
+}
+
+/// Drives `machine` until its inbox is closed and empty, or its world breaks off.
+///
+/// # Errors
+///
+/// Where a recording was asked for and cannot be written.
+pub async fn drive<M, W>(
+    machine: &mut M,
+    clock: Clock,
+    inbox: &mut mpsc::Receiver<M::Input>,
+    world: &mut W,
+    mut recorder: Option<Recorder>,
+) -> io::Result<()>
+where
+    M: Machine,
+    M::Input: Recorded,
+    W: World<M>,
+{
+    let mut inputs = Vec::with_capacity(INPUTS_A_TURN);
+    let mut outputs = Vec::new();
+    loop {
+        let nap = match machine.next_wakeup() {
+            Some(wakeup) => wakeup.at.since(clock.now()).min(NAP_MAX),
+            None => NAP_MAX,
+        };
+        tokio::select! {
+            biased;
+            taken = inbox.recv_many(&mut inputs, INPUTS_A_TURN) => {
+                if taken == 0 {
+                    return Ok(());
+                }
+            }
+            () = tokio::time::sleep(nap) => {}
+        }
+        let now = clock.now();
+        if inputs.is_empty() {
+            if let Some(recorder) = &mut recorder {
+                recorder.tick(now)?;
+            }
+            step(machine, now, None, &mut outputs);
+            if carry_out(world, now, &mut outputs).is_break() {
+                return Ok(());
+            }
+        }
+        for input in inputs.drain(..) {
+            if let Some(recorder) = &mut recorder {
+                recorder.input(now, &input)?;
+            }
+            step(machine, now, Some(input), &mut outputs);
+            if carry_out(world, now, &mut outputs).is_break() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn carry_out<M: Machine, W: World<M>>(
+    world: &mut W,
+    now: Time,
+    outputs: &mut Vec<M::Output>,
+) -> ControlFlow<()> {
+    outputs
+        .drain(..)
+        .try_for_each(|output| world.carry_out(now, output))
+}
