@@ -4,9 +4,18 @@
 //! own, and leaves as an [`inbound::Inbound`] for the agent's host; the host answers through
 //! [`tools`]. The agent machine holds the parts of one account and one link for each guild.
 
+pub mod account;
 pub mod config;
+pub mod context;
+pub mod dedup;
+pub mod defect;
+pub mod gate;
 pub mod inbound;
 pub mod io;
 pub mod login_gate;
+pub mod membership;
 pub mod note;
+pub mod queue;
+pub mod sequence;
+pub mod token;
 pub mod tools;
