@@ -119,7 +119,7 @@ macro_rules! numbers {
         })*
     };
 }
-numbers!(bool, u8, u16, u32, u64, usize, i64);
+numbers!(bool, char, u8, u16, u32, u64, usize, i64);
 
 impl Canonical for Time {
     fn canonical(&self, canon: &mut Canon) {
