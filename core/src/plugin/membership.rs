@@ -149,6 +149,11 @@ impl Membership {
         self.up && self.listed && self.channels.values().all(|join| join.tried)
     }
 
+    /// Whether a listing has been answered on the present connection.
+    pub fn has_listed(&self) -> bool {
+        self.listed
+    }
+
     /// A connection is up: list, and join everything anew.
     pub fn on_up(&mut self, now: Time) {
         self.up = true;
@@ -198,6 +203,13 @@ impl Membership {
     pub fn on_token(&mut self, now: Time) {
         if self.listing == Listing::Blocked {
             self.listing = Listing::Due(now);
+        }
+    }
+
+    /// The login that a listing waits for has failed.
+    pub fn on_login_failed(&mut self, now: Time) {
+        if self.listing == Listing::Blocked {
+            self.on_listing_failed(now);
         }
     }
 

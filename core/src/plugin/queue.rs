@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::{
     canonical,
-    id::{MessageId, TurnId, UserId},
+    id::{MessageId, TurnId},
     machine::{Wakeup, earliest},
     plugin::{config::Config, inbound::InboundMessage},
     time::Time,
@@ -40,17 +40,13 @@ canonical!(struct Waiting { message, arrived_at });
 pub struct Running {
     /// Its id.
     pub turn: TurnId,
-    /// The author of its last message.
-    pub woken_by: UserId,
-    /// The `seq` of its last message: with the turn's end everything up to it is finished.
-    pub last_seq: u64,
+    /// The `seq` of its first message: until the turn ends nothing from there on is finished.
+    pub first_seq: u64,
     /// How many posts the host has made in it.
     pub sends: u32,
-    /// Whether one of them was taken for the answer.
-    pub answered: bool,
     deadline: Time,
 }
-canonical!(struct Running { turn, woken_by, last_seq, sends, answered, deadline });
+canonical!(struct Running { turn, first_seq, sends, deadline });
 
 /// The messages of a turn that can start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,16 +108,20 @@ impl Queue {
         })
     }
 
-    /// A turn with these messages has been handed over.
-    pub fn start(&mut self, now: Time, turn: TurnId, last: &InboundMessage, timeout: Duration) {
+    /// A turn whose first message has this `seq` has been handed over.
+    pub fn start(&mut self, now: Time, turn: TurnId, first_seq: u64, timeout: Duration) {
         self.running = Some(Running {
             turn,
-            woken_by: last.author.id.clone(),
-            last_seq: last.seq,
+            first_seq,
             sends: 0,
-            answered: false,
             deadline: now + timeout,
         });
+    }
+
+    /// The lowest `seq` that is not finished.
+    pub fn unfinished(&self) -> Option<u64> {
+        let running = self.running.as_ref().map(|running| running.first_seq);
+        running.or_else(|| self.waiting.front().map(|first| first.message.seq))
     }
 
     /// The running turn, if it is this one, has ended.
@@ -134,27 +134,40 @@ impl Queue {
         self.running.take_if(|running| running.deadline <= now)
     }
 
-    /// A waiting message was edited.
-    pub fn update(&mut self, message: &InboundMessage) {
+    /// A waiting message was edited: the bytes of its text before and after; zeros where it is not
+    /// here.
+    pub fn update(&mut self, message: &InboundMessage) -> (usize, usize) {
         let known = self
             .waiting
             .iter_mut()
             .find(|known| known.message.id == message.id);
-        if let Some(known) = known {
-            known.message.clone_from(message);
-        }
+        let Some(known) = known else { return (0, 0) };
+        let before = known.message.content.len();
+        known.message.clone_from(message);
+        (before, message.content.len())
     }
 
-    /// A waiting message was deleted: `true` where it was there.
-    pub fn remove(&mut self, id: &MessageId) -> bool {
-        let before = self.waiting.len();
-        self.waiting.retain(|known| known.message.id != *id);
-        self.waiting.len() < before
+    /// A waiting message was deleted: gives it back where it was there.
+    pub fn remove(&mut self, id: &MessageId) -> Option<InboundMessage> {
+        let at = self
+            .waiting
+            .iter()
+            .position(|known| known.message.id == *id)?;
+        self.waiting.remove(at).map(|known| known.message)
     }
 
-    /// Drops everything that waits, and says how much; a running turn goes on.
-    pub fn clear(&mut self) -> usize {
-        core::mem::take(&mut self.waiting).len()
+    /// Drops everything that waits, and says how many messages and how many bytes of text; a
+    /// running turn goes on. What was skipped is forgotten with it.
+    pub fn clear(&mut self) -> (usize, usize) {
+        self.skipped = 0;
+        let dropped = core::mem::take(&mut self.waiting);
+        (
+            dropped.len(),
+            dropped
+                .iter()
+                .map(|known| known.message.content.len())
+                .sum(),
+        )
     }
 
     /// Whether it has had nothing to do for `idle`, and can be dropped.
@@ -207,7 +220,11 @@ mod tests {
     use alloc::{format, string::String, vec};
 
     use super::*;
-    use crate::{fabric::types::Author, id::AgentId, time::Wall};
+    use crate::{
+        fabric::types::Author,
+        id::{AgentId, UserId},
+        time::Wall,
+    };
 
     fn config() -> Config {
         Config::new(AgentId::new("a").unwrap())
@@ -248,7 +265,7 @@ mod tests {
         assert!(queue.push(now, message(1, 1), true));
         assert!(queue.push(now, message(2, 1), true));
         assert_eq!(seqs(queue.next_batch(now, &config)), vec![1]);
-        queue.start(now, turn("t1"), &message(1, 1), config.turn_timeout);
+        queue.start(now, turn("t1"), 1, config.turn_timeout);
         assert_eq!(queue.next_batch(now, &config), None);
         assert_eq!(queue.end(&turn("t0")), None);
         assert!(queue.end(&turn("t1")).is_some());
@@ -260,7 +277,7 @@ mod tests {
     fn a_turn_that_never_ends_is_ended() {
         let (config, now) = (config(), Time::from_millis(1));
         let mut queue = Queue::default();
-        queue.start(now, turn("t1"), &message(1, 1), config.turn_timeout);
+        queue.start(now, turn("t1"), 1, config.turn_timeout);
         assert_eq!(
             queue.next_wakeup(&config, true).unwrap().at,
             now + config.turn_timeout
@@ -282,7 +299,7 @@ mod tests {
         assert!(!queue.is_spent(now + idle - Duration::from_micros(1), idle));
         queue.push(now + idle - Duration::from_micros(1), message(1, 1), true);
         assert!(!queue.is_spent(now + idle, idle));
-        assert_eq!(queue.clear(), 1);
+        assert_eq!(queue.clear(), (1, 2));
         assert!(!queue.is_spent(now + idle, idle));
         assert!(queue.is_spent(now + idle * 2, idle));
     }
@@ -331,9 +348,10 @@ mod tests {
         let mut queue = Queue::default();
         queue.push(now, message(1, 1), true);
         queue.push(now, message(2, 1), true);
-        queue.update(&message(2, 5));
-        assert!(queue.remove(&message(1, 1).id));
-        assert!(!queue.remove(&message(1, 1).id));
+        assert_eq!(queue.update(&message(2, 5)), (2, 10));
+        assert_eq!(queue.update(&message(3, 5)), (0, 0));
+        assert_eq!(queue.remove(&message(1, 1).id), Some(message(1, 1)));
+        assert_eq!(queue.remove(&message(1, 1).id), None);
         let batch = queue.next_batch(now, &config).unwrap();
         assert_eq!(batch.messages, vec![message(2, 5)]);
     }
