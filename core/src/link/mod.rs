@@ -13,6 +13,8 @@
 pub mod backoff;
 mod lifecycle;
 mod protocol;
+#[cfg(test)]
+mod tests;
 
 pub use lifecycle::{Authorize, AuthorizeFailure, Config, Input, Link, Output};
 pub use protocol::{End, Protocol, SessionInput, SessionOutput};

@@ -675,7 +675,7 @@ impl GuildLink {
                 self.ask_fields_later(now, &channel, shared);
             }
         }
-        if !self.link.is_live() && self.membership.is_settled() {
+        if self.can_go_live() {
             self.step_link(now, Some(link::Input::Live), shared, out);
             self.down.clear();
             let (guild, channels) = (self.id.clone(), self.membership.len());
@@ -693,9 +693,17 @@ impl GuildLink {
         }
     }
 
+    fn can_go_live(&self) -> bool {
+        self.membership.is_settled() && !self.link.is_live()
+    }
+
     /// When there is something to do.
     pub(super) fn next_wakeup(&self) -> Option<Wakeup> {
         earliest([
+            self.can_go_live().then_some(Wakeup {
+                at: Time::ZERO,
+                why: "live",
+            }),
             self.link.next_wakeup(),
             self.membership.next_wakeup(),
             self.gaps.earliest().map(|at| Wakeup {

@@ -38,6 +38,8 @@ const PUSHED_MAX: usize = 10_000;
 pub struct Membership {
     every: Duration,
     channels: BTreeMap<ChannelId, Join>,
+    /// How many of them wait for the first answer to a join on the present connection.
+    untried: usize,
     /// Unanswered joins.
     asked: BTreeSet<ChannelId>,
     /// Joins that are due, now or later.
@@ -55,7 +57,7 @@ pub struct Membership {
     up: bool,
 }
 canonical!(struct Membership {
-    channels, asked, due, pushed, listing, outdated, failures, listed, up; - every
+    channels, untried, asked, due, pushed, listing, outdated, failures, listed, up; - every
 });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +115,7 @@ impl Membership {
         Self {
             every,
             channels: BTreeMap::new(),
+            untried: 0,
             asked: BTreeSet::new(),
             due: Deadlines::default(),
             pushed: BTreeMap::new(),
@@ -146,7 +149,7 @@ impl Membership {
 
     /// Whether every channel has been listed and tried on the present connection.
     pub fn is_settled(&self) -> bool {
-        self.up && self.listed && self.channels.values().all(|join| join.tried)
+        self.up && self.listed && self.untried == 0
     }
 
     /// Whether a listing has been answered on the present connection.
@@ -158,6 +161,7 @@ impl Membership {
     pub fn on_up(&mut self, now: Time) {
         self.up = true;
         self.listed = false;
+        self.untried = self.channels.len();
         match self.listing {
             Listing::Asked => self.outdated = true,
             Listing::Due(_) | Listing::Blocked => self.listing = Listing::Due(now),
@@ -171,6 +175,7 @@ impl Membership {
     /// The connection has ended.
     pub fn on_down(&mut self) {
         self.up = false;
+        self.untried = self.channels.len();
         self.asked.clear();
         for (channel, join) in &mut self.channels {
             *join = Join::default();
@@ -301,7 +306,9 @@ impl Membership {
         else {
             return Joined::Stale;
         };
-        join.tried = true;
+        if !core::mem::replace(&mut join.tried, true) {
+            self.untried -= 1;
+        }
         let (why, error) = match answer {
             Ok(JoinAck {
                 ok: true, last_seq, ..
@@ -376,12 +383,19 @@ impl Membership {
             self.due.set(channel.clone(), Some(now));
         }
         self.channels.insert(channel, Join::default());
+        self.untried += 1;
     }
 
     fn leave(&mut self, channel: &ChannelId) -> bool {
         self.asked.remove(channel);
         self.due.set(channel.clone(), None);
-        self.channels.remove(channel).is_some()
+        let Some(join) = self.channels.remove(channel) else {
+            return false;
+        };
+        if !join.tried {
+            self.untried -= 1;
+        }
+        true
     }
 }
 

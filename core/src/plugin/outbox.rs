@@ -276,3 +276,177 @@ impl Outbox {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::{vec, vec::Vec};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::id::ChannelId;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn place(channel: &str) -> Place {
+        (0, ChannelId::new(channel).unwrap())
+    }
+
+    fn body(content: &str) -> PostBody {
+        PostBody {
+            content: content.into(),
+            reply_to_id: None,
+            attachments: vec![],
+            nonce: Some(format!("nonce of {content}")),
+        }
+    }
+
+    fn outbox(posts: &[(u64, &str)]) -> Outbox {
+        let mut outbox = Outbox::new(Rng::from_number(1));
+        for (call, channel) in posts {
+            let body = body(&call.to_string());
+            outbox.push(Time::ZERO, CallId(*call), place(channel), body, PATIENCE);
+        }
+        outbox
+    }
+
+    fn due(outbox: &mut Outbox, now: Time) -> Vec<PostId> {
+        let mut ids = Vec::new();
+        while let Some((id, _)) = outbox.next_due(now) {
+            ids.push(id);
+        }
+        ids
+    }
+
+    fn answered(status: u16, retry_after: Option<Duration>) -> Result<Response, Failure> {
+        let body = Bytes::from_static(br#"{"statusCode":0,"message":"because"}"#);
+        Ok(Response {
+            status,
+            retry_after,
+            body,
+        })
+    }
+
+    fn created() -> Result<Response, Failure> {
+        let body = Bytes::from_static(
+            br#"{"id":"m1","channelId":"a","seq":7,"author":{"id":"u"},"content":"x",
+                "createdAt":"2026-01-01T00:00:00Z"}"#,
+        );
+        Ok(Response {
+            status: 201,
+            retry_after: None,
+            body,
+        })
+    }
+
+    #[test]
+    fn posts_of_one_channel_keep_their_order_and_channels_go_side_by_side() {
+        let now = Time::from_millis(1);
+        let mut outbox = outbox(&[(0, "a"), (1, "a"), (2, "b")]);
+        assert_eq!(due(&mut outbox, now), vec![0, 2]);
+        assert!(
+            matches!(outbox.on_answer(now, 0, created()), Posted::Done(_, message) if message.seq == 7)
+        );
+        assert_eq!(due(&mut outbox, now), vec![1]);
+        assert_eq!(outbox.len(), 2);
+        assert_eq!(outbox.on_answer(now, 0, created()), Posted::Again);
+    }
+
+    #[test]
+    fn a_refused_token_is_replaced_once() {
+        let now = Time::from_millis(1);
+        let mut outbox = outbox(&[(0, "a")]);
+        assert_eq!(due(&mut outbox, now), vec![0]);
+        assert_eq!(
+            outbox.on_answer(now, 0, answered(401, None)),
+            Posted::Unauthorized
+        );
+        assert_eq!(due(&mut outbox, now), vec![0]);
+        outbox.on_blocked(0);
+        assert_eq!(due(&mut outbox, now + PATIENCE), Vec::<PostId>::new());
+        outbox.on_token(now);
+        assert_eq!(due(&mut outbox, now), vec![0]);
+        assert!(matches!(
+            outbox.on_answer(now, 0, answered(401, None)),
+            Posted::Failed(..)
+        ));
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_may_mend_itself_is_tried_for_a_minute_with_the_same_nonce() {
+        let mut outbox = outbox(&[(0, "a")]);
+        let mut now = Time::from_millis(1);
+        let mut tries = 0;
+        loop {
+            let (id, post) = outbox.next_due(now).unwrap();
+            assert_eq!(post.body, body("0"));
+            tries += 1;
+            match outbox.on_answer(now, id, Err(Failure::Broken("reset".into()))) {
+                Posted::Again => now = outbox.next_wakeup().unwrap().at,
+                Posted::Failed(post, why) => {
+                    assert_eq!(post.call, CallId(0));
+                    assert!(why.contains("not known whether it was posted"), "{why}");
+                    break;
+                }
+                other @ (Posted::Done(..) | Posted::Unauthorized) => panic!("{other:?}"),
+            }
+        }
+        assert!(now <= Time::ZERO + PATIENCE);
+        assert!((8..30).contains(&tries), "{tries}");
+    }
+
+    #[test]
+    fn retry_after_is_kept_and_a_longer_one_is_told() {
+        let now = Time::from_millis(1);
+        let mut outbox = outbox(&[(0, "a"), (1, "b")]);
+        assert_eq!(due(&mut outbox, now), vec![0, 1]);
+        let after = Some(Duration::from_secs(30));
+        assert_eq!(
+            outbox.on_answer(now, 0, answered(429, after)),
+            Posted::Again
+        );
+        assert!(outbox.next_wakeup().unwrap().at > now + Duration::from_secs(30));
+        let after = Some(Duration::from_secs(90));
+        let Posted::Failed(_, why) = outbox.on_answer(now, 1, answered(429, after)) else {
+            panic!()
+        };
+        assert!(
+            why.contains("because") && why.contains("try again in 90 s"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn refusals_end_at_once_in_words() {
+        for (status, words) in [
+            (400, "answers 400: because"),
+            (403, "may not post"),
+            (404, "knows no such channel"),
+            (409, "the channel is closed"),
+            (413, "too long: because"),
+        ] {
+            let now = Time::from_millis(1);
+            let mut outbox = outbox(&[(0, "a")]);
+            due(&mut outbox, now);
+            let Posted::Failed(_, why) = outbox.on_answer(now, 0, answered(status, None)) else {
+                panic!("{status}")
+            };
+            assert!(why.contains(words), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_failed_login_counts_as_a_try() {
+        let now = Time::from_millis(1);
+        let mut outbox = outbox(&[(0, "a")]);
+        due(&mut outbox, now);
+        outbox.on_blocked(0);
+        assert_eq!(
+            outbox.on_login_failed(now, "Center is down"),
+            Some(Posted::Again)
+        );
+        assert_eq!(outbox.on_login_failed(now, "Center is down"), None);
+        assert!(outbox.next_wakeup().unwrap().at > now);
+    }
+}
