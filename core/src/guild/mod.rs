@@ -4,5 +4,16 @@
 //! decides; the facts are applied to the state and handed to the store; what follows from them
 //! (the answer, the pushes) leaves only when the store has said that it committed.
 
+mod answer;
+pub mod auth;
+pub mod channel;
+pub mod config;
 pub mod fact;
 pub mod io;
+pub mod mention;
+pub mod refusal;
+pub mod rest;
+pub mod state;
+pub mod wake;
+
+pub use config::{Config, Limits};
