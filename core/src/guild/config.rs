@@ -8,7 +8,7 @@ use crate::{
     id::{GuildId, NodeId},
 };
 
-/// The configuration of a guild node.
+/// The configuration of a [`Guild`](crate::guild::Guild).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The node's id, as Center and `/health` know it.
@@ -48,6 +48,10 @@ pub struct Limits {
     /// Sockets of one user. Every push to the user is written to each of them. One more is refused
     /// at CONNECT with `too_many_sockets`. Default: 100.
     pub sockets_per_user_max: usize,
+    /// The largest packet that is taken from a socket, in bytes: the connection is closed above.
+    /// Each can make the node hold as much; the largest that is of use is a CONNECT with its token.
+    /// Default: 64 KiB.
+    pub frame_bytes_max: u64,
     /// How long a connection may stay without an admitted CONNECT, also after a refused one: then
     /// it is closed, so that strangers cannot fill the node. Default: 30 s.
     pub admission_patience: Duration,
@@ -104,7 +108,7 @@ pub struct Limits {
     pub nonce_life: Duration,
 }
 canonical!(struct Limits {
-    sockets_max, sockets_per_user_max, admission_patience, calls_max, calls_per_user_max,
+    sockets_max, sockets_per_user_max, frame_bytes_max, admission_patience, calls_max, calls_per_user_max,
     effects_max, body_bytes_max, channels_max, members_max, channels_per_user_max, wake_mapping_max,
     name_chars_max, message_chars_max, names_max, page_max, tokens_max, introspections_max, introspection_life,
     introspection_patience, introspection_pause, names_patience, read_patience, nonce_life,
@@ -115,6 +119,7 @@ impl Default for Limits {
         Self {
             sockets_max: 10_000,
             sockets_per_user_max: 100,
+            frame_bytes_max: 64 * 1024,
             admission_patience: Duration::from_secs(30),
             calls_max: 2_000,
             calls_per_user_max: 64,

@@ -6,14 +6,26 @@
 
 mod answer;
 pub mod auth;
+mod calls;
 pub mod channel;
 pub mod config;
+mod effect;
 pub mod fact;
 pub mod io;
+mod journal;
 pub mod mention;
+mod node;
+mod posts;
+mod realtime;
 pub mod refusal;
 pub mod rest;
+mod serve;
+mod sockets;
 pub mod state;
 pub mod wake;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{Config, Limits};
+pub use node::Guild;

@@ -54,6 +54,10 @@ impl Refusal {
         Self::new(400, message)
     }
 
+    pub(super) fn unauthorized(message: &str) -> Self {
+        Self::new(401, message)
+    }
+
     pub(super) fn no_channel(channel: &ChannelId) -> Self {
         Self::new(
             404,
@@ -68,6 +72,14 @@ impl Refusal {
                 "`{user}` is not a member of channel `{channel}`: ask a member to add it, or join \
                  it where it is public"
             ),
+        )
+    }
+
+    pub(super) fn shutting_down() -> Self {
+        Self::for_now(
+            503,
+            "the guild is shutting down: try again in a moment",
+            Duration::from_secs(1),
         )
     }
 }
