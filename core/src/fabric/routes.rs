@@ -33,16 +33,12 @@ pub struct PostBody {
 }
 canonical!(struct PostBody { content, reply_to_id, attachments, nonce });
 
-canonical!(struct PostBody { content, reply_to_id, attachments, nonce });
-
 /// Names a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachmentRef {
     /// The file.
     pub id: String,
 }
-canonical!(struct AttachmentRef { id });
-
 canonical!(struct AttachmentRef { id });
 
 /// Lists the channels that the caller is in.
