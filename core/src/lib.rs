@@ -21,6 +21,8 @@ extern crate alloc;
 pub mod canon;
 pub mod deadlines;
 pub mod engineio;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod id;
 pub mod machine;
 pub mod record;
