@@ -54,6 +54,11 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
         .map(|agent| agent.config.agent_id.clone());
     let (link, host) = host::channel(ids, log);
     let plugin = Plugin::start(&config, link, |_, _| NoAgent).map_err(Failure::new)?;
+    tracing::info!(
+        agents = config.agents.len(),
+        center = config.center_url,
+        "serving on standard input and output"
+    );
     let (read, write) = host::stdio();
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::new)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::new)?;

@@ -76,9 +76,6 @@ pub enum HostError {
     /// The host does not speak MCP, or broke off while it was being initialised.
     #[error("the MCP connection could not be initialised: {0}")]
     Initialize(#[source] Box<ServerInitializeError>),
-    /// The host does not take what is written to it.
-    #[error("the host does not take notifications any more")]
-    Write(#[source] ServiceError),
 }
 
 /// The two ends of the host side of a process with these agents; `log` feeds the log notifications.
@@ -111,7 +108,7 @@ impl HostLink {
         self.roster.detach(agent);
     }
 
-    /// Takes every attached inbox away, to end the agents.
+    /// Takes every attached inbox away and attaches no further ones, to end the agents.
     pub fn detach_all(&self) -> Vec<mpsc::Sender<Input>> {
         self.roster.detach_all()
     }
@@ -139,11 +136,11 @@ impl HostLink {
 }
 
 impl Host {
-    /// Serves MCP until the input ends.
+    /// Serves MCP until the input ends, or the output cannot be written any more.
     ///
     /// # Errors
     ///
-    /// Where the host cannot be initialised or written to.
+    /// Where the host cannot be initialised.
     pub async fn serve<R, W>(self, read: R, write: W) -> Result<(), HostError>
     where
         R: AsyncRead + Send + Unpin + 'static,
@@ -171,10 +168,14 @@ impl Host {
             tokio::select! {
                 biased;
                 result = write_all(&peer, outbox, initialised, log) => {
-                    result.map_err(HostError::Write)
+                    if let Err(error) = result {
+                        // It is gone, and the end of our input is about to tell.
+                        tracing::debug!(%error, "the host does not take notifications any more");
+                    }
                 }
-                _ = running.waiting() => Ok(()),
+                _ = running.waiting() => {}
             }
+            Ok(())
         };
         tokio::select! {
             biased;

@@ -34,6 +34,8 @@ pub(super) struct Roster {
 struct State {
     /// `None` while an agent is not running.
     agents: BTreeMap<AgentId, Option<mpsc::Sender<Input>>>,
+    /// The process is ending: who comes now is not attached.
+    over: bool,
     next: u64,
     open: BTreeMap<CallId, OpenCall>,
     sessions: BTreeMap<(AgentId, String), (ChannelId, GuildId)>,
@@ -52,6 +54,7 @@ impl Roster {
         Self {
             state: Mutex::new(State {
                 agents: agents.into_iter().map(|agent| (agent, None)).collect(),
+                over: false,
                 next: 0,
                 open: BTreeMap::new(),
                 sessions: BTreeMap::new(),
@@ -65,7 +68,10 @@ impl Roster {
     }
 
     pub(super) fn attach(&self, agent: &AgentId, inbox: mpsc::Sender<Input>) {
-        self.lock().agents.insert(agent.clone(), Some(inbox));
+        let mut state = self.lock();
+        if !state.over {
+            state.agents.insert(agent.clone(), Some(inbox));
+        }
     }
 
     pub(super) fn detach(&self, agent: &AgentId) {
@@ -87,6 +93,7 @@ impl Roster {
 
     pub(super) fn detach_all(&self) -> Vec<mpsc::Sender<Input>> {
         let mut state = self.lock();
+        state.over = true;
         state.agents.values_mut().filter_map(Option::take).collect()
     }
 
