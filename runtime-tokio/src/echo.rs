@@ -246,3 +246,136 @@ async fn call(
     }
     Ok(result)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use selvedge_core::{
+        fabric::types::{Author, XType},
+        id::{AgentId, ChannelId, GuildId, MessageId, UserId},
+        plugin::{
+            inbound::InboundChannel,
+            io::{HostEvent, Input},
+            tools::{Tool, ToolAnswer, ToolError},
+        },
+    };
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::{clock::Clock, host};
+
+    fn inbound() -> Inbound {
+        let message = |id: &str, content: &str| InboundMessage {
+            id: MessageId::new(id).unwrap(),
+            seq: 1,
+            author: Author {
+                id: UserId::new("u").unwrap(),
+                name: "Ann".into(),
+            },
+            content: content.into(),
+            mentions: vec![],
+            reply_to: None,
+            attachments: vec![],
+            created_at: Clock::wall(),
+        };
+        Inbound {
+            session_id: "s_fab_c1".into(),
+            agent_id: AgentId::new("echo").unwrap(),
+            turn_id: TurnId::new("t1").unwrap(),
+            attempt: 1,
+            channel: InboundChannel {
+                id: ChannelId::new("c1").unwrap(),
+                name: "general".into(),
+                x_type: XType::General,
+                guild_id: GuildId::new("g1").unwrap(),
+            },
+            messages: vec![message("m1", "one"), message("m2", "two")],
+            context: vec![],
+            skipped: 0,
+            redelivered: false,
+            recovered: false,
+            rewake: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn every_message_is_echoed_and_the_turn_ended() {
+        let agent_id = AgentId::new("echo").unwrap();
+        let (mut link, host) = host::channel([agent_id.clone()], host::log::channel().1);
+        let (inbox_in, mut inbox) = mpsc::channel(16);
+        link.attach(&agent_id, inbox_in.clone());
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let (read, write) = tokio::io::split(theirs);
+        tokio::spawn(host.serve(read, write));
+        let (events_in, mut events) = mpsc::channel(16);
+        let echo = Echo {
+            clock: Clock::start(),
+            events: events_in,
+            one_by_one: Arc::default(),
+        };
+        let client = echo
+            .serve_with_lifecycle(ours, ClientLifecycleMode::Initialize)
+            .await
+            .unwrap();
+        assert_eq!(link.ready().await, Some(true));
+        link.notify(inbound(), inbox_in.downgrade());
+        let mut tools = Vec::new();
+        while tools.len() < 3 {
+            let input = timeout(Duration::from_secs(5), inbox.recv())
+                .await
+                .unwrap()
+                .unwrap();
+            let Input::Host(HostEvent::Call { call, tool }) = input else {
+                continue;
+            };
+            let result = match &tool {
+                Tool::Send { content, .. } if content == "echo: two" => {
+                    Err(ToolError("the channel is closed".into()))
+                }
+                Tool::Send { .. } => Ok(ToolAnswer::Sent {
+                    message: MessageId::new("m3").unwrap(),
+                    seq: 3,
+                }),
+                Tool::TurnDone { .. } | Tool::NoReply { .. } | Tool::ListChannels => {
+                    Ok(ToolAnswer::Done)
+                }
+            };
+            link.answer(call, result);
+            tools.push(tool);
+        }
+        let send = |content: &str, reply_to: &str| Tool::Send {
+            channel: ChannelId::new("c1").unwrap(),
+            guild: GuildId::new("g1"),
+            content: content.into(),
+            reply_to: MessageId::new(reply_to),
+        };
+        let turn = TurnId::new("t1").unwrap();
+        let done = Tool::TurnDone { turn };
+        assert_eq!(
+            tools,
+            [send("echo: one", "m1"), send("echo: two", "m2"), done]
+        );
+        let mut told = Vec::new();
+        while told.len() < 4 {
+            told.push(match events.recv().await.unwrap() {
+                EchoEvent::Inbound { inbound, .. } => format!("inbound {}", inbound.turn_id),
+                EchoEvent::Sent {
+                    message_id, seq, ..
+                } => format!("sent {message_id} {seq}"),
+                EchoEvent::Done { turn, .. } => format!("done {turn}"),
+                EchoEvent::Failed { why, .. } => why,
+            });
+        }
+        assert_eq!(
+            told,
+            [
+                "inbound t1",
+                "sent m3 3",
+                "send failed: the channel is closed",
+                "done t1"
+            ]
+        );
+        drop(client);
+    }
+}

@@ -203,3 +203,119 @@ fn refusal(answer: &Response) -> String {
     );
     format!("{} {words}", answer.status)
 }
+
+#[cfg(test)]
+mod tests {
+    use selvedge_core::{Secret, id::AgentId, plugin};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::config::Profile;
+
+    /// Center and guild in one: `login` answers logins, `{base}` in it is where they are.
+    async fn fabric(login: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let base = origin.clone();
+        tokio::spawn(async move {
+            loop {
+                let (mut tcp, _) = listener.accept().await.unwrap();
+                let mut head = vec![0; 16];
+                tcp.peek(&mut head).await.unwrap();
+                if head.starts_with(b"GET /socket.io") {
+                    tokio_tungstenite::accept_async(tcp).await.unwrap();
+                    continue;
+                }
+                let _ = tcp.read(&mut [0; 4096]).await.unwrap();
+                let (status, body) = if head.starts_with(b"POST") {
+                    let (status, body) = login.split_once(' ').unwrap();
+                    (status, body.replace("{base}", &base))
+                } else {
+                    let body = r#"[{"id":"c1","name":"general","xType":"general"}]"#;
+                    ("200", body.to_owned())
+                };
+                let length = body.len();
+                let answer =
+                    format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{body}");
+                tcp.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        origin
+    }
+
+    async fn checked(login: &'static str) -> (String, Result<(), String>) {
+        let origin = fabric(login).await;
+        let agent = Agent {
+            config: plugin::config::Config::new(AgentId::new("echo").unwrap()),
+            login: Login::ApiKey {
+                api_key: Secret::new("very-secret"),
+            },
+            login_source: "the environment variable FABRIC_ECHO_KEY".into(),
+        };
+        let config = Config {
+            center_url: origin.clone(),
+            agents: vec![agent],
+            logins_max: 1,
+            profile: Profile::Plexum,
+            ca_file: None,
+            proxy: None,
+            store: None,
+            record: None,
+            warnings: vec![],
+        };
+        let mut out = Vec::new();
+        let result = run(&config, &mut out).await;
+        let told = String::from_utf8(out).unwrap().replace(&origin, "ORIGIN");
+        (told, result.map_err(|failure| failure.to_string()))
+    }
+
+    #[tokio::test]
+    async fn what_works_is_told_step_by_step() {
+        let (told, result) = checked(
+            r#"201 {"user":{"id":"u_1","name":"Echo"},"accessToken":"a","guildAccessTokens":[
+            {"guildNodeId":"n","guildId":"g1","token":"t","baseUrl":"{base}"}]}"#,
+        )
+        .await;
+        assert_eq!(
+            told,
+            "agent echo\n  ok    logged in as Echo (u_1), in 1 guild(s)\n  ok    guild g1 at \
+             ORIGIN: 1 channel(s): general\n  ok    guild g1: a WebSocket opens\n"
+        );
+        assert_eq!(result, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_work_says_whose_turn_it_is() {
+        let (told, result) = checked(r#"401 {"statusCode":401,"message":"unknown key"}"#).await;
+        assert_eq!(
+            told,
+            "agent echo\n  FAIL  Center at ORIGIN refused the key of agent echo: 401 unknown key; \
+             check the environment variable FABRIC_ECHO_KEY\n"
+        );
+        assert_eq!(result, Err("one thing does not work; see above".into()));
+        let (told, _) = checked(
+            r#"200 {"user":{"id":"u_1","name":"Echo"},"accessToken":"a","guildAccessTokens":[
+            {"guildNodeId":"n","guildId":"g1","token":"t"},
+            {"guildNodeId":"n","guildId":"g2","token":"t","baseUrl":"http://127.0.0.1:1"}]}"#,
+        )
+        .await;
+        let lines: Vec<_> = told.lines().collect();
+        assert_eq!(
+            lines[2],
+            "  FAIL  guild g1: Center does not say where it is; set `url` in [guild.g1]"
+        );
+        assert!(
+            lines[3].starts_with(
+                "  FAIL  guild g2 at http://127.0.0.1:1: the guild could not be reached: "
+            ),
+            "{told}"
+        );
+        assert!(
+            lines[4].starts_with("  FAIL  guild g2: no WebSocket opens: no connection to "),
+            "{told}"
+        );
+    }
+}

@@ -3,7 +3,7 @@
 //!
 //! [`channel`] makes the two ends: the [`HostLink`], which every agent's world holds, and the
 //! [`Host`], which [`serve`](Host::serve)s one connection. Whatever the host sends is seen in its
-//! order by one place, [`wire`]; inbounds are written in their order by one writer.
+//! order by one place, the wire; inbounds are written in their order by one writer.
 
 pub mod log;
 mod roster;
