@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    canonical,
     http::{Method, Request},
     id::{ChannelId, GuildId, MessageId},
     secret::Secret,
@@ -31,12 +32,16 @@ pub struct PostBody {
     pub nonce: Option<String>,
 }
 
+canonical!(struct PostBody { content, reply_to_id, attachments, nonce });
+
 /// Names a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachmentRef {
     /// The file.
     pub id: String,
 }
+
+canonical!(struct AttachmentRef { id });
 
 /// Lists the channels that the caller is in.
 pub fn list_channels(token: Secret, guild: &GuildId) -> Request {
