@@ -2,13 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use selvedge_core::{
-    Machine, Time, Wakeup,
-    plugin::{
-        io::{HostEvent, Input, Output},
-        tools::ToolError,
-    },
-};
+use selvedge_core::plugin::agent::Agent;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, check};
@@ -53,7 +47,7 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
         .iter()
         .map(|agent| agent.config.agent_id.clone());
     let (link, host) = host::channel(ids, log);
-    let plugin = Plugin::start(&config, link, |_, _| NoAgent).map_err(Failure::new)?;
+    let plugin = Plugin::start(&config, link, Agent::new).map_err(Failure::new)?;
     tracing::info!(
         agents = config.agents.len(),
         center = config.center_url,
@@ -70,25 +64,4 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
     };
     plugin.shutdown().await;
     result
-}
-
-/// Stands where the agent's machine belongs, and says so.
-struct NoAgent;
-
-impl Machine for NoAgent {
-    type Input = Input;
-    type Output = Output;
-
-    fn handle(&mut self, _: Time, input: Input, out: &mut Vec<Output>) {
-        if let Input::Host(HostEvent::Call { call, .. }) = input {
-            let result = Err(ToolError("this build has no agents".into()));
-            out.push(Output::Answer { call, result });
-        }
-    }
-
-    fn tick(&mut self, _: Time, _: &mut Vec<Output>) {}
-
-    fn next_wakeup(&self) -> Option<Wakeup> {
-        None
-    }
 }

@@ -25,7 +25,6 @@ use selvedge_core::{
 };
 use serde::Serialize;
 use tokio::{sync::mpsc, task::JoinSet};
-use tracing::{Instrument as _, error_span};
 
 pub use self::gate::Gate;
 use self::world::AgentWorld;
@@ -125,8 +124,7 @@ impl Plugin {
                 record: config.record.clone(),
                 new: Arc::clone(&new),
             };
-            let span = error_span!("agent", agent = %agent.config.agent_id);
-            agents.spawn(keeper.keep().instrument(span));
+            agents.spawn(keeper.keep());
         }
         Ok(Self { agents, host })
     }
@@ -203,6 +201,7 @@ where
                         wait = RESTART.0;
                     }
                     tracing::error!(
+                        agent = self.agent.config.agent_id.as_str(),
                         %why,
                         "the agent broke and is started again in {} s; please report this as a bug \
                          of Selvedge, with a recording if there is one",
@@ -219,7 +218,11 @@ where
         let recorder = match self.recorder(life) {
             Ok(recorder) => recorder,
             Err(error) => {
-                tracing::error!(%error, "this agent is not recorded");
+                tracing::error!(
+                    agent = self.agent.config.agent_id.as_str(),
+                    %error,
+                    "this agent is not recorded"
+                );
                 None
             }
         };
@@ -233,7 +236,7 @@ where
         let drive = async move {
             driver::drive(&mut machine, clock, &mut inbox, &mut world, recorder).await
         };
-        match tokio::spawn(drive.in_current_span()).await {
+        match tokio::spawn(drive).await {
             Ok(Ok(())) => Ended::Done,
             Ok(Err(error)) => Ended::Failed(format!("the recording cannot be written: {error}")),
             Err(error) if error.is_panic() => Ended::Failed(panic_words(error.into_panic())),
@@ -259,7 +262,7 @@ where
             life,
             config: &self.agent.config,
         };
-        tracing::info!(path = %path.display(), "recording");
+        tracing::info!(agent = agent_id, path = %path.display(), "recording");
         Recorder::create(&path, &head).map(Some)
     }
 }
