@@ -22,14 +22,23 @@ pub struct Center {
 impl Center {
     /// A Center for one guild, whose tokens live for `life`.
     pub fn new(guild: GuildId, node: NodeId, life: Duration) -> Self {
-        Self { guild, node, life, issued: BTreeMap::new(), logins: 0 }
+        Self {
+            guild,
+            node,
+            life,
+            issued: BTreeMap::new(),
+            logins: 0,
+        }
     }
 
     /// A session for `user`.
     pub fn login(&mut self, wall: Wall, user: &UserId, origin: &str) -> Session {
         self.logins += 1;
         let token = self.issue(user, wall + self.life);
-        let user = User { id: user.clone(), name: user.to_string() };
+        let user = User {
+            id: user.clone(),
+            name: user.to_string(),
+        };
         let grant = Grant {
             node_id: self.node.clone(),
             guild_id: self.guild.clone(),
@@ -37,13 +46,19 @@ impl Center {
             token,
             life: self.life,
         };
-        Session { user, grants: vec![grant] }
+        Session {
+            user,
+            grants: vec![grant],
+        }
     }
 
     /// A token for `user` that dies at `expires`.
     pub fn issue(&mut self, user: &UserId, expires: Wall) -> Secret {
         let token = format!("token-{}-of-{user}", self.issued.len());
-        let user = User { id: user.clone(), name: user.to_string() };
+        let user = User {
+            id: user.clone(),
+            name: user.to_string(),
+        };
         self.issued.insert(token.clone(), (user, expires));
         Secret::new(&token)
     }

@@ -30,7 +30,13 @@ pub struct Host {
 impl Host {
     /// A host whose turns take `turn`.
     pub fn new(turn: Duration) -> Self {
-        Self { turn, calls: BTreeMap::new(), next: 0, inbounds: Vec::new(), errors: Vec::new() }
+        Self {
+            turn,
+            calls: BTreeMap::new(),
+            next: 0,
+            inbounds: Vec::new(),
+            errors: Vec::new(),
+        }
     }
 
     /// A turn is handed over: what happens, and after how long.
@@ -63,7 +69,13 @@ impl Host {
             Err(ToolError(why)) => self.errors.push(why),
         }
         let call = self.call(&turn);
-        Some((READ, HostEvent::Call { call, tool: Tool::TurnDone { turn } }))
+        Some((
+            READ,
+            HostEvent::Call {
+                call,
+                tool: Tool::TurnDone { turn },
+            },
+        ))
     }
 
     fn call(&mut self, turn: &TurnId) -> CallId {

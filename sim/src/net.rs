@@ -53,7 +53,13 @@ pub struct Net {
 impl Net {
     /// A network whose latency lies between the two figures, each way.
     pub fn new(rng: Rng, latency: (Duration, Duration)) -> Self {
-        Self { rng, latency, open: BTreeMap::new(), next: 0, refuses_dials: false }
+        Self {
+            rng,
+            latency,
+            open: BTreeMap::new(),
+            next: 0,
+            refuses_dials: false,
+        }
     }
 
     /// How long something takes from one end to the other.
@@ -66,7 +72,13 @@ impl Net {
         let guild = ConnId(self.next);
         self.next += 1;
         let link = Link { agent, guild };
-        self.open.insert(guild.0, Open { link, last: BTreeMap::new() });
+        self.open.insert(
+            guild.0,
+            Open {
+                link,
+                last: BTreeMap::new(),
+            },
+        );
         link
     }
 
@@ -74,16 +86,20 @@ impl Net {
     pub fn find(&self, end: End, conn: ConnId) -> Option<Link> {
         match end {
             End::Guild => self.open.get(&conn.0).map(|open| open.link),
-            End::Agent => {
-                self.open.values().map(|open| open.link).find(|link| link.agent == conn)
-            }
+            End::Agent => self
+                .open
+                .values()
+                .map(|open| open.link)
+                .find(|link| link.agent == conn),
         }
     }
 
     /// When something that is sent now arrives at `end`: after everything sent before it.
     pub fn arrival(&mut self, now: Time, link: Link, end: End) -> Time {
         let at = now + self.latency();
-        let Some(open) = self.open.get_mut(&link.guild.0) else { return at };
+        let Some(open) = self.open.get_mut(&link.guild.0) else {
+            return at;
+        };
         let last = open.last.entry(end).or_insert(at);
         *last = (*last).max(at);
         *last

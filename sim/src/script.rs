@@ -161,14 +161,25 @@ impl Script {
             .map(|(index, line)| (index + 1, line))
             .filter(|(_, line)| !line.trim().is_empty());
         let (number, first) = lines.next().ok_or(ScriptError::Empty)?;
-        let head = serde_json::from_str(first)
-            .map_err(|source| ScriptError::Line { line: number, source })?;
-        let mut script = Self { head, lines: Vec::new() };
+        let head = serde_json::from_str(first).map_err(|source| ScriptError::Line {
+            line: number,
+            source,
+        })?;
+        let mut script = Self {
+            head,
+            lines: Vec::new(),
+        };
         script.defect()?;
         for (number, line) in lines {
-            let line: Line = serde_json::from_str(line)
-                .map_err(|source| ScriptError::Line { line: number, source })?;
-            if script.lines.last().is_some_and(|above| above.at() > line.at()) {
+            let line: Line = serde_json::from_str(line).map_err(|source| ScriptError::Line {
+                line: number,
+                source,
+            })?;
+            if script
+                .lines
+                .last()
+                .is_some_and(|above| above.at() > line.at())
+            {
                 return Err(ScriptError::Order { line: number });
             }
             script.lines.push(line);
@@ -183,10 +194,16 @@ impl Script {
     /// Where there is no such defect.
     pub fn defect(&self) -> Result<Defect, ScriptError> {
         let name = &self.head.defect;
-        Defect::ALL.into_iter().find(|defect| defect.name() == name).ok_or_else(|| {
-            let known: Vec<&str> = Defect::ALL.into_iter().map(Defect::name).collect();
-            ScriptError::Defect { name: name.clone(), known: known.join(", ") }
-        })
+        Defect::ALL
+            .into_iter()
+            .find(|defect| defect.name() == name)
+            .ok_or_else(|| {
+                let known: Vec<&str> = Defect::ALL.into_iter().map(Defect::name).collect();
+                ScriptError::Defect {
+                    name: name.clone(),
+                    known: known.join(", "),
+                }
+            })
     }
 }
 
@@ -206,8 +223,6 @@ mod tests {
             "{HEAD}\n{{\"at\":2,\"expect\":{{\"live\":true}}}}\n{{\"at\":1,\"expect\":{{\"live\":true}}}}"
         );
         assert!(error(&early).contains("line 3"));
-        assert!(
-            error(&HEAD.replace("reuses", "loses")).contains("there are: reuses_first_token")
-        );
+        assert!(error(&HEAD.replace("reuses", "loses")).contains("there are: reuses_first_token"));
     }
 }

@@ -36,7 +36,11 @@ impl Store {
     /// Answers a read.
     pub fn load(&self, query: &Query) -> Loaded {
         match query {
-            Query::Nonce { author, nonce, since } => {
+            Query::Nonce {
+                author,
+                nonce,
+                since,
+            } => {
                 let found = self.messages().find(|message| {
                     message.author.id == *author
                         && message.nonce.as_ref() == Some(nonce)
@@ -44,7 +48,13 @@ impl Store {
                 });
                 Loaded::Message(found.cloned().map(Box::new))
             }
-            Query::History { channel, asker, after, before, limit } => {
+            Query::History {
+                channel,
+                asker,
+                after,
+                before,
+                limit,
+            } => {
                 let inside: Vec<Message> = self
                     .messages
                     .iter()
@@ -60,7 +70,10 @@ impl Store {
                 let has_more = inside.len() > limit;
                 let messages = match after {
                     Some(_) => inside.into_iter().take(limit).collect(),
-                    None => inside.split_at(inside.len().saturating_sub(limit)).1.to_vec(),
+                    None => inside
+                        .split_at(inside.len().saturating_sub(limit))
+                        .1
+                        .to_vec(),
                 };
                 Loaded::Page(Page { messages, has_more })
             }

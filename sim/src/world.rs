@@ -9,9 +9,8 @@ use selvedge_core::{
         types::{Channel, Message},
     },
     guild::{
-        config::Config as GuildConfig,
+        Config as GuildConfig, Guild,
         io::{self as guild_io, Unavailable},
-        node::Guild,
     },
     http::{CallId, Method, Request, Response},
     id::{AgentId, ChannelId, GuildId, NodeId, UserId},
@@ -54,8 +53,14 @@ const ORIGIN: &str = "http://guild.test";
 enum Event {
     Agent(agent_io::Input),
     Guild(guild_io::Input),
-    Frame { link: Link, to: End, event: ws::Event },
-    Dialed { link: Link },
+    Frame {
+        link: Link,
+        to: End,
+        event: ws::Event,
+    },
+    Dialed {
+        link: Link,
+    },
     Script(usize),
     Wall,
 }
@@ -132,7 +137,10 @@ impl World {
         let mut world = Self {
             agent: Agent::with_defect(agent, rng.fork("agent"), planted),
             guild: Guild::new(guild, rng.fork("guild"), Vec::new()),
-            net: Net::new(rng.fork("net"), (ms(head.latency_ms.0), ms(head.latency_ms.1))),
+            net: Net::new(
+                rng.fork("net"),
+                (ms(head.latency_ms.0), ms(head.latency_ms.1)),
+            ),
             center: Center::new(guild_id, node_id, ms(head.token_life_ms)),
             deaf: head.deaf_on_expired_token,
             script,
@@ -152,12 +160,18 @@ impl World {
         };
         world.schedule(Duration::ZERO, Event::Wall);
         for index in 0..world.script.lines.len() {
-            let at = world.script.lines.get(index).map(Line::at).unwrap_or_default();
+            let at = world
+                .script
+                .lines
+                .get(index)
+                .map(Line::at)
+                .unwrap_or_default();
             world.schedule(at, Event::Script(index));
         }
-        world.schedule(Duration::ZERO, Event::Agent(agent_io::Input::Host(HostEvent::Ready {
-            turns: true,
-        })));
+        world.schedule(
+            Duration::ZERO,
+            Event::Agent(agent_io::Input::Host(HostEvent::Ready { turns: true })),
+        );
         Ok(world)
     }
 
@@ -191,7 +205,11 @@ impl World {
         let event = self.heap.first_key_value().map(|((at, _), _)| *at);
         let machines = [self.agent.next_wakeup(), self.guild.next_wakeup()];
         let due = machines.into_iter().flatten().map(|wakeup| wakeup.at).min();
-        [event, due].into_iter().flatten().min().map(|at| at.max(self.now))
+        [event, due]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.max(self.now))
     }
 
     fn schedule(&mut self, after: Duration, event: Event) {
@@ -331,8 +349,10 @@ impl World {
             sid: Secret::new(&format!("engine-{}", link.guild.0)),
             socket: format!("socket-{}", link.guild.0).into(),
         };
-        let (there, back) =
-            (self.net.arrival(self.now, link, End::Guild), self.net.latency());
+        let (there, back) = (
+            self.net.arrival(self.now, link, End::Guild),
+            self.net.latency(),
+        );
         self.schedule_at(there, Event::Guild(accepted));
         self.schedule_at(there + back, Event::Dialed { link });
         // What the guild sends meanwhile arrives after the dial is done.
@@ -340,14 +360,17 @@ impl World {
     }
 
     fn act(&mut self, from: End, conn: ws::ConnId, action: ws::Action) {
-        let Some(link) = self.net.find(from, conn) else { return };
+        let Some(link) = self.net.find(from, conn) else {
+            return;
+        };
         let to = from.peer();
         let at = self.net.arrival(self.now, link, to);
         let event = match action {
             ws::Action::Send(frame) => ws::Event::Frame(frame),
-            ws::Action::Close => {
-                ws::Event::Closed(Closed::Peer { code: 1000, reason: "".into() })
-            }
+            ws::Action::Close => ws::Event::Closed(Closed::Peer {
+                code: 1000,
+                reason: "".into(),
+            }),
         };
         self.schedule_at(at, Event::Frame { link, to, event });
     }
@@ -369,14 +392,20 @@ impl World {
         self.next_call += 1;
         self.callers.insert(call, caller);
         let latency = self.net.latency();
-        self.schedule(latency, Event::Guild(guild_io::Input::Http { call, request }));
+        self.schedule(
+            latency,
+            Event::Guild(guild_io::Input::Http { call, request }),
+        );
     }
 
     fn respond(&mut self, call: CallId, response: Response) {
         match self.callers.remove(&call) {
             Some(Caller::Agent(id)) => {
                 let latency = self.net.latency();
-                self.schedule(latency, Event::Agent(agent_io::Input::Http(id, Ok(response))));
+                self.schedule(
+                    latency,
+                    Event::Agent(agent_io::Input::Http(id, Ok(response))),
+                );
             }
             Some(Caller::Creator { name }) => {
                 match serde_json::from_slice::<Channel>(&response.body) {
@@ -419,7 +448,11 @@ impl World {
 
     fn play_act(&mut self, who: &str, act: Act) {
         match act {
-            Act::Create { name, x_type, members } => {
+            Act::Create {
+                name,
+                x_type,
+                members,
+            } => {
                 let body = serde_json::json!({
                     "name": name, "xType": x_type, "memberUserIds": members,
                 });
@@ -435,11 +468,17 @@ impl World {
                 let (Some(channel), Some(token)) =
                     (self.channels.get(&channel).cloned(), self.token_of(who))
                 else {
-                    self.fail(format!("{who} cannot post: there is no channel `{channel}` yet"));
+                    self.fail(format!(
+                        "{who} cannot post: there is no channel `{channel}` yet"
+                    ));
                     return;
                 };
-                let body =
-                    PostBody { content, reply_to_id: None, attachments: vec![], nonce: None };
+                let body = PostBody {
+                    content,
+                    reply_to_id: None,
+                    attachments: vec![],
+                    nonce: None,
+                };
                 match routes::post_message(token, &channel, &body) {
                     Ok(request) => self.call(Caller::Poster, request),
                     Err(error) => self.fail(error.to_string()),
@@ -492,7 +531,8 @@ impl World {
 
     fn fail(&mut self, why: String) {
         let at = self.now.since(START);
-        self.failures.push(format!("at {} ms: {why}", at.as_millis()));
+        self.failures
+            .push(format!("at {} ms: {why}", at.as_millis()));
     }
 
     /// Feeds the hash, and keeps the last lines for whoever looks into a failure.
