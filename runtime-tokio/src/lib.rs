@@ -5,5 +5,17 @@
 //! asks for is carried out by a [`driver::World`], and what happens comes back as an input.
 
 pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod dial;
 pub mod driver;
+pub mod echo;
+pub mod host;
+pub mod http;
+pub mod jwt;
+pub mod plugin;
+pub mod proxy;
 pub mod recorder;
+pub mod report;
+pub mod tls;
+pub mod ws;
