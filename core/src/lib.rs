@@ -12,8 +12,8 @@
 //! clock, no socket, no thread and no hash map in here, and nothing logs. The crate is `no_std`, so
 //! none of that can even be named. Its laws stand at [`Machine`].
 //!
-//! Start reading at [`machine`], then `link` (one connection lifecycle for every protocol),
-//! `plugin` (what keeps an agent attached) and `guild` (what an agent is attached to).
+//! Start reading at [`machine`], then [`link`] (one connection lifecycle for every protocol),
+//! [`plugin`] (what keeps an agent attached) and [`guild`] (what an agent is attached to).
 #![no_std]
 
 extern crate alloc;
@@ -25,7 +25,9 @@ pub mod fabric;
 pub mod guild;
 pub mod http;
 pub mod id;
+pub mod link;
 pub mod machine;
+pub mod plugin;
 pub mod record;
 pub mod request;
 pub mod rng;

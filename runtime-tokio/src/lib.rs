@@ -5,7 +5,13 @@
 //! asks for is carried out by a [`driver::World`], and what happens comes back as an input.
 
 pub mod clock;
+pub mod dial;
 pub mod driver;
+pub mod http;
+pub mod jwt;
+pub mod proxy;
 pub mod recorder;
 pub mod store;
+pub mod report;
+pub mod tls;
 pub mod ws;

@@ -1,1 +1,3 @@
+//! The binary `selvedge`.
+
 fn main() {}

@@ -1,0 +1,194 @@
+//! How long to wait before the next dial: full jitter, doubling only where nothing ever went live.
+
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{canonical, rng::Rng, time::Time};
+
+/// The numbers of a [`Backoff`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// The longest wait after the first failure. Default 1 s.
+    pub first: Duration,
+    /// The longest wait at all. Default 30 s.
+    pub most: Duration,
+    /// The longest wait after the end of a connection that was live. Default 4 s: a guild that
+    /// restarts gets its links back spread over this span.
+    pub after_live: Duration,
+    /// The same where it was live for [`stable`](Self::stable) or longer. Default 1 s.
+    pub after_stable: Duration,
+    /// How long a connection lives to count as stable. Default 60 s.
+    pub stable: Duration,
+    /// How many dials can be made at once, before the refill limits them. Default 12.
+    pub dials: u32,
+    /// How often one more dial may be made. Default 5 s.
+    pub refill: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(1),
+            most: Duration::from_secs(30),
+            after_live: Duration::from_secs(4),
+            after_stable: Duration::from_secs(1),
+            stable: Duration::from_secs(60),
+            dials: 12,
+            refill: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Counts failures and draws the waits.
+///
+/// Ask [`after_failure`](Self::after_failure) or [`after_live`](Self::after_live) when a connection
+/// has ended; the wait starts then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    config: Config,
+    rng: Rng,
+    failures: u32,
+}
+canonical!(struct Backoff { failures; - config, rng });
+
+impl Backoff {
+    /// With no failures yet.
+    pub fn new(config: Config, rng: Rng) -> Self {
+        Self {
+            config,
+            rng,
+            failures: 0,
+        }
+    }
+
+    /// The wait after an attempt that never went live.
+    pub fn after_failure(&mut self) -> Duration {
+        let doubled = self.config.first.saturating_mul(1 << self.failures.min(20));
+        self.failures = self.failures.saturating_add(1);
+        self.draw(doubled.min(self.config.most))
+    }
+
+    /// The wait after the end of a connection that was live for `lived`.
+    pub fn after_live(&mut self, lived: Duration) -> Duration {
+        self.failures = 0;
+        let most = if lived >= self.config.stable {
+            self.config.after_stable
+        } else {
+            self.config.after_live
+        };
+        self.draw(most)
+    }
+
+    /// The longest wait, for a fault that only a change of the configuration mends.
+    pub fn longest(&mut self) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        self.config.most
+    }
+
+    /// Full jitter, but never nothing: a microsecond keeps deadlines ahead of now.
+    fn draw(&mut self, most: Duration) -> Duration {
+        self.rng.between(Duration::from_micros(1), most)
+    }
+}
+
+/// A bucket of permits that refills with time: what keeps a reconnect loop from becoming a storm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    size: u32,
+    refill: Duration,
+    taken: u32,
+    /// When the oldest of the taken permits comes back.
+    back_at: Option<Time>,
+}
+canonical!(struct Bucket { taken, back_at; - size, refill });
+
+impl Bucket {
+    /// A full bucket of `size` permits, one of which comes back every `refill`.
+    pub fn new(size: u32, refill: Duration) -> Self {
+        Self {
+            size,
+            refill,
+            taken: 0,
+            back_at: None,
+        }
+    }
+
+    /// Takes a permit now, or says when there will be one.
+    ///
+    /// # Errors
+    ///
+    /// With the moment at which to ask again, where the bucket is empty.
+    pub fn take(&mut self, now: Time) -> Result<(), Time> {
+        while let Some(back_at) = self.back_at.filter(|at| *at <= now) {
+            self.taken = self.taken.saturating_sub(1);
+            self.back_at = (self.taken > 0).then(|| back_at + self.refill);
+        }
+        match self.back_at {
+            Some(back_at) if self.taken >= self.size => Err(back_at),
+            back_at => {
+                self.taken += 1;
+                self.back_at = Some(back_at.unwrap_or(now + self.refill));
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backoff() -> Backoff {
+        Backoff::new(Config::default(), Rng::from_number(3))
+    }
+
+    #[test]
+    fn waits_double_up_to_the_most_and_are_jittered_from_the_first_on() {
+        for seed in 0..50 {
+            let mut backoff = Backoff::new(Config::default(), Rng::from_number(seed));
+            for most in [1, 2, 4, 8, 16, 30, 30, 30] {
+                let wait = backoff.after_failure();
+                assert!(
+                    wait > Duration::ZERO && wait <= Duration::from_secs(most),
+                    "{wait:?}"
+                );
+            }
+        }
+        let mut first = backoff();
+        let mut other = Backoff::new(Config::default(), Rng::from_number(4));
+        assert_ne!(first.after_failure(), other.after_failure());
+    }
+
+    #[test]
+    fn only_a_connection_that_went_live_starts_the_doubling_anew() {
+        let mut backoff = backoff();
+        for _ in 0..5 {
+            backoff.after_failure();
+        }
+        assert!(backoff.after_live(Duration::from_secs(3)) <= Duration::from_secs(4));
+        assert!(backoff.after_failure() <= Duration::from_secs(1));
+        assert!(backoff.after_live(Duration::from_secs(60)) <= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn an_empty_bucket_says_when_to_ask_again() {
+        let at = |seconds| Time::ZERO + Duration::from_secs(seconds);
+        let mut bucket = Bucket::new(2, Duration::from_secs(5));
+        assert_eq!(bucket.take(at(1)), Ok(()));
+        assert_eq!(bucket.take(at(2)), Ok(()));
+        assert_eq!(bucket.take(at(3)), Err(at(6)));
+        assert_eq!(bucket.take(at(6)), Ok(()));
+        assert_eq!(bucket.take(at(6)), Err(at(11)));
+        assert_eq!(bucket.take(at(100)), Ok(()));
+        assert_eq!(bucket.take(at(100)), Ok(()));
+        assert_eq!(bucket.take(at(100)), Err(at(105)));
+    }
+
+    #[test]
+    fn a_bucket_of_nothing_still_lets_one_through() {
+        let mut bucket = Bucket::new(0, Duration::from_secs(5));
+        assert_eq!(bucket.take(Time::ZERO), Ok(()));
+        assert!(bucket.take(Time::ZERO).is_err());
+    }
+}

@@ -1,0 +1,3 @@
+//! The one connection lifecycle, for every protocol.
+
+pub mod backoff;

@@ -1,0 +1,109 @@
+//! The configuration of an agent: every number of the plugin, with its default.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+};
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{AgentId, ChannelId, GuildId, UserId},
+    link::backoff,
+};
+
+/// What one agent is and keeps to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// The agent's name in the configuration.
+    pub agent_id: AgentId,
+    /// The guilds to connect to; `None` for every guild that the login lists.
+    pub guilds: Option<BTreeSet<GuildId>>,
+    /// Origins of guild nodes that Center does not tell.
+    pub origins: BTreeMap<GuildId, String>,
+    /// How old a session may grow before a new login. Guild tokens live about 15 minutes, and the
+    /// margin is the point: a token from the cache must outlast the dial that uses it. Default 8
+    /// minutes.
+    pub session_ttl: Duration,
+    /// How long a login may take, from its admission. Default 10 s.
+    pub login_patience: Duration,
+    /// How long each step towards a live link, and each REST request, may take. Default 10 s.
+    pub step_timeout: Duration,
+    /// How long to wait between connections.
+    pub backoff: backoff::Config,
+    /// Whether guilds acknowledge `join_channel`. Where they do not, the emit is taken as done.
+    pub join_acks: bool,
+    /// How often the channels are listed, as a safety net behind the pushes. Default 60 s.
+    pub listing_every: Duration,
+    /// How long a message that is ahead of its sequence waits for what is missing. Default 250 ms.
+    pub gap_patience: Duration,
+    /// How many message ids are remembered so that none is handled twice. Default 5,000; each costs
+    /// about 150 bytes.
+    pub dedup_max: usize,
+    /// Only these users wake the agent; `None` for everybody.
+    pub allow_users: Option<BTreeSet<UserId>>,
+    /// Only in these channels is the agent woken; `None` for all.
+    pub allow_channels: Option<BTreeSet<ChannelId>>,
+    /// The loop guard: more turns than this in [`loop_window`](Self::loop_window), woken by one
+    /// author in one channel and each answered, silence that author there for as long. Default 20.
+    pub loop_turns: u32,
+    /// See [`loop_turns`](Self::loop_turns). Default 60 s.
+    pub loop_window: Duration,
+    /// A channel's queue that has been idle this long is dropped. Default 5 s.
+    pub queue_idle: Duration,
+    /// A turn that the host does not end is ended after this long. Default 10 min.
+    pub turn_timeout: Duration,
+    /// Messages that arrive within this span, or during a turn, become one turn; `None`: each
+    /// message is a turn of its own. Default `None`.
+    pub coalesce: Option<Duration>,
+    /// How many messages wait in one channel; further ones are counted as skipped. Default 1,000.
+    pub waiting_max: usize,
+    /// How many messages wait in all channels of the agent together; further ones are counted as
+    /// skipped. Default 10,000.
+    pub waiting_agent_max: usize,
+    /// How many recorded messages a turn brings along as context. Default 50, and at most 32 KiB.
+    pub context_max: usize,
+    /// How long a post is tried again while its guild cannot be reached. Default 60 s.
+    pub send_patience: Duration,
+    /// How many tool calls may be under way. Further ones are refused. Default 256.
+    pub calls_max: usize,
+    /// How many channels of one guild are followed; further ones are ignored with a note. Default
+    /// 5,000: each has a join of its own at every connect.
+    pub channels_max: usize,
+    /// How many guilds are connected to; further ones are ignored with a note. Default 64.
+    pub guilds_max: usize,
+}
+
+impl Config {
+    /// The defaults, for an agent of this name.
+    pub fn new(agent_id: AgentId) -> Self {
+        Self {
+            agent_id,
+            guilds: None,
+            origins: BTreeMap::new(),
+            session_ttl: Duration::from_secs(8 * 60),
+            login_patience: Duration::from_secs(10),
+            step_timeout: Duration::from_secs(10),
+            backoff: backoff::Config::default(),
+            join_acks: true,
+            listing_every: Duration::from_secs(60),
+            gap_patience: Duration::from_millis(250),
+            dedup_max: 5_000,
+            allow_users: None,
+            allow_channels: None,
+            loop_turns: 20,
+            loop_window: Duration::from_secs(60),
+            queue_idle: Duration::from_secs(5),
+            turn_timeout: Duration::from_secs(10 * 60),
+            coalesce: None,
+            waiting_max: 1_000,
+            waiting_agent_max: 10_000,
+            context_max: 50,
+            send_patience: Duration::from_secs(60),
+            calls_max: 256,
+            channels_max: 5_000,
+            guilds_max: 64,
+        }
+    }
+}

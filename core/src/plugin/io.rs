@@ -1,0 +1,152 @@
+//! What can happen to an agent, and what it asks of the world.
+
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    fabric::center::Session,
+    http::{CallId, Failure, Request, Response},
+    id::TurnId,
+    plugin::{
+        inbound::Inbound,
+        note::Note,
+        tools::{Tool, ToolAnswer, ToolError},
+    },
+    record::Recorded,
+    request::RequestId,
+    ws::{self, ConnId},
+};
+
+/// The kind of a login at Center.
+#[derive(Clone, Copy, Debug)]
+pub enum Login {}
+/// The kind of a REST request to a guild.
+#[derive(Clone, Copy, Debug)]
+pub enum Http {}
+
+/// Everything that can happen to an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// The login gate let a login through: it is being sent now.
+    Admitted(RequestId<Login>),
+    /// Center's answer to a login.
+    LoggedIn(RequestId<Login>, Result<Session, LoginFailure>),
+    /// A dialed connection is open, or could not be opened; in the words of the runtime.
+    Dialed(ConnId, Result<(), String>),
+    /// Something happened on an open connection.
+    Transport(ConnId, ws::Event),
+    /// A guild's answer to a REST request.
+    Http(RequestId<Http>, Result<Response, Failure>),
+    /// Something happened at the agent's host.
+    Host(HostEvent),
+    /// The process is about to end: close every connection and go silent.
+    Shutdown,
+}
+
+/// What happens at the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostEvent {
+    /// The host is initialised: inbounds may go out from now on.
+    Ready {
+        /// Whether it declares `selvedge/turns`: it will say when a turn is done.
+        turns: bool,
+    },
+    /// The notification of this turn has been written to the host.
+    Written(TurnId),
+    /// The host calls a tool.
+    Call {
+        /// To answer with.
+        call: CallId,
+        /// What to do.
+        tool: Tool,
+    },
+    /// The host does not wait for this call any more.
+    Cancelled(CallId),
+}
+
+/// Why a login failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginFailure {
+    /// Center answered, and not with a session: the account is at fault (401, 403), or Center is.
+    Refused {
+        /// The status code.
+        status: u16,
+        /// Center's words.
+        message: String,
+    },
+    /// Center could not be asked, or its answer makes no sense; in the words of the runtime.
+    Unavailable(String),
+}
+
+/// Everything an agent asks of the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Log in at Center, once the login gate allows it: say [`Input::Admitted`] when the request is
+    /// sent.
+    Login(RequestId<Login>),
+    /// Open a WebSocket to a guild.
+    Dial {
+        /// The connection; answered by [`Input::Dialed`] unless it is hung up before.
+        conn: ConnId,
+        /// The guild node's origin, such as `http://127.0.0.1:7002`.
+        origin: String,
+    },
+    /// Do this on an open connection.
+    Transport(ConnId, ws::Action),
+    /// Give a connection up at once, also while it is being dialed. Nothing more is heard of it.
+    HangUp(ConnId),
+    /// Send a REST request to a guild.
+    Http {
+        /// Answered by [`Input::Http`].
+        id: RequestId<Http>,
+        /// The guild node's origin.
+        origin: String,
+        /// The request.
+        request: Request,
+    },
+    /// This question's answer is not waited for any more.
+    Forget(Question),
+    /// Hand messages to the host.
+    Notify(Inbound),
+    /// Answer a tool call of the host.
+    Answer {
+        /// Which.
+        call: CallId,
+        /// With what.
+        result: Result<ToolAnswer, ToolError>,
+    },
+    /// Something worth a line in the log.
+    Note(Note),
+}
+
+/// A question of any kind, to be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// A login.
+    Login(RequestId<Login>),
+    /// A REST request.
+    Http(RequestId<Http>),
+}
+
+impl Recorded for Input {
+    fn secrets(&self, found: &mut dyn FnMut(&str)) {
+        match self {
+            Self::LoggedIn(_, Ok(session)) => {
+                for grant in &session.grants {
+                    found(grant.token.expose());
+                }
+            }
+            Self::Admitted(_)
+            | Self::LoggedIn(_, Err(_))
+            | Self::Dialed(..)
+            | Self::Transport(..)
+            | Self::Http(..)
+            | Self::Host(_)
+            | Self::Shutdown => {}
+        }
+    }
+}

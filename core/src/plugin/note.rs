@@ -1,0 +1,301 @@
+//! Notes: what an agent tells its log, as values with a level and a sentence.
+
+use alloc::string::String;
+use core::{fmt, time::Duration};
+
+use serde::Serialize;
+
+use crate::id::{ChannelId, GuildId, TurnId, UserId};
+
+/// How much a note matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// For whoever looks into one message.
+    Debug,
+    /// What an operator reads.
+    Info,
+    /// Something went wrong and is being mended.
+    Warn,
+    /// Somebody must act.
+    Error,
+}
+
+/// Something worth a line in the log. No secret and no message text is ever part of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "note", rename_all = "snake_case")]
+pub enum Note {
+    /// A login succeeded.
+    LoggedIn {
+        /// How many guilds it opens.
+        guilds: usize,
+    },
+    /// A login failed and is tried again.
+    LoginFailed {
+        /// Why.
+        why: String,
+    },
+    /// A login answered another account than before: the agent stops.
+    AccountChanged {
+        /// The account it had.
+        before: UserId,
+        /// The account that Center answered.
+        after: UserId,
+    },
+    /// A guild of the configuration or of a running link is not in the session.
+    NoAccess {
+        /// The guild.
+        guild: GuildId,
+    },
+    /// The origin of a guild node is known neither from Center nor from the configuration.
+    NoOrigin {
+        /// The guild.
+        guild: GuildId,
+    },
+    /// A link is live: connected, and every channel joined.
+    Live {
+        /// The guild.
+        guild: GuildId,
+        /// How many channels.
+        channels: usize,
+    },
+    /// A connection ended, or could not be made.
+    Down {
+        /// The guild.
+        guild: GuildId,
+        /// What happened, and whose doing it was.
+        why: String,
+        /// How long it had been live; `None` where it never was.
+        lived: Option<Duration>,
+        /// When the next dial follows.
+        retry_in: Duration,
+    },
+    /// A listing or a read of channels failed and is tried again.
+    ListingFailed {
+        /// The guild.
+        guild: GuildId,
+        /// Why.
+        why: String,
+    },
+    /// A join was refused, or not answered, and is tried again.
+    JoinFailed {
+        /// The guild.
+        guild: GuildId,
+        /// The channel.
+        channel: ChannelId,
+        /// Why.
+        why: String,
+    },
+    /// The account became a member.
+    Joined {
+        /// The guild.
+        guild: GuildId,
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// The account is not a member any more.
+    Left {
+        /// The guild.
+        guild: GuildId,
+        /// The channel.
+        channel: ChannelId,
+        /// How many waiting messages were dropped with it.
+        dropped: usize,
+    },
+    /// More channels or guilds than the configured limit: the rest is ignored.
+    TooMany {
+        /// What there is too much of, and the limit.
+        what: String,
+    },
+    /// Messages were missed on a live connection and are not coming.
+    GapAccepted {
+        /// The guild.
+        guild: GuildId,
+        /// The channel.
+        channel: ChannelId,
+        /// How many are missing.
+        missing: u64,
+    },
+    /// A push could not be read and was dropped.
+    BadPush {
+        /// The guild.
+        guild: GuildId,
+        /// The event's name.
+        event: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A message with a nonce that is not ours came from our own account: another process posts as
+    /// it.
+    ForeignPost {
+        /// The guild.
+        guild: GuildId,
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// An author was silenced in a channel: it and the agent answered each other too often.
+    LoopSilenced {
+        /// The guild.
+        guild: GuildId,
+        /// The channel.
+        channel: ChannelId,
+        /// The author.
+        author: UserId,
+    },
+    /// The host did not end a turn in time: the channel goes on without.
+    TurnTimedOut {
+        /// The turn.
+        turn: TurnId,
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// A queue was full: a message is counted as skipped.
+    Skipped {
+        /// The guild.
+        guild: GuildId,
+        /// The channel.
+        channel: ChannelId,
+    },
+}
+
+impl Note {
+    /// How much it matters.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::LoggedIn { .. } | Self::Joined { .. } | Self::Left { .. } => Level::Debug,
+            Self::Live { .. } | Self::Down { .. } => Level::Info,
+            Self::LoginFailed { .. }
+            | Self::ListingFailed { .. }
+            | Self::JoinFailed { .. }
+            | Self::GapAccepted { .. }
+            | Self::BadPush { .. }
+            | Self::ForeignPost { .. }
+            | Self::LoopSilenced { .. }
+            | Self::TurnTimedOut { .. }
+            | Self::Skipped { .. } => Level::Warn,
+            Self::AccountChanged { .. }
+            | Self::NoAccess { .. }
+            | Self::NoOrigin { .. }
+            | Self::TooMany { .. } => Level::Error,
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LoggedIn { guilds } => {
+                write!(f, "logged in; the account is in {guilds} guild(s)")
+            }
+            Self::LoginFailed { why } => write!(f, "login failed: {why}; trying again"),
+            Self::AccountChanged { before, after } => write!(
+                f,
+                "Center logged this agent in as {after}, it was {before} before: the agent stops; \
+                 give it the key of its own account"
+            ),
+            Self::NoAccess { guild } => write!(
+                f,
+                "the account has no access to guild {guild}: add it to the guild, or take the \
+                 guild out of `guilds`"
+            ),
+            Self::NoOrigin { guild } => write!(
+                f,
+                "Center does not say where guild {guild} is: set `url` in [guild.{guild}]"
+            ),
+            Self::Live { guild, channels } => {
+                write!(f, "live in guild {guild} with {channels} channel(s)")
+            }
+            Self::Down {
+                guild,
+                why,
+                lived: Some(lived),
+                retry_in,
+            } => write!(
+                f,
+                "lost guild {guild} after {:.1} s: {why}; dialing again in {:.1} s",
+                lived.as_secs_f32(),
+                retry_in.as_secs_f32()
+            ),
+            Self::Down {
+                guild,
+                why,
+                lived: None,
+                retry_in,
+            } => write!(
+                f,
+                "no connection to guild {guild}: {why}; dialing again in {:.1} s",
+                retry_in.as_secs_f32()
+            ),
+            Self::ListingFailed { guild, why } => {
+                write!(
+                    f,
+                    "could not list the channels of guild {guild}: {why}; trying again"
+                )
+            }
+            Self::JoinFailed {
+                guild,
+                channel,
+                why,
+            } => {
+                write!(
+                    f,
+                    "could not join channel {channel} of guild {guild}: {why}; trying again"
+                )
+            }
+            Self::Joined { guild, channel } => {
+                write!(f, "now a member of channel {channel} of guild {guild}")
+            }
+            Self::Left {
+                guild,
+                channel,
+                dropped,
+            } => write!(
+                f,
+                "no longer a member of channel {channel} of guild {guild}; {dropped} waiting \
+                 message(s) dropped"
+            ),
+            Self::TooMany { what } => write!(f, "{what}: the rest is ignored"),
+            Self::GapAccepted {
+                guild,
+                channel,
+                missing,
+            } => {
+                write!(
+                    f,
+                    "{missing} message(s) missing in channel {channel} of guild {guild}"
+                )
+            }
+            Self::BadPush { guild, event, why } => {
+                write!(
+                    f,
+                    "guild {guild} sent `{event}` that cannot be read: {why}; dropped"
+                )
+            }
+            Self::ForeignPost { guild, channel } => write!(
+                f,
+                "another process posts as this account in channel {channel} of guild {guild}: run \
+                 one plugin for an account"
+            ),
+            Self::LoopSilenced {
+                guild,
+                channel,
+                author,
+            } => write!(
+                f,
+                "{author} and the agent keep answering each other in channel {channel} of guild \
+                 {guild}: {author} does not wake it there for a while"
+            ),
+            Self::TurnTimedOut { turn, channel } => {
+                write!(
+                    f,
+                    "the host did not end turn {turn} of channel {channel} in time"
+                )
+            }
+            Self::Skipped { guild, channel } => write!(
+                f,
+                "the queue of channel {channel} of guild {guild} is full: a message is counted as \
+                 skipped"
+            ),
+        }
+    }
+}

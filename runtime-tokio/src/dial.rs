@@ -1,0 +1,184 @@
+//! Opens WebSockets to guild nodes: TCP, then the proxy, then TLS, then the handshake.
+
+use std::{io, sync::Arc};
+
+use reqwest::Url;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{self, protocol::WebSocketConfig},
+};
+
+use crate::{proxy::Proxy, report::chain, ws};
+
+/// Where a guild node takes Engine.IO connections.
+const TARGET: &str = "/socket.io/?EIO=4&transport=websocket";
+
+/// The largest message and the largest frame that a guild may send. A push holds one message or
+/// one canvas of at most 1 MiB, which JSON can make six times as long; a guild that sends more
+/// would fill our memory, and its connection is closed.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// The longest head of a proxy's answer.
+const HEAD_BYTES_MAX: usize = 8 << 10;
+
+/// A byte stream of any kind.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
+/// What a dialed WebSocket runs over.
+pub type Stream = Box<dyn Duplex>;
+
+/// Why no WebSocket was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The origin is not one that can be dialed.
+    #[error("`{0}` is not an http or https origin; correct the guild's base URL")]
+    Origin(String),
+    /// No TCP connection to the guild.
+    #[error("no connection to {0}")]
+    Connect(String, #[source] io::Error),
+    /// No TCP connection to the proxy.
+    #[error("no connection to the proxy {0}")]
+    ConnectProxy(String, #[source] io::Error),
+    /// The proxy did not open a tunnel.
+    #[error("the proxy did not open a tunnel: {0}")]
+    Tunnel(String),
+    /// TLS failed.
+    #[error("TLS with {0} failed")]
+    Tls(String, #[source] io::Error),
+    /// The guild answered with something else than a WebSocket.
+    #[error("answered {0} instead of opening a WebSocket")]
+    Refused(u16),
+    /// The handshake broke.
+    #[error("the WebSocket handshake failed: {0}")]
+    Handshake(String),
+}
+
+/// Dials guild nodes; every connection of the process shares its TLS configuration and proxy.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    tls: Arc<ClientConfig>,
+    proxy: Option<Proxy>,
+}
+
+impl Dialer {
+    /// A dialer with the process's TLS configuration and proxy.
+    pub fn new(tls: Arc<ClientConfig>, proxy: Option<Proxy>) -> Self {
+        Self { tls, proxy }
+    }
+
+    /// Opens the WebSocket of Engine.IO at `origin`. It takes as long as it takes: whoever dials
+    /// has the patience, and drops the future.
+    ///
+    /// # Errors
+    ///
+    /// Where any step fails, in words for the log.
+    pub async fn dial(&self, origin: &str) -> Result<WebSocketStream<Stream>, DialError> {
+        let wrong = || DialError::Origin(origin.to_owned());
+        let url = Url::parse(origin).map_err(|_| wrong())?;
+        let secure = match url.scheme() {
+            "https" | "wss" => true,
+            "http" | "ws" => false,
+            _ => return Err(wrong()),
+        };
+        let host = url.host_str().ok_or_else(wrong)?;
+        let port = url
+            .port_or_known_default()
+            .unwrap_or(if secure { 443 } else { 80 });
+        let authority = format!("{host}:{port}");
+        let tcp = self.connect(host, port, &authority).await?;
+        let stream: Stream = if secure {
+            let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+                .map_err(|_| wrong())?;
+            let tls = TlsConnector::from(Arc::clone(&self.tls))
+                .connect(name, tcp)
+                .await
+                .map_err(|error| DialError::Tls(authority.clone(), error))?;
+            Box::new(tls)
+        } else {
+            Box::new(tcp)
+        };
+        let scheme = if secure { "wss" } else { "ws" };
+        let request = match url.port() {
+            Some(port) => format!("{scheme}://{host}:{port}{TARGET}"),
+            None => format!("{scheme}://{host}{TARGET}"),
+        };
+        match client_async_with_config(request, stream, Some(config())).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(tungstenite::Error::Http(answer)) => {
+                Err(DialError::Refused(answer.status().as_u16()))
+            }
+            Err(error) => Err(DialError::Handshake(chain(&error))),
+        }
+    }
+
+    /// A TCP connection to the guild, or a tunnel to it.
+    async fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        authority: &str,
+    ) -> Result<TcpStream, DialError> {
+        let Some(proxy) = &self.proxy else {
+            let tcp = TcpStream::connect((host.trim_matches(['[', ']']), port)).await;
+            return tcp
+                .and_then(without_delay)
+                .map_err(|error| DialError::Connect(authority.to_owned(), error));
+        };
+        let mut tcp = TcpStream::connect(proxy.address())
+            .await
+            .and_then(without_delay)
+            .map_err(|error| DialError::ConnectProxy(proxy.url(), error))?;
+        tunnel(&mut tcp, proxy, authority).await?;
+        Ok(tcp)
+    }
+}
+
+fn config() -> WebSocketConfig {
+    ws::config()
+        .max_message_size(Some(MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(MESSAGE_BYTES_MAX))
+}
+
+/// Frames are small and each one matters now.
+fn without_delay(tcp: TcpStream) -> io::Result<TcpStream> {
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
+/// Asks the proxy for a tunnel: RFC 9110, section 9.3.6.
+async fn tunnel(tcp: &mut TcpStream, proxy: &Proxy, authority: &str) -> Result<(), DialError> {
+    let broken = |error: io::Error| DialError::Tunnel(error.to_string());
+    let authorization = proxy
+        .authorization()
+        .map(|value| format!("Proxy-Authorization: {}\r\n", value.expose()))
+        .unwrap_or_default();
+    let ask = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{authorization}\r\n");
+    tcp.write_all(ask.as_bytes()).await.map_err(broken)?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        // Byte by byte: what follows the head belongs to the guild.
+        head.push(tcp.read_u8().await.map_err(broken)?);
+        if head.len() > HEAD_BYTES_MAX {
+            return Err(DialError::Tunnel("its answer has no end".into()));
+        }
+    }
+    let head = String::from_utf8_lossy(&head);
+    let status = head.split_ascii_whitespace().nth(1).unwrap_or_default();
+    if status.len() == 3 && status.starts_with('2') {
+        Ok(())
+    } else {
+        let line = head.lines().next().unwrap_or_default();
+        Err(DialError::Tunnel(format!("it answered `{}`", line.trim())))
+    }
+}
+
+#[cfg(test)]
+#[path = "dial_tests.rs"]
+mod tests;

@@ -1,0 +1,284 @@
+//! REST: whole requests out, whole answers in, and logins at Center.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use jiff::fmt::rfc2822;
+use reqwest::{
+    Method as Verb, Response as Answer,
+    header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER},
+};
+use rustls::ClientConfig;
+use selvedge_core::{
+    Secret, Wall,
+    fabric::{
+        center::{self, Grant, GrantBody, Login, Session, SessionBody},
+        error::{ErrorBody, reason},
+    },
+    http::{Failure, Method, Request, Response},
+    id::GuildId,
+    plugin::io::LoginFailure,
+};
+
+use crate::{
+    jwt,
+    proxy::Proxy,
+    report::{chain, clipped},
+};
+
+/// The largest answer that is read: a page of 200 messages of the greatest length in the longest
+/// encoding is below it. A peer that sends more would fill our memory.
+pub const ANSWER_BYTES_MAX: usize = 8 << 20;
+
+/// How long a connection may take to be made. The machines lose patience earlier and forget the
+/// request; this bounds a request that nobody waits for any more.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a request may take altogether; see [`CONNECT_TIMEOUT`].
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long an idle connection is kept: shorter than the 5 s of a Node server, so that no request
+/// is sent into a connection that the server is just closing.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How long a guild token is taken to live where nobody tells.
+const LIFE_DEFAULT: Duration = Duration::from_secs(15 * 60);
+
+/// How much of another's error message is repeated.
+const WORDS_MAX: usize = 200;
+
+/// The HTTP client of the process: one connection pool, no retries, no redirects.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: reqwest::Client,
+}
+
+/// Why there is no HTTP client.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be set up: {}", chain(.0))]
+pub struct SetupError(#[from] reqwest::Error);
+
+impl Client {
+    /// A client with the process's TLS configuration and proxy. Proxies of the environment are not
+    /// looked at: sockets would not use them.
+    ///
+    /// # Errors
+    ///
+    /// Where the proxy's address cannot be used.
+    pub fn new(tls: &Arc<ClientConfig>, proxy: Option<&Proxy>) -> Result<Self, SetupError> {
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(ClientConfig::clone(tls))
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TOTAL_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .tcp_nodelay(true)
+            .user_agent(concat!("selvedge/", env!("CARGO_PKG_VERSION")));
+        if let Some(proxy) = proxy {
+            let mut all = reqwest::Proxy::all(proxy.url())?;
+            if let Some(mut value) = proxy
+                .authorization()
+                .and_then(|secret| HeaderValue::from_str(secret.expose()).ok())
+            {
+                value.set_sensitive(true);
+                all = all.custom_http_auth(value);
+            }
+            builder = builder.proxy(all);
+        }
+        Ok(Self {
+            inner: builder.build()?,
+        })
+    }
+
+    /// Sends one request to `origin` and reads the whole answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unreachable`] where the request was certainly not carried out, [`Failure::Broken`]
+    /// where that is unknown, [`Failure::TooLarge`] beyond [`ANSWER_BYTES_MAX`].
+    pub async fn send(&self, origin: &str, request: Request) -> Result<Response, Failure> {
+        let Request {
+            method,
+            target,
+            bearer,
+            body,
+        } = request;
+        let mut builder = self
+            .inner
+            .request(verb(method), format!("{origin}{target}"));
+        if let Some(token) = &bearer {
+            builder = builder.header(AUTHORIZATION, bearer_value(token)?);
+        }
+        if !body.is_empty() {
+            builder = builder.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let answer = builder.send().await.map_err(failure)?;
+        let status = answer.status().as_u16();
+        let retry_after = retry_after(answer.headers());
+        Ok(Response {
+            status,
+            retry_after,
+            body: read(answer).await?,
+        })
+    }
+
+    /// Logs in at the Center at `center_url`.
+    ///
+    /// # Errors
+    ///
+    /// Where Center refuses or cannot be asked; the words hold neither key nor password nor any
+    /// part of a token.
+    pub async fn login(&self, center_url: &str, login: &Login) -> Result<Session, LoginFailure> {
+        let unavailable = |failure: Failure| LoginFailure::Unavailable(format!("Center {failure}"));
+        let body = serde_json::to_vec(login)
+            .map_err(|error| LoginFailure::Unavailable(error.to_string()))?;
+        let answer = self
+            .inner
+            .post(format!("{center_url}{}", center::LOGIN))
+            .header(CONTENT_TYPE, "application/json")
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| unavailable(failure(error)))?;
+        let status = answer.status();
+        let date = date(answer.headers());
+        let body = read(answer).await.map_err(unavailable)?;
+        if !status.is_success() {
+            return Err(LoginFailure::Refused {
+                status: status.as_u16(),
+                message: refusal(status.as_u16(), &body, login),
+            });
+        }
+        let body = parse(&body)?;
+        Ok(Session {
+            user: body.user,
+            grants: body
+                .guild_access_tokens
+                .into_iter()
+                .filter_map(|grant| granted(grant, date))
+                .collect(),
+        })
+    }
+}
+
+fn verb(method: Method) -> Verb {
+    match method {
+        Method::Get => Verb::GET,
+        Method::Post => Verb::POST,
+        Method::Put => Verb::PUT,
+        Method::Patch => Verb::PATCH,
+        Method::Delete => Verb::DELETE,
+    }
+}
+
+fn bearer_value(token: &Secret) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
+        Failure::Unreachable("the token has characters that no header can carry".into())
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Whose fault it was, in words without the URL.
+fn failure(error: reqwest::Error) -> Failure {
+    let never_sent = error.is_connect() || error.is_builder();
+    let words = chain(&error.without_url()).into();
+    if never_sent {
+        Failure::Unreachable(words)
+    } else {
+        Failure::Broken(words)
+    }
+}
+
+/// Reads the body up to the limit.
+async fn read(mut answer: Answer) -> Result<Bytes, Failure> {
+    let announced = answer.content_length().unwrap_or(0);
+    if announced > ANSWER_BYTES_MAX as u64 {
+        return Err(Failure::TooLarge);
+    }
+    let mut body = BytesMut::new();
+    while let Some(chunk) = answer.chunk().await.map_err(failure)? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(Failure::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn date(headers: &HeaderMap) -> Option<Wall> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    let date = rfc2822::parse(text).ok()?;
+    Some(Wall::from_millis(date.timestamp().as_millisecond()))
+}
+
+/// Center's words for a refusal, without what the login was made with.
+fn refusal(status: u16, body: &[u8], login: &Login) -> String {
+    let words = serde_json::from_slice::<ErrorBody>(body).map_or_else(
+        |_| reason(status).to_owned(),
+        |body| body.message.to_string(),
+    );
+    let secret = match login {
+        Login::ApiKey { api_key } => api_key,
+        Login::Password { password, .. } => password,
+    };
+    let words = if secret.expose().is_empty() {
+        words
+    } else {
+        words.replace(secret.expose(), "…")
+    };
+    clipped(&words, WORDS_MAX)
+}
+
+/// Reads a session; the words of a failure name the field and nothing of its content.
+fn parse(body: &[u8]) -> Result<SessionBody, LoginFailure> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        LoginFailure::Unavailable(format!(
+            "Center's answer is not a session: `{}` is missing or not of its kind (line {}, column \
+             {}); is [center] url a Fabric Center?",
+            error.path(),
+            error.inner().line(),
+            error.inner().column(),
+        ))
+    })
+}
+
+fn granted(body: GrantBody, date: Option<Wall>) -> Option<Grant> {
+    let guild_id = match body.guild_id {
+        Some(guild) => guild,
+        None => GuildId::new(body.guild_node_id.as_str())?,
+    };
+    let life = jwt::life(body.token.expose())
+        .or_else(|| Some(body.expires_at?.since(date?)))
+        .filter(|life| !life.is_zero())
+        .unwrap_or(LIFE_DEFAULT);
+    Some(Grant {
+        node_id: body.guild_node_id,
+        guild_id,
+        base_url: body
+            .base_url
+            .map(|url| url.trim_end_matches('/').to_owned())
+            .filter(|url| !url.is_empty()),
+        token: body.token,
+        life,
+    })
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;
