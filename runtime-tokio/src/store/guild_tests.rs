@@ -126,20 +126,20 @@ impl Running {
     }
 
     async fn stored(&mut self) -> (u64, Result<(), Unavailable>) {
-        match self.answers.recv().await.unwrap() {
-            Input::Stored(id, result) => (id.number(), result),
-            other => panic!("{other:?}"),
-        }
+        let Some(Input::Stored(id, result)) = self.answers.recv().await else {
+            panic!("no answer to a transaction");
+        };
+        (id.number(), result)
     }
 
     async fn load(&mut self, query: Query) -> Loaded {
         self.jobs
             .send(Job::Load(RequestId::from_number(0), query))
             .unwrap();
-        match self.answers.recv().await.unwrap() {
-            Input::Loaded(_, result) => result.unwrap(),
-            other => panic!("{other:?}"),
-        }
+        let Some(Input::Loaded(_, result)) = self.answers.recv().await else {
+            panic!("no answer to a read");
+        };
+        result.unwrap()
     }
 
     async fn page(&mut self, query: Query) -> (Vec<u64>, bool) {
