@@ -79,7 +79,8 @@ impl Canon {
 
 /// Implements [`Canonical`](crate::canon::Canonical) field by field, or variant by variant.
 ///
-/// `canonical!(struct Backoff { attempts, until, - rng })` leaves `rng` out;
+/// `canonical!(struct Backoff { attempts, until; - rng })` leaves `rng` out;
+/// `canonical!(struct Meters(number))` takes a tuple struct;
 /// `canonical!(enum State { Idle, Waiting { until }, Open(a, b) })` hashes the variant's position
 /// too.
 #[macro_export]
@@ -90,6 +91,14 @@ macro_rules! canonical {
                 let Self { $($field,)* $($($skip: _,)*)? } = self;
                 $($crate::canon::Canonical::canonical($field, canon);)*
                 let _ = canon;
+            }
+        }
+    };
+    (struct $name:ident ( $($item:ident),* $(,)? )) => {
+        impl $crate::canon::Canonical for $name {
+            fn canonical(&self, canon: &mut $crate::canon::Canon) {
+                let Self($($item),*) = self;
+                $($crate::canon::Canonical::canonical($item, canon);)*
             }
         }
     };
@@ -119,7 +128,7 @@ macro_rules! numbers {
         })*
     };
 }
-numbers!(bool, u8, u16, u32, u64, usize, i64);
+numbers!(bool, char, u8, u16, u32, u64, usize, i64);
 
 impl Canonical for Time {
     fn canonical(&self, canon: &mut Canon) {

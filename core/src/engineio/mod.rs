@@ -1,1 +1,124 @@
-//! Engine.IO v4: packets, and the two ends of a connection.
+//! Engine.IO v4 over WebSocket: packets, and the two ends of a connection.
+//!
+//! [`client::Client`] and [`server::Server`] are machines; each is made when its WebSocket is open.
+//! Between them they do the handshake, the heartbeat and the closing, and hand whole messages up.
+//! Source of the wire facts: `docs/engine.io-protocol/v4-current.md` of socketio/socket.io.
+
+pub mod client;
+mod handshake;
+pub mod packet;
+pub mod server;
+
+use core::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::handshake::{HANDSHAKE_BYTES_MAX, HEARTBEAT_MAX, Handshake, HandshakeError};
+use crate::{canonical, ws};
+
+/// The rhythm of a connection: the server pings, the client answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// From the handshake, or from a pong, to the next ping.
+    pub interval: Duration,
+    /// How long the server waits for a pong. The client gives up after `interval + timeout` of
+    /// silence.
+    pub timeout: Duration,
+}
+canonical!(struct Heartbeat { interval, timeout });
+
+impl Default for Heartbeat {
+    /// What the official server does: 25 s and 20 s.
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(25),
+            timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer was silent for longer than the heartbeat allows.
+    PingTimeout,
+    /// The server opened the WebSocket, and then did not send its handshake in time.
+    HandshakeTimeout,
+    /// The peer sent a close packet.
+    Peer,
+    /// The WebSocket ended underneath.
+    Transport(ws::Closed),
+    /// The peer broke the protocol.
+    BadPacket(packet::DecodeError),
+    /// The embedder asked for it.
+    Local,
+}
+canonical!(
+    enum CloseReason {
+        PingTimeout,
+        HandshakeTimeout,
+        Peer,
+        Transport(closed),
+        BadPacket(error),
+        Local,
+    }
+);
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PingTimeout => f.write_str("the peer fell silent: its heartbeat stopped"),
+            Self::HandshakeTimeout => f.write_str("the server did not send its handshake in time"),
+            Self::Peer => f.write_str("the peer closed the connection"),
+            Self::Transport(ws::Closed::Peer { code, reason }) if reason.is_empty() => {
+                write!(f, "the peer closed the WebSocket with code {code}")
+            }
+            Self::Transport(ws::Closed::Peer { code, reason }) => {
+                write!(
+                    f,
+                    "the peer closed the WebSocket with code {code}: {reason}"
+                )
+            }
+            Self::Transport(ws::Closed::Broken(words)) => {
+                write!(f, "the network broke the connection: {words}")
+            }
+            Self::Transport(ws::Closed::TooLarge) => {
+                f.write_str("the peer sent a frame above the limit for this connection")
+            }
+            Self::Transport(ws::Closed::Overrun) => {
+                f.write_str("the peer read too slowly: the write buffer ran full")
+            }
+            Self::BadPacket(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::Local => f.write_str("closed from this side"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn reasons_say_who_is_at_fault() {
+        let closed = |code, reason: &str| {
+            CloseReason::Transport(ws::Closed::Peer {
+                code,
+                reason: reason.into(),
+            })
+        };
+        assert_eq!(
+            closed(1005, "").to_string(),
+            "the peer closed the WebSocket with code 1005"
+        );
+        assert_eq!(
+            closed(1001, "bye").to_string(),
+            "the peer closed the WebSocket with code 1001: bye"
+        );
+        assert_eq!(
+            CloseReason::BadPacket(packet::DecodeError::Empty).to_string(),
+            "the peer broke the protocol: an empty frame"
+        );
+    }
+}

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    canonical,
     http::{Method, Request},
     id::{ChannelId, GuildId, MessageId},
     secret::Secret,
@@ -30,6 +31,7 @@ pub struct PostBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
 }
+canonical!(struct PostBody { content, reply_to_id, attachments, nonce });
 
 /// Names a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,7 @@ pub struct AttachmentRef {
     /// The file.
     pub id: String,
 }
+canonical!(struct AttachmentRef { id });
 
 /// Lists the channels that the caller is in.
 pub fn list_channels(token: Secret, guild: &GuildId) -> Request {

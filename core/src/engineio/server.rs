@@ -1,0 +1,378 @@
+//! The server end of an Engine.IO connection.
+
+use alloc::vec::Vec;
+
+use bytestring::ByteString;
+use serde::{Deserialize, Serialize};
+
+use super::{CloseReason, Handshake, Heartbeat, packet, packet::Packet};
+use crate::{
+    canonical,
+    machine::{Machine, Wakeup},
+    time::Time,
+    ws,
+};
+
+/// How a server behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// When to ping, and how long to wait for a pong.
+    pub heartbeat: Heartbeat,
+    /// The largest packet that is taken, in bytes with the packet's type; 1,000,000 by default, as
+    /// in the official server. A client that sends more is disconnected. Each connection can make
+    /// the process hold as much.
+    pub max_payload: u64,
+}
+canonical!(struct Config { heartbeat, max_payload });
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            heartbeat: Heartbeat::default(),
+            max_payload: 1_000_000,
+        }
+    }
+}
+
+/// The server machine, made when its WebSocket is open.
+///
+/// Its first step sends the handshake. It pings `interval` after the handshake and after every
+/// pong, and closes when a pong takes longer than `timeout`: other traffic does not stand in for
+/// a pong, as in the official server. [`Output::Closed`] is its last output: after it there is
+/// none, and no wake-up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    config: Config,
+    state: State,
+}
+canonical!(struct Server { config, state });
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// The handshake is not sent yet.
+    Fresh {
+        sid: ByteString,
+        since: Time,
+    },
+    /// The next ping is set.
+    Quiet {
+        ping_at: Time,
+    },
+    /// A pong is due.
+    Pinged {
+        expires_at: Time,
+    },
+    Closed,
+}
+canonical!(
+    enum State {
+        Fresh { sid, since },
+        Quiet { ping_at },
+        Pinged { expires_at },
+        Closed,
+    }
+);
+
+/// What can happen to a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// Something happened on the WebSocket.
+    Transport(ws::Event),
+    /// Send a message.
+    Send(ws::Frame),
+    /// Send a frame that already is a whole message packet: a text that starts with `4`, or binary.
+    /// It is not copied.
+    SendEncoded(ws::Frame),
+    /// Close the connection.
+    Close,
+}
+
+/// What a server asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Do this with the WebSocket.
+    Transport(ws::Action),
+    /// A message arrived.
+    Message(ws::Frame),
+    /// The connection has ended.
+    Closed(CloseReason),
+}
+
+impl Server {
+    /// A server on a WebSocket that opened at `now`. `sid` names the session to the client: the
+    /// runtime makes it, unguessable.
+    pub fn new(config: Config, sid: ByteString, now: Time) -> Self {
+        Self {
+            config,
+            state: State::Fresh { sid, since: now },
+        }
+    }
+
+    /// Whether the connection has ended.
+    pub fn is_closed(&self) -> bool {
+        match self.state {
+            State::Fresh { .. } | State::Quiet { .. } | State::Pinged { .. } => false,
+            State::Closed => true,
+        }
+    }
+
+    fn open(&mut self, now: Time, out: &mut Vec<Output>) {
+        if let State::Fresh { sid, .. } = &self.state {
+            let handshake = Handshake {
+                sid: sid.clone(),
+                heartbeat: self.config.heartbeat,
+                max_payload: Some(self.config.max_payload),
+                upgrades: Vec::new(),
+            };
+            send(Packet::Open(handshake.encode()), out);
+            self.state = State::Quiet {
+                ping_at: now + self.config.heartbeat.interval,
+            };
+        }
+    }
+
+    fn close(&mut self, reason: CloseReason, out: &mut Vec<Output>) {
+        match reason {
+            CloseReason::Transport(_) => {}
+            CloseReason::PingTimeout
+            | CloseReason::HandshakeTimeout
+            | CloseReason::Peer
+            | CloseReason::BadPacket(_)
+            | CloseReason::Local => out.push(Output::Transport(ws::Action::Close)),
+        }
+        self.state = State::Closed;
+        out.push(Output::Closed(reason));
+    }
+
+    fn on_frame(&mut self, now: Time, frame: ws::Frame, out: &mut Vec<Output>) {
+        let bytes = frame.len() as u64;
+        let max = self.config.max_payload;
+        if bytes > max {
+            let error = packet::DecodeError::TooLarge { bytes, max };
+            return self.close(CloseReason::BadPacket(error), out);
+        }
+        match packet::decode(frame) {
+            Ok(packet) => self.on_packet(now, packet, out),
+            Err(error) => self.close(CloseReason::BadPacket(error), out),
+        }
+    }
+
+    /// A pong that nobody asked for, an upgrade and a noop mean nothing here and are ignored, as the
+    /// official server does.
+    fn on_packet(&mut self, now: Time, packet: Packet, out: &mut Vec<Output>) {
+        match packet {
+            Packet::Pong(_) => match self.state {
+                State::Pinged { .. } => {
+                    self.state = State::Quiet {
+                        ping_at: now + self.config.heartbeat.interval,
+                    };
+                }
+                State::Fresh { .. } | State::Quiet { .. } | State::Closed => {}
+            },
+            Packet::Message(frame) => out.push(Output::Message(frame)),
+            Packet::Close => self.close(CloseReason::Peer, out),
+            Packet::Open(_) | Packet::Ping(_) => {
+                let error = packet::DecodeError::Unexpected(packet.name());
+                self.close(CloseReason::BadPacket(error), out);
+            }
+            Packet::Upgrade | Packet::Noop => {}
+        }
+    }
+}
+
+fn send(packet: Packet, out: &mut Vec<Output>) {
+    let frame = packet::encode(packet);
+    out.push(Output::Transport(ws::Action::Send(frame)));
+}
+
+impl Machine for Server {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
+        self.open(now, out);
+        if self.is_closed() {
+            return;
+        }
+        match input {
+            Input::Transport(ws::Event::Frame(frame)) => self.on_frame(now, frame, out),
+            Input::Transport(ws::Event::Closed(closed)) => {
+                self.close(CloseReason::Transport(closed), out);
+            }
+            Input::Send(frame) => send(Packet::Message(frame), out),
+            Input::SendEncoded(frame) => out.push(Output::Transport(ws::Action::Send(frame))),
+            Input::Close => self.close(CloseReason::Local, out),
+        }
+    }
+
+    fn tick(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.open(now, out);
+        if let State::Quiet { ping_at } = self.state
+            && ping_at <= now
+        {
+            send(Packet::Ping(ByteString::new()), out);
+            self.state = State::Pinged {
+                expires_at: now + self.config.heartbeat.timeout,
+            };
+        }
+        if let State::Pinged { expires_at } = self.state
+            && expires_at <= now
+        {
+            self.close(CloseReason::PingTimeout, out);
+        }
+    }
+
+    fn next_wakeup(&self) -> Option<Wakeup> {
+        match self.state {
+            State::Fresh { since, .. } => Some(Wakeup {
+                at: since,
+                why: "engine.io handshake",
+            }),
+            State::Quiet { ping_at } => Some(Wakeup {
+                at: ping_at,
+                why: "engine.io ping",
+            }),
+            State::Pinged { expires_at } => Some(Wakeup {
+                at: expires_at,
+                why: "engine.io pong timeout",
+            }),
+            State::Closed => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use core::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::machine::step;
+
+    fn ms(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    fn text(content: &str) -> ws::Frame {
+        ws::Frame::Text(content.into())
+    }
+
+    fn frame(content: &str) -> Option<Input> {
+        Some(Input::Transport(ws::Event::Frame(text(content))))
+    }
+
+    fn sent(content: &str) -> Output {
+        Output::Transport(ws::Action::Send(text(content)))
+    }
+
+    fn closed(reason: CloseReason) -> Vec<Output> {
+        vec![Output::Transport(ws::Action::Close), Output::Closed(reason)]
+    }
+
+    fn run(server: &mut Server, now: u64, input: Option<Input>) -> Vec<Output> {
+        let mut out = Vec::new();
+        step(server, ms(now), input, &mut out);
+        out
+    }
+
+    /// With the timings of the official test-suite.
+    fn opened() -> Server {
+        let config = Config {
+            heartbeat: Heartbeat {
+                interval: Duration::from_millis(300),
+                timeout: Duration::from_millis(200),
+            },
+            max_payload: 10,
+        };
+        let mut server = Server::new(config, "x".into(), ms(0));
+        assert_eq!(server.next_wakeup().unwrap().at, ms(0));
+        assert_eq!(
+            run(&mut server, 0, None),
+            [sent(
+                r#"0{"sid":"x","upgrades":[],"pingInterval":300,"pingTimeout":200,"maxPayload":10}"#
+            )]
+        );
+        server
+    }
+
+    #[test]
+    fn the_handshake_is_byte_exact() {
+        let mut server = Server::new(Config::default(), "abc".into(), ms(5));
+        assert_eq!(
+            run(&mut server, 5, None),
+            [sent(concat!(
+                r#"0{"sid":"abc","upgrades":[],"pingInterval":25000,"#,
+                r#""pingTimeout":20000,"maxPayload":1000000}"#
+            ))]
+        );
+    }
+
+    #[test]
+    fn pings_go_out_and_a_missing_pong_ends_the_connection() {
+        let mut server = opened();
+        for round in 0..3 {
+            assert_eq!(run(&mut server, round * 310 + 299, None), []);
+            assert_eq!(run(&mut server, round * 310 + 300, None), [sent("2")]);
+            assert_eq!(run(&mut server, round * 310 + 310, frame("3")), []);
+        }
+        assert_eq!(run(&mut server, 1_230, None), [sent("2")]);
+        assert_eq!(
+            run(&mut server, 1_429, frame("4a")),
+            [Output::Message(text("a"))]
+        );
+        assert_eq!(
+            run(&mut server, 1_430, None),
+            closed(CloseReason::PingTimeout)
+        );
+        assert_eq!(server.next_wakeup(), None);
+        assert_eq!(run(&mut server, 2_000, frame("4a")), []);
+    }
+
+    #[test]
+    fn a_stray_pong_changes_nothing() {
+        let mut server = opened();
+        assert_eq!(run(&mut server, 100, frame("3")), []);
+        assert_eq!(server.next_wakeup().unwrap().at, ms(300));
+    }
+
+    #[test]
+    fn messages_are_handed_up_and_what_is_not_allowed_ends_the_connection() {
+        let binary = ws::Frame::Binary(Bytes::from_static(b"\x1e1"));
+        let mut server = opened();
+        let arrived = Some(Input::Transport(ws::Event::Frame(binary.clone())));
+        assert_eq!(
+            run(&mut server, 1, arrived),
+            [Output::Message(binary.clone())]
+        );
+        let send = Some(Input::Send(binary.clone()));
+        assert_eq!(
+            run(&mut server, 1, send),
+            [Output::Transport(ws::Action::Send(binary))]
+        );
+        let send = Some(Input::Send(text("a")));
+        assert_eq!(run(&mut server, 1, send), [sent("4a")]);
+        let encoded = Some(Input::SendEncoded(text("4a")));
+        assert_eq!(run(&mut server, 1, encoded), [sent("4a")]);
+        for nothing in ["5", "6"] {
+            assert_eq!(run(&mut server, 1, frame(nothing)), []);
+        }
+        use packet::DecodeError as E;
+        for (content, reason) in [
+            ("1", CloseReason::Peer),
+            ("abc", CloseReason::BadPacket(E::UnknownType('a'))),
+            ("", CloseReason::BadPacket(E::Empty)),
+            ("2", CloseReason::BadPacket(E::Unexpected("ping"))),
+            ("0", CloseReason::BadPacket(E::Unexpected("open"))),
+            (
+                "41234567890",
+                CloseReason::BadPacket(E::TooLarge { bytes: 11, max: 10 }),
+            ),
+        ] {
+            let mut server = server.clone();
+            assert_eq!(run(&mut server, 1, frame(content)), closed(reason));
+        }
+    }
+}

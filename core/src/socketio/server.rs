@@ -1,0 +1,545 @@
+//! The server end of a Socket.IO connection.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+use core::{mem, time::Duration};
+
+use bytestring::ByteString;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AckId, CONNECT_TIMEOUT, Call, CallError, CloseReason, Namespace, Unsent,
+    calls::Calls,
+    event::{Answer, Emission, Event},
+    packet,
+    packet::{Kind, Packet},
+};
+use crate::{
+    canonical, engineio,
+    machine::{Machine, Wakeup, earliest, step},
+    request::RequestId,
+    time::Time,
+    ws,
+};
+
+/// How a server behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The Engine.IO end underneath.
+    pub engine: engineio::server::Config,
+    /// How long a client may stay without having joined any namespace; [`CONNECT_TIMEOUT`] by
+    /// default. Until then a connection that is of no use to anybody is held.
+    pub connect_timeout: Duration,
+    /// How many namespaces one connection can have; 64 by default. A client chooses their names, so
+    /// this bounds what it can make the server remember.
+    pub namespaces_max: usize,
+    /// How many of them can wait for the embedder's decision; 16 by default. Each may cost a look
+    /// at a token or a database.
+    pub admissions_max: usize,
+    /// How many calls can wait for their answers; 1,000 by default. Raised, a client that never
+    /// answers costs more memory.
+    pub calls_max: usize,
+}
+canonical!(
+    struct Config {
+        engine,
+        connect_timeout,
+        namespaces_max,
+        admissions_max,
+        calls_max,
+    }
+);
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            engine: engineio::server::Config::default(),
+            connect_timeout: CONNECT_TIMEOUT,
+            namespaces_max: 64,
+            admissions_max: 16,
+            calls_max: 1_000,
+        }
+    }
+}
+
+/// The server machine, made when its WebSocket is open.
+///
+/// Answer every [`Output::Admission`] with [`Input::Admit`] or [`Input::Refuse`]; there is at most
+/// one for a namespace at a time. As the official server does, it closes the whole connection when
+/// a client sends anything to a namespace before it is admitted, or a second CONNECT. Unlike that
+/// one it forgives what was under way when the embedder disconnected the client.
+/// [`Output::Closed`] is the last output: by then every call has been answered, and everything
+/// that comes in later is ignored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    config: Config,
+    engine: engineio::server::Server,
+    is_closed: bool,
+    /// When a client that has joined no namespace yet must go.
+    join_by: Option<Time>,
+    namespaces: BTreeMap<Namespace, Membership>,
+    calls: Calls,
+    /// Why the Engine.IO end is being closed from here.
+    fault: Option<CloseReason>,
+    /// Empty between steps: kept for its memory.
+    scratch: Vec<engineio::server::Output>,
+}
+canonical!(struct Server { config, engine, is_closed, join_by, namespaces, calls, fault; - scratch });
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Membership {
+    /// The embedder has been asked for admission.
+    Asked,
+    /// The client is in.
+    Joined { next_ack: u64 },
+    /// The embedder has disconnected the client, which may not know it yet.
+    Dismissed,
+}
+canonical!(
+    enum Membership {
+        Asked,
+        Joined { next_ack },
+        Dismissed,
+    }
+);
+
+/// What can happen to a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// Something happened on the WebSocket.
+    Transport(ws::Event),
+    /// Let the client into a namespace that it asked for.
+    Admit {
+        /// Which one.
+        namespace: Namespace,
+        /// The membership's id: the runtime makes it, unguessable.
+        sid: ByteString,
+    },
+    /// Do not let the client into a namespace that it asked for.
+    Refuse {
+        /// Which one.
+        namespace: Namespace,
+        /// Words for the client. The official server's, where there is no such namespace:
+        /// `Invalid namespace`.
+        message: ByteString,
+        /// JSON text to go along.
+        data: Option<ByteString>,
+    },
+    /// Send an event without an answer, or an answer.
+    Emit(Emission),
+    /// Send an event, and wait for its answer.
+    Call {
+        /// Comes back with the answer; unique among the open calls.
+        id: RequestId<Call>,
+        /// The event.
+        emission: Emission,
+        /// How long to wait for the answer.
+        patience: Duration,
+    },
+    /// End the client's membership of a namespace. Its open calls end in
+    /// [`CallError::Disconnected`]; there is no other output about it. A namespace that waits for
+    /// admission is refused instead.
+    Disconnect {
+        /// Which one.
+        namespace: Namespace,
+    },
+    /// Close the connection.
+    Close,
+}
+
+/// What a server asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Do this with the WebSocket.
+    Transport(ws::Action),
+    /// The client asks to join a namespace: answer with `Admit` or `Refuse`. The question ends with
+    /// the connection.
+    Admission {
+        /// Which one.
+        namespace: Namespace,
+        /// The JSON text of an object, as the client sent it.
+        auth: Option<ByteString>,
+    },
+    /// An event arrived.
+    Event {
+        /// Where.
+        namespace: Namespace,
+        /// What.
+        event: Event,
+    },
+    /// A call has ended.
+    Answered {
+        /// Which one.
+        id: RequestId<Call>,
+        /// How.
+        result: Result<Answer, CallError>,
+    },
+    /// The client left a namespace. The connection goes on.
+    Disconnected {
+        /// Which one.
+        namespace: Namespace,
+    },
+    /// An `Emit` or a `Call` was not carried out, or the data of a refusal left out.
+    Dropped {
+        /// For which namespace.
+        namespace: Namespace,
+        /// Why.
+        why: Unsent,
+    },
+    /// The connection has ended, and all memberships with it.
+    Closed(CloseReason),
+}
+
+impl Server {
+    /// A server on a WebSocket that opened at `now`. `sid` names the connection to the client: the
+    /// runtime makes it, unguessable.
+    pub fn new(config: Config, sid: ByteString, now: Time) -> Self {
+        Self {
+            engine: engineio::server::Server::new(config.engine.clone(), sid, now),
+            is_closed: false,
+            join_by: Some(now + config.connect_timeout),
+            config,
+            namespaces: BTreeMap::new(),
+            calls: Calls::default(),
+            fault: None,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Whether the connection has ended.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    fn drive(&mut self, now: Time, input: Option<engineio::server::Input>, out: &mut Vec<Output>) {
+        let mut scratch = mem::take(&mut self.scratch);
+        step(&mut self.engine, now, input, &mut scratch);
+        for output in scratch.drain(..) {
+            // A message may have been the end; what the same step had ready after it is void.
+            if !self.is_closed() {
+                self.on_engine(now, output, out);
+            }
+        }
+        self.scratch = scratch;
+    }
+
+    fn on_engine(&mut self, now: Time, output: engineio::server::Output, out: &mut Vec<Output>) {
+        match output {
+            engineio::server::Output::Transport(action) => out.push(Output::Transport(action)),
+            engineio::server::Output::Message(ws::Frame::Text(text)) => {
+                match packet::decode(text) {
+                    Ok(packet) => self.on_packet(now, packet, out),
+                    Err(error) => self.fail(now, CloseReason::BadPacket(error), out),
+                }
+            }
+            engineio::server::Output::Message(ws::Frame::Binary(_)) => {
+                self.fail(now, CloseReason::Binary, out);
+            }
+            engineio::server::Output::Closed(reason) => {
+                let reason = self.fault.take().unwrap_or(CloseReason::Engine(reason));
+                self.is_closed = true;
+                self.join_by = None;
+                self.namespaces.clear();
+                self.withdraw(None, out);
+                out.push(Output::Closed(reason));
+            }
+        }
+    }
+
+    fn fail(&mut self, now: Time, reason: CloseReason, out: &mut Vec<Output>) {
+        self.fault = Some(reason);
+        self.drive(now, Some(engineio::server::Input::Close), out);
+    }
+
+    fn send(&mut self, now: Time, packet: &Packet, out: &mut Vec<Output>) {
+        let frame = ws::Frame::Text(packet::encode(packet));
+        self.drive(now, Some(engineio::server::Input::Send(frame)), out);
+    }
+
+    fn withdraw(&mut self, from: Option<&Namespace>, out: &mut Vec<Output>) {
+        while let Some(id) = self.calls.withdraw(from) {
+            let result = Err(CallError::Disconnected);
+            out.push(Output::Answered { id, result });
+        }
+    }
+
+    fn admit(&mut self, now: Time, namespace: Namespace, sid: ByteString, out: &mut Vec<Output>) {
+        #[derive(Serialize)]
+        struct Reply {
+            sid: ByteString,
+        }
+        match self.namespaces.get_mut(&namespace) {
+            Some(membership @ Membership::Asked) => {
+                *membership = Membership::Joined { next_ack: 0 };
+                self.join_by = None;
+                // A string under a string key always serialises.
+                let payload = serde_json::to_string(&Reply { sid }).ok().map(Into::into);
+                self.send(now, &Packet::Connect { namespace, payload }, out);
+            }
+            None | Some(Membership::Joined { .. } | Membership::Dismissed) => {}
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        now: Time,
+        namespace: Namespace,
+        message: ByteString,
+        data: Option<ByteString>,
+        out: &mut Vec<Output>,
+    ) {
+        match self.namespaces.get(&namespace) {
+            Some(Membership::Asked) => {}
+            None | Some(Membership::Joined { .. } | Membership::Dismissed) => return,
+        }
+        self.namespaces.remove(&namespace);
+        let is_bad = |data: &ByteString| packet::any(data).is_none();
+        if data.as_ref().is_some_and(is_bad) {
+            out.push(Output::Dropped {
+                namespace: namespace.clone(),
+                why: Unsent::BadJson,
+            });
+        }
+        let refusal = Packet::ConnectError {
+            namespace,
+            message,
+            data: data.filter(|data| !is_bad(data)),
+        };
+        self.send(now, &refusal, out);
+    }
+
+    fn disconnect(&mut self, now: Time, namespace: Namespace, out: &mut Vec<Output>) {
+        match self.namespaces.get_mut(&namespace) {
+            Some(Membership::Asked) => {
+                let message = ByteString::from_static("Disconnected");
+                self.refuse(now, namespace, message, None, out);
+            }
+            Some(membership @ Membership::Joined { .. }) => {
+                *membership = Membership::Dismissed;
+                self.withdraw(Some(&namespace), out);
+                self.send(now, &Packet::Disconnect { namespace }, out);
+            }
+            None | Some(Membership::Dismissed) => {}
+        }
+    }
+
+    fn emit(&mut self, now: Time, emission: &Emission, out: &mut Vec<Output>) {
+        match self.namespaces.get(emission.namespace()) {
+            Some(Membership::Joined { .. }) => {
+                let frame = emission.frame();
+                self.drive(now, Some(engineio::server::Input::SendEncoded(frame)), out);
+            }
+            None | Some(Membership::Asked | Membership::Dismissed) => out.push(Output::Dropped {
+                namespace: emission.namespace().clone(),
+                why: Unsent::NotConnected,
+            }),
+        }
+    }
+
+    fn call(
+        &mut self,
+        now: Time,
+        id: RequestId<Call>,
+        emission: &Emission,
+        patience: Duration,
+        out: &mut Vec<Output>,
+    ) {
+        if self.calls.is_open(id) {
+            return out.push(Output::Dropped {
+                namespace: emission.namespace().clone(),
+                why: Unsent::Duplicate,
+            });
+        }
+        match self.register(now, id, emission, patience) {
+            Ok(frame) => self.drive(now, Some(engineio::server::Input::SendEncoded(frame)), out),
+            Err(error) => {
+                let result = Err(error);
+                out.push(Output::Answered { id, result });
+            }
+        }
+    }
+
+    /// Opens the call before anything is sent: no answer can be faster.
+    fn register(
+        &mut self,
+        now: Time,
+        id: RequestId<Call>,
+        emission: &Emission,
+        patience: Duration,
+    ) -> Result<ws::Frame, CallError> {
+        let next_ack = match self.namespaces.get_mut(emission.namespace()) {
+            Some(Membership::Joined { next_ack }) => next_ack,
+            None | Some(Membership::Asked | Membership::Dismissed) => {
+                return Err(CallError::NotConnected);
+            }
+        };
+        if self.calls.len() >= self.config.calls_max {
+            return Err(CallError::TooMany);
+        }
+        let ack = AckId::from_number(*next_ack);
+        let frame = emission.frame_with_ack(ack).ok_or(CallError::NotAnEvent)?;
+        *next_ack += 1;
+        let key = (emission.namespace().clone(), ack);
+        self.calls.open(now, id, key, patience);
+        Ok(frame)
+    }
+
+    fn on_packet(&mut self, now: Time, packet: Packet, out: &mut Vec<Output>) {
+        match packet {
+            Packet::Connect { namespace, payload } => {
+                self.on_connect(now, &namespace, payload, out);
+            }
+            Packet::Disconnect { namespace } => self.on_disconnect(now, &namespace, out),
+            Packet::Event { namespace, event } => {
+                if let Some(namespace) = self.joined(now, Kind::Event, &namespace, out) {
+                    out.push(Output::Event { namespace, event });
+                }
+            }
+            Packet::Answer {
+                namespace,
+                ack,
+                answer,
+            } => {
+                if let Some(namespace) = self.joined(now, Kind::Ack, &namespace, out)
+                    && let Some(id) = self.calls.answer(namespace, ack)
+                {
+                    let result = Ok(answer);
+                    out.push(Output::Answered { id, result });
+                }
+            }
+            Packet::ConnectError { namespace, .. } => {
+                self.refuse_packet(now, Kind::ConnectError, &namespace, out);
+            }
+            Packet::BinaryEvent { .. } | Packet::BinaryAnswer { .. } => {
+                self.fail(now, CloseReason::Binary, out);
+            }
+        }
+    }
+
+    /// The namespace, where the client has joined it.
+    fn joined(
+        &mut self,
+        now: Time,
+        packet: Kind,
+        namespace: &Namespace,
+        out: &mut Vec<Output>,
+    ) -> Option<Namespace> {
+        match self.namespaces.get_key_value(namespace) {
+            Some((namespace, Membership::Joined { .. })) => Some(namespace.clone()),
+            Some((_, Membership::Dismissed)) => None,
+            None | Some((_, Membership::Asked)) => {
+                self.refuse_packet(now, packet, namespace, out);
+                None
+            }
+        }
+    }
+
+    fn refuse_packet(
+        &mut self,
+        now: Time,
+        packet: Kind,
+        namespace: &Namespace,
+        out: &mut Vec<Output>,
+    ) {
+        let namespace = namespace.detached();
+        self.fail(now, CloseReason::OutOfPlace { packet, namespace }, out);
+    }
+
+    fn on_connect(
+        &mut self,
+        now: Time,
+        namespace: &Namespace,
+        auth: Option<ByteString>,
+        out: &mut Vec<Output>,
+    ) {
+        match self.namespaces.get(namespace) {
+            None if self.namespaces.len() >= self.config.namespaces_max => {
+                return self.fail(now, CloseReason::TooManyNamespaces, out);
+            }
+            Some(Membership::Asked | Membership::Joined { .. }) => {
+                return self.refuse_packet(now, Kind::Connect, namespace, out);
+            }
+            None | Some(Membership::Dismissed) => {}
+        }
+        let asked = self
+            .namespaces
+            .values()
+            .filter(|membership| **membership == Membership::Asked)
+            .count();
+        if asked >= self.config.admissions_max {
+            return self.fail(now, CloseReason::TooManyAdmissions, out);
+        }
+        let namespace = namespace.detached();
+        self.namespaces.insert(namespace.clone(), Membership::Asked);
+        out.push(Output::Admission { namespace, auth });
+    }
+
+    fn on_disconnect(&mut self, now: Time, namespace: &Namespace, out: &mut Vec<Output>) {
+        match self.namespaces.get(namespace) {
+            Some(Membership::Joined { .. }) => {
+                if let Some((namespace, _)) = self.namespaces.remove_entry(namespace) {
+                    self.withdraw(Some(&namespace), out);
+                    out.push(Output::Disconnected { namespace });
+                }
+            }
+            Some(Membership::Dismissed) => {
+                self.namespaces.remove(namespace);
+            }
+            None | Some(Membership::Asked) => {
+                self.refuse_packet(now, Kind::Disconnect, namespace, out);
+            }
+        }
+    }
+}
+
+impl Machine for Server {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
+        if self.is_closed() {
+            return;
+        }
+        match input {
+            Input::Transport(event) => {
+                self.drive(now, Some(engineio::server::Input::Transport(event)), out);
+            }
+            Input::Admit { namespace, sid } => self.admit(now, namespace, sid, out),
+            Input::Refuse {
+                namespace,
+                message,
+                data,
+            } => self.refuse(now, namespace, message, data, out),
+            Input::Emit(emission) => self.emit(now, &emission, out),
+            Input::Call {
+                id,
+                emission,
+                patience,
+            } => self.call(now, id, &emission, patience, out),
+            Input::Disconnect { namespace } => self.disconnect(now, namespace, out),
+            Input::Close => self.drive(now, Some(engineio::server::Input::Close), out),
+        }
+    }
+
+    fn tick(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.drive(now, None, out);
+        if self.join_by.is_some_and(|at| at <= now) {
+            self.fail(now, CloseReason::ConnectTimeout, out);
+        }
+        while let Some(id) = self.calls.expire(now) {
+            let result = Err(CallError::Timeout);
+            out.push(Output::Answered { id, result });
+        }
+    }
+
+    fn next_wakeup(&self) -> Option<Wakeup> {
+        earliest([
+            self.engine.next_wakeup(),
+            self.join_by.map(|at| Wakeup {
+                at,
+                why: "socket.io connect timeout",
+            }),
+            self.calls.next_wakeup(),
+        ])
+    }
+}
