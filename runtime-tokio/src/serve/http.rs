@@ -57,7 +57,8 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 pub(crate) struct Server {
     addr: SocketAddr,
     stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    /// `None` once it has ended.
+    task: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -65,7 +66,7 @@ impl Server {
     pub(crate) fn start(listener: TcpListener, router: Router) -> std::io::Result<Self> {
         let addr = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept(listener, router, stopped));
+        let task = Some(tokio::spawn(accept(listener, router, stopped)));
         Ok(Self { addr, stop, task })
     }
 
@@ -76,10 +77,11 @@ impl Server {
 
     /// Accepts nothing more, lets open requests finish, and returns when they have or their
     /// patience is over.
-    pub(crate) async fn shutdown(self) {
-        // The loop may have ended already.
-        let _ = self.stop.send(true);
-        if let Err(error) = self.task.await {
+    pub(crate) async fn stop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(task) = self.task.take()
+            && let Err(error) = task.await
+        {
             tracing::error!(%error, "an HTTP server ended badly");
         }
     }
@@ -91,7 +93,7 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stop(&mut stopped) => break,
+            () = told(&mut stopped) => break,
             accepted = async {
                 let place = Arc::clone(&places).acquire_owned().await;
                 (place, listener.accept().await)
@@ -133,7 +135,7 @@ async fn converse(stream: TcpStream, router: Router, mut stopped: watch::Receive
     let result = tokio::select! {
         biased;
         result = connection.as_mut() => result,
-        () = stop(&mut stopped) => {
+        () = told(&mut stopped) => {
             connection.as_mut().graceful_shutdown();
             match timeout(STOP_PATIENCE, connection).await {
                 Ok(result) => result,
@@ -147,7 +149,7 @@ async fn converse(stream: TcpStream, router: Router, mut stopped: watch::Receive
 }
 
 /// Returns when the server stops, or was dropped.
-async fn stop(stopped: &mut watch::Receiver<bool>) {
+async fn told(stopped: &mut watch::Receiver<bool>) {
     // An error says that nobody is left to stop it otherwise.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }

@@ -1,17 +1,24 @@
-//! The serving side.
+//! The serving side: an embedded Center and an embedded guild node, each on its own address.
 //!
-//! [`start_center`] serves accounts and tokens from one SQLite file. What servers share: `http`
-//! (accept loop, whole requests and answers), `cors` and `random`.
+//! [`start_center`] serves accounts and tokens from one SQLite file; [`start_guild`] drives the
+//! guild machine of `selvedge-core` over HTTP and WebSocket, with its own SQLite file. Both listen
+//! on port 0 where asked to, and end with their `shutdown`. What they share: `http` (accept loop,
+//! whole requests and answers), `cors`, `jwt` and `random`.
 
 pub mod center;
+mod center_client;
 mod cors;
+mod front;
+pub mod guild;
 mod http;
 mod jwt;
 mod random;
+mod world;
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
 pub use center::{CenterOptions, NewUser, RunningCenter, start_center};
+pub use guild::{GuildOptions, RunningGuild, start_guild};
 use tokio::net::TcpListener;
 
 use crate::store::StoreError;

@@ -120,8 +120,8 @@ impl RunningCenter {
     }
 
     /// Lets open requests finish, then closes the database.
-    pub async fn shutdown(self) {
-        self.server.shutdown().await;
+    pub async fn shutdown(mut self) {
+        self.server.stop().await;
         self.center.store().close().await;
         tracing::info!("Center has stopped");
     }
