@@ -5,6 +5,7 @@
 //! asks for is carried out by a [`driver::World`], and what happens comes back as an input.
 
 pub mod clock;
+pub mod commands;
 pub mod dial;
 pub mod driver;
 pub mod http;
