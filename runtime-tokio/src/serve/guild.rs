@@ -174,8 +174,6 @@ where
     let drive = tokio::spawn(async move {
         let clock = Clock::start();
         let driven = driver::drive(&mut machine, clock, &mut inputs, &mut world, None).await;
-        world.calls.clear();
-        world.conns.clear();
         match world.fatal.take() {
             Some(why) => Err(ServeError::Fatal(why)),
             None => driven.map_err(|error| ServeError::Fatal(error.to_string())),

@@ -50,6 +50,9 @@ impl Machine for Toy {
             Input::Http { request, .. } if request.target == "/api/fatal" => {
                 out.push(Output::Fatal("the toy broke".into()));
             }
+            Input::Http { request, .. } if request.target == "/api/panic" => {
+                panic!("the toy fell over");
+            }
             Input::Transport(conn, Event::Frame(frame)) => {
                 out.push(Output::Transport(*conn, Action::Send(frame.clone())));
             }
@@ -339,6 +342,21 @@ async fn a_machine_that_cannot_go_on_ends_the_node() {
     assert_eq!(it.call(Method::Get, "/api/echo", vec![]).await.status, 503);
     it.guild.shutdown().await.unwrap();
     drop(socket);
+}
+
+#[tokio::test]
+async fn a_machine_that_panics_leaves_nobody_waiting() {
+    let mut it = Fixture::start("").await;
+    let mut socket = it.socket(SOCKET, "").await.unwrap();
+    assert!(matches!(it.next().await, Input::Accepted { .. }));
+    let never = it.call(Method::Get, "/api/never", vec![]);
+    let panics = it.call(Method::Get, "/api/panic", vec![]);
+    let (never, panics) = tokio::join!(never, panics);
+    assert_eq!((never.status, panics.status), (503, 503));
+    assert!(!matches!(socket.next().await, Some(Ok(_))));
+    let error = it.guild.ended().await.unwrap_err();
+    assert!(matches!(error, ServeError::Bug(_)), "{error}");
+    it.guild.shutdown().await.unwrap();
 }
 
 #[test]

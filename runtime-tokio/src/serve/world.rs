@@ -20,35 +20,38 @@ use tokio::{
 use super::center_client::CenterClient;
 use crate::{driver::World, store::guild::Job, ws::WsHandle};
 
-/// A table that the machine's world shares with the tasks that serve one connection each.
+/// A table that the machine's world shares with the tasks that serve one connection each. Once it
+/// is closed, what is put in is dropped: whoever waits for it is then told at once.
 #[derive(Debug)]
-pub(super) struct Shared<K, V>(Mutex<BTreeMap<K, V>>);
+pub(super) struct Shared<K, V>(Mutex<Option<BTreeMap<K, V>>>);
 
 impl<K, V> Default for Shared<K, V> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(Some(BTreeMap::new())))
     }
 }
 
 impl<K: Ord, V> Shared<K, V> {
     /// Puts an entry in.
     pub(super) fn insert(&self, key: K, value: V) {
-        self.table().insert(key, value);
+        if let Some(table) = &mut *self.lock() {
+            table.insert(key, value);
+        }
     }
 
     /// Takes an entry out.
     pub(super) fn remove(&self, key: &K) -> Option<V> {
-        self.table().remove(key)
+        self.lock().as_mut()?.remove(key)
     }
 
-    /// Takes everything out.
-    pub(super) fn clear(&self) {
-        let table = std::mem::take(&mut *self.table());
-        // Dropped here, when the table is free again.
+    /// Drops everything, and from now on whatever is put in.
+    fn close(&self) {
+        let table = self.lock().take();
+        // Dropped here, when the lock is free again.
         drop(table);
     }
 
-    fn table(&self) -> MutexGuard<'_, BTreeMap<K, V>> {
+    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<K, V>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -105,7 +108,7 @@ impl GuildWorld {
     {
         let (asked, inbox) = (Arc::clone(&self.asked), self.inbox.clone());
         // Held until the entry is in, so that even an answer at once finds it.
-        let mut table = self.asked.table();
+        let mut table = self.asked.lock();
         let task = tokio::spawn(async move {
             let input = question.await;
             asked.remove(&key);
@@ -114,7 +117,9 @@ impl GuildWorld {
                 let _ = inbox.send(input).await;
             }
         });
-        table.insert(key, task.abort_handle());
+        if let Some(table) = &mut *table {
+            table.insert(key, task.abort_handle());
+        }
     }
 
     fn forget(&self, key: Asked) {
@@ -129,19 +134,31 @@ impl GuildWorld {
     }
 
     fn transport(&self, conn: ConnId, action: Action) {
-        let mut conns = self.conns.table();
         match action {
             Action::Send(_) => {
-                if let Some(handle) = conns.get_mut(&conn) {
+                if let Some(handle) = self
+                    .conns
+                    .lock()
+                    .as_mut()
+                    .and_then(|conns| conns.get_mut(&conn))
+                {
                     handle.send(action);
                 }
             }
             Action::Close => {
-                if let Some(mut handle) = conns.remove(&conn) {
+                if let Some(mut handle) = self.conns.remove(&conn) {
                     handle.send(action);
                 }
             }
         }
+    }
+}
+
+/// However the drive ends, by a panic too: nobody waits for an answer that will not come.
+impl Drop for GuildWorld {
+    fn drop(&mut self) {
+        self.calls.close();
+        self.conns.close();
     }
 }
 
