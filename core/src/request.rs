@@ -126,6 +126,13 @@ impl<K, P> Requests<K, P> {
         Some(purpose)
     }
 
+    /// Gives an open question another purpose.
+    pub fn set_purpose(&mut self, id: RequestId<K>, purpose: P) {
+        if let Some(open) = self.open.get_mut(&id) {
+            *open = purpose;
+        }
+    }
+
     /// The purpose of an open question.
     pub fn purpose(&self, id: RequestId<K>) -> Option<&P> {
         self.open.get(&id)

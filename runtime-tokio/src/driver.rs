@@ -26,21 +26,47 @@ pub trait World<M: Machine> {
     fn carry_out(&mut self, now: Time, output: M::Output) -> ControlFlow<()>;
 }
 
+/// Sees every step of a machine before it is taken: the one place that every input passes.
+pub trait Tap<I> {
+    /// A step is about to be taken, with an input or without.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written down; the drive ends with that.
+    fn step(&mut self, now: Time, input: Option<&I>) -> io::Result<()>;
+}
+
+/// Nothing is written down.
+impl<I> Tap<I> for () {
+    fn step(&mut self, _: Time, _: Option<&I>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<I: Recorded> Tap<I> for Option<Recorder> {
+    fn step(&mut self, now: Time, input: Option<&I>) -> io::Result<()> {
+        match (self, input) {
+            (Some(recorder), Some(input)) => recorder.input(now, input),
+            (Some(recorder), None) => recorder.tick(now),
+            (None, _) => Ok(()),
+        }
+    }
+}
+
 /// Drives `machine` until its inbox is closed and empty, or its world breaks off.
 ///
 /// # Errors
 ///
-/// Where a recording was asked for and cannot be written.
+/// Where the tap fails: a recording was asked for and cannot be written.
 pub async fn drive<M, W>(
     machine: &mut M,
     clock: Clock,
     inbox: &mut mpsc::Receiver<M::Input>,
     world: &mut W,
-    mut recorder: Option<Recorder>,
+    mut tap: impl Tap<M::Input>,
 ) -> io::Result<()>
 where
     M: Machine,
-    M::Input: Recorded,
     W: World<M>,
 {
     let mut inputs = Vec::with_capacity(INPUTS_A_TURN);
@@ -61,18 +87,14 @@ where
         }
         let now = clock.now();
         if inputs.is_empty() {
-            if let Some(recorder) = &mut recorder {
-                recorder.tick(now)?;
-            }
+            tap.step(now, None)?;
             step(machine, now, None, &mut outputs);
             if carry_out(world, now, &mut outputs).is_break() {
                 return Ok(());
             }
         }
         for input in inputs.drain(..) {
-            if let Some(recorder) = &mut recorder {
-                recorder.input(now, &input)?;
-            }
+            tap.step(now, Some(&input))?;
             step(machine, now, Some(input), &mut outputs);
             if carry_out(world, now, &mut outputs).is_break() {
                 return Ok(());

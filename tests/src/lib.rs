@@ -1,1 +1,1 @@
-
+//! Helpers of the tests: what they have in common.

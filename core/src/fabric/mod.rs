@@ -7,4 +7,5 @@ pub mod center;
 pub mod error;
 pub mod realtime;
 pub mod routes;
+pub mod session;
 pub mod types;

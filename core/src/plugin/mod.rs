@@ -4,9 +4,24 @@
 //! own, and leaves as an [`inbound::Inbound`] for the agent's host; the host answers through
 //! [`tools`]. The agent machine holds the parts of one account and one link for each guild.
 
+pub mod account;
+pub mod agent;
+pub mod channel;
 pub mod config;
+pub mod context;
+pub mod dedup;
+pub mod defect;
+pub mod gate;
+mod guild_link;
 pub mod inbound;
 pub mod io;
 pub mod login_gate;
+pub mod membership;
 pub mod note;
+pub mod outbox;
+pub mod queue;
+pub mod sequence;
+mod shared;
+pub mod token;
 pub mod tools;
+pub mod turns;

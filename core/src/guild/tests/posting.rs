@@ -164,6 +164,7 @@ fn names_that_center_does_not_tell_in_time_stay_text() {
     let (eve, _) = world.held_names.pop_front().unwrap();
     let user = world.resolve("Bob");
     world.input(Input::Resolved(bob, Ok(user)));
+    assert!(!world.answers.contains_key(&call), "one name is still open");
     world.seen.clear();
     world.pass(seconds(2));
     assert_eq!(

@@ -5,8 +5,12 @@ use alloc::{format, vec};
 
 use serde_json::{Value, json};
 
-use super::world::{START, World, ok, seconds, unchanged};
-use crate::{guild::io::Input, http::Method, time::Wall};
+use super::world::{START, Seen, World, ok, seconds, unchanged};
+use crate::{
+    guild::io::{Input, Question},
+    http::{CallId, Method},
+    time::Wall,
+};
 
 #[test]
 fn health_needs_no_token() {
@@ -195,7 +199,28 @@ fn a_call_whose_client_has_gone_is_not_answered() {
         "/channels",
         r#"{"name":"x","xType":"report"}"#,
     );
-    world.input(Input::HttpGone(crate::http::CallId(call)));
+    world.input(Input::HttpGone(CallId(call)));
     world.introspected();
     assert!(world.answers.is_empty() && world.facts.is_empty());
+}
+
+#[test]
+fn a_page_that_nobody_waits_for_is_forgotten() {
+    let mut world = World::with_users();
+    let id = world.channel("A", "general", &[]);
+    world.hold_loads = true;
+    let path = format!("/channels/{id}/messages");
+    let (gone, late) = (
+        world.ask("A", Method::Get, &path, ""),
+        world.ask("A", Method::Get, &path, ""),
+    );
+    let [(first, _), (second, _)] = world.held_loads[..] else {
+        panic!("{:?}", world.held_loads);
+    };
+    world.seen.clear();
+    world.input(Input::HttpGone(CallId(gone)));
+    assert_eq!(world.seen, [Seen::Forgot(Question::Load(first))]);
+    world.pass(seconds(10));
+    let forgot = Seen::Forgot(Question::Load(second));
+    assert_eq!(world.seen[1..], [forgot, Seen::Answer(late, 503)]);
 }

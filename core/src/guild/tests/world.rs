@@ -20,7 +20,9 @@ use crate::{
     guild::{
         Config, Guild,
         fact::Fact,
-        io::{Input, Introspect, Loaded, Output, Query, Question, Resolve, Store, Unavailable},
+        io::{
+            Input, Introspect, Load, Loaded, Output, Query, Question, Resolve, Store, Unavailable,
+        },
     },
     http::{CallId, Method, Request, Response},
     id::{GuildId, NodeId, UserId},
@@ -61,6 +63,8 @@ pub(super) struct World {
     pub(super) hold_store: bool,
     pub(super) hold_names: bool,
     pub(super) hold_tokens: bool,
+    pub(super) hold_loads: bool,
+    pub(super) held_loads: Vec<(RequestId<Load>, Query)>,
     pub(super) held: VecDeque<RequestId<Store>>,
     pub(super) held_names: VecDeque<(RequestId<Resolve>, String)>,
     pub(super) held_tokens: VecDeque<(RequestId<Introspect>, String)>,
@@ -91,6 +95,8 @@ impl World {
             hold_store: false,
             hold_names: false,
             hold_tokens: false,
+            hold_loads: false,
+            held_loads: Vec::new(),
             held: VecDeque::new(),
             held_names: VecDeque::new(),
             held_tokens: VecDeque::new(),
@@ -228,6 +234,7 @@ impl World {
                     return Some(Input::Stored(id, Ok(())));
                 }
             }
+            Output::Load(id, query) if self.hold_loads => self.held_loads.push((id, query)),
             Output::Load(id, query) => return Some(Input::Loaded(id, Ok(self.load(&query)))),
             Output::Forget(question) => self.seen.push(Seen::Forgot(question)),
             Output::Fatal(_) => self.seen.push(Seen::Fatal),

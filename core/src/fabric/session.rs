@@ -1,0 +1,269 @@
+//! A session on `/realtime`, as the protocol of a link: CONNECT with the token, joins, pushes.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::time::Duration;
+
+use crate::{
+    canonical,
+    fabric::realtime::{self, ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL},
+    id::ChannelId,
+    link::{End, Protocol, SessionInput, SessionOutput},
+    machine::{Machine, Wakeup, step},
+    request::{RequestId, Requests},
+    secret::Secret,
+    socketio::{
+        Call, Namespace,
+        client::{self, Client},
+        event::{Emission, Event as Pushed},
+    },
+    time::Time,
+};
+
+/// A guild that disconnects a socket this soon after CONNECT has refused its token: that is how
+/// guilds on NestJS say it.
+const REFUSAL_WINDOW: Duration = Duration::from_secs(5);
+
+/// The kind of a join.
+#[derive(Clone, Copy, Debug)]
+pub enum Join {}
+
+/// Fabric's realtime protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Realtime {
+    /// Timeouts and limits of the Socket.IO session.
+    pub client: client::Config,
+    /// How long a join waits for its answer.
+    pub join_patience: Duration,
+    /// Whether the guild acknowledges joins; where it does not, sending one is all there is.
+    pub join_acks: bool,
+}
+canonical!(struct Realtime { join_patience, join_acks; - client });
+
+/// What the owner can ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Enter a channel's room; answered by [`Event::Joined`].
+    Join(RequestId<Join>, ChannelId),
+    /// Leave a channel's room. The answer does not matter: the guild does it by itself as well.
+    Leave(ChannelId),
+}
+
+/// What the session tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A join was answered, or will not be; in words, why.
+    Joined(RequestId<Join>, Result<JoinAck, String>),
+    /// The guild pushed an event.
+    Push(Pushed),
+}
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    client: Client,
+    token: Option<Secret>,
+    connected_at: Option<Time>,
+    calls: Requests<Call, RequestId<Join>>,
+    join_acks: bool,
+    join_patience: Duration,
+    ended: bool,
+}
+canonical!(struct Session {
+    client, token, connected_at, calls, join_acks, ended; - join_patience
+});
+
+impl Protocol for Realtime {
+    type Auth = Secret;
+    type Command = Command;
+    type Event = Event;
+    type Session = Session;
+
+    fn session(&self, now: Time, token: Secret) -> Session {
+        Session {
+            client: Client::new(self.client.clone(), now),
+            token: Some(token),
+            connected_at: None,
+            calls: Requests::default(),
+            join_acks: self.join_acks,
+            join_patience: self.join_patience,
+            ended: false,
+        }
+    }
+}
+
+impl Session {
+    fn drive(&mut self, now: Time, input: Option<client::Input>, out: &mut Vec<Output>) {
+        let mut said = Vec::new();
+        step(&mut self.client, now, input, &mut said);
+        for output in said {
+            self.on_client(now, output, out);
+        }
+    }
+
+    fn on_client(&mut self, now: Time, output: client::Output, out: &mut Vec<Output>) {
+        if self.ended {
+            // What the client still does while it closes is its goodbye.
+            if let client::Output::Transport(action) = output {
+                out.push(SessionOutput::Transport(action));
+            }
+            return;
+        }
+        match output {
+            client::Output::Transport(action) => out.push(SessionOutput::Transport(action)),
+            client::Output::Opened(_) => self.connect(now, out),
+            client::Output::Connected { .. } => {
+                self.connected_at = Some(now);
+                out.push(SessionOutput::Ready);
+            }
+            client::Output::Refused { message, .. } => {
+                let unauthorized = message.eq_ignore_ascii_case(realtime::UNAUTHORIZED);
+                self.end(
+                    now,
+                    unauthorized,
+                    format!("the guild refused: {message}"),
+                    out,
+                );
+            }
+            client::Output::Event { event, .. } => {
+                out.push(SessionOutput::Event(Event::Push(event)));
+            }
+            client::Output::Answered { id, result } => {
+                if let Some(join) = self.calls.answer(id) {
+                    let answer = match result {
+                        Ok(answer) => answer
+                            .args::<(JoinAck,)>()
+                            .map(|(ack,)| ack)
+                            .map_err(|error| format!("the guild's answer makes no sense: {error}")),
+                        Err(error) => Err(error.to_string()),
+                    };
+                    out.push(SessionOutput::Event(Event::Joined(join, answer)));
+                }
+            }
+            client::Output::Disconnected { .. } => {
+                let soon = self
+                    .connected_at
+                    .is_some_and(|since| now.since(since) < REFUSAL_WINDOW);
+                let why = if soon {
+                    "the guild disconnected the session right after it began"
+                } else {
+                    "the guild disconnected the session"
+                };
+                self.end(now, soon, why.to_string(), out);
+            }
+            client::Output::Dropped { .. } => {}
+            client::Output::Closed(reason) => {
+                self.ended = true;
+                out.push(SessionOutput::Ended(End {
+                    unauthorized: false,
+                    why: reason.to_string(),
+                }));
+            }
+        }
+    }
+
+    fn connect(&mut self, now: Time, out: &mut Vec<Output>) {
+        let Some(token) = self.token.take() else {
+            return;
+        };
+        let auth = realtime::Auth {
+            token: token.expose().to_string(),
+        };
+        let auth = serde_json::to_string(&auth)
+            .ok()
+            .map(|auth| Secret::new(&auth));
+        let connect = client::Input::Connect {
+            namespace: namespace(),
+            auth,
+        };
+        self.drive(now, Some(connect), out);
+    }
+
+    fn end(&mut self, now: Time, unauthorized: bool, why: String, out: &mut Vec<Output>) {
+        self.ended = true;
+        self.drive(now, Some(client::Input::Close), out);
+        out.push(SessionOutput::Ended(End { unauthorized, why }));
+    }
+
+    fn join(&mut self, now: Time, id: RequestId<Join>, channel: ChannelId, out: &mut Vec<Output>) {
+        let answer = match emission(JOIN_CHANNEL, channel) {
+            Some(emission) if self.join_acks => {
+                let id = self.calls.ask(now, None, id);
+                let patience = self.join_patience;
+                self.drive(
+                    now,
+                    Some(client::Input::Call {
+                        id,
+                        emission,
+                        patience,
+                    }),
+                    out,
+                );
+                return;
+            }
+            Some(emission) => {
+                self.drive(now, Some(client::Input::Emit(emission)), out);
+                Ok(JoinAck {
+                    ok: true,
+                    last_seq: None,
+                    error: None,
+                })
+            }
+            None => Err("the channel's id cannot be written as JSON".to_string()),
+        };
+        out.push(SessionOutput::Event(Event::Joined(id, answer)));
+    }
+}
+
+type Output = SessionOutput<Event>;
+
+fn namespace() -> Namespace {
+    Namespace::new(realtime::NAMESPACE).unwrap_or_else(Namespace::root)
+}
+
+fn emission(name: &str, channel_id: ChannelId) -> Option<Emission> {
+    Emission::event(&namespace(), name, &(ChannelRef { channel_id },)).ok()
+}
+
+impl Machine for Session {
+    type Input = SessionInput<Command>;
+    type Output = Output;
+
+    fn handle(&mut self, now: Time, input: Self::Input, out: &mut Vec<Output>) {
+        if self.ended {
+            return;
+        }
+        match input {
+            SessionInput::Transport(event) => {
+                self.drive(now, Some(client::Input::Transport(event)), out);
+            }
+            SessionInput::Command(Command::Join(id, channel)) => self.join(now, id, channel, out),
+            SessionInput::Command(Command::Leave(channel)) => {
+                if let Some(emission) = emission(LEAVE_CHANNEL, channel) {
+                    self.drive(now, Some(client::Input::Emit(emission)), out);
+                }
+            }
+            SessionInput::Close => {
+                self.ended = true;
+                self.drive(now, Some(client::Input::Close), out);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Time, out: &mut Vec<Output>) {
+        if self
+            .client
+            .next_wakeup()
+            .is_some_and(|wakeup| wakeup.at <= now)
+        {
+            self.drive(now, None, out);
+        }
+    }
+
+    fn next_wakeup(&self) -> Option<Wakeup> {
+        self.client.next_wakeup().filter(|_| !self.ended)
+    }
+}

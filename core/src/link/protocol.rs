@@ -1,0 +1,60 @@
+//! What a protocol is to the link that carries it.
+
+use alloc::string::String;
+use core::fmt::Debug;
+
+use crate::{canon::Canonical, canonical, machine::Machine, time::Time, ws};
+
+/// A protocol on top of a link: how a session on a fresh connection begins.
+pub trait Protocol: Clone + Eq + Debug + Canonical {
+    /// What a dial is authorised with. It is asked for at every dial, and used for that one alone.
+    type Auth: Clone + Eq + Debug + Canonical;
+    /// What the owner can ask of a session that is up.
+    type Command;
+    /// What a session tells its owner.
+    type Event;
+    /// One session, on one connection.
+    type Session: Machine<Input = SessionInput<Self::Command>, Output = SessionOutput<Self::Event>>
+        + Clone
+        + Eq
+        + Debug
+        + Canonical;
+
+    /// Begins a session on a connection that is open.
+    fn session(&self, now: Time, auth: Self::Auth) -> Self::Session;
+}
+
+/// What can happen to a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionInput<C> {
+    /// Something happened on its connection.
+    Transport(ws::Event),
+    /// The owner wants something.
+    Command(C),
+    /// Say goodbye and close the connection; nothing but transport outputs follow.
+    Close,
+}
+
+/// What a session asks and tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionOutput<E> {
+    /// Do this on the connection.
+    Transport(ws::Action),
+    /// The handshake is done. Events may come before this.
+    Ready,
+    /// Something for the owner.
+    Event(E),
+    /// The session is over. It has closed its connection where that was still open; no output
+    /// follows.
+    Ended(End),
+}
+
+/// How a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The peer would not have what the dial was authorised with.
+    pub unauthorized: bool,
+    /// What happened and whose doing it was, as a sentence for the log.
+    pub why: String,
+}
+canonical!(struct End { unauthorized, why });

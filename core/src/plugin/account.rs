@@ -1,0 +1,280 @@
+//! An account: its token cache, the one login under way, and who the account is.
+
+use alloc::{
+    collections::BTreeMap,
+    string::{String, ToString},
+};
+use core::time::Duration;
+
+use crate::{
+    canonical,
+    fabric::center::Session,
+    id::{GuildId, UserId},
+    link::backoff::Bucket,
+    machine::{Wakeup, earliest},
+    plugin::{
+        defect::{Defect, Planted},
+        io::{Login, LoginFailure},
+        token::{Cache, SessionNumber, TokenCache},
+    },
+    request::{RequestId, Requests},
+    secret::Secret,
+    time::Time,
+};
+
+/// How many logins an account can make at once, before the refill limits them.
+const LOGINS: u32 = 6;
+/// How often one more login may be made.
+const LOGINS_REFILL: Duration = Duration::from_secs(10);
+
+/// Serves tokens to the links and requests of one agent, and says when to log in for them.
+///
+/// [`token`](Self::token) either has one, or notes that one is wanted; the owner then asks
+/// [`login_due`](Self::login_due), and tells everybody who waits when the login has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    cache: TokenCache,
+    user: Option<UserId>,
+    logins: Requests<Login, Option<Time>>,
+    patience: Duration,
+    bucket: Bucket,
+    wanted: bool,
+    not_before: Option<Time>,
+    /// Guilds that were missing in a session that was then thrown away for it.
+    missing: BTreeMap<GuildId, SessionNumber>,
+    refused: bool,
+    planted: Planted,
+}
+canonical!(struct Account {
+    cache, user, logins, bucket, wanted, not_before, refused; - patience, missing, planted
+});
+
+/// What [`Account::token`] has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Token {
+    /// A token to use now.
+    Fresh {
+        /// The token.
+        token: Secret,
+        /// The node's origin, where Center tells it.
+        origin: Option<String>,
+        /// To be named when the token is refused.
+        session: SessionNumber,
+    },
+    /// Wait until a login has ended.
+    Wait,
+    /// A new session lacks the guild too: the account has no access to it.
+    NoAccess,
+}
+
+/// What a login's answer means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginEnd {
+    /// It was not asked for (any more).
+    Unknown,
+    /// There is a new session.
+    Session,
+    /// The session belongs to another account than before: the agent must stop.
+    OtherAccount {
+        /// The account it had.
+        before: UserId,
+        /// The account that Center answered.
+        after: UserId,
+    },
+    /// There is none.
+    Failed {
+        /// Why, in words.
+        why: String,
+        /// The account itself is at fault: trying again soon is of no use.
+        denied: bool,
+        /// It was not said before.
+        news: bool,
+    },
+}
+
+impl Account {
+    /// An account that nothing is known of yet.
+    pub fn new(session_ttl: Duration, patience: Duration, planted: Planted) -> Self {
+        Self {
+            cache: TokenCache::new(session_ttl),
+            user: None,
+            logins: Requests::default(),
+            patience,
+            bucket: Bucket::new(LOGINS, LOGINS_REFILL),
+            wanted: false,
+            not_before: None,
+            missing: BTreeMap::new(),
+            refused: false,
+            planted,
+        }
+    }
+
+    /// Who the account is, once a login has told. It is never forgotten.
+    pub fn user(&self) -> Option<&UserId> {
+        self.user.as_ref()
+    }
+
+    /// The last session whatever its age.
+    pub fn peek(&self) -> Option<&Session> {
+        self.cache.peek()
+    }
+
+    /// Asks for a session even though no token is wanted yet: at the start.
+    pub fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// A token for `guild`, or what to do without.
+    pub fn token(&mut self, now: Time, guild: &GuildId) -> Token {
+        if self.planted.is(Defect::ReusesFirstToken)
+            && let Some(session) = self.cache.peek()
+            && let Some(grant) = session.grants.iter().find(|grant| grant.guild_id == *guild)
+        {
+            return Token::Fresh {
+                token: grant.token.clone(),
+                origin: grant.base_url.clone(),
+                session: 0,
+            };
+        }
+        match self.cache.fresh(now, guild) {
+            Cache::Fresh(grant, session) => {
+                let fresh = Token::Fresh {
+                    token: grant.token.clone(),
+                    origin: grant.base_url.clone(),
+                    session,
+                };
+                self.missing.remove(guild);
+                fresh
+            }
+            Cache::Missing(session) => {
+                if self
+                    .missing
+                    .remove(guild)
+                    .is_some_and(|before| before != session)
+                {
+                    return Token::NoAccess;
+                }
+                self.missing.insert(guild.clone(), session);
+                self.cache.invalidate(session);
+                self.wanted = true;
+                Token::Wait
+            }
+            Cache::Stale => {
+                self.wanted = true;
+                Token::Wait
+            }
+        }
+    }
+
+    /// A token of that session was refused.
+    pub fn invalidate(&mut self, session: SessionNumber) {
+        self.cache.invalidate(session);
+    }
+
+    /// The login to send now, if one is wanted, none is under way and the bucket has a permit.
+    pub fn login_due(&mut self, now: Time) -> Option<RequestId<Login>> {
+        if !self.wanted || !self.logins.is_empty() || self.not_before.is_some_and(|at| at > now) {
+            return None;
+        }
+        match self.bucket.take(now) {
+            Ok(()) => {
+                self.not_before = None;
+                self.wanted = false;
+                Some(self.logins.ask(now, None, None))
+            }
+            Err(at) => {
+                self.not_before = Some(at);
+                None
+            }
+        }
+    }
+
+    /// The gate has let a login through: its patience begins.
+    pub fn on_admitted(&mut self, now: Time, id: RequestId<Login>) {
+        if self.logins.purpose(id) != Some(&None) {
+            return;
+        }
+        self.logins.set_purpose(id, Some(now));
+        self.logins.wait(now, id, self.patience);
+    }
+
+    /// Center's answer.
+    pub fn on_login(
+        &mut self,
+        now: Time,
+        id: RequestId<Login>,
+        answer: Result<Session, LoginFailure>,
+    ) -> LoginEnd {
+        let Some(sent_at) = self.logins.answer(id) else {
+            return LoginEnd::Unknown;
+        };
+        match answer {
+            Ok(session) => self.on_session(now, sent_at.unwrap_or(now), session),
+            Err(LoginFailure::Refused { status, message }) => {
+                let denied = matches!(status, 401 | 403);
+                let news = !denied || !self.refused;
+                self.refused = denied;
+                let why = if denied {
+                    alloc::format!(
+                        "Center refused the account ({status}: {message}); check its key or \
+                         password in the configuration"
+                    )
+                } else {
+                    alloc::format!("Center answered {status}: {message}")
+                };
+                LoginEnd::Failed { why, denied, news }
+            }
+            Err(LoginFailure::Unavailable(why)) => LoginEnd::Failed {
+                why,
+                denied: false,
+                news: true,
+            },
+        }
+    }
+
+    fn on_session(&mut self, now: Time, sent_at: Time, session: Session) -> LoginEnd {
+        let after = &session.user.id;
+        if let Some(before) = self.user.as_ref().filter(|before| *before != after) {
+            return LoginEnd::OtherAccount {
+                before: before.clone(),
+                after: after.clone(),
+            };
+        }
+        self.user = Some(after.clone());
+        self.refused = false;
+        let keeps_first = self.planted.is(Defect::ReusesFirstToken) && self.peek().is_some();
+        if !keeps_first {
+            self.cache.on_session(sent_at, now, session);
+        }
+        LoginEnd::Session
+    }
+
+    /// A login whose patience has run out.
+    pub fn expire(&mut self, now: Time) -> Option<(RequestId<Login>, LoginEnd)> {
+        let (id, _) = self.logins.expire(now)?;
+        let why = "Center did not answer the login in time".to_string();
+        Some((
+            id,
+            LoginEnd::Failed {
+                why,
+                denied: false,
+                news: true,
+            },
+        ))
+    }
+
+    /// Gives the login under way up.
+    pub fn withdraw(&mut self) -> Option<RequestId<Login>> {
+        self.wanted = false;
+        self.logins.withdraw(|_| true).map(|(id, _)| id)
+    }
+
+    /// When there is something to do.
+    pub fn next_wakeup(&self) -> Option<Wakeup> {
+        let due = (self.wanted && self.logins.is_empty()).then(|| Wakeup {
+            at: self.not_before.unwrap_or(Time::ZERO),
+            why: "login due",
+        });
+        earliest([self.logins.next_wakeup("login timeout"), due])
+    }
+}

@@ -1,0 +1,628 @@
+//! The agent: the outermost machine of the plugin, one account with a link for each of its guilds.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use crate::{
+    canonical,
+    fabric::{
+        center::Session,
+        routes::{self, PostBody},
+    },
+    http::{CallId, Failure, Response},
+    id::{ChannelId, GuildId, MessageId, TurnId},
+    link::{self, backoff::Backoff},
+    machine::{Machine, Wakeup, earliest},
+    plugin::{
+        account::{Account, LoginEnd},
+        config::Config,
+        dedup::Dedup,
+        defect::Planted,
+        guild_link::GuildLink,
+        inbound::{Inbound, InboundChannel, session_id},
+        io::{HostEvent, Input, Login, LoginFailure, Output, Question},
+        note::Note,
+        outbox::{Outbox, Posted},
+        queue::Batch,
+        shared::{Asked, Errand, Purpose, Shared},
+        tools::{ChannelEntry, Tool, ToolAnswer, ToolError},
+        turns::{Due, Place, Turns},
+    },
+    request::{RequestId, Requests},
+    rng::Rng,
+    time::Time,
+};
+
+/// One agent: one account of Fabric, one agent of the host.
+///
+/// Start it with a step; it logs in and connects to every guild of the session (or of
+/// [`Config::guilds`]) until [`Input::Shutdown`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    shared: Shared,
+    rng: Rng,
+    guilds: BTreeMap<u32, GuildLink>,
+    numbers: BTreeMap<GuildId, u32>,
+    /// Waits between logins while there is no guild to connect to.
+    start: Backoff,
+    start_at: Option<Time>,
+    /// What is wrong with the guilds, as said once.
+    said: BTreeSet<GuildId>,
+    too_many_said: bool,
+    phase: Phase,
+}
+canonical!(struct Agent {
+    shared, guilds, numbers, start, start_at, said, too_many_said, phase; - rng
+});
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Not without a change of the configuration; why.
+    Stopped(String),
+    Shut,
+}
+canonical!(
+    enum Phase {
+        Running,
+        Stopped(why),
+        Shut,
+    }
+);
+
+impl Agent {
+    /// An agent that logs in at its first step.
+    pub fn new(config: Config, rng: Rng) -> Self {
+        Self::with_defect(config, rng, Planted::default())
+    }
+
+    /// The same, with a fix switched off.
+    pub fn with_defect(config: Config, rng: Rng, planted: Planted) -> Self {
+        let mut names = rng.fork("names");
+        let prefix = format!("{:012x}", names.next_u64() >> 16);
+        let mut account = Account::new(config.session_ttl, config.login_patience, planted);
+        account.want();
+        Self {
+            shared: Shared {
+                account,
+                http: Requests::default(),
+                dedup: Dedup::new(config.dedup_max),
+                turns: Turns::new(format!("t_{prefix}")),
+                outbox: Outbox::new(rng.fork("outbox")),
+                nonces: format!("t_{prefix}"),
+                config: config.clone(),
+            },
+            guilds: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            start: Backoff::new(config.backoff, rng.fork("start")),
+            start_at: None,
+            said: BTreeSet::new(),
+            too_many_said: false,
+            phase: Phase::Running,
+            rng,
+        }
+    }
+
+    /// How each guild's link does: whether it is live, and how many channels it has.
+    pub fn guilds(&self) -> impl Iterator<Item = (&GuildId, bool, usize)> {
+        self.guilds
+            .values()
+            .map(|guild| (&guild.id, guild.is_live(), guild.membership.len()))
+    }
+
+    fn with_guild(&mut self, number: u32, act: impl FnOnce(&mut GuildLink, &mut Shared)) {
+        if let Some(guild) = self.guilds.get_mut(&number) {
+            act(guild, &mut self.shared);
+        }
+    }
+
+    fn on_login(
+        &mut self,
+        now: Time,
+        id: RequestId<Login>,
+        answer: Result<Session, LoginFailure>,
+        out: &mut Vec<Output>,
+    ) {
+        let end = self.shared.account.on_login(now, id, answer);
+        self.on_login_end(now, end, out);
+    }
+
+    fn on_login_end(&mut self, now: Time, end: LoginEnd, out: &mut Vec<Output>) {
+        match end {
+            LoginEnd::Unknown => {}
+            LoginEnd::Session => self.on_session(now, out),
+            LoginEnd::OtherAccount { before, after } => {
+                let note = Note::AccountChanged { before, after };
+                let why = note.to_string();
+                out.push(Output::Note(note));
+                self.end(now, &why, out);
+                self.phase = Phase::Stopped(why);
+            }
+            LoginEnd::Failed { why, denied, news } => {
+                if news {
+                    out.push(Output::Note(Note::LoginFailed { why: why.clone() }));
+                }
+                for guild in self.guilds.values_mut() {
+                    guild.on_login_failed(now, &why, denied, &mut self.shared, out);
+                }
+                while let Some(posted) = self.shared.outbox.on_login_failed(now, &why) {
+                    self.on_posted(now, posted, 0, out);
+                }
+                if self.guilds.is_empty() {
+                    let wait = if denied {
+                        self.start.longest()
+                    } else {
+                        self.start.after_failure()
+                    };
+                    self.start_at = Some(now + wait);
+                }
+            }
+        }
+    }
+
+    fn on_session(&mut self, now: Time, out: &mut Vec<Output>) {
+        let Some(session) = self.shared.account.peek() else {
+            return;
+        };
+        let granted: BTreeSet<GuildId> = session
+            .grants
+            .iter()
+            .map(|grant| grant.guild_id.clone())
+            .collect();
+        out.push(Output::Note(Note::LoggedIn {
+            guilds: granted.len(),
+        }));
+        let wanted = self.shared.config.guilds.clone();
+        for guild in wanted.iter().flatten() {
+            if !granted.contains(guild) && self.said.insert(guild.clone()) {
+                out.push(Output::Note(Note::NoAccess {
+                    guild: guild.clone(),
+                }));
+            }
+        }
+        for guild in granted {
+            let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.contains(&guild));
+            if is_wanted && !self.numbers.contains_key(&guild) {
+                self.add_guild(guild, out);
+            }
+        }
+        for guild in self.guilds.values_mut() {
+            guild.on_token(now, &mut self.shared, out);
+        }
+        self.shared.outbox.on_token(now);
+        if self.guilds.is_empty() {
+            self.start_at = Some(now + self.start.longest());
+        }
+    }
+
+    fn add_guild(&mut self, id: GuildId, out: &mut Vec<Output>) {
+        let most = self.shared.config.guilds_max;
+        if self.guilds.len() >= most {
+            if !core::mem::replace(&mut self.too_many_said, true) {
+                let what = format!("the account is in more than {most} guilds");
+                out.push(Output::Note(Note::TooMany { what }));
+            }
+            return;
+        }
+        let number = u32::try_from(self.guilds.len()).unwrap_or(u32::MAX);
+        let guild = GuildLink::new(number, id.clone(), &self.shared, &self.rng.fork("link"));
+        self.numbers.insert(id, number);
+        self.guilds.insert(number, guild);
+    }
+
+    fn on_http(
+        &mut self,
+        now: Time,
+        purpose: Purpose,
+        answer: Result<Response, Failure>,
+        out: &mut Vec<Output>,
+    ) {
+        let Purpose { errand, session } = purpose;
+        match errand {
+            Errand::Listing { guild } => self.with_guild(guild, |guild, shared| {
+                guild.on_listing(now, session, answer, shared, out);
+            }),
+            Errand::Fields { guild, channel } => self.with_guild(guild, |guild, shared| {
+                guild.on_fields_answer(now, &channel, session, answer, shared, out);
+            }),
+            Errand::Post(id) => {
+                let posted = self.shared.outbox.on_answer(now, id, answer);
+                self.on_posted(now, posted, session, out);
+            }
+        }
+    }
+
+    fn on_posted(&mut self, now: Time, posted: Posted, session: u64, out: &mut Vec<Output>) {
+        match posted {
+            Posted::Again => {}
+            Posted::Unauthorized => self.shared.account.invalidate(session),
+            Posted::Done(post, message) => {
+                let result = Ok(ToolAnswer::Sent {
+                    message: message.id,
+                    seq: message.seq,
+                });
+                out.push(Output::Answer {
+                    call: post.call,
+                    result,
+                });
+                let (number, id) = post.place;
+                self.with_guild(number, |guild, shared| {
+                    let place = guild.place(&id);
+                    let Some(channel) = guild.channels.get_mut(&id) else {
+                        return;
+                    };
+                    let Some(author) = channel.unanswered.take() else {
+                        return;
+                    };
+                    if channel.guard.on_answered(&shared.config, now, &author) {
+                        let (guild, channel) = (guild.id.clone(), place.1);
+                        out.push(Output::Note(Note::LoopSilenced {
+                            guild,
+                            channel,
+                            author,
+                        }));
+                    }
+                });
+            }
+            Posted::Failed(post, why) => {
+                out.push(Output::Answer {
+                    call: post.call,
+                    result: Err(ToolError(why)),
+                });
+            }
+        }
+    }
+
+    fn on_host(&mut self, now: Time, event: HostEvent, out: &mut Vec<Output>) {
+        let config = &self.shared.config;
+        match event {
+            HostEvent::Ready { turns } => self.shared.turns.on_host(now, config, turns),
+            HostEvent::Written(turn) => {
+                if let Some(place) = self.shared.turns.on_written(now, config, &turn) {
+                    self.settle_cursor(&place);
+                }
+            }
+            HostEvent::Call { call, tool } => match self.on_call(now, call, tool) {
+                Ok(Some(answer)) => out.push(Output::Answer {
+                    call,
+                    result: Ok(answer),
+                }),
+                Ok(None) => {}
+                Err(why) => out.push(Output::Answer {
+                    call,
+                    result: Err(ToolError(why)),
+                }),
+            },
+            // The message may be on its way already: whether it was posted must not depend on who
+            // still waits for the answer.
+            HostEvent::Cancelled(_) => {}
+        }
+    }
+
+    fn on_call(
+        &mut self,
+        now: Time,
+        call: CallId,
+        tool: Tool,
+    ) -> Result<Option<ToolAnswer>, String> {
+        match tool {
+            Tool::Send {
+                channel,
+                guild,
+                content,
+                reply_to,
+            } => {
+                let place = self.find(&channel, guild.as_ref())?;
+                self.send(now, call, place, content, reply_to)?;
+                Ok(None)
+            }
+            Tool::TurnDone { turn } => {
+                self.end_turn(now, &turn);
+                Ok(Some(ToolAnswer::Done))
+            }
+            Tool::NoReply { channel, guild } => {
+                let place = self.find(&channel, guild.as_ref())?;
+                let turn = self
+                    .shared
+                    .turns
+                    .running(&place)
+                    .map(|running| running.turn.clone());
+                if let Some(turn) = turn {
+                    self.end_turn(now, &turn);
+                }
+                Ok(Some(ToolAnswer::Done))
+            }
+            Tool::ListChannels => Ok(Some(ToolAnswer::Channels(self.entries()))),
+        }
+    }
+
+    fn send(
+        &mut self,
+        now: Time,
+        call: CallId,
+        place: Place,
+        content: String,
+        reply_to_id: Option<MessageId>,
+    ) -> Result<(), String> {
+        if content.trim().is_empty() {
+            return Err("`content` is empty: nothing was posted".to_string());
+        }
+        let shared = &mut self.shared;
+        if shared.outbox.len() >= shared.config.calls_max {
+            return Err(format!(
+                "{} posts are on their way already: wait for their answers",
+                shared.outbox.len()
+            ));
+        }
+        let nonce = match shared.turns.running(&place) {
+            Some(running) => {
+                running.sends += 1;
+                format!("{}.{}.0", running.turn, running.sends)
+            }
+            None => format!("{}-{}.0", shared.nonces, call.0),
+        };
+        let body = PostBody {
+            content,
+            reply_to_id,
+            attachments: Vec::new(),
+            nonce: Some(nonce),
+        };
+        shared
+            .outbox
+            .push(now, call, place, body, shared.config.send_patience);
+        Ok(())
+    }
+
+    fn end_turn(&mut self, now: Time, turn: &TurnId) {
+        if let Some(place) = self.shared.turns.end(now, &self.shared.config, turn) {
+            self.settle_cursor(&place);
+        }
+    }
+
+    fn settle_cursor(&mut self, place: &Place) {
+        self.with_guild(place.0, |guild, shared| {
+            guild.settle_cursor(&place.1, shared)
+        });
+    }
+
+    /// The place that a tool names.
+    fn find(&self, channel: &ChannelId, guild: Option<&GuildId>) -> Result<Place, String> {
+        let found: Vec<&GuildLink> = self
+            .guilds
+            .values()
+            .filter(|link| guild.is_none_or(|guild| link.id == *guild))
+            .filter(|link| link.membership.contains(channel))
+            .collect();
+        match found.as_slice() {
+            [link] => Ok(link.place(channel)),
+            [] => Err(match guild {
+                Some(guild) => format!(
+                    "the agent is not in channel {channel} of guild {guild}: `list_channels` says \
+                     where it is"
+                ),
+                None => format!(
+                    "the agent is not in channel {channel}: `list_channels` says where it is"
+                ),
+            }),
+            several => {
+                let guilds: Vec<&str> = several.iter().map(|link| link.id.as_str()).collect();
+                Err(format!(
+                    "channel {channel} exists in several guilds: say `guild_id`, one of {}",
+                    guilds.join(", ")
+                ))
+            }
+        }
+    }
+
+    fn entries(&self) -> Vec<ChannelEntry> {
+        let entry = |guild: &GuildLink, id: &ChannelId| {
+            let known = guild.channels.get(id);
+            ChannelEntry {
+                channel_id: id.clone(),
+                guild_id: guild.id.clone(),
+                name: known
+                    .map(|channel| channel.name.clone())
+                    .unwrap_or_default(),
+                x_type: known.and_then(|channel| channel.x_type),
+                live: guild.membership.is_joined(id),
+            }
+        };
+        self.guilds
+            .values()
+            .flat_map(|guild| guild.channels.keys().map(move |id| entry(guild, id)))
+            .collect()
+    }
+
+    fn start_turn(&mut self, now: Time, place: &Place, batch: Batch, out: &mut Vec<Output>) {
+        let Some(guild) = self.guilds.get_mut(&place.0) else {
+            return;
+        };
+        let Some(channel) = guild.channels.get_mut(&place.1) else {
+            return;
+        };
+        let (Some(first), Some(last)) = (batch.messages.first(), batch.messages.last()) else {
+            return;
+        };
+        let (Some(x_type), first_seq) = (channel.x_type, first.seq) else {
+            return;
+        };
+        channel.unanswered = Some(last.author.id.clone());
+        let Some(turn_id) = self
+            .shared
+            .turns
+            .start(now, &self.shared.config, place, first_seq)
+        else {
+            return;
+        };
+        out.push(Output::Notify(Inbound {
+            session_id: session_id(&place.1),
+            agent_id: self.shared.config.agent_id.clone(),
+            turn_id,
+            attempt: 1,
+            channel: InboundChannel {
+                id: place.1.clone(),
+                name: channel.name.clone(),
+                x_type,
+                guild_id: guild.id.clone(),
+            },
+            context: channel.context.take(),
+            messages: batch.messages,
+            skipped: batch.skipped,
+            redelivered: false,
+            recovered: false,
+            rewake: false,
+        }));
+    }
+
+    /// Does once what is due.
+    fn pass(&mut self, now: Time, out: &mut Vec<Output>) {
+        while let Some((id, purpose)) = self.shared.http.expire(now) {
+            out.push(Output::Forget(Question::Http(id)));
+            let late = Failure::Broken("it did not answer in time".into());
+            self.on_http(now, purpose, Err(late), out);
+        }
+        while let Some((id, end)) = self.shared.account.expire(now) {
+            out.push(Output::Forget(Question::Login(id)));
+            self.on_login_end(now, end, out);
+        }
+        for guild in self.guilds.values_mut() {
+            guild.tick(now, &mut self.shared, out);
+        }
+        while let Some(due) = self.shared.turns.next_due(now, &self.shared.config) {
+            match due {
+                Due::Start(place, batch) => self.start_turn(now, &place, batch, out),
+                Due::TimedOut(place, ended) => {
+                    self.settle_cursor(&place);
+                    let (turn, channel) = (ended.turn, place.1);
+                    out.push(Output::Note(Note::TurnTimedOut { turn, channel }));
+                }
+            }
+        }
+        self.send_posts(now, out);
+        if self.start_at.take_if(|at| *at <= now).is_some() {
+            self.shared.account.want();
+        }
+        if let Some(id) = self.shared.account.login_due(now) {
+            out.push(Output::Login(id));
+        }
+    }
+
+    fn send_posts(&mut self, now: Time, out: &mut Vec<Output>) {
+        while let Some((id, post)) = self.shared.outbox.next_due(now) {
+            let ((number, channel), body) = (post.place.clone(), post.body.clone());
+            let Some(guild) = self.guilds.get(&number) else {
+                continue;
+            };
+            let request = |token| routes::post_message(token, &channel, &body).ok();
+            match self
+                .shared
+                .ask(now, &guild.id, Errand::Post(id), request, out)
+            {
+                Asked::Yes => {}
+                Asked::Blocked => self.shared.outbox.on_blocked(id),
+                Asked::Impossible(why) => {
+                    if let Some(posted) = self.shared.outbox.fail(now, id, why) {
+                        self.on_posted(now, posted, 0, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends every connection and closes every question.
+    fn end(&mut self, now: Time, why: &str, out: &mut Vec<Output>) {
+        for guild in self.guilds.values_mut() {
+            guild.step_link(now, Some(link::Input::Shutdown), &mut self.shared, out);
+        }
+        while let Some((id, _)) = self.shared.http.withdraw(|_| true) {
+            out.push(Output::Forget(Question::Http(id)));
+        }
+        if let Some(id) = self.shared.account.withdraw() {
+            out.push(Output::Forget(Question::Login(id)));
+        }
+        while let Some(post) = self.shared.outbox.pop() {
+            let result = Err(ToolError(format!(
+                "{why}; it is not known whether it was posted"
+            )));
+            out.push(Output::Answer {
+                call: post.call,
+                result,
+            });
+        }
+    }
+}
+
+impl Machine for Agent {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
+        match (&self.phase, input) {
+            (Phase::Shut, _) => {}
+            (Phase::Running | Phase::Stopped(_), Input::Shutdown) => {
+                self.end(now, "the plugin is shutting down", out);
+                self.phase = Phase::Shut;
+            }
+            (Phase::Stopped(why), Input::Host(HostEvent::Call { call, .. })) => {
+                out.push(Output::Answer {
+                    call,
+                    result: Err(ToolError(why.clone())),
+                });
+            }
+            (Phase::Stopped(_), _) => {}
+            (Phase::Running, Input::Admitted(id)) => self.shared.account.on_admitted(now, id),
+            (Phase::Running, Input::LoggedIn(id, answer)) => self.on_login(now, id, answer, out),
+            (Phase::Running, Input::Dialed(conn, result)) => {
+                self.with_guild(GuildLink::of_conn(conn), |guild, shared| {
+                    let dialed = link::Input::Dialed(conn, result);
+                    guild.step_link(now, Some(dialed), shared, out);
+                });
+            }
+            (Phase::Running, Input::Transport(conn, event)) => {
+                self.with_guild(GuildLink::of_conn(conn), |guild, shared| {
+                    let happened = link::Input::Transport(conn, event);
+                    guild.step_link(now, Some(happened), shared, out);
+                });
+            }
+            (Phase::Running, Input::Http(id, answer)) => {
+                if let Some(purpose) = self.shared.http.answer(id) {
+                    self.on_http(now, purpose, answer, out);
+                }
+            }
+            (Phase::Running, Input::Host(event)) => self.on_host(now, event, out),
+        }
+    }
+
+    fn tick(&mut self, now: Time, out: &mut Vec<Output>) {
+        while self.next_wakeup().is_some_and(|wakeup| wakeup.at <= now) {
+            self.pass(now, out);
+        }
+    }
+
+    fn next_wakeup(&self) -> Option<Wakeup> {
+        match self.phase {
+            Phase::Stopped(_) | Phase::Shut => return None,
+            Phase::Running => {}
+        }
+        let guild = self
+            .guilds
+            .values()
+            .filter_map(GuildLink::next_wakeup)
+            .min_by_key(|wakeup| wakeup.at);
+        earliest([
+            self.shared.account.next_wakeup(),
+            self.shared.http.next_wakeup("request timeout"),
+            guild,
+            self.shared.turns.next_wakeup(),
+            self.shared.outbox.next_wakeup(),
+            self.start_at.map(|at| Wakeup {
+                at,
+                why: "login due",
+            }),
+        ])
+    }
+}

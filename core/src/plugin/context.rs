@@ -1,0 +1,111 @@
+//! Context: what was said since the last turn without waking the agent.
+
+use alloc::{collections::VecDeque, vec::Vec};
+
+use crate::{canonical, id::MessageId, plugin::inbound::InboundMessage};
+
+/// How many bytes of text a turn brings along as context.
+const BYTES_MAX: usize = 32 * 1_024;
+
+/// The newest recorded messages of one channel, at most `most` and 32 KiB of text.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Context {
+    messages: VecDeque<InboundMessage>,
+    bytes: usize,
+}
+canonical!(struct Context { messages, bytes });
+
+impl Context {
+    /// Records a message.
+    pub fn record(&mut self, message: InboundMessage, most: usize) {
+        self.bytes += message.content.len();
+        self.messages.push_back(message);
+        while self.messages.len() > most || self.bytes > BYTES_MAX {
+            let Some(oldest) = self.messages.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.content.len();
+        }
+    }
+
+    /// A recorded message was edited.
+    pub fn update(&mut self, message: &InboundMessage) {
+        if let Some(recorded) = self
+            .messages
+            .iter_mut()
+            .find(|known| known.id == message.id)
+        {
+            self.bytes = self.bytes - recorded.content.len() + message.content.len();
+            recorded.clone_from(message);
+        }
+    }
+
+    /// A recorded message was deleted.
+    pub fn remove(&mut self, id: &MessageId) {
+        self.messages.retain(|known| known.id != *id);
+        self.bytes = self.messages.iter().map(|known| known.content.len()).sum();
+    }
+
+    /// Hands everything over, oldest first.
+    pub fn take(&mut self) -> Vec<InboundMessage> {
+        self.bytes = 0;
+        core::mem::take(&mut self.messages).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, string::String, vec};
+
+    use super::*;
+    use crate::{fabric::types::Author, id::UserId, time::Wall};
+
+    fn message(seq: u64, bytes: usize) -> InboundMessage {
+        InboundMessage {
+            id: MessageId::new(&format!("m{seq}")).unwrap(),
+            seq,
+            author: Author {
+                id: UserId::new("u").unwrap(),
+                name: String::new(),
+            },
+            content: "x".repeat(bytes),
+            mentions: vec![],
+            reply_to: None,
+            attachments: vec![],
+            created_at: Wall::default(),
+        }
+    }
+
+    fn seqs(context: &mut Context) -> Vec<u64> {
+        context.take().iter().map(|message| message.seq).collect()
+    }
+
+    #[test]
+    fn the_newest_stay_by_number_and_by_bytes() {
+        let mut context = Context::default();
+        for seq in 0..60 {
+            context.record(message(seq, 10), 50);
+        }
+        assert_eq!(seqs(&mut context), (10..60).collect::<Vec<_>>());
+        assert!(seqs(&mut context).is_empty());
+        for seq in 0..3 {
+            context.record(message(seq, BYTES_MAX / 2), 50);
+        }
+        assert_eq!(seqs(&mut context), vec![1, 2]);
+        context.record(message(0, BYTES_MAX + 1), 50);
+        assert!(seqs(&mut context).is_empty());
+    }
+
+    #[test]
+    fn edits_and_deletions_reach_what_is_recorded() {
+        let mut context = Context::default();
+        context.record(message(1, 10), 50);
+        context.record(message(2, 10), 50);
+        context.update(&message(2, 30));
+        context.update(&message(3, 30));
+        assert_eq!(context.bytes, 40);
+        context.remove(&message(1, 0).id);
+        assert_eq!(context.bytes, 30);
+        assert_eq!(seqs(&mut context), vec![2]);
+    }
+}

@@ -1,0 +1,38 @@
+//! Planted defects: fixes that the simulator switches off to prove that it would miss them.
+
+/// A fix of the plugin that can be switched off by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Defect {
+    /// Every dial uses the first token that the agent ever had: what a client does that is given
+    /// the token once, with its connection options.
+    ReusesFirstToken,
+}
+
+impl Defect {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::ReusesFirstToken];
+
+    /// The name that traces use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReusesFirstToken => "reuses_first_token",
+        }
+    }
+}
+
+/// The defect of an agent, if any. Only a build with the feature `planted-defects`, which the
+/// simulator and the tests switch on, can make one that has any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Planted(Option<Defect>);
+
+impl Planted {
+    /// Switches a fix off.
+    #[cfg(feature = "planted-defects")]
+    pub const fn new(defect: Defect) -> Self {
+        Self(Some(defect))
+    }
+
+    pub(crate) fn is(self, defect: Defect) -> bool {
+        self.0 == Some(defect)
+    }
+}

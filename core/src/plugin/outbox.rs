@@ -1,0 +1,452 @@
+//! The outbox: posts on their way, in order per channel, each repeated until its outcome is known.
+
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    format,
+    string::{String, ToString},
+};
+use core::time::Duration;
+
+use crate::{
+    canonical,
+    deadlines::Deadlines,
+    fabric::{error::ErrorBody, routes::PostBody, types::Message},
+    http::{CallId, Failure, Response},
+    machine::Wakeup,
+    plugin::turns::Place,
+    rng::Rng,
+    time::Time,
+};
+
+/// Names a post of the outbox.
+pub type PostId = u64;
+
+/// The wait before the first repetition; it doubles from there.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// The longest wait between two repetitions.
+const RETRY_MOST: Duration = Duration::from_secs(8);
+
+/// A post on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Post {
+    /// The tool call that waits for it.
+    pub call: CallId,
+    /// Where to.
+    pub place: Place,
+    /// What; its nonce stays the same over all repetitions, so that it cannot appear twice.
+    pub body: PostBody,
+    give_up_at: Time,
+    failures: u32,
+    /// A token was refused for it already.
+    refused: bool,
+}
+canonical!(struct Post { call, place, body, give_up_at, failures, refused });
+
+/// What the answer to a post means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Posted {
+    /// The message stands in the channel.
+    Done(Post, Box<Message>),
+    /// It is tried again by itself.
+    Again,
+    /// The token was refused: invalidate the session; it is then tried again.
+    Unauthorized,
+    /// It did not work, in words for the host.
+    Failed(Post, String),
+}
+
+/// The posts of one agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outbox {
+    posts: BTreeMap<PostId, Post>,
+    /// The posts of each channel in order; only the first of a lane moves.
+    lanes: BTreeMap<Place, VecDeque<PostId>>,
+    due: Deadlines<PostId>,
+    /// Posts that wait for a login.
+    blocked: BTreeSet<PostId>,
+    next: PostId,
+    rng: Rng,
+}
+canonical!(struct Outbox { posts, lanes, due, blocked; - next, rng });
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new(rng: Rng) -> Self {
+        Self {
+            posts: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            due: Deadlines::default(),
+            blocked: BTreeSet::new(),
+            next: 0,
+            rng,
+        }
+    }
+
+    /// A new post, given up after `patience`.
+    pub fn push(
+        &mut self,
+        now: Time,
+        call: CallId,
+        place: Place,
+        body: PostBody,
+        patience: Duration,
+    ) {
+        let id = self.next;
+        self.next += 1;
+        let lane = self.lanes.entry(place.clone()).or_default();
+        lane.push_back(id);
+        if lane.len() == 1 {
+            self.due.set(id, Some(now));
+        }
+        let give_up_at = now + patience;
+        self.posts.insert(
+            id,
+            Post {
+                call,
+                place,
+                body,
+                give_up_at,
+                failures: 0,
+                refused: false,
+            },
+        );
+    }
+
+    /// The next post to send. The owner sends it and later says [`on_answer`](Self::on_answer), or
+    /// says [`on_blocked`](Self::on_blocked) where there is no token for it.
+    pub fn next_due(&mut self, now: Time) -> Option<(PostId, &Post)> {
+        let id = self.due.pop_due(now)?;
+        self.posts.get(&id).map(|post| (id, post))
+    }
+
+    /// A post waits for a login.
+    pub fn on_blocked(&mut self, id: PostId) {
+        self.blocked.insert(id);
+    }
+
+    /// A login succeeded.
+    pub fn on_token(&mut self, now: Time) {
+        for id in core::mem::take(&mut self.blocked) {
+            self.due.set(id, Some(now));
+        }
+    }
+
+    /// A login failed: the next post that waited for it, and what becomes of it.
+    pub fn on_login_failed(&mut self, now: Time, why: &str) -> Option<Posted> {
+        let id = self.blocked.pop_first()?;
+        Some(self.retry(now, id, None, why))
+    }
+
+    /// Gives a post up for a reason that trying again does not mend.
+    pub fn fail(&mut self, now: Time, id: PostId, why: String) -> Option<Posted> {
+        self.close(now, id).map(|post| Posted::Failed(post, why))
+    }
+
+    /// The answer to a post, or why there is none.
+    pub fn on_answer(
+        &mut self,
+        now: Time,
+        id: PostId,
+        answer: Result<Response, Failure>,
+    ) -> Posted {
+        let response = match answer {
+            Ok(response) => response,
+            Err(failure) => return self.retry(now, id, None, &failure.to_string()),
+        };
+        let words = || {
+            serde_json::from_slice::<ErrorBody>(&response.body)
+                .map_or_else(|_| String::new(), |body| format!(": {}", body.message))
+        };
+        let why = match response.status {
+            200..=299 => {
+                return match serde_json::from_slice::<Message>(&response.body) {
+                    Ok(message) => match self.close(now, id) {
+                        Some(post) => Posted::Done(post, Box::new(message)),
+                        None => Posted::Again,
+                    },
+                    Err(error) => self.failed(
+                        now,
+                        id,
+                        format!(
+                            "the guild took the message, but its answer cannot be read: {error}"
+                        ),
+                    ),
+                };
+            }
+            401 => {
+                let first = self
+                    .posts
+                    .get_mut(&id)
+                    .is_some_and(|post| !core::mem::replace(&mut post.refused, true));
+                if first {
+                    self.due.set(id, Some(now));
+                    return Posted::Unauthorized;
+                }
+                "the guild refuses the account's token, a new one too".to_string()
+            }
+            403 => format!("the account may not post there{}", words()),
+            404 => format!("the guild knows no such channel{}", words()),
+            409 => "the channel is closed: its history can be read, but nothing posted".to_string(),
+            413 => format!("the message is too long{}", words()),
+            429 => {
+                let why = format!("the guild allows no more posts now{}", words());
+                return self.retry(now, id, response.retry_after, &why);
+            }
+            500..=599 => {
+                let why = format!("the guild answers {}{}", response.status, words());
+                return self.retry(now, id, response.retry_after, &why);
+            }
+            status => format!("the guild answers {status}{}", words()),
+        };
+        self.failed(now, id, why)
+    }
+
+    fn failed(&mut self, now: Time, id: PostId, why: String) -> Posted {
+        self.fail(now, id, why).unwrap_or(Posted::Again)
+    }
+
+    fn retry(&mut self, now: Time, id: PostId, after: Option<Duration>, why: &str) -> Posted {
+        let Some(post) = self.posts.get_mut(&id) else {
+            return Posted::Again;
+        };
+        let most = RETRY_FIRST
+            .saturating_mul(1 << post.failures.min(16))
+            .min(RETRY_MOST);
+        post.failures = post.failures.saturating_add(1);
+        let wait = match after {
+            Some(after) => after + self.rng.between(Duration::from_micros(1), RETRY_FIRST),
+            None => self.rng.between(most / 2, most),
+        };
+        let at = now + wait;
+        if at <= post.give_up_at {
+            self.due.set(id, Some(at));
+            return Posted::Again;
+        }
+        let hint = match after {
+            Some(after) => format!("try again in {} s", after.as_secs().max(1)),
+            None => "it is not known whether it was posted; look at the channel before you send \
+                     it again"
+                .to_string(),
+        };
+        self.failed(now, id, format!("{why}; {hint}"))
+    }
+
+    /// Takes one post out, whatever its state: at the end of the process.
+    pub fn pop(&mut self) -> Option<Post> {
+        let (id, post) = self.posts.pop_first()?;
+        self.due.set(id, None);
+        self.blocked.remove(&id);
+        self.lanes.remove(&post.place);
+        Some(post)
+    }
+
+    /// Takes a post out and lets the next one of its lane go.
+    fn close(&mut self, now: Time, id: PostId) -> Option<Post> {
+        let post = self.posts.remove(&id)?;
+        self.due.set(id, None);
+        self.blocked.remove(&id);
+        if let Some(lane) = self.lanes.get_mut(&post.place) {
+            lane.retain(|other| *other != id);
+            match lane.front() {
+                Some(next) => self.due.set(*next, Some(now)),
+                None => {
+                    self.lanes.remove(&post.place);
+                }
+            }
+        }
+        Some(post)
+    }
+
+    /// How many posts are on their way.
+    pub fn len(&self) -> usize {
+        self.posts.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.posts.is_empty()
+    }
+
+    /// When there is something to do.
+    pub fn next_wakeup(&self) -> Option<Wakeup> {
+        self.due.earliest().map(|at| Wakeup {
+            at,
+            why: "post due",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{vec, vec::Vec};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::id::ChannelId;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn place(channel: &str) -> Place {
+        (0, ChannelId::new(channel).unwrap())
+    }
+
+    fn body(content: &str) -> PostBody {
+        PostBody {
+            content: content.into(),
+            reply_to_id: None,
+            attachments: vec![],
+            nonce: Some(format!("nonce of {content}")),
+        }
+    }
+
+    fn outbox(posts: &[(u64, &str)]) -> Outbox {
+        let mut outbox = Outbox::new(Rng::from_number(1));
+        for (call, channel) in posts {
+            let body = body(&call.to_string());
+            outbox.push(Time::ZERO, CallId(*call), place(channel), body, PATIENCE);
+        }
+        outbox
+    }
+
+    fn due(outbox: &mut Outbox, now: Time) -> Vec<PostId> {
+        let mut ids = Vec::new();
+        while let Some((id, _)) = outbox.next_due(now) {
+            ids.push(id);
+        }
+        ids
+    }
+
+    fn answered(status: u16, retry_after: Option<Duration>) -> Result<Response, Failure> {
+        let body = Bytes::from_static(br#"{"statusCode":0,"message":"because"}"#);
+        Ok(Response {
+            status,
+            retry_after,
+            body,
+        })
+    }
+
+    fn created() -> Result<Response, Failure> {
+        let body = Bytes::from_static(
+            br#"{"id":"m1","channelId":"a","seq":7,"author":{"id":"u"},"content":"x",
+                "createdAt":"2026-01-01T00:00:00Z"}"#,
+        );
+        Ok(Response {
+            status: 201,
+            retry_after: None,
+            body,
+        })
+    }
+
+    #[test]
+    fn posts_of_one_channel_keep_their_order_and_channels_go_side_by_side() {
+        let now = Time::from_millis(1);
+        let mut outbox = outbox(&[(0, "a"), (1, "a"), (2, "b")]);
+        assert_eq!(due(&mut outbox, now), vec![0, 2]);
+        assert!(
+            matches!(outbox.on_answer(now, 0, created()), Posted::Done(_, message) if message.seq == 7)
+        );
+        assert_eq!(due(&mut outbox, now), vec![1]);
+        assert_eq!(outbox.len(), 2);
+        assert_eq!(outbox.on_answer(now, 0, created()), Posted::Again);
+    }
+
+    #[test]
+    fn a_refused_token_is_replaced_once() {
+        let now = Time::from_millis(1);
+        let mut outbox = outbox(&[(0, "a")]);
+        assert_eq!(due(&mut outbox, now), vec![0]);
+        assert_eq!(
+            outbox.on_answer(now, 0, answered(401, None)),
+            Posted::Unauthorized
+        );
+        assert_eq!(due(&mut outbox, now), vec![0]);
+        outbox.on_blocked(0);
+        assert_eq!(due(&mut outbox, now + PATIENCE), Vec::<PostId>::new());
+        outbox.on_token(now);
+        assert_eq!(due(&mut outbox, now), vec![0]);
+        assert!(matches!(
+            outbox.on_answer(now, 0, answered(401, None)),
+            Posted::Failed(..)
+        ));
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_may_mend_itself_is_tried_for_a_minute_with_the_same_nonce() {
+        let mut outbox = outbox(&[(0, "a")]);
+        let mut now = Time::from_millis(1);
+        let mut tries = 0;
+        loop {
+            let (id, post) = outbox.next_due(now).unwrap();
+            assert_eq!(post.body, body("0"));
+            tries += 1;
+            match outbox.on_answer(now, id, Err(Failure::Broken("reset".into()))) {
+                Posted::Again => now = outbox.next_wakeup().unwrap().at,
+                Posted::Failed(post, why) => {
+                    assert_eq!(post.call, CallId(0));
+                    assert!(why.contains("not known whether it was posted"), "{why}");
+                    break;
+                }
+                other @ (Posted::Done(..) | Posted::Unauthorized) => panic!("{other:?}"),
+            }
+        }
+        assert!(now <= Time::ZERO + PATIENCE);
+        assert!((8..30).contains(&tries), "{tries}");
+    }
+
+    #[test]
+    fn retry_after_is_kept_and_a_longer_one_is_told() {
+        let now = Time::from_millis(1);
+        let mut outbox = outbox(&[(0, "a"), (1, "b")]);
+        assert_eq!(due(&mut outbox, now), vec![0, 1]);
+        let after = Some(Duration::from_secs(30));
+        assert_eq!(
+            outbox.on_answer(now, 0, answered(429, after)),
+            Posted::Again
+        );
+        assert!(outbox.next_wakeup().unwrap().at > now + Duration::from_secs(30));
+        let after = Some(Duration::from_secs(90));
+        let Posted::Failed(_, why) = outbox.on_answer(now, 1, answered(429, after)) else {
+            panic!()
+        };
+        assert!(
+            why.contains("because") && why.contains("try again in 90 s"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn refusals_end_at_once_in_words() {
+        for (status, words) in [
+            (400, "answers 400: because"),
+            (403, "may not post"),
+            (404, "knows no such channel"),
+            (409, "the channel is closed"),
+            (413, "too long: because"),
+        ] {
+            let now = Time::from_millis(1);
+            let mut outbox = outbox(&[(0, "a")]);
+            due(&mut outbox, now);
+            let Posted::Failed(_, why) = outbox.on_answer(now, 0, answered(status, None)) else {
+                panic!("{status}")
+            };
+            assert!(why.contains(words), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_failed_login_counts_as_a_try() {
+        let now = Time::from_millis(1);
+        let mut outbox = outbox(&[(0, "a")]);
+        due(&mut outbox, now);
+        outbox.on_blocked(0);
+        assert_eq!(
+            outbox.on_login_failed(now, "Center is down"),
+            Some(Posted::Again)
+        );
+        assert_eq!(outbox.on_login_failed(now, "Center is down"), None);
+        assert!(outbox.next_wakeup().unwrap().at > now);
+    }
+}

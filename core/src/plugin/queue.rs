@@ -1,0 +1,358 @@
+//! The queue of one channel: turns run one at a time, and none can wedge it.
+
+use alloc::{collections::VecDeque, vec::Vec};
+use core::time::Duration;
+
+use crate::{
+    canonical,
+    id::{MessageId, TurnId},
+    machine::{Wakeup, earliest},
+    plugin::{config::Config, inbound::InboundMessage},
+    time::Time,
+};
+
+/// How many messages one turn holds at most, where messages are coalesced.
+const TURN_MESSAGES_MAX: usize = 20;
+/// How many characters of text one turn holds at most, where messages are coalesced. A single
+/// message is never held back for its length.
+const TURN_CHARS_MAX: usize = 50_000;
+
+/// What waits in one channel, and the turn that runs there.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Queue {
+    waiting: VecDeque<Waiting>,
+    skipped: u64,
+    running: Option<Running>,
+    /// Since when there has been nothing to do.
+    idle_since: Option<Time>,
+}
+canonical!(struct Queue { waiting, skipped, running, idle_since });
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Waiting {
+    message: InboundMessage,
+    arrived_at: Time,
+}
+canonical!(struct Waiting { message, arrived_at });
+
+/// The turn that runs in a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Its id.
+    pub turn: TurnId,
+    /// The `seq` of its first message: until the turn ends nothing from there on is finished.
+    pub first_seq: u64,
+    /// How many posts the host has made in it.
+    pub sends: u32,
+    deadline: Time,
+}
+canonical!(struct Running { turn, first_seq, sends, deadline });
+
+/// The messages of a turn that can start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The messages, in order.
+    pub messages: Vec<InboundMessage>,
+    /// How many were left out before them.
+    pub skipped: u64,
+}
+
+impl Queue {
+    /// A message waits from now on; `false` where the queue is full, and it is counted as skipped.
+    pub fn push(&mut self, now: Time, message: InboundMessage, room: bool) -> bool {
+        self.idle_since = None;
+        if !room {
+            self.skipped += 1;
+            return false;
+        }
+        self.waiting.push_back(Waiting {
+            message,
+            arrived_at: now,
+        });
+        true
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The turn that runs, if any.
+    pub fn running(&mut self) -> Option<&mut Running> {
+        self.running.as_mut()
+    }
+
+    /// The next turn's messages, if a turn can start now; [`start`](Self::start) follows.
+    pub fn next_batch(&mut self, now: Time, config: &Config) -> Option<Batch> {
+        if self.starts_at(config)? > now {
+            return None;
+        }
+        let mut messages = Vec::new();
+        let mut chars = 0;
+        while let Some(next) = self.waiting.pop_front() {
+            chars += next.message.content.chars().count();
+            messages.push(next.message);
+            let more = self
+                .waiting
+                .front()
+                .map(|next| next.message.content.chars().count());
+            let full = messages.len() >= TURN_MESSAGES_MAX
+                || more.is_none_or(|more| chars + more > TURN_CHARS_MAX);
+            if config.coalesce.is_none() || full {
+                break;
+            }
+        }
+        Some(Batch {
+            messages,
+            skipped: core::mem::take(&mut self.skipped),
+        })
+    }
+
+    /// A turn whose first message has this `seq` has been handed over.
+    pub fn start(&mut self, now: Time, turn: TurnId, first_seq: u64, timeout: Duration) {
+        self.running = Some(Running {
+            turn,
+            first_seq,
+            sends: 0,
+            deadline: now + timeout,
+        });
+    }
+
+    /// The lowest `seq` that is not finished.
+    pub fn unfinished(&self) -> Option<u64> {
+        let running = self.running.as_ref().map(|running| running.first_seq);
+        running.or_else(|| self.waiting.front().map(|first| first.message.seq))
+    }
+
+    /// The running turn, if it is this one, has ended.
+    pub fn end(&mut self, turn: &TurnId) -> Option<Running> {
+        self.running.take_if(|running| running.turn == *turn)
+    }
+
+    /// The running turn, if its time is up.
+    pub fn expire(&mut self, now: Time) -> Option<Running> {
+        self.running.take_if(|running| running.deadline <= now)
+    }
+
+    /// A waiting message was edited: the bytes of its text before and after; zeros where it is not
+    /// here.
+    pub fn update(&mut self, message: &InboundMessage) -> (usize, usize) {
+        let known = self
+            .waiting
+            .iter_mut()
+            .find(|known| known.message.id == message.id);
+        let Some(known) = known else { return (0, 0) };
+        let before = known.message.content.len();
+        known.message.clone_from(message);
+        (before, message.content.len())
+    }
+
+    /// A waiting message was deleted: gives it back where it was there.
+    pub fn remove(&mut self, id: &MessageId) -> Option<InboundMessage> {
+        let at = self
+            .waiting
+            .iter()
+            .position(|known| known.message.id == *id)?;
+        self.waiting.remove(at).map(|known| known.message)
+    }
+
+    /// Drops everything that waits, and says how many messages and how many bytes of text; a
+    /// running turn goes on. What was skipped is forgotten with it.
+    pub fn clear(&mut self) -> (usize, usize) {
+        self.skipped = 0;
+        let dropped = core::mem::take(&mut self.waiting);
+        (
+            dropped.len(),
+            dropped
+                .iter()
+                .map(|known| known.message.content.len())
+                .sum(),
+        )
+    }
+
+    /// Whether it has had nothing to do for `idle`, and can be dropped.
+    pub fn is_spent(&mut self, now: Time, idle: Duration) -> bool {
+        if !self.is_idle() {
+            self.idle_since = None;
+            return false;
+        }
+        let since = *self.idle_since.get_or_insert(now);
+        now.since(since) >= idle
+    }
+
+    fn is_idle(&self) -> bool {
+        // What was skipped must reach the next turn, however late that comes.
+        self.waiting.is_empty() && self.running.is_none() && self.skipped == 0
+    }
+
+    /// When the next turn can start.
+    fn starts_at(&self, config: &Config) -> Option<Time> {
+        if self.running.is_some() {
+            return None;
+        }
+        let first = self.waiting.front()?;
+        Some(match config.coalesce {
+            Some(span) if self.waiting.len() < TURN_MESSAGES_MAX => first.arrived_at + span,
+            Some(_) | None => first.arrived_at,
+        })
+    }
+
+    /// When there is something to do, while the host takes turns (`ready`) or not.
+    pub fn next_wakeup(&self, config: &Config, ready: bool) -> Option<Wakeup> {
+        let start = self.starts_at(config).filter(|_| ready).map(|at| Wakeup {
+            at,
+            why: "turn can start",
+        });
+        let timeout = self.running.as_ref().map(|running| Wakeup {
+            at: running.deadline,
+            why: "turn timeout",
+        });
+        let drop = self.idle_since.map(|since| Wakeup {
+            at: since + config.queue_idle,
+            why: "queue idle",
+        });
+        earliest([start, timeout, drop])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, string::String, vec};
+
+    use super::*;
+    use crate::{
+        fabric::types::Author,
+        id::{AgentId, UserId},
+        time::Wall,
+    };
+
+    fn config() -> Config {
+        Config::new(AgentId::new("a").unwrap())
+    }
+
+    fn message(seq: u64, chars: usize) -> InboundMessage {
+        InboundMessage {
+            id: MessageId::new(&format!("m{seq}")).unwrap(),
+            seq,
+            author: Author {
+                id: UserId::new("u").unwrap(),
+                name: String::new(),
+            },
+            content: "é".repeat(chars),
+            mentions: vec![],
+            reply_to: None,
+            attachments: vec![],
+            created_at: Wall::default(),
+        }
+    }
+
+    fn turn(id: &str) -> TurnId {
+        TurnId::new(id).unwrap()
+    }
+
+    fn seqs(batch: Option<Batch>) -> Vec<u64> {
+        batch
+            .into_iter()
+            .flat_map(|batch| batch.messages)
+            .map(|message| message.seq)
+            .collect()
+    }
+
+    #[test]
+    fn turns_run_one_at_a_time_in_order() {
+        let (config, now) = (config(), Time::from_millis(1));
+        let mut queue = Queue::default();
+        assert!(queue.push(now, message(1, 1), true));
+        assert!(queue.push(now, message(2, 1), true));
+        assert_eq!(seqs(queue.next_batch(now, &config)), vec![1]);
+        queue.start(now, turn("t1"), 1, config.turn_timeout);
+        assert_eq!(queue.next_batch(now, &config), None);
+        assert_eq!(queue.end(&turn("t0")), None);
+        assert!(queue.end(&turn("t1")).is_some());
+        assert_eq!(queue.end(&turn("t1")), None);
+        assert_eq!(seqs(queue.next_batch(now, &config)), vec![2]);
+    }
+
+    #[test]
+    fn a_turn_that_never_ends_is_ended() {
+        let (config, now) = (config(), Time::from_millis(1));
+        let mut queue = Queue::default();
+        queue.start(now, turn("t1"), 1, config.turn_timeout);
+        assert_eq!(
+            queue.next_wakeup(&config, true).unwrap().at,
+            now + config.turn_timeout
+        );
+        assert_eq!(
+            queue.expire(now + config.turn_timeout - Duration::from_micros(1)),
+            None
+        );
+        assert!(queue.expire(now + config.turn_timeout).is_some());
+    }
+
+    #[test]
+    fn an_idle_queue_is_spent_after_five_seconds_and_not_before() {
+        let (config, now) = (config(), Time::from_millis(1));
+        let mut queue = Queue::default();
+        let idle = config.queue_idle;
+        assert!(!queue.is_spent(now, idle));
+        assert_eq!(queue.next_wakeup(&config, true).unwrap().at, now + idle);
+        assert!(!queue.is_spent(now + idle - Duration::from_micros(1), idle));
+        queue.push(now + idle - Duration::from_micros(1), message(1, 1), true);
+        assert!(!queue.is_spent(now + idle, idle));
+        assert_eq!(queue.clear(), (1, 2));
+        assert!(!queue.is_spent(now + idle, idle));
+        assert!(queue.is_spent(now + idle * 2, idle));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_in_the_next_turn() {
+        let (config, now) = (config(), Time::from_millis(1));
+        let mut queue = Queue::default();
+        assert!(!queue.push(now, message(1, 1), false));
+        assert!(!queue.is_spent(now + config.queue_idle * 2, config.queue_idle));
+        queue.push(now, message(2, 1), true);
+        assert_eq!(queue.next_batch(now, &config).unwrap().skipped, 1);
+        queue.push(now, message(3, 1), true);
+        assert_eq!(queue.next_batch(now, &config).unwrap().skipped, 0);
+    }
+
+    #[test]
+    fn coalesced_turns_are_bounded_by_messages_and_characters() {
+        let span = Duration::from_millis(500);
+        let config = Config {
+            coalesce: Some(span),
+            ..config()
+        };
+        let now = Time::from_millis(1);
+        let mut queue = Queue::default();
+        queue.push(now, message(1, 30_000), true);
+        queue.push(now, message(2, 20_000), true);
+        queue.push(now, message(3, 1), true);
+        assert_eq!(queue.next_batch(now, &config), None);
+        assert_eq!(queue.next_wakeup(&config, true).unwrap().at, now + span);
+        assert_eq!(queue.next_wakeup(&config, false), None);
+        assert_eq!(seqs(queue.next_batch(now + span, &config)), vec![1, 2]);
+        assert_eq!(seqs(queue.next_batch(now + span, &config)), vec![3]);
+        for seq in 0..25 {
+            queue.push(now, message(seq, 1), true);
+        }
+        assert_eq!(
+            queue.next_batch(now, &config).unwrap().messages.len(),
+            TURN_MESSAGES_MAX
+        );
+    }
+
+    #[test]
+    fn edits_and_deletions_reach_what_waits() {
+        let (config, now) = (config(), Time::from_millis(1));
+        let mut queue = Queue::default();
+        queue.push(now, message(1, 1), true);
+        queue.push(now, message(2, 1), true);
+        assert_eq!(queue.update(&message(2, 5)), (2, 10));
+        assert_eq!(queue.update(&message(3, 5)), (0, 0));
+        assert_eq!(queue.remove(&message(1, 1).id), Some(message(1, 1)));
+        assert_eq!(queue.remove(&message(1, 1).id), None);
+        let batch = queue.next_batch(now, &config).unwrap();
+        assert_eq!(batch.messages, vec![message(2, 5)]);
+    }
+}

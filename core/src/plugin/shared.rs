@@ -1,0 +1,118 @@
+//! What all guilds of one agent share: its account, its open questions, its turns and posts.
+
+use alloc::{string::String, vec::Vec};
+
+use crate::{
+    canonical,
+    http::Request,
+    id::{ChannelId, GuildId},
+    plugin::{
+        account::{Account, Token},
+        config::Config,
+        dedup::Dedup,
+        io::{Http, Output},
+        note::Note,
+        outbox::{Outbox, PostId},
+        token::SessionNumber,
+        turns::Turns,
+    },
+    request::Requests,
+    secret::Secret,
+    time::Time,
+};
+
+/// The parts that are not a guild's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) account: Account,
+    pub(super) http: Requests<Http, Purpose>,
+    pub(super) dedup: Dedup,
+    pub(super) turns: Turns,
+    pub(super) outbox: Outbox,
+    /// Every nonce of this process begins with it.
+    pub(super) nonces: String,
+}
+canonical!(struct Shared { account, http, dedup, turns, outbox; - config, nonces });
+
+/// What a REST request was sent for, and with the token of which session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Purpose {
+    pub(super) errand: Errand,
+    pub(super) session: SessionNumber,
+}
+canonical!(struct Purpose { errand; - session });
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// The channels of a guild.
+    Listing { guild: u32 },
+    /// The fields of one channel.
+    Fields { guild: u32, channel: ChannelId },
+    /// A post.
+    Post(PostId),
+}
+canonical!(enum Errand { Listing { guild }, Fields { guild, channel }, Post(id) });
+
+/// Whether a request went out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Yes,
+    /// It waits for a login.
+    Blocked,
+    /// There is no way, in words.
+    Impossible(String),
+}
+
+impl Shared {
+    /// Sends a request to a guild with a fresh token.
+    pub(super) fn ask(
+        &mut self,
+        now: Time,
+        guild: &GuildId,
+        errand: Errand,
+        request: impl FnOnce(Secret) -> Option<Request>,
+        out: &mut Vec<Output>,
+    ) -> Asked {
+        let (token, origin, session) = match self.account.token(now, guild) {
+            Token::Fresh {
+                token,
+                origin,
+                session,
+            } => (token, origin, session),
+            Token::Wait => return Asked::Blocked,
+            Token::NoAccess => {
+                return Asked::Impossible(alloc::format!(
+                    "{}",
+                    Note::NoAccess {
+                        guild: guild.clone()
+                    }
+                ));
+            }
+        };
+        let Some(origin) = self.origin(guild, origin) else {
+            return Asked::Impossible(alloc::format!(
+                "{}",
+                Note::NoOrigin {
+                    guild: guild.clone()
+                }
+            ));
+        };
+        let Some(request) = request(token) else {
+            return Asked::Impossible("the request cannot be written as JSON".into());
+        };
+        let patience = Some(self.config.step_timeout);
+        let id = self.http.ask(now, patience, Purpose { errand, session });
+        out.push(Output::Http {
+            id,
+            origin,
+            request,
+        });
+        Asked::Yes
+    }
+
+    /// Where a guild is: the configuration's word goes before Center's.
+    pub(super) fn origin(&self, guild: &GuildId, center: Option<String>) -> Option<String> {
+        self.config.origins.get(guild).cloned().or(center)
+    }
+}

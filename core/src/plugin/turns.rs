@@ -1,0 +1,224 @@
+//! The turns of an agent: the queues of all its channels, and the host that takes turns from them.
+
+use alloc::{collections::BTreeMap, format, string::String};
+
+use crate::{
+    canonical,
+    deadlines::Deadlines,
+    id::{ChannelId, MessageId, TurnId},
+    machine::Wakeup,
+    plugin::{
+        config::Config,
+        inbound::InboundMessage,
+        queue::{Batch, Queue, Running},
+    },
+    time::Time,
+};
+
+/// A channel of one of the agent's guilds; guilds are numbered in the order of their appearance.
+pub type Place = (u32, ChannelId);
+
+/// How many bytes of text wait in all queues of an agent together. What is beyond is counted as
+/// skipped: an agent whose host hangs must not take the process along.
+const WAITING_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+
+/// All queues of one agent.
+///
+/// Whatever touches a queue ends in a look at its deadline, so that the next one is always known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turns {
+    queues: BTreeMap<Place, Queue>,
+    due: Deadlines<Place>,
+    running: BTreeMap<TurnId, Place>,
+    waiting: usize,
+    waiting_bytes: usize,
+    /// `Some` once the host is initialised: whether it says when a turn is done.
+    host: Option<bool>,
+    prefix: String,
+    next_turn: u64,
+}
+canonical!(struct Turns { queues, due, running, waiting, waiting_bytes, host; - prefix, next_turn });
+
+/// What is due in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// A turn can start; the owner calls [`Turns::start`].
+    Start(Place, Batch),
+    /// A turn was ended because its time was up.
+    TimedOut(Place, Running),
+}
+
+impl Turns {
+    /// No queue; turn ids begin with `prefix`.
+    pub fn new(prefix: String) -> Self {
+        Self {
+            queues: BTreeMap::new(),
+            due: Deadlines::default(),
+            running: BTreeMap::new(),
+            waiting: 0,
+            waiting_bytes: 0,
+            host: None,
+            prefix,
+            next_turn: 0,
+        }
+    }
+
+    /// The host is initialised, and says when a turn is done or not.
+    pub fn on_host(&mut self, now: Time, config: &Config, says_done: bool) {
+        self.host = Some(says_done);
+        let places: alloc::vec::Vec<_> = self.queues.keys().cloned().collect();
+        for place in places {
+            self.touched(now, config, &place);
+        }
+    }
+
+    /// A message that wakes the agent; `false` where there is no room for it, and it is counted as
+    /// skipped.
+    pub fn push(
+        &mut self,
+        now: Time,
+        config: &Config,
+        place: &Place,
+        message: InboundMessage,
+    ) -> bool {
+        let bytes = message.content.len();
+        let queue = self.queues.entry(place.clone()).or_default();
+        let room = queue.waiting() < config.waiting_max
+            && self.waiting < config.waiting_agent_max
+            && self.waiting_bytes + bytes <= WAITING_BYTES_MAX;
+        let taken = queue.push(now, message, room);
+        if taken {
+            self.waiting += 1;
+            self.waiting_bytes += bytes;
+        }
+        self.touched(now, config, place);
+        taken
+    }
+
+    /// The next thing that is due.
+    pub fn next_due(&mut self, now: Time, config: &Config) -> Option<Due> {
+        loop {
+            let place = self.due.pop_due(now)?;
+            let ready = self.host.is_some();
+            let Some(queue) = self.queues.get_mut(&place) else {
+                continue;
+            };
+            if let Some(ended) = queue.expire(now) {
+                self.running.remove(&ended.turn);
+                self.touched(now, config, &place);
+                return Some(Due::TimedOut(place, ended));
+            }
+            let batch = if ready {
+                queue.next_batch(now, config)
+            } else {
+                None
+            };
+            if let Some(batch) = batch {
+                self.waiting -= batch.messages.len();
+                self.waiting_bytes -= batch
+                    .messages
+                    .iter()
+                    .map(|message| message.content.len())
+                    .sum::<usize>();
+                return Some(Due::Start(place, batch));
+            }
+            self.touched(now, config, &place);
+        }
+    }
+
+    /// Starts a turn in `place` whose first message has this `seq`.
+    pub fn start(
+        &mut self,
+        now: Time,
+        config: &Config,
+        place: &Place,
+        first_seq: u64,
+    ) -> Option<TurnId> {
+        let turn = TurnId::new(&format!("{}.{}", self.prefix, self.next_turn))?;
+        self.next_turn += 1;
+        let queue = self.queues.entry(place.clone()).or_default();
+        queue.start(now, turn.clone(), first_seq, config.turn_timeout);
+        self.running.insert(turn.clone(), place.clone());
+        self.touched(now, config, place);
+        Some(turn)
+    }
+
+    /// The notification of a turn was written: for a host that does not say when it is done, that
+    /// is the end of it.
+    pub fn on_written(&mut self, now: Time, config: &Config, turn: &TurnId) -> Option<Place> {
+        match self.host {
+            Some(true) => None,
+            Some(false) | None => self.end(now, config, turn),
+        }
+    }
+
+    /// A turn has ended; `None` where it does not run (any more).
+    pub fn end(&mut self, now: Time, config: &Config, turn: &TurnId) -> Option<Place> {
+        let place = self.running.remove(turn)?;
+        if let Some(queue) = self.queues.get_mut(&place) {
+            queue.end(turn);
+        }
+        self.touched(now, config, &place);
+        Some(place)
+    }
+
+    /// The turn that runs in `place`.
+    pub fn running(&mut self, place: &Place) -> Option<&mut Running> {
+        self.queues.get_mut(place)?.running()
+    }
+
+    /// The lowest `seq` in `place` that is not finished.
+    pub fn unfinished(&self, place: &Place) -> Option<u64> {
+        self.queues.get(place)?.unfinished()
+    }
+
+    /// A message that may be waiting was edited.
+    pub fn update(&mut self, place: &Place, message: &InboundMessage) {
+        if let Some(queue) = self.queues.get_mut(place) {
+            let (before, after) = queue.update(message);
+            self.waiting_bytes = self.waiting_bytes - before + after;
+        }
+    }
+
+    /// A message that may be waiting was deleted.
+    pub fn remove(&mut self, now: Time, config: &Config, place: &Place, id: &MessageId) {
+        let Some(queue) = self.queues.get_mut(place) else {
+            return;
+        };
+        if let Some(removed) = queue.remove(id) {
+            self.waiting -= 1;
+            self.waiting_bytes -= removed.content.len();
+        }
+        self.touched(now, config, place);
+    }
+
+    /// The channel was left: what waits is dropped and counted, a running turn ends by itself.
+    pub fn drop_waiting(&mut self, now: Time, config: &Config, place: &Place) -> usize {
+        let Some(queue) = self.queues.get_mut(place) else {
+            return 0;
+        };
+        let (dropped, bytes) = queue.clear();
+        self.waiting -= dropped;
+        self.waiting_bytes -= bytes;
+        self.touched(now, config, place);
+        dropped
+    }
+
+    /// When there is something to do.
+    pub fn next_wakeup(&self) -> Option<Wakeup> {
+        self.due.earliest().map(|at| Wakeup { at, why: "queue" })
+    }
+
+    fn touched(&mut self, now: Time, config: &Config, place: &Place) {
+        let Some(queue) = self.queues.get_mut(place) else {
+            return;
+        };
+        if queue.is_spent(now, config.queue_idle) {
+            self.queues.remove(place);
+            self.due.set(place.clone(), None);
+            return;
+        }
+        let wakeup = queue.next_wakeup(config, self.host.is_some());
+        self.due.set(place.clone(), wakeup.map(|wakeup| wakeup.at));
+    }
+}

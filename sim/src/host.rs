@@ -1,0 +1,87 @@
+//! A model of an agent's host: it answers every turn with an echo and says when it is done.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use selvedge_core::{
+    http::CallId,
+    id::TurnId,
+    plugin::{
+        inbound::Inbound,
+        io::HostEvent,
+        tools::{Tool, ToolAnswer, ToolError},
+    },
+};
+
+/// How long the host takes to read a notification.
+const READ: Duration = Duration::from_millis(1);
+
+/// Echoes.
+#[derive(Debug)]
+pub struct Host {
+    turn: Duration,
+    calls: BTreeMap<CallId, TurnId>,
+    next: u64,
+    /// Every turn that was handed over.
+    pub inbounds: Vec<Inbound>,
+    /// Tool calls that failed, in the plugin's words.
+    pub errors: Vec<String>,
+}
+
+impl Host {
+    /// A host whose turns take `turn`.
+    pub fn new(turn: Duration) -> Self {
+        Self {
+            turn,
+            calls: BTreeMap::new(),
+            next: 0,
+            inbounds: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// A turn is handed over: what happens, and after how long.
+    pub fn on_notify(&mut self, inbound: Inbound) -> Vec<(Duration, HostEvent)> {
+        let mut then = vec![(READ, HostEvent::Written(inbound.turn_id.clone()))];
+        if let Some(last) = inbound.messages.last() {
+            let call = self.call(&inbound.turn_id);
+            let tool = Tool::Send {
+                channel: inbound.channel.id.clone(),
+                guild: Some(inbound.channel.guild_id.clone()),
+                content: format!("echo: {}", last.content),
+                reply_to: Some(last.id.clone()),
+            };
+            then.push((READ + self.turn, HostEvent::Call { call, tool }));
+        }
+        self.inbounds.push(inbound);
+        then
+    }
+
+    /// A tool call was answered.
+    pub fn on_answer(
+        &mut self,
+        call: CallId,
+        result: Result<ToolAnswer, ToolError>,
+    ) -> Option<(Duration, HostEvent)> {
+        let turn = self.calls.remove(&call)?;
+        match result {
+            Ok(ToolAnswer::Sent { .. }) => {}
+            Ok(ToolAnswer::Done | ToolAnswer::Channels(_)) => return None,
+            Err(ToolError(why)) => self.errors.push(why),
+        }
+        let call = self.call(&turn);
+        Some((
+            READ,
+            HostEvent::Call {
+                call,
+                tool: Tool::TurnDone { turn },
+            },
+        ))
+    }
+
+    fn call(&mut self, turn: &TurnId) -> CallId {
+        let call = CallId(self.next);
+        self.next += 1;
+        self.calls.insert(call, turn.clone());
+        call
+    }
+}

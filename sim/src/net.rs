@@ -1,0 +1,124 @@
+//! A model of the network: latency, order within a connection, resets and refused dials.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use selvedge_core::{Rng, Time, ws::ConnId};
+
+/// One of the two ends of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// The agent that dialed.
+    Agent,
+    /// The guild that accepted.
+    Guild,
+}
+
+impl End {
+    /// The one at the other end.
+    pub const fn peer(self) -> Self {
+        match self {
+            Self::Agent => Self::Guild,
+            Self::Guild => Self::Agent,
+        }
+    }
+}
+
+/// A connection as both ends name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The agent's name of it.
+    pub agent: ConnId,
+    /// The guild's name of it.
+    pub guild: ConnId,
+}
+
+#[derive(Debug)]
+struct Open {
+    link: Link,
+    /// When the last delivery to each end happens: nothing overtakes it.
+    last: BTreeMap<End, Time>,
+}
+
+/// All connections.
+#[derive(Debug)]
+pub struct Net {
+    rng: Rng,
+    latency: (Duration, Duration),
+    open: BTreeMap<u64, Open>,
+    next: u64,
+    /// While set, dials are refused.
+    pub refuses_dials: bool,
+}
+
+impl Net {
+    /// A network whose latency lies between the two figures, each way.
+    pub fn new(rng: Rng, latency: (Duration, Duration)) -> Self {
+        Self {
+            rng,
+            latency,
+            open: BTreeMap::new(),
+            next: 0,
+            refuses_dials: false,
+        }
+    }
+
+    /// How long something takes from one end to the other.
+    pub fn latency(&mut self) -> Duration {
+        self.rng.between(self.latency.0, self.latency.1)
+    }
+
+    /// Makes a connection; its number is the guild's name of it.
+    pub fn connect(&mut self, agent: ConnId) -> Link {
+        let guild = ConnId(self.next);
+        self.next += 1;
+        let link = Link { agent, guild };
+        self.open.insert(
+            guild.0,
+            Open {
+                link,
+                last: BTreeMap::new(),
+            },
+        );
+        link
+    }
+
+    /// The open connection that an end names so.
+    pub fn find(&self, end: End, conn: ConnId) -> Option<Link> {
+        match end {
+            End::Guild => self.open.get(&conn.0).map(|open| open.link),
+            End::Agent => self
+                .open
+                .values()
+                .map(|open| open.link)
+                .find(|link| link.agent == conn),
+        }
+    }
+
+    /// When something that is sent now arrives at `end`: after everything sent before it.
+    pub fn arrival(&mut self, now: Time, link: Link, end: End) -> Time {
+        let at = now + self.latency();
+        let Some(open) = self.open.get_mut(&link.guild.0) else {
+            return at;
+        };
+        let last = open.last.entry(end).or_insert(at);
+        *last = (*last).max(at);
+        *last
+    }
+
+    /// Nothing arrives at `end` before `at`.
+    pub fn not_before(&mut self, link: Link, end: End, at: Time) {
+        if let Some(open) = self.open.get_mut(&link.guild.0) {
+            open.last.insert(end, at);
+        }
+    }
+
+    /// Takes a connection away; what is still on its way is lost.
+    pub fn close(&mut self, link: Link) {
+        self.open.remove(&link.guild.0);
+    }
+
+    /// Every open connection.
+    pub fn links(&self) -> Vec<Link> {
+        self.open.values().map(|open| open.link).collect()
+    }
+}
