@@ -17,5 +17,7 @@ pub mod plugin;
 pub mod proxy;
 pub mod recorder;
 pub mod report;
+pub mod serve;
+pub mod store;
 pub mod tls;
 pub mod ws;

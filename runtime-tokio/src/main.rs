@@ -38,6 +38,10 @@ enum LogFormat {
 enum Command {
     /// Serves the agents of a configuration to their host, over MCP on standard input and output.
     Plugin(commands::plugin::Args),
+    /// Serves an embedded guild node, with its own Center where that is wanted.
+    Guild(commands::guild::GuildArgs),
+    /// Administers the embedded Center.
+    Center(commands::center::CenterArgs),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +73,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
 async fn dispatch(command: Command, log: LogFeed) -> Result<(), Failure> {
     match command {
         Command::Plugin(args) => commands::plugin::run(args, log).await,
+        Command::Guild(args) => commands::guild::run(args).await.map_err(Failure::new),
+        Command::Center(args) => commands::center::run(args).await.map_err(Failure::new),
     }
 }
 

@@ -1,7 +1,10 @@
 //! The subcommands of the binary.
 
+pub mod center;
 pub mod check;
+pub mod guild;
 pub mod plugin;
+pub mod serving;
 
 use std::{error::Error, fmt};
 

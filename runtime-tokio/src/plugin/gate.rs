@@ -42,8 +42,7 @@ impl Gate {
         let mut world = GateWorld(Arc::clone(&waiting));
         tokio::spawn(async move {
             let mut gate = LoginGate::new(most);
-            if let Err(error) = driver::drive(&mut gate, clock, &mut inbox, &mut world, None).await
-            {
+            if let Err(error) = driver::drive(&mut gate, clock, &mut inbox, &mut world, ()).await {
                 tracing::error!(%error, "the login gate ended");
             }
         });

@@ -1,0 +1,339 @@
+//! `selvedge guild`: an embedded guild node, with its Center if wanted.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use reqwest::Url;
+use selvedge_core::{
+    Secret,
+    guild::Config,
+    id::{GuildId, NodeId},
+};
+
+use super::serving::{CommandError, say, until_asked};
+use crate::{
+    http::Client,
+    serve::{CenterOptions, GuildOptions, RunningCenter, ServeError, start_center, start_guild},
+    tls,
+};
+
+/// The data folder where none is named.
+pub(super) const DATA_DIR: &str = "selvedge-data";
+
+/// The start of every variable of a guild node.
+const PREFIX: &str = "FABRIC_BACKEND_GUILD_";
+/// What older deployments set for MySQL, after `DB_`.
+const OLDER_DB: [&str; 9] = [
+    "HOST", "PORT", "USER", "USERNAME", "PASSWORD", "NAME", "DATABASE", "TYPE", "SYNC",
+];
+/// The default of `…_PORT`.
+const PORT: u16 = 7002;
+/// The node of a guild that brings its own Center.
+const NODE: &str = "local";
+
+/// The options of `selvedge guild`. What identifies the node stands in the environment, in the
+/// variables `FABRIC_BACKEND_GUILD_…` of Fabric.
+#[derive(Clone, Debug, Args)]
+pub struct GuildArgs {
+    /// Start an embedded Center too; then no variable is required.
+    #[arg(long)]
+    pub with_center: bool,
+    /// The port of the embedded Center.
+    #[arg(long, default_value_t = 7001, requires = "with_center")]
+    pub center_port: u16,
+    /// The file with the administrator's key of the embedded Center; without it one is made in the
+    /// data folder.
+    #[arg(long, requires = "with_center")]
+    pub center_admin_key_file: Option<PathBuf>,
+    /// The port of the guild node. Default: `FABRIC_BACKEND_GUILD_PORT`, or 7002.
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// The address to listen on.
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub host: IpAddr,
+    /// The folder with the databases.
+    #[arg(long, default_value = DATA_DIR)]
+    pub data_dir: PathBuf,
+    /// The origin that clients reach the node at, where a reverse proxy stands before it.
+    #[arg(long)]
+    pub public_url: Option<String>,
+    /// A file with further root certificates, for Center.
+    #[arg(long)]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What the environment says.
+#[derive(Debug, PartialEq, Eq)]
+struct Settings {
+    /// Center's origin and the guild's key there; `None` where Center is embedded.
+    center: Option<(String, Secret)>,
+    node_id: NodeId,
+    guild_id: GuildId,
+    port: u16,
+    database: Option<PathBuf>,
+    cors_origins: String,
+}
+
+/// Runs `selvedge guild` until the process is asked to end.
+///
+/// # Errors
+///
+/// Where a variable is missing or unusable, a server does not start, or the node cannot go on.
+pub async fn run(args: GuildArgs) -> Result<(), CommandError> {
+    for (older, newer) in older_variables(std::env::vars_os().map(|(name, _)| name)) {
+        tracing::warn!("{older} is not used any more; set {newer} to an SQLite file in its place");
+    }
+    let settings = settings(args.with_center, |name| std::env::var(name).ok())?;
+    let client = Client::new(&tls::client_config(args.ca_file.as_deref())?, None)?;
+    std::fs::create_dir_all(&args.data_dir).map_err(|source| ServeError::File {
+        path: args.data_dir.clone(),
+        source,
+    })?;
+    let (center, center_url, api_key) = match settings.center {
+        Some((url, key)) => (None, url, key),
+        None => {
+            let center = embedded_center(&args).await?;
+            let key = center.add_guild(&settings.guild_id).await?;
+            let url = center.url();
+            (Some(center), url, key)
+        }
+    };
+    let options = GuildOptions {
+        listen: SocketAddr::new(args.host, args.port.unwrap_or(settings.port)),
+        database: settings
+            .database
+            .unwrap_or_else(|| args.data_dir.join("guild.sqlite")),
+        config: Config::new(settings.node_id, settings.guild_id),
+        center_url,
+        api_key,
+        public_url: args.public_url,
+        cors_origins: settings.cors_origins,
+        client,
+    };
+    let result = serve(options, center.as_ref()).await;
+    if let Some(center) = center {
+        center.shutdown().await;
+    }
+    result
+}
+
+async fn embedded_center(args: &GuildArgs) -> Result<RunningCenter, CommandError> {
+    let listen = SocketAddr::new(args.host, args.center_port);
+    let mut options = CenterOptions::new(listen, args.data_dir.clone());
+    options
+        .admin_key_file
+        .clone_from(&args.center_admin_key_file);
+    Ok(start_center(options).await?)
+}
+
+async fn serve(options: GuildOptions, center: Option<&RunningCenter>) -> Result<(), CommandError> {
+    let mut guild = start_guild(options).await?;
+    if let Some(center) = center {
+        say(&format!("Center is up at {}", center.url()))?;
+    }
+    say(&format!("the guild node is up at {}", guild.base_url()))?;
+    let ended = until_asked(guild.ended()).await?;
+    let stopped = guild.shutdown().await;
+    ended.unwrap_or(Ok(())).and(stopped).map_err(Into::into)
+}
+
+fn settings(
+    with_center: bool,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Settings, CommandError> {
+    let read = |name: &str| {
+        let value = lookup(&format!("{PREFIX}{name}"))?;
+        Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+    };
+    let fault = |name: &str, problem: &str, wanted: &str| CommandError::Setting {
+        name: format!("{PREFIX}{name}"),
+        problem: format!("{problem} in the environment"),
+        wanted: wanted.to_owned(),
+    };
+    let required = |name: &str, wanted: &str| {
+        read(name).ok_or_else(|| fault(name, "is not set", &format!("expected {wanted}")))
+    };
+    let node_text = if with_center {
+        read("NODE_ID").unwrap_or_else(|| NODE.into())
+    } else {
+        required("NODE_ID", "the id that Center knows this node by")?
+    };
+    let node_id = NodeId::new(&node_text)
+        .ok_or_else(|| fault("NODE_ID", "is too long", "expected 1 to 128 bytes"))?;
+    // A node is the home of one guild, which Centers that name none call by the node's id.
+    let guild_text = read("GUILD_ID").unwrap_or(node_text);
+    let guild_id = GuildId::new(&guild_text)
+        .ok_or_else(|| fault("GUILD_ID", "is too long", "expected 1 to 128 bytes"))?;
+    let center = if with_center {
+        None
+    } else {
+        let wanted = "Center's origin, such as http://127.0.0.1:7001, or the flag --with-center";
+        let url = required("CENTER_BASE_URL", wanted)?;
+        let usable = Url::parse(&url)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if !usable {
+            let wanted = format!("expected {wanted}");
+            return Err(fault(
+                "CENTER_BASE_URL",
+                "is not an http or https URL",
+                &wanted,
+            ));
+        }
+        let wanted = "the guild's API key, which `selvedge center guild add` prints";
+        let key = required("CENTER_API_KEY", wanted)?;
+        Some((url.trim_end_matches('/').to_owned(), Secret::new(&key)))
+    };
+    let port = match read("PORT") {
+        Some(text) => text
+            .parse()
+            .map_err(|_| fault("PORT", "is not a port", "expected a number up to 65535"))?,
+        None => PORT,
+    };
+    let database = match read("DB_URL") {
+        Some(text) => Some(sqlite_path(&text).ok_or_else(|| {
+            let wanted = "expected sqlite:PATH or a path; other databases are not supported";
+            fault("DB_URL", "is not an SQLite file", wanted)
+        })?),
+        None => None,
+    };
+    Ok(Settings {
+        center,
+        node_id,
+        guild_id,
+        port,
+        database,
+        cors_origins: read("CORS_ORIGINS").unwrap_or_default(),
+    })
+}
+
+/// The file of `sqlite:PATH`, `sqlite://PATH` or a bare path.
+fn sqlite_path(text: &str) -> Option<PathBuf> {
+    let path = match text.split_once(':') {
+        Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
+        Some(_) if text.contains("://") => return None,
+        Some(_) | None => text,
+    };
+    (!path.is_empty()).then(|| Path::new(path).to_path_buf())
+}
+
+/// The variables of older deployments among `names`, each with the one that has replaced it.
+fn older_variables(
+    names: impl Iterator<Item = std::ffi::OsString>,
+) -> impl Iterator<Item = (String, &'static str)> {
+    names.filter_map(|name| {
+        let name = name.into_string().ok()?;
+        let bare = name.strip_prefix(PREFIX).unwrap_or(&name);
+        let older = OLDER_DB.contains(&bare.strip_prefix("DB_")?);
+        older.then_some((name, "FABRIC_BACKEND_GUILD_DB_URL"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        guild: GuildArgs,
+    }
+
+    fn read(with_center: bool, pairs: &[(&str, &str)]) -> Result<Settings, String> {
+        let environment: BTreeMap<String, String> = pairs
+            .iter()
+            .map(|(name, value)| (format!("{PREFIX}{name}"), (*value).to_owned()))
+            .collect();
+        settings(with_center, |name| environment.get(name).cloned())
+            .map_err(|error| error.to_string())
+    }
+
+    const FULL: [(&str, &str); 3] = [
+        ("CENTER_BASE_URL", "http://c:7001/"),
+        ("CENTER_API_KEY", "gk_1"),
+        ("NODE_ID", "n"),
+    ];
+
+    #[test]
+    fn each_required_variable_is_named_when_it_is_missing() {
+        for missing in 0..FULL.len() {
+            let mut pairs = FULL.to_vec();
+            pairs[missing].1 = "  ";
+            let error = read(false, &pairs).unwrap_err();
+            let name = format!("{PREFIX}{}", FULL[missing].0);
+            assert!(
+                error.starts_with(&format!("{name} is not set in the environment; expected ")),
+                "{error}"
+            );
+        }
+        let settings = read(false, &FULL).unwrap();
+        assert_eq!(
+            settings.center,
+            Some(("http://c:7001".into(), Secret::new("gk_1")))
+        );
+        assert_eq!((settings.port, settings.database), (7002, None));
+        assert_eq!(settings.guild_id.as_str(), "n");
+        let named = [("GUILD_ID", "acme")];
+        assert_eq!(read(true, &named).unwrap().guild_id.as_str(), "acme");
+        assert_eq!(read(true, &[]).unwrap().node_id.as_str(), "local");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_without_being_shown() {
+        for (name, value) in [
+            ("PORT", "70000"),
+            ("DB_URL", "mysql://user:hunter2@db/fabric"),
+            ("CENTER_BASE_URL", "c:7001"),
+        ] {
+            let mut pairs = FULL.to_vec();
+            pairs.retain(|(other, _)| *other != name);
+            pairs.push((name, value));
+            let error = read(false, &pairs).unwrap_err();
+            assert!(
+                error.starts_with(&format!("{PREFIX}{name} is not ")),
+                "{error}"
+            );
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_database_is_a_path_with_or_without_a_scheme() {
+        for text in ["sqlite:/d/g.db", "sqlite:///d/g.db", "/d/g.db"] {
+            assert_eq!(sqlite_path(text), Some("/d/g.db".into()), "{text}");
+        }
+        assert_eq!(sqlite_path("postgres://h/d"), None);
+        assert_eq!(sqlite_path("sqlite:"), None);
+    }
+
+    #[test]
+    fn older_variables_are_noticed() {
+        let names = [
+            "DB_HOST",
+            "FABRIC_BACKEND_GUILD_DB_SYNC",
+            "DB_URL",
+            "PATH",
+            "FABRIC_BACKEND_GUILD_DB_URL",
+        ];
+        let older: Vec<_> = older_variables(names.into_iter().map(Into::into))
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(older, ["DB_HOST", "FABRIC_BACKEND_GUILD_DB_SYNC"]);
+    }
+
+    #[test]
+    fn the_options_stand_by_their_defaults() {
+        let cli = Cli::try_parse_from(["x", "--with-center", "--port", "0"]).unwrap();
+        assert_eq!(cli.guild.port, Some(0));
+        assert_eq!(cli.guild.center_port, 7001);
+        assert!(cli.guild.host.is_loopback());
+        assert!(Cli::try_parse_from(["x"]).is_ok());
+        assert!(Cli::try_parse_from(["x", "--center-admin-key-file", "k"]).is_err());
+    }
+}

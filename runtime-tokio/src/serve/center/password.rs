@@ -1,0 +1,96 @@
+//! Passwords as argon2 hashes: dear on purpose, so computed beside the runtime and only a few at
+//! once.
+
+use argon2::{
+    Argon2,
+    password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
+};
+use selvedge_core::Secret;
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+use crate::serve::{ServeError, random};
+
+/// How many are computed at once: each takes 19 MiB and a core for tens of milliseconds.
+const AT_ONCE: usize = 2;
+
+/// How many may wait for that; who comes then is told to come back later.
+const WAITING_MAX: usize = 16;
+
+/// The hash of a new password, with a salt of the operating system.
+pub(super) async fn hashed(password: Secret) -> Result<String, ServeError> {
+    let hash = spawn_blocking(move || {
+        Argon2::default()
+            .hash_password(password.expose().as_bytes())
+            .map(|hash| hash.to_string())
+    });
+    match hash.await {
+        Ok(Ok(hash)) => Ok(hash),
+        Ok(Err(error)) => Err(ServeError::Bug(error.to_string())),
+        Err(error) => Err(ServeError::Bug(error.to_string())),
+    }
+}
+
+/// The checks under way.
+#[derive(Debug)]
+pub(super) struct Passwords {
+    waiting: Semaphore,
+    running: Semaphore,
+    /// The hash of nothing that anybody knows, for users that are not there.
+    decoy: String,
+}
+
+/// There are too many checks already.
+#[derive(Debug)]
+pub(super) struct Busy;
+
+impl Passwords {
+    /// No check under way.
+    pub(super) async fn new() -> Result<Self, ServeError> {
+        Ok(Self {
+            waiting: Semaphore::new(WAITING_MAX + AT_ONCE),
+            running: Semaphore::new(AT_ONCE),
+            decoy: hashed(random::key("")?).await?,
+        })
+    }
+
+    /// Whether `password` is that of `hash`. Without a hash it takes the same time and is wrong,
+    /// so that nobody learns which names there are.
+    pub(super) async fn check(&self, password: Secret, hash: Option<String>) -> Result<bool, Busy> {
+        let _place = self.waiting.try_acquire().map_err(|_| Busy)?;
+        let _turn = self.running.acquire().await.map_err(|_| Busy)?;
+        let known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.decoy.clone());
+        let checked = spawn_blocking(move || {
+            PasswordHash::new(&hash).is_ok_and(|hash| {
+                Argon2::default()
+                    .verify_password(password.expose().as_bytes(), &hash)
+                    .is_ok()
+            })
+        });
+        Ok(checked.await.unwrap_or(false) && known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_is_checked_and_crowds_are_sent_away() {
+        let hash = hashed(Secret::new("correct horse")).await.unwrap();
+        assert!(hash.starts_with("$argon2id$"), "{hash}");
+        let passwords = Passwords::new().await.unwrap();
+        let check = |password: &str, hash: Option<&str>| {
+            passwords.check(Secret::new(password), hash.map(Into::into))
+        };
+        assert!(check("correct horse", Some(&hash)).await.unwrap());
+        assert!(!check("wrong", Some(&hash)).await.unwrap());
+        assert!(!check("correct horse", None).await.unwrap());
+        assert!(!check("correct horse", Some("nonsense")).await.unwrap());
+
+        let crowd = (0..30).map(|_| check("wrong", Some(&hash)));
+        let answers = futures::future::join_all(crowd).await;
+        let sent_away = answers.iter().filter(|answer| answer.is_err()).count();
+        assert_eq!(sent_away, 30 - WAITING_MAX - AT_ONCE);
+    }
+}

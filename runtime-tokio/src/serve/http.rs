@@ -1,0 +1,339 @@
+//! HTTP serving: the accept loop, whole requests in, whole answers out.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, BodyDataStream, HttpBody as _},
+    extract::Request as HttpRequest,
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+    },
+    response::Response as HttpResponse,
+};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use selvedge_core::{
+    Secret,
+    fabric::error::ErrorBody,
+    http::{Method, Request, Response},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
+
+/// How many HTTP connections are open at once; what comes after waits in the system's backlog.
+const CONNECTIONS_MAX: usize = 4_096;
+
+/// How long a connection may take for the head of a request, and so also how long it may idle.
+/// Longer than what reverse proxies keep an idle connection for, so that they close it first.
+const HEAD_PATIENCE: Duration = Duration::from_secs(75);
+
+/// How long a request may take for its body.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much of a body that is too large is read and thrown away, as a multiple of its limit: most
+/// clients read the refusal only after they have sent everything.
+const DISCARD_FACTOR: usize = 8;
+
+/// How long requests may go on when the server stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The largest head of a request.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// A server that is up.
+#[derive(Debug)]
+pub(crate) struct Server {
+    addr: SocketAddr,
+    stop: watch::Sender<bool>,
+    /// `None` once it has ended.
+    task: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Serves `router` on `listener`.
+    pub(crate) fn start(listener: TcpListener, router: Router) -> std::io::Result<Self> {
+        let addr = listener.local_addr()?;
+        let (stop, stopped) = watch::channel(false);
+        let task = Some(tokio::spawn(accept(listener, router, stopped)));
+        Ok(Self { addr, stop, task })
+    }
+
+    /// Where it listens.
+    pub(crate) const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Accepts nothing more, lets open requests finish, and returns when they have or their
+    /// patience is over.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(task) = self.task.take()
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "an HTTP server ended badly");
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = told(&mut stopped) => break,
+            accepted = async {
+                let place = Arc::clone(&places).acquire_owned().await;
+                (place, listener.accept().await)
+            } => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            (Ok(place), Ok((stream, _))) => {
+                let (router, stopped) = (router.clone(), stopped.clone());
+                connections.spawn(async move {
+                    let _place = place;
+                    converse(stream, router, stopped).await;
+                });
+            }
+            (Err(_), _) => break,
+            (_, Err(error)) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                // Out of descriptors, most likely: some must be given back first.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Serves one connection until it ends, or the server stops.
+async fn converse(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection ended before it began");
+    }
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let result = tokio::select! {
+        biased;
+        result = connection.as_mut() => result,
+        () = told(&mut stopped) => {
+            connection.as_mut().graceful_shutdown();
+            match timeout(STOP_PATIENCE, connection).await {
+                Ok(result) => result,
+                Err(_) => return,
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "an HTTP connection broke");
+    }
+}
+
+/// Returns when the server stops, or was dropped.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    // An error says that nobody is left to stop it otherwise.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Reads a whole request as machines see it; `Err` is what to answer in its place.
+pub(crate) async fn read(request: HttpRequest, body_max: usize) -> Result<Request, Response> {
+    let (head, body) = request.into_parts();
+    let method = match head.method.as_str() {
+        "GET" => Method::Get,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "PATCH" => Method::Patch,
+        "DELETE" => Method::Delete,
+        other => {
+            let words = format!("the method {other:.20} is not served here");
+            return Err(refusal(405, words));
+        }
+    };
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or_else(|| "/".into(), |target| target.as_str().to_owned());
+    let bearer = bearer(&head.headers);
+    let announced = body.size_hint().lower();
+    let whole = collect(body.into_data_stream(), announced, body_max);
+    let body = timeout(BODY_PATIENCE, whole)
+        .await
+        .unwrap_or_else(|_| Err(refusal(408, "the body did not arrive in time".into())))?;
+    Ok(Request {
+        method,
+        target,
+        bearer,
+        body,
+    })
+}
+
+async fn collect(mut body: BodyDataStream, announced: u64, max: usize) -> Result<Bytes, Response> {
+    let discard_max = max.saturating_mul(DISCARD_FACTOR);
+    let too_large = || refusal(413, format!("the body is larger than {max} bytes"));
+    if announced > discard_max as u64 {
+        return Err(too_large());
+    }
+    let mut whole = BytesMut::new();
+    let mut length = 0_usize;
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| refusal(400, format!("the body broke off: {error}")))?;
+        length = length.saturating_add(chunk.len());
+        if length > discard_max {
+            break;
+        }
+        if length <= max {
+            whole.extend_from_slice(&chunk);
+        }
+    }
+    if length > max {
+        return Err(too_large());
+    }
+    Ok(whole.freeze())
+}
+
+/// The bearer token of a request; the scheme's name has no case (RFC 9110, section 11.1).
+fn bearer(headers: &HeaderMap) -> Option<Secret> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| Secret::new(token.trim()))
+}
+
+/// An answer as HTTP has it. Answers are for their asker alone and are never guessed to be HTML.
+pub(crate) fn respond(response: Response) -> HttpResponse {
+    let mut answer = HttpResponse::new(Body::from(response.body));
+    *answer.status_mut() =
+        StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(span) = response.retry_after {
+        // Rounded up: who comes back too early is refused once more.
+        let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer
+}
+
+/// An answer with a body of JSON.
+pub(crate) fn json(status: u16, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(body) => Response {
+            status,
+            retry_after: None,
+            body: body.into(),
+        },
+        Err(error) => {
+            tracing::error!(%error, "an answer does not serialise");
+            Response {
+                status: 500,
+                retry_after: None,
+                body: Bytes::new(),
+            }
+        }
+    }
+}
+
+/// A refusal in Fabric's shape.
+pub(crate) fn refusal(status: u16, words: String) -> Response {
+    json(status, &ErrorBody::new(status, words))
+}
+
+/// Reads the body of a request; the refusal names the field that is wrong.
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
+    // A list would be taken for the fields in their order.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(refusal(400, "body: expected a JSON object".into()));
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let words = error.inner().to_string();
+        let field = if path == "." { "body".into() } else { path };
+        refusal(400, format!("{field}: {words}"))
+    })?;
+    json.end()
+        .map_err(|error| refusal(400, format!("body: {error}")))?;
+    Ok(parsed)
+}
+
+/// Undoes percent-encoding; `None` where it is broken or not UTF-8.
+pub(crate) fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let high = char::from(rest.next()?).to_digit(16)?;
+                let low = char::from(rest.next()?).to_digit(16)?;
+                u8::try_from(high * 16 + low).ok()?
+            }
+            _ => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_core::fabric::center::Introspection;
+
+    use super::*;
+
+    #[test]
+    fn percent_encoding_is_undone_or_refused() {
+        assert_eq!(percent_decoded("a%20%C3%BCb+"), Some("a üb+".into()));
+        for broken in ["%", "%4", "%zz", "%ff", "%+1"] {
+            assert_eq!(percent_decoded(broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_broken_body_is_refused_with_its_field() {
+        for (body, words) in [
+            (r#"{"active":1}"#, "active: invalid type"),
+            ("{}", "body: missing field `active`"),
+            (r#"{"active":true} x"#, "body: trailing"),
+            (r#"{"active""#, "body: EOF"),
+            ("", "body: expected a JSON object"),
+            ("[true]", "body: expected a JSON object"),
+        ] {
+            let refusal = parse::<Introspection>(body.as_bytes()).unwrap_err();
+            let error: ErrorBody = serde_json::from_slice(&refusal.body).unwrap();
+            assert_eq!((refusal.status, error.status_code), (400, 400));
+            assert!(
+                error.message.to_string().starts_with(words),
+                "{}",
+                error.message
+            );
+        }
+    }
+
+    #[test]
+    fn a_pause_is_rounded_up_to_whole_seconds() {
+        let mut response = refusal(429, "later".into());
+        response.retry_after = Some(Duration::from_millis(1_001));
+        let answer = respond(response);
+        assert_eq!(answer.headers()[RETRY_AFTER], "2");
+    }
+}

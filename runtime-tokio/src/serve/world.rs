@@ -1,0 +1,211 @@
+//! The guild machine's world: what carries out its outputs.
+
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use selvedge_core::{
+    Machine, Time,
+    guild::io::{Input, Output, Question},
+    http::{CallId, Response},
+    ws::{Action, ConnId},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+};
+
+use super::center_client::CenterClient;
+use crate::{driver::World, store::guild::Job, ws::WsHandle};
+
+/// A table that the machine's world shares with the tasks that serve one connection each. Once it
+/// is closed, what is put in is dropped: whoever waits for it is then told at once.
+#[derive(Debug)]
+pub(super) struct Shared<K, V>(Mutex<Option<BTreeMap<K, V>>>);
+
+impl<K, V> Default for Shared<K, V> {
+    fn default() -> Self {
+        Self(Mutex::new(Some(BTreeMap::new())))
+    }
+}
+
+impl<K: Ord, V> Shared<K, V> {
+    /// Puts an entry in.
+    pub(super) fn insert(&self, key: K, value: V) {
+        if let Some(table) = &mut *self.lock() {
+            table.insert(key, value);
+        }
+    }
+
+    /// Takes an entry out.
+    pub(super) fn remove(&self, key: &K) -> Option<V> {
+        self.lock().as_mut()?.remove(key)
+    }
+
+    /// Drops everything, and from now on whatever is put in.
+    fn close(&self) {
+        let table = self.lock().take();
+        // Dropped here, when the lock is free again.
+        drop(table);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<K, V>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The REST calls that wait for the machine.
+pub(super) type Calls = Shared<CallId, oneshot::Sender<Response>>;
+/// The open WebSockets.
+pub(super) type Conns = Shared<ConnId, WsHandle>;
+
+/// One question to Center that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Asked {
+    Introspect(u64),
+    Resolve(u64),
+}
+
+/// Carries out what the guild machine asks for.
+#[derive(Debug)]
+pub(super) struct GuildWorld {
+    pub(super) calls: Arc<Calls>,
+    pub(super) conns: Arc<Conns>,
+    center: Arc<CenterClient>,
+    /// Not bounded here: the machine bounds its calls, and each waits for at most one job.
+    jobs: mpsc::UnboundedSender<Job>,
+    /// Weak, so that the drive ends when everybody else has let go of the inbox.
+    inbox: mpsc::WeakSender<Input>,
+    asked: Arc<Shared<Asked, AbortHandle>>,
+    /// Why the machine cannot go on.
+    pub(super) fatal: Option<String>,
+}
+
+impl GuildWorld {
+    /// A world with nothing open.
+    pub(super) fn new(
+        center: Arc<CenterClient>,
+        jobs: mpsc::UnboundedSender<Job>,
+        inbox: mpsc::WeakSender<Input>,
+    ) -> Self {
+        Self {
+            calls: Arc::default(),
+            conns: Arc::default(),
+            center,
+            jobs,
+            inbox,
+            asked: Arc::default(),
+            fatal: None,
+        }
+    }
+
+    /// Asks Center in a task of its own, which takes itself out of the table when it is done.
+    fn ask<F>(&self, key: Asked, question: F)
+    where
+        F: Future<Output = Input> + Send + 'static,
+    {
+        let (asked, inbox) = (Arc::clone(&self.asked), self.inbox.clone());
+        // Held until the entry is in, so that even an answer at once finds it.
+        let mut table = self.asked.lock();
+        let task = tokio::spawn(async move {
+            let input = question.await;
+            asked.remove(&key);
+            if let Some(inbox) = inbox.upgrade() {
+                // A machine that has ended does not wait for it.
+                let _ = inbox.send(input).await;
+            }
+        });
+        if let Some(table) = &mut *table {
+            table.insert(key, task.abort_handle());
+        }
+    }
+
+    fn forget(&self, key: Asked) {
+        if let Some(task) = self.asked.remove(&key) {
+            task.abort();
+        }
+    }
+
+    fn job(&self, job: Job) {
+        // The store outlives the drive, and answers for itself when it fails.
+        let _ = self.jobs.send(job);
+    }
+
+    fn transport(&self, conn: ConnId, action: Action) {
+        match action {
+            Action::Send(_) => {
+                if let Some(handle) = self
+                    .conns
+                    .lock()
+                    .as_mut()
+                    .and_then(|conns| conns.get_mut(&conn))
+                {
+                    handle.send(action);
+                }
+            }
+            Action::Close => {
+                if let Some(mut handle) = self.conns.remove(&conn) {
+                    handle.send(action);
+                }
+            }
+        }
+    }
+}
+
+/// However the drive ends, by a panic too: nobody waits for an answer that will not come.
+impl Drop for GuildWorld {
+    fn drop(&mut self) {
+        self.calls.close();
+        self.conns.close();
+    }
+}
+
+impl<M: Machine<Input = Input, Output = Output>> World<M> for GuildWorld {
+    fn carry_out(&mut self, _now: Time, output: Output) -> ControlFlow<()> {
+        match output {
+            Output::Transport(conn, action) => self.transport(conn, action),
+            Output::Respond { call, response } => {
+                if let Some(answer) = self.calls.remove(&call) {
+                    // The client may have gone just now.
+                    let _ = answer.send(response);
+                }
+            }
+            Output::Introspect(id, token) => {
+                let center = Arc::clone(&self.center);
+                self.ask(Asked::Introspect(id.number()), async move {
+                    let answer = center.introspect(&token).await;
+                    if let Err(error) = &answer {
+                        tracing::warn!(why = error.0, "a token cannot be judged");
+                    }
+                    Input::Introspected(id, answer)
+                });
+            }
+            Output::Resolve(id, name) => {
+                let center = Arc::clone(&self.center);
+                self.ask(Asked::Resolve(id.number()), async move {
+                    let answer = center.by_name(&name).await;
+                    if let Err(error) = &answer {
+                        tracing::warn!(why = error.0, "a name cannot be resolved");
+                    }
+                    Input::Resolved(id, answer)
+                });
+            }
+            Output::Store(id, facts) => self.job(Job::Store(id, facts)),
+            Output::Load(id, query) => self.job(Job::Load(id, query)),
+            Output::Forget(Question::Introspect(id)) => {
+                self.forget(Asked::Introspect(id.number()));
+            }
+            Output::Forget(Question::Resolve(id)) => self.forget(Asked::Resolve(id.number())),
+            // The read is short and its answer falls on deaf ears.
+            Output::Forget(Question::Load(_)) => {}
+            Output::Fatal(why) => {
+                tracing::error!(why, "the guild node cannot go on");
+                self.fatal = Some(why);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
