@@ -9,7 +9,10 @@ use std::{
 use clap::{Args, Subcommand};
 use selvedge_core::{Secret, id::GuildId};
 
-use super::{CommandError, guild::DATA_DIR, say, until_asked};
+use super::{
+    guild::DATA_DIR,
+    serving::{CommandError, say, until_asked},
+};
 use crate::serve::{
     CenterOptions,
     center::{add_guild_in, add_user_in},

@@ -13,7 +13,7 @@ use selvedge_core::{
     id::{GuildId, NodeId},
 };
 
-use super::{CommandError, say, until_asked};
+use super::serving::{CommandError, say, until_asked};
 use crate::{
     http::Client,
     serve::{CenterOptions, GuildOptions, RunningCenter, ServeError, start_center, start_guild},
