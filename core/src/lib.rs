@@ -22,6 +22,8 @@ pub mod canon;
 pub mod deadlines;
 pub mod engineio;
 pub mod fabric;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod guild;
 pub mod http;
 pub mod id;

@@ -185,7 +185,10 @@ fn bearer_value(token: &Secret) -> Result<HeaderValue, Failure> {
 /// Whose fault it was, in words without the URL.
 fn failure(error: reqwest::Error) -> Failure {
     let never_sent = error.is_connect() || error.is_builder();
-    let words = chain(&error.without_url()).into();
+    let error = error.without_url();
+    // The outer two layers say no more than that a request failed.
+    let layer = std::error::Error::source(&error).and_then(|layer| layer.source().or(Some(layer)));
+    let words = layer.map_or_else(|| chain(&error), chain).into();
     if never_sent {
         Failure::Unreachable(words)
     } else {

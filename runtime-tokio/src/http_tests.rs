@@ -210,3 +210,36 @@ async fn a_failed_login_says_why_and_shows_no_secret() {
     );
     assert!(!words.contains("very-secret"), "{words}");
 }
+
+#[tokio::test]
+async fn the_proxy_gets_the_request_and_its_credentials() {
+    let (asked_in, mut asked) = tokio::sync::mpsc::channel(1);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let length = tcp.read(&mut request).await.unwrap();
+        request.truncate(length);
+        asked_in
+            .send(String::from_utf8(request).unwrap())
+            .await
+            .unwrap();
+        let _ = tcp
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .await;
+    });
+    let proxy = Proxy::parse(&format!("http://me:word@{address}")).unwrap();
+    let client = Client::new(&tls::client_config(None).unwrap(), Some(&proxy)).unwrap();
+    let answer = client.send("http://guild.invalid", get()).await.unwrap();
+    assert_eq!(answer.status, 200);
+    let asked = asked.recv().await.unwrap();
+    assert!(
+        asked.starts_with("GET http://guild.invalid/api/channels HTTP/1.1\r\n"),
+        "{asked}"
+    );
+    assert!(
+        asked.contains("proxy-authorization: Basic bWU6d29yZA=="),
+        "{asked}"
+    );
+}

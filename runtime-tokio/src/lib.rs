@@ -6,10 +6,14 @@
 
 pub mod clock;
 pub mod commands;
+pub mod config;
 pub mod dial;
 pub mod driver;
+pub mod echo;
+pub mod host;
 pub mod http;
 pub mod jwt;
+pub mod plugin;
 pub mod proxy;
 pub mod recorder;
 pub mod report;

@@ -1,3 +1,99 @@
-//! The binary `selvedge`.
+//! The binary `selvedge`: one subcommand for each thing that can be run.
 
-fn main() {}
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use selvedge::{
+    commands::{self, Failure},
+    host::log::{LogFeed, LogLayer},
+};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::ParseError, layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
+
+/// Keeps AI agents attached to Fabric.
+#[derive(Debug, Parser)]
+#[command(name = "selvedge", version, about, propagate_version = true)]
+struct Cli {
+    /// How log lines are written to standard error; SELVEDGE_LOG sets which.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Human)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// For eyes.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves the agents of a configuration to their host, over MCP on standard input and output.
+    Plugin(commands::plugin::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let code = match run(cli) {
+        Ok(()) => 0,
+        Err(failure) => {
+            // Nothing is left to be told where standard error is gone.
+            let _ = writeln!(io::stderr(), "selvedge: {failure}");
+            1
+        }
+    };
+    // Not by returning: a blocking read of standard input would keep the runtime waiting.
+    std::process::exit(code)
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let (layer, feed) = selvedge::host::log::channel();
+    start_log(cli.log_format, layer).map_err(Failure::new)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::new)?;
+    let result = runtime.block_on(dispatch(cli.command, feed));
+    runtime.shutdown_background();
+    result
+}
+
+async fn dispatch(command: Command, log: LogFeed) -> Result<(), Failure> {
+    match command {
+        Command::Plugin(args) => commands::plugin::run(args, log).await,
+    }
+}
+
+/// What is logged unless SELVEDGE_LOG says more. The libraries below write frames and headers,
+/// which hold tokens, when they are let; they must be named to be heard.
+const LOG: &str = "info,hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn,tungstenite=warn,\
+                   tokio_tungstenite=warn,rmcp=warn";
+
+#[derive(Debug, thiserror::Error)]
+#[error("SELVEDGE_LOG cannot be read; set it to a level such as debug, or to target=level pairs")]
+struct LogError(#[from] ParseError);
+
+fn start_log(format: LogFormat, host: LogLayer) -> Result<(), LogError> {
+    let wanted = std::env::var("SELVEDGE_LOG").unwrap_or_default();
+    let filter = EnvFilter::builder().parse(format!("{LOG},{wanted}"))?;
+    let stderr = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    let stderr = match format {
+        LogFormat::Human => stderr.with_target(false).boxed(),
+        LogFormat::Json => stderr.json().boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(stderr.with_filter(filter))
+        .with(host)
+        .init();
+    Ok(())
+}

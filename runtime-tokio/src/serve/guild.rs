@@ -173,7 +173,7 @@ where
     let _ = inbox.try_send(Input::Clock(Clock::wall()));
     let drive = tokio::spawn(async move {
         let clock = Clock::start();
-        let driven = driver::drive(&mut machine, clock, &mut inputs, &mut world, None).await;
+        let driven = driver::drive(&mut machine, clock, &mut inputs, &mut world, ()).await;
         match world.fatal.take() {
             Some(why) => Err(ServeError::Fatal(why)),
             None => driven.map_err(|error| ServeError::Fatal(error.to_string())),

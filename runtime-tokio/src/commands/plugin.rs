@@ -1,0 +1,67 @@
+//! `selvedge plugin`: the agents of a configuration, served to their host.
+
+use std::{io, path::PathBuf};
+
+use selvedge_core::plugin::agent::Agent;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, check};
+use crate::{
+    config::Config,
+    host::{self, log::LogFeed},
+    plugin::Plugin,
+};
+
+/// The arguments of `selvedge plugin`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration, TOML. Environment variables such as SELVEDGE_CENTER__URL override it.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only try everything out and say what works.
+    #[arg(long)]
+    check: bool,
+    /// Write down what every agent gets to see, without its secrets, one file for each.
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+}
+
+/// Runs until standard input ends or a signal comes.
+///
+/// # Errors
+///
+/// Where the configuration is wrong, something cannot be set up, or the host breaks off.
+pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut config = Config::load(&args.config, env).map_err(Failure::new)?;
+    config.record = args.record.or(config.record);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    if args.check {
+        return check::run(&config, &mut io::stdout()).await;
+    }
+    let ids = config
+        .agents
+        .iter()
+        .map(|agent| agent.config.agent_id.clone());
+    let (link, host) = host::channel(ids, log);
+    let plugin = Plugin::start(&config, link, Agent::new).map_err(Failure::new)?;
+    tracing::info!(
+        agents = config.agents.len(),
+        center = config.center_url,
+        "serving on standard input and output"
+    );
+    let (read, write) = host::stdio();
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::new)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::new)?;
+    let result = tokio::select! {
+        biased;
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        result = host.serve(read, write) => result.map_err(Failure::new),
+    };
+    plugin.shutdown().await;
+    result
+}

@@ -1,0 +1,249 @@
+//! The host side: an MCP server on stdio that hands inbounds to the agents' host and takes its tool
+//! calls.
+//!
+//! [`channel`] makes the two ends: the [`HostLink`], which every agent's world holds, and the
+//! [`Host`], which [`serve`](Host::serve)s one connection. Whatever the host sends is seen in its
+//! order by one place, the wire; inbounds are written in their order by one writer.
+
+pub mod log;
+mod roster;
+mod server;
+pub mod tools;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::{io, sync::Arc};
+
+use rmcp::{
+    RoleServer, ServiceError, ServiceExt as _,
+    model::{CustomNotification, ServerNotification},
+    service::{Peer, ServerInitializeError},
+    transport::async_rw::AsyncRwTransport,
+};
+use selvedge_core::{
+    http::CallId,
+    id::AgentId,
+    plugin::{
+        inbound::{self, Inbound},
+        io::{HostEvent, Input},
+        tools::{ToolAnswer, ToolError},
+    },
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{mpsc, oneshot, watch},
+};
+
+use self::{log::LogFeed, roster::Roster, server::Server, wire::Wire};
+
+/// The experimental capability of a client that says when a turn is done.
+pub const TURNS_CAPABILITY: &str = "selvedge/turns";
+
+/// How many inbounds may wait to be written. An agent has at most one that is unwritten for each
+/// channel, so only a host that has read nothing for as long as a turn may take gets here; what is
+/// beyond is dropped, and its turn times out.
+pub const OUTBOX_MAX: usize = 16_384;
+
+/// An inbound on its way to the host, and who wants to know that it was written.
+#[derive(Debug)]
+struct Outgoing {
+    inbound: Inbound,
+    inbox: mpsc::WeakSender<Input>,
+}
+
+/// What the agents hold of the host.
+#[derive(Clone, Debug)]
+pub struct HostLink {
+    roster: Arc<Roster>,
+    outbox: mpsc::Sender<Outgoing>,
+    ready: watch::Receiver<Option<bool>>,
+}
+
+/// The host side before it is served.
+#[derive(Debug)]
+pub struct Host {
+    roster: Arc<Roster>,
+    outbox: mpsc::Receiver<Outgoing>,
+    ready: watch::Sender<Option<bool>>,
+    log: LogFeed,
+}
+
+/// Why the host side ended before its input did.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The host does not speak MCP, or broke off while it was being initialised.
+    #[error("the MCP connection could not be initialised: {0}")]
+    Initialize(#[source] Box<ServerInitializeError>),
+}
+
+/// The two ends of the host side of a process with these agents; `log` feeds the log notifications.
+pub fn channel(agents: impl IntoIterator<Item = AgentId>, log: LogFeed) -> (HostLink, Host) {
+    let roster = Arc::new(Roster::new(agents));
+    let (outbox_in, outbox) = mpsc::channel(OUTBOX_MAX);
+    let (ready_in, ready) = watch::channel(None);
+    let link = HostLink {
+        roster: Arc::clone(&roster),
+        outbox: outbox_in,
+        ready,
+    };
+    let host = Host {
+        roster,
+        outbox,
+        ready: ready_in,
+        log,
+    };
+    (link, host)
+}
+
+impl HostLink {
+    /// From now on the host's calls for `agent` go to `inbox`.
+    pub fn attach(&self, agent: &AgentId, inbox: mpsc::Sender<Input>) {
+        self.roster.attach(agent, inbox);
+    }
+
+    /// The agent is gone: its open calls fail, and so do new ones until it is attached again.
+    pub fn detach(&self, agent: &AgentId) {
+        self.roster.detach(agent);
+    }
+
+    /// Takes every attached inbox away and attaches no further ones, to end the agents.
+    pub fn detach_all(&self) -> Vec<mpsc::Sender<Input>> {
+        self.roster.detach_all()
+    }
+
+    /// Hands an inbound to the host; `inbox` is told when it has been written.
+    pub fn notify(&self, inbound: Inbound, inbox: mpsc::WeakSender<Input>) {
+        self.roster.remember(&inbound);
+        let turn = inbound.turn_id.clone();
+        if self.outbox.try_send(Outgoing { inbound, inbox }).is_err() {
+            tracing::error!(%turn, "the host reads nothing: an inbound was dropped; restart the host");
+        }
+    }
+
+    /// Answers a tool call; one that the host has cancelled is answered to nobody.
+    pub fn answer(&self, call: CallId, result: Result<ToolAnswer, ToolError>) {
+        self.roster.answer(call, tools::result(result));
+    }
+
+    /// Waits until the host is initialised: whether it says when a turn is done. `None` where it
+    /// never will be.
+    pub async fn ready(&mut self) -> Option<bool> {
+        let ready = self.ready.wait_for(Option::is_some).await.ok()?;
+        *ready
+    }
+}
+
+impl Host {
+    /// Serves MCP until the input ends, or the output cannot be written any more.
+    ///
+    /// # Errors
+    ///
+    /// Where the host cannot be initialised.
+    pub async fn serve<R, W>(self, read: R, write: W) -> Result<(), HostError>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let Self {
+            roster,
+            outbox,
+            ready,
+            log,
+        } = self;
+        let (ended_in, ended) = oneshot::channel();
+        let initialised = ready.subscribe();
+        let transport = AsyncRwTransport::new_server(read, write);
+        let wire = Wire::new(transport, Arc::clone(&roster), ready, ended_in);
+        let server = Server::new(roster, log.threshold());
+        let talk = async {
+            let running = match server.serve(wire).await {
+                Ok(running) => running,
+                // The input ended first: that is how a host says goodbye.
+                Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+                Err(error) => return Err(HostError::Initialize(Box::new(error))),
+            };
+            let peer = running.peer().clone();
+            tokio::select! {
+                biased;
+                result = write_all(&peer, outbox, initialised, log) => {
+                    if let Err(error) = result {
+                        // It is gone, and the end of our input is about to tell.
+                        tracing::debug!(%error, "the host does not take notifications any more");
+                    }
+                }
+                _ = running.waiting() => {}
+            }
+            Ok(())
+        };
+        tokio::select! {
+            biased;
+            // Not when the library has drained what it still has: the host may kill us before.
+            _ = ended => Ok(()),
+            result = talk => result,
+        }
+    }
+}
+
+/// Writes inbounds in their order, once the host is initialised, and log lines between them.
+async fn write_all(
+    peer: &Peer<RoleServer>,
+    mut outbox: mpsc::Receiver<Outgoing>,
+    mut initialised: watch::Receiver<Option<bool>>,
+    mut log: LogFeed,
+) -> Result<(), ServiceError> {
+    let mut ready = false;
+    loop {
+        tokio::select! {
+            biased;
+            known = is_known(&mut initialised), if !ready => match known {
+                true => ready = true,
+                false => return Ok(()),
+            },
+            outgoing = outbox.recv(), if ready => match outgoing {
+                Some(outgoing) => write_inbound(peer, outgoing).await?,
+                None => return Ok(()),
+            },
+            notification = log.next() => peer.send_notification(notification).await?,
+        }
+    }
+}
+
+/// Waits until the host is initialised; false where it never will be.
+async fn is_known(initialised: &mut watch::Receiver<Option<bool>>) -> bool {
+    initialised.wait_for(Option::is_some).await.is_ok()
+}
+
+async fn write_inbound(peer: &Peer<RoleServer>, outgoing: Outgoing) -> Result<(), ServiceError> {
+    let Outgoing { inbound, inbox } = outgoing;
+    let params = match serde_json::to_value(&inbound) {
+        Ok(params) => params,
+        Err(error) => {
+            tracing::error!(turn = %inbound.turn_id, %error, "an inbound cannot be written");
+            return Ok(());
+        }
+    };
+    let notification = CustomNotification::new(inbound::METHOD, Some(params));
+    peer.send_notification(ServerNotification::CustomNotification(notification))
+        .await?;
+    if let Some(inbox) = inbox.upgrade() {
+        let written = Input::Host(HostEvent::Written(inbound.turn_id));
+        // An agent that is gone does not want to know.
+        let _ = inbox.send(written).await;
+    }
+    Ok(())
+}
+
+/// Standard input and output of the process.
+pub fn stdio() -> (
+    impl AsyncRead + Send + Unpin,
+    impl AsyncWrite + Send + Unpin,
+) {
+    rmcp::transport::stdio_pipes()
+}
+
+/// A closed transport, as rmcp's traits want it said.
+fn closed() -> io::Error {
+    io::ErrorKind::BrokenPipe.into()
+}

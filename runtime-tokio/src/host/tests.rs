@@ -1,0 +1,493 @@
+//! The host side over a pipe in memory, spoken to line by line.
+
+use std::time::Duration;
+
+use selvedge_core::{
+    fabric::types::XType,
+    id::{ChannelId, GuildId, MessageId, TurnId},
+    plugin::{inbound::InboundChannel, tools::Tool},
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{
+        AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf,
+        WriteHalf,
+    },
+    task::JoinHandle,
+    time::timeout,
+};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The host's end of the pipe.
+struct Client {
+    lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
+    write: WriteHalf<DuplexStream>,
+    served: JoinHandle<Result<(), HostError>>,
+}
+
+fn agent(id: &str) -> AgentId {
+    AgentId::new(id).unwrap()
+}
+
+fn start(agents: &[&str], log: LogFeed) -> (HostLink, Client) {
+    let (link, host) = channel(agents.iter().map(|id| agent(id)), log);
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let (read, write) = tokio::io::split(theirs);
+    let served = tokio::spawn(host.serve(read, write));
+    let (read, write) = tokio::io::split(ours);
+    let lines = BufReader::new(read).lines();
+    (
+        link,
+        Client {
+            lines,
+            write,
+            served,
+        },
+    )
+}
+
+/// A host side with one agent whose inputs are seen.
+fn one_agent() -> (HostLink, Client, mpsc::Receiver<Input>, mpsc::Sender<Input>) {
+    let (link, client) = start(&["echo"], log::channel().1);
+    let (inbox_in, inbox) = mpsc::channel(256);
+    link.attach(&agent("echo"), inbox_in.clone());
+    (link, client, inbox, inbox_in)
+}
+
+impl Client {
+    async fn say(&mut self, message: Value) {
+        let line = format!("{message}\n");
+        self.write.write_all(line.as_bytes()).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> Value {
+        let line = timeout(PATIENCE, self.lines.next_line())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    async fn ask(&mut self, id: u64, method: &str, params: Value) -> Value {
+        self.say(json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}))
+            .await;
+        let answer = self.hear().await;
+        assert_eq!(answer["id"], id, "{answer}");
+        answer
+    }
+
+    async fn call(&mut self, id: u64, name: &str, arguments: Value) {
+        let params = json!({"name": name, "arguments": arguments});
+        self.say(json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}))
+            .await;
+    }
+
+    async fn initialize(&mut self, version: &str, capabilities: Value) -> Value {
+        let params = json!({
+            "protocolVersion": version,
+            "capabilities": capabilities,
+            "clientInfo": {"name": "test", "version": "0"},
+        });
+        let answer = self.ask(0, "initialize", params).await;
+        self.say(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+            .await;
+        answer
+    }
+
+    async fn begin(&mut self) {
+        self.initialize("2025-11-25", json!({})).await;
+    }
+}
+
+fn inbound(turn: &str, session: &str) -> Inbound {
+    Inbound {
+        session_id: session.into(),
+        agent_id: agent("echo"),
+        turn_id: TurnId::new(turn).unwrap(),
+        attempt: 1,
+        channel: InboundChannel {
+            id: ChannelId::new("c1").unwrap(),
+            name: "general".into(),
+            x_type: XType::General,
+            guild_id: GuildId::new("g2").unwrap(),
+        },
+        messages: vec![],
+        context: vec![],
+        skipped: 0,
+        redelivered: false,
+        recovered: false,
+        rewake: false,
+    }
+}
+
+async fn next(inbox: &mut mpsc::Receiver<Input>) -> Input {
+    timeout(PATIENCE, inbox.recv()).await.unwrap().unwrap()
+}
+
+/// The next input that is a call, in short.
+async fn next_call(inbox: &mut mpsc::Receiver<Input>) -> (CallId, Tool) {
+    loop {
+        if let Input::Host(HostEvent::Call { call, tool }) = next(inbox).await {
+            return (call, tool);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_newest_revision_that_knows_notifications_is_negotiated() {
+    for (asked, answered) in [
+        ("2026-07-28", "2025-11-25"),
+        ("2025-11-25", "2025-11-25"),
+        ("2025-06-18", "2025-06-18"),
+        ("1999-01-01", "2025-11-25"),
+    ] {
+        let (_link, mut client) = start(&["echo"], log::channel().1);
+        let answer = client.initialize(asked, json!({})).await;
+        assert_eq!(answer["result"]["protocolVersion"], answered);
+        assert_eq!(
+            answer["result"]["capabilities"],
+            json!({"logging": {}, "tools": {}})
+        );
+        assert_eq!(answer["result"]["serverInfo"]["name"], "selvedge");
+    }
+}
+
+#[tokio::test]
+async fn before_initialize_there_is_ping_alone() {
+    let (_link, mut client) = start(&["echo"], log::channel().1);
+    let meta = json!({"_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2025-11-25",
+        "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "0"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }});
+    client
+        .say(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+        .await;
+    assert_eq!(client.ask(1, "ping", json!({})).await["result"], json!({}));
+    assert_eq!(
+        client.ask(2, "server/discover", json!({})).await["error"]["code"],
+        -32601
+    );
+    assert_eq!(
+        client.ask(3, "server/discover", meta.clone()).await["error"]["code"],
+        -32601
+    );
+    assert_eq!(
+        client.ask(4, "tools/list", meta).await["error"]["code"],
+        -32600
+    );
+    client.begin().await;
+    assert_eq!(
+        client
+            .ask(
+                5,
+                "initialize",
+                json!({
+                    "protocolVersion": "2025-11-25", "capabilities": {},
+                    "clientInfo": {"name": "t", "version": "0"},
+                })
+            )
+            .await["error"]["code"],
+        -32600
+    );
+    assert_eq!(
+        client.ask(6, "server/discover", json!({})).await["error"]["code"],
+        -32601
+    );
+}
+
+#[tokio::test]
+async fn tools_have_schemas_and_annotations() {
+    let (_link, mut client) = start(&["echo"], log::channel().1);
+    client.begin().await;
+    let answer = client.ask(1, "tools/list", json!({})).await;
+    let tools = answer["result"]["tools"].as_array().unwrap();
+    let names: Vec<_> = tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["send", "turn_done", "no_reply", "list_channels"]);
+    for tool in tools {
+        assert_eq!(tool["inputSchema"]["type"], "object", "{tool}");
+        assert_eq!(tool["inputSchema"]["additionalProperties"], false, "{tool}");
+        assert_eq!(tool["outputSchema"]["type"], "object", "{tool}");
+    }
+    assert_eq!(tools[0]["inputSchema"]["required"], json!(["content"]));
+    assert_eq!(tools[0]["annotations"]["destructiveHint"], false);
+    assert_eq!(tools[1]["annotations"]["idempotentHint"], true);
+    assert_eq!(tools[3]["annotations"]["readOnlyHint"], true);
+}
+
+#[tokio::test]
+async fn calls_reach_the_agent_in_their_order_and_are_answered() {
+    let (link, mut client, mut inbox, _) = one_agent();
+    client.begin().await;
+    for id in 0..100 {
+        client
+            .call(id, "turn_done", json!({"turn_id": format!("t{id}")}))
+            .await;
+        let Tool::TurnDone { turn } = next_call(&mut inbox).await.1 else {
+            panic!("another tool");
+        };
+        assert_eq!(turn.as_str(), format!("t{id}"));
+        if id % 8 == 0 {
+            link.answer(CallId(id), Ok(ToolAnswer::Done));
+            let answer = client.hear().await;
+            assert_eq!(answer["id"], id);
+            assert_eq!(answer["result"]["structuredContent"], json!({"done": true}));
+            assert_eq!(answer["result"]["isError"], false);
+        }
+    }
+    let send = json!({"session_id": "s_fab_c1", "content": "hi", "reply_to": "m1"});
+    client.call(200, "send", send).await;
+    let (call, tool) = next_call(&mut inbox).await;
+    let expected = Tool::Send {
+        channel: ChannelId::new("c1").unwrap(),
+        guild: None,
+        content: "hi".into(),
+        reply_to: MessageId::new("m1"),
+    };
+    assert_eq!(tool, expected);
+    link.answer(call, Err(ToolError("the channel is closed".into())));
+    let answer = client.hear().await;
+    assert_eq!(answer["result"]["isError"], true);
+    assert_eq!(
+        answer["result"]["content"][0]["text"],
+        "the channel is closed"
+    );
+    link.answer(call, Ok(ToolAnswer::Done));
+}
+
+#[tokio::test]
+async fn a_session_that_was_handed_out_names_its_guild() {
+    let (link, mut client, mut inbox, inbox_in) = one_agent();
+    client.begin().await;
+    link.notify(inbound("t1", "s_fab_c1_g2"), inbox_in.downgrade());
+    client.hear().await;
+    client
+        .call(1, "no_reply", json!({"session_id": "s_fab_c1_g2"}))
+        .await;
+    let expected = Tool::NoReply {
+        channel: ChannelId::new("c1").unwrap(),
+        guild: GuildId::new("g2"),
+    };
+    assert_eq!(next_call(&mut inbox).await.1, expected);
+}
+
+#[tokio::test]
+async fn inbounds_wait_for_the_host_and_keep_their_order() {
+    let (link, mut client, mut inbox, inbox_in) = one_agent();
+    for turn in 0..50 {
+        link.notify(
+            inbound(&format!("t{turn}"), "s_fab_c1"),
+            inbox_in.downgrade(),
+        );
+    }
+    assert_eq!(client.ask(1, "ping", json!({})).await["result"], json!({}));
+    let mut waiting = link.clone();
+    client
+        .initialize(
+            "2025-11-25",
+            json!({"experimental": {TURNS_CAPABILITY: {}}}),
+        )
+        .await;
+    assert_eq!(waiting.ready().await, Some(true));
+    for turn in 0..50 {
+        let notification = client.hear().await;
+        assert_eq!(notification["method"], inbound::METHOD);
+        assert_eq!(notification["params"]["turn_id"], format!("t{turn}"));
+    }
+    for turn in 0..50 {
+        let written = Input::Host(HostEvent::Written(
+            TurnId::new(&format!("t{turn}")).unwrap(),
+        ));
+        assert_eq!(next(&mut inbox).await, written);
+    }
+}
+
+#[tokio::test]
+async fn written_means_taken_by_the_pipe() {
+    let (link, mut client, mut inbox, inbox_in) = one_agent();
+    client.begin().await;
+    let mut large = inbound("t1", "s_fab_c1");
+    large.channel.name = "x".repeat(1 << 17);
+    link.notify(large, inbox_in.downgrade());
+    assert!(
+        timeout(Duration::from_millis(100), inbox.recv())
+            .await
+            .is_err()
+    );
+    client.hear().await;
+    assert!(matches!(
+        next(&mut inbox).await,
+        Input::Host(HostEvent::Written(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_cancelled_call_is_told_and_not_answered() {
+    let (link, mut client, mut inbox, _) = one_agent();
+    client.begin().await;
+    client.call(7, "list_channels", json!({})).await;
+    let (call, _) = next_call(&mut inbox).await;
+    client
+        .say(
+            json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
+            "params": {"requestId": 7}}),
+        )
+        .await;
+    assert_eq!(
+        next(&mut inbox).await,
+        Input::Host(HostEvent::Cancelled(call))
+    );
+    link.answer(call, Ok(ToolAnswer::Channels(vec![])));
+    assert_eq!(client.ask(8, "ping", json!({})).await["result"], json!({}));
+}
+
+#[tokio::test]
+async fn a_wrong_call_says_what_to_do_next() {
+    let (link, mut client) = start(&["ann", "bob"], log::channel().1);
+    client.begin().await;
+    let mut id = 0;
+    let mut refused = async |client: &mut Client, name: &str, arguments: Value| {
+        id += 1;
+        client.call(id, name, arguments).await;
+        let answer = client.hear().await;
+        assert_eq!(answer["result"]["isError"], true, "{answer}");
+        answer["result"]["content"][0]["text"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(
+        refused(&mut client, "list_channels", json!({})).await,
+        "agent_id is missing, and there is more than one agent; it is one of: ann, bob"
+    );
+    assert_eq!(
+        refused(&mut client, "list_channels", json!({"agent_id": "eve"})).await,
+        "there is no agent \"eve\"; agent_id is one of: ann, bob"
+    );
+    assert_eq!(
+        refused(&mut client, "list_channels", json!({"agent_id": "ann"})).await,
+        "agent ann is not running; try again in a few seconds, and see the plugin's log if it \
+         stays so"
+    );
+    assert_eq!(
+        refused(
+            &mut client,
+            "send",
+            json!({"agent_id": "ann", "content": "x"})
+        )
+        .await,
+        "channel_id is missing; give it, or the session_id of an inbound"
+    );
+    assert_eq!(
+        refused(
+            &mut client,
+            "send",
+            json!({"agent_id": "ann", "content": "x", "session_id": "c1"})
+        )
+        .await,
+        "there is no session \"c1\"; give the session_id of an inbound as it came, or a \
+         channel_id from list_channels"
+    );
+    assert_eq!(
+        refused(&mut client, "send", json!({"content": 1})).await,
+        "the arguments of send are wrong: content: invalid type: integer `1`, expected a string; \
+         see its input schema"
+    );
+    let (inbox_in, _inbox) = mpsc::channel(1);
+    link.attach(&agent("ann"), inbox_in.clone());
+    inbox_in.try_send(Input::Shutdown).unwrap();
+    assert_eq!(
+        refused(&mut client, "list_channels", json!({"agent_id": "ann"})).await,
+        "agent ann has too much to do; try again in a few seconds"
+    );
+    client.call(90, "post", json!({})).await;
+    let answer = client.hear().await;
+    assert_eq!(answer["error"]["code"], -32602);
+    assert_eq!(
+        answer["error"]["message"],
+        "there is no tool \"post\"; the tools are send, turn_done, no_reply and list_channels"
+    );
+}
+
+#[tokio::test]
+async fn an_agent_that_is_restarted_fails_its_open_calls() {
+    let (link, mut client, mut inbox, _) = one_agent();
+    client.begin().await;
+    client.call(1, "list_channels", json!({})).await;
+    next_call(&mut inbox).await;
+    link.detach(&agent("echo"));
+    assert_eq!(
+        client.hear().await["result"]["content"][0]["text"],
+        "agent echo is being restarted; try again in a few seconds"
+    );
+}
+
+#[tokio::test]
+async fn log_lines_follow_the_level_that_the_host_sets() {
+    let (layer, feed) = log::channel();
+    let _log = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let (_link, mut client) = start(&["echo"], feed);
+    client.begin().await;
+    tracing::debug!("not yet");
+    tracing::info!(target: "rmcp::service", "not ours");
+    tracing::warn!(agent = "echo", turns = 3_u64, "look");
+    let line = client.hear().await;
+    assert_eq!(line["method"], "notifications/message");
+    assert_eq!(
+        line["params"],
+        json!({"level": "warning", "logger": "selvedge::host::tests",
+            "data": {"message": "look", "agent": "echo", "turns": 3}})
+    );
+    let set = client
+        .ask(1, "logging/setLevel", json!({"level": "error"}))
+        .await;
+    assert_eq!(set["result"], json!({}));
+    tracing::warn!("not any more");
+    tracing::error!("but this");
+    assert_eq!(client.hear().await["params"]["data"]["message"], "but this");
+    client
+        .ask(2, "logging/setLevel", json!({"level": "debug"}))
+        .await;
+    tracing::debug!("and this");
+    assert_eq!(client.hear().await["params"]["data"]["message"], "and this");
+}
+
+#[tokio::test]
+async fn the_end_of_the_input_is_the_end() {
+    let (_link, mut client, mut inbox, _) = one_agent();
+    client.begin().await;
+    // A call that nobody answers does not delay it.
+    client.call(1, "list_channels", json!({})).await;
+    next_call(&mut inbox).await;
+    client.write.shutdown().await.unwrap();
+    let served = timeout(Duration::from_millis(500), client.served).await;
+    assert!(matches!(served, Ok(Ok(Ok(())))), "{served:?}");
+    let (_link, mut client) = start(&["echo"], log::channel().1);
+    client.write.shutdown().await.unwrap();
+    let served = timeout(Duration::from_millis(500), client.served).await;
+    assert!(matches!(served, Ok(Ok(Ok(())))), "{served:?}");
+}
+
+#[tokio::test]
+async fn a_host_that_reads_no_answers_is_not_read_either() {
+    let (_link, mut client) = start(&["echo"], log::channel().1);
+    client.begin().await;
+    let ask = |id: u64| json!({"jsonrpc": "2.0", "id": id, "method": "tools/list"});
+    let flood = async {
+        for id in 1.. {
+            client.say(ask(id)).await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(2), flood).await.is_err());
+    // It did stop: what the pipe and the limits hold is all that was taken.
+    let first = client.hear().await;
+    assert_eq!(first["jsonrpc"], "2.0");
+}

@@ -1,0 +1,305 @@
+//! The production plugin: one task for each agent, one login gate for all of them.
+//!
+//! [`Plugin::start`] starts the agents and [`Plugin::shutdown`] ends them; the host side is served
+//! beside them, by whoever owns the process.
+
+mod gate;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use selvedge_core::{
+    Machine, Rng,
+    plugin::{
+        config as core,
+        io::{HostEvent, Input, Output},
+    },
+};
+use serde::Serialize;
+use tokio::{sync::mpsc, task::JoinSet};
+
+pub use self::gate::Gate;
+use self::world::AgentWorld;
+use crate::{
+    clock::Clock,
+    config::{Agent, Config},
+    dial::Dialer,
+    driver::{self, INBOX_MAX},
+    host::HostLink,
+    http,
+    recorder::Recorder,
+    tls::{self, TlsError},
+};
+
+/// How long the agents may take to say goodbye to their guilds. A host may kill the process half a
+/// second after it closed its input.
+pub const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(300);
+
+/// How long an agent that panicked waits before it starts again, at first and at most.
+const RESTART: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Why the plugin cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The HTTP client cannot be set up.
+    #[error(transparent)]
+    Http(#[from] http::SetupError),
+    /// Recordings were asked for and cannot be made.
+    #[error("cannot record into {}; make the folder, or leave --record and [record] dir out", .0.display())]
+    Record(PathBuf, #[source] io::Error),
+    /// The operating system gives no random numbers.
+    #[error("the operating system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// What the agents of a process share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The clock of every driver.
+    pub clock: Clock,
+    /// REST and logins.
+    pub http: http::Client,
+    /// WebSockets.
+    pub dialer: Arc<Dialer>,
+    /// At most so many logins at a time.
+    pub gate: Gate,
+    /// The host side.
+    pub host: HostLink,
+    /// Center's URL.
+    pub center_url: Arc<str>,
+}
+
+/// The running agents of a process.
+#[derive(Debug)]
+pub struct Plugin {
+    agents: JoinSet<()>,
+    host: HostLink,
+}
+
+impl Plugin {
+    /// Starts every agent of `config`; `new` makes an agent's machine, again after a panic.
+    ///
+    /// # Errors
+    ///
+    /// Where TLS, HTTP or the recordings cannot be set up.
+    pub fn start<M, F>(config: &Config, host: HostLink, new: F) -> Result<Self, StartError>
+    where
+        M: Machine<Input = Input, Output = Output> + Send + 'static,
+        F: Fn(core::Config, Rng) -> M + Send + Sync + 'static,
+    {
+        let tls = tls::client_config(config.ca_file.as_deref())?;
+        let clock = Clock::start();
+        let shared = Shared {
+            clock,
+            http: http::Client::new(&tls, config.proxy.as_ref())?,
+            dialer: Arc::new(Dialer::new(tls, config.proxy.clone())),
+            gate: Gate::start(clock, config.logins_max),
+            host: host.clone(),
+            center_url: config.center_url.as_str().into(),
+        };
+        if let Some(folder) = &config.record {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| StartError::Record(folder.clone(), error))?;
+        }
+        let new = Arc::new(new);
+        let mut agents = JoinSet::new();
+        for agent in &config.agents {
+            let mut seed = [0; 32];
+            getrandom::fill(&mut seed)?;
+            let keeper = Keeper {
+                agent: agent.clone(),
+                shared: shared.clone(),
+                seed,
+                record: config.record.clone(),
+                new: Arc::clone(&new),
+            };
+            agents.spawn(keeper.keep());
+        }
+        Ok(Self { agents, host })
+    }
+
+    /// Tells every agent that the end has come, and waits until they have closed their connections,
+    /// but no longer than [`SHUTDOWN_PATIENCE`].
+    pub async fn shutdown(mut self) {
+        let farewell = async {
+            for inbox in self.host.detach_all() {
+                // An agent that is gone needs no goodbye.
+                let _ = inbox.send(Input::Shutdown).await;
+            }
+            while self.agents.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(SHUTDOWN_PATIENCE, farewell)
+            .await
+            .is_err()
+        {
+            tracing::debug!("not every connection was closed in time");
+        }
+    }
+}
+
+/// Keeps one agent running: its machine is driven in a task of its own, so that a panic ends this
+/// agent's task alone.
+struct Keeper<F> {
+    agent: Agent,
+    shared: Shared,
+    seed: [u8; 32],
+    record: Option<PathBuf>,
+    new: Arc<F>,
+}
+
+/// The first line of a recording: what a replay builds the machine from.
+#[derive(Serialize)]
+struct Head<'h> {
+    machine: &'static str,
+    version: &'static str,
+    seed: [u8; 32],
+    /// 0 draws from the seed itself, each later life from the seed's fork of that label.
+    life: u64,
+    config: &'h core::Config,
+}
+
+/// How the drive of an agent ended.
+enum Ended {
+    /// It was asked to.
+    Done,
+    /// It must be started again.
+    Failed(String),
+}
+
+impl<M, F> Keeper<F>
+where
+    M: Machine<Input = Input, Output = Output> + Send + 'static,
+    F: Fn(core::Config, Rng) -> M + Send + Sync + 'static,
+{
+    async fn keep(self) {
+        let (mut wait, most) = RESTART;
+        let rng = Rng::from_seed(self.seed);
+        for life in 0_u64.. {
+            // Every life draws other numbers: the same ones would lead to the same panic.
+            let rng = if life == 0 {
+                rng.clone()
+            } else {
+                rng.fork(&life.to_string())
+            };
+            let started = self.shared.clock.now();
+            match self.live(life, rng).await {
+                Ended::Done => return,
+                Ended::Failed(why) => {
+                    self.shared.host.detach(&self.agent.config.agent_id);
+                    if self.shared.clock.now().since(started) > most {
+                        wait = RESTART.0;
+                    }
+                    tracing::error!(
+                        agent = self.agent.config.agent_id.as_str(),
+                        %why,
+                        "the agent broke and is started again in {} s; please report this as a bug \
+                         of Selvedge, with a recording if there is one",
+                        wait.as_secs()
+                    );
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(most);
+                }
+            }
+        }
+    }
+
+    async fn live(&self, life: u64, rng: Rng) -> Ended {
+        let recorder = match self.recorder(life) {
+            Ok(recorder) => recorder,
+            Err(error) => {
+                tracing::error!(
+                    agent = self.agent.config.agent_id.as_str(),
+                    %error,
+                    "this agent is not recorded"
+                );
+                None
+            }
+        };
+        let agent_id = &self.agent.config.agent_id;
+        let mut machine = (self.new)(self.agent.config.clone(), rng);
+        let (inbox_in, mut inbox) = mpsc::channel(INBOX_MAX);
+        let mut world = AgentWorld::new(&self.agent, self.shared.clone(), inbox_in.downgrade());
+        announce(self.shared.host.clone(), inbox_in.downgrade());
+        self.shared.host.attach(agent_id, inbox_in);
+        let clock = self.shared.clock;
+        let drive = async move {
+            driver::drive(&mut machine, clock, &mut inbox, &mut world, recorder).await
+        };
+        match tokio::spawn(drive).await {
+            Ok(Ok(())) => Ended::Done,
+            Ok(Err(error)) => Ended::Failed(format!("the recording cannot be written: {error}")),
+            Err(error) if error.is_panic() => Ended::Failed(panic_words(error.into_panic())),
+            Err(_) => Ended::Done,
+        }
+    }
+
+    fn recorder(&self, life: u64) -> io::Result<Option<Recorder>> {
+        let Some(folder) = &self.record else {
+            return Ok(None);
+        };
+        let agent_id = self.agent.config.agent_id.as_str();
+        let path = recording(
+            folder,
+            agent_id,
+            self.shared.clock.now().as_micros() / 1_000,
+            life,
+        );
+        let head = Head {
+            machine: "agent",
+            version: env!("CARGO_PKG_VERSION"),
+            seed: self.seed,
+            life,
+            config: &self.agent.config,
+        };
+        tracing::info!(agent = agent_id, path = %path.display(), "recording");
+        Recorder::create(&path, &head).map(Some)
+    }
+}
+
+/// Tells an agent as soon as the host is initialised.
+fn announce(mut host: HostLink, inbox: mpsc::WeakSender<Input>) {
+    tokio::spawn(async move {
+        if let Some(turns) = host.ready().await
+            && let Some(inbox) = inbox.upgrade()
+        {
+            // An agent that is gone does not want to know.
+            let _ = inbox.send(Input::Host(HostEvent::Ready { turns })).await;
+        }
+    });
+}
+
+/// The file of one life of one agent. What of its id cannot stand in a file's name is an
+/// underscore.
+fn recording(folder: &Path, agent: &str, started_ms: u64, life: u64) -> PathBuf {
+    let agent: String = agent
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    folder.join(format!("{agent}-{started_ms}-{life}.jsonl"))
+}
+
+fn panic_words(panic: Box<dyn std::any::Any + Send>) -> String {
+    match panic.downcast::<String>() {
+        Ok(words) => *words,
+        Err(panic) => panic
+            .downcast_ref::<&str>()
+            .map_or_else(|| "a panic without words".to_owned(), ToString::to_string),
+    }
+}

@@ -1,0 +1,211 @@
+//! What carries out an agent's outputs: logins, dials, REST, the host and the log.
+
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use selvedge_core::{
+    Machine, RequestId, Time,
+    fabric::center,
+    http::Request,
+    id::AgentId,
+    plugin::{
+        io::{Http, Input, Login, Output, Question},
+        login_gate::Ticket,
+        note::{Level, Note},
+    },
+    ws::ConnId,
+};
+use serde_json::Value;
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+};
+
+use super::Shared;
+use crate::{
+    config::Agent,
+    driver::World,
+    report::chain,
+    ws::{self, WsHandle},
+};
+
+/// The world of one agent.
+///
+/// Everything that takes time is a task of its own, which answers through the inbox. The world
+/// itself holds the inbox weakly: when the agent is detached from the host and its last task has
+/// ended, the inbox closes, and with it the drive.
+#[derive(Debug)]
+pub(super) struct AgentWorld {
+    agent_id: AgentId,
+    login: Arc<center::Login>,
+    shared: Shared,
+    inbox: mpsc::WeakSender<Input>,
+    tasks: JoinSet<()>,
+    logins: BTreeMap<RequestId<Login>, AbortHandle>,
+    requests: BTreeMap<RequestId<Http>, AbortHandle>,
+    connections: Connections,
+}
+
+type Connections = Arc<Mutex<BTreeMap<ConnId, Connection>>>;
+
+#[derive(Debug)]
+struct Connection {
+    task: AbortHandle,
+    /// Once it is open.
+    handle: Option<WsHandle>,
+}
+
+impl AgentWorld {
+    pub(super) fn new(agent: &Agent, shared: Shared, inbox: mpsc::WeakSender<Input>) -> Self {
+        Self {
+            agent_id: agent.config.agent_id.clone(),
+            login: Arc::new(agent.login.clone()),
+            shared,
+            inbox,
+            tasks: JoinSet::new(),
+            logins: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            connections: Connections::default(),
+        }
+    }
+
+    /// Runs a task that answers through the inbox; none where the drive is ending.
+    fn spawn<F>(&mut self, task: impl FnOnce(mpsc::Sender<Input>) -> F) -> Option<AbortHandle>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        // What has ended is let go here, so that the set stays as small as what is under way.
+        while self.tasks.try_join_next().is_some() {}
+        let inbox = self.inbox.upgrade()?;
+        Some(self.tasks.spawn(task(inbox)))
+    }
+
+    fn log_in(&mut self, id: RequestId<Login>) {
+        let ticket = Ticket {
+            agent: self.agent_id.clone(),
+            login: id,
+        };
+        let Shared {
+            http,
+            gate,
+            center_url,
+            ..
+        } = self.shared.clone();
+        let login = Arc::clone(&self.login);
+        let task = self.spawn(|inbox| async move {
+            let admission = gate.admit(ticket).await;
+            if inbox.send(Input::Admitted(id)).await.is_ok() {
+                let result = http.login(&center_url, &login).await;
+                drop(admission);
+                answer(&inbox, Input::LoggedIn(id, result)).await;
+            }
+        });
+        self.logins.retain(|_, task| !task.is_finished());
+        self.logins.extend(task.map(|task| (id, task)));
+    }
+
+    fn request(&mut self, id: RequestId<Http>, origin: String, request: Request) {
+        let http = self.shared.http.clone();
+        let task = self.spawn(|inbox| async move {
+            let result = http.send(&origin, request).await;
+            answer(&inbox, Input::Http(id, result)).await;
+        });
+        self.requests.retain(|_, task| !task.is_finished());
+        self.requests.extend(task.map(|task| (id, task)));
+    }
+
+    fn dial(&mut self, conn: ConnId, origin: String) {
+        let dialer = Arc::clone(&self.shared.dialer);
+        let connections = Arc::clone(&self.connections);
+        // Held until the connection is entered, so that its task finds itself there.
+        let entry = Arc::clone(&self.connections);
+        let mut entry = lock(&entry);
+        let task = self.spawn(|inbox| async move {
+            match dialer.dial(&origin).await {
+                Ok(socket) => {
+                    let (handle, pump) = ws::open(socket);
+                    let Some(()) = lock(&connections)
+                        .get_mut(&conn)
+                        .map(|connection| connection.handle = Some(handle))
+                    else {
+                        // Hung up while it was being dialed.
+                        return;
+                    };
+                    if inbox.send(Input::Dialed(conn, Ok(()))).await.is_ok() {
+                        pump.run(inbox, move |event| Input::Transport(conn, event))
+                            .await;
+                    }
+                }
+                Err(error) => answer(&inbox, Input::Dialed(conn, Err(chain(&error)))).await,
+            }
+            lock(&connections).remove(&conn);
+        });
+        entry.extend(task.map(|task| (conn, Connection { task, handle: None })));
+    }
+
+    fn hang_up(&mut self, conn: ConnId) {
+        if let Some(connection) = lock(&self.connections).remove(&conn) {
+            connection.task.abort();
+        }
+    }
+
+    fn note(&self, note: &Note) {
+        let fields = serde_json::to_value(note).unwrap_or_default();
+        let field = |name: &str| fields.get(name).and_then(Value::as_str);
+        let (kind, guild, channel) = (field("note"), field("guild"), field("channel"));
+        let agent = self.agent_id.as_str();
+        match note.level() {
+            Level::Debug => tracing::debug!(agent, note = kind, guild, channel, "{note}"),
+            Level::Info => tracing::info!(agent, note = kind, guild, channel, "{note}"),
+            Level::Warn => tracing::warn!(agent, note = kind, guild, channel, "{note}"),
+            Level::Error => tracing::error!(agent, note = kind, guild, channel, "{note}"),
+        }
+    }
+}
+
+impl<M: Machine<Input = Input, Output = Output>> World<M> for AgentWorld {
+    fn carry_out(&mut self, _: Time, output: Output) -> ControlFlow<()> {
+        match output {
+            Output::Login(id) => self.log_in(id),
+            Output::Dial { conn, origin } => self.dial(conn, origin),
+            Output::Transport(conn, action) => {
+                if let Some(handle) = lock(&self.connections)
+                    .get_mut(&conn)
+                    .and_then(|connection| connection.handle.as_mut())
+                {
+                    handle.send(action);
+                }
+            }
+            Output::HangUp(conn) => self.hang_up(conn),
+            Output::Http {
+                id,
+                origin,
+                request,
+            } => self.request(id, origin, request),
+            Output::Forget(Question::Login(id)) => abort(self.logins.remove(&id)),
+            Output::Forget(Question::Http(id)) => abort(self.requests.remove(&id)),
+            Output::Notify(inbound) => self.shared.host.notify(inbound, self.inbox.clone()),
+            Output::Answer { call, result } => self.shared.host.answer(call, result),
+            Output::Note(note) => self.note(&note),
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn abort(task: Option<AbortHandle>) {
+    if let Some(task) = task {
+        task.abort();
+    }
+}
+
+async fn answer(inbox: &mpsc::Sender<Input>, input: Input) {
+    // An agent that is gone needs no answer.
+    let _ = inbox.send(input).await;
+}
+
+fn lock(connections: &Connections) -> MutexGuard<'_, BTreeMap<ConnId, Connection>> {
+    connections.lock().unwrap_or_else(PoisonError::into_inner)
+}
