@@ -1,6 +1,7 @@
 //! `selvedge guild`: an embedded guild node, with its Center if wanted.
 
 use std::{
+    fs::{File, TryLockError},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -17,6 +18,7 @@ use super::serving::{CommandError, say, until_asked};
 use crate::{
     http::Client,
     serve::{CenterOptions, GuildOptions, RunningCenter, ServeError, start_center, start_guild},
+    store::StoreError,
     tls,
 };
 
@@ -88,10 +90,7 @@ pub async fn run(args: GuildArgs) -> Result<(), CommandError> {
     }
     let settings = settings(args.with_center, |name| std::env::var(name).ok())?;
     let client = Client::new(&tls::client_config(args.ca_file.as_deref())?, None)?;
-    std::fs::create_dir_all(&args.data_dir).map_err(|source| ServeError::File {
-        path: args.data_dir.clone(),
-        source,
-    })?;
+    let _held = hold(&args.data_dir)?;
     let (center, center_url, api_key) = match settings.center {
         Some((url, key)) => (None, url, key),
         None => {
@@ -118,6 +117,23 @@ pub async fn run(args: GuildArgs) -> Result<(), CommandError> {
         center.shutdown().await;
     }
     result
+}
+
+/// Holds the data folder for as long as the file lives: a second node there would take the guild's
+/// key at the embedded Center away from the first before it found the database in use.
+fn hold(data_dir: &Path) -> Result<File, ServeError> {
+    let failed = |source| ServeError::File {
+        path: data_dir.to_path_buf(),
+        source,
+    };
+    std::fs::create_dir_all(data_dir).map_err(failed)?;
+    let path = data_dir.join("guild.lock");
+    let file = File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path }.into()),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
 }
 
 async fn embedded_center(args: &GuildArgs) -> Result<RunningCenter, CommandError> {
@@ -310,6 +326,19 @@ mod tests {
         }
         assert_eq!(sqlite_path("postgres://h/d"), None);
         assert_eq!(sqlite_path("sqlite:"), None);
+    }
+
+    #[test]
+    fn a_data_folder_is_held_by_one_node() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = hold(folder.path()).unwrap();
+        let error = hold(folder.path()).unwrap_err();
+        assert!(
+            error.to_string().contains("in use by another process"),
+            "{error}"
+        );
+        drop(held);
+        hold(folder.path()).unwrap();
     }
 
     #[test]

@@ -141,6 +141,7 @@ pub async fn open(path: &Path, schema: &Schema) -> Result<SqliteConnection, Stor
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_PATIENCE)
+        .disable_statement_logging()
         .connect()
         .await
         .map_err(failed)?;

@@ -88,8 +88,14 @@ mod tests {
         assert!(!check("correct horse", None).await.unwrap());
         assert!(!check("correct horse", Some("nonsense")).await.unwrap());
 
+        // Nobody gets a turn until the whole crowd has come.
+        let turns = passwords.running.acquire_many(AT_ONCE as u32).await;
         let crowd = (0..30).map(|_| check("wrong", Some(&hash)));
-        let answers = futures::future::join_all(crowd).await;
+        let (answers, ()) = tokio::join!(
+            biased;
+            futures::future::join_all(crowd),
+            async { drop(turns) },
+        );
         let sent_away = answers.iter().filter(|answer| answer.is_err()).count();
         assert_eq!(sent_away, 30 - WAITING_MAX - AT_ONCE);
     }
