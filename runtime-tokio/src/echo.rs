@@ -25,7 +25,10 @@ use tokio::{process::Command, sync::mpsc};
 
 use crate::{
     clock::Clock,
-    host::{TURNS_CAPABILITY, tools::Sent},
+    host::{
+        TURNS_CAPABILITY,
+        tools::{Channels, Sent},
+    },
 };
 
 /// What the agent saw or did, with the moment.
@@ -112,6 +115,24 @@ impl EchoAgent {
     /// The connection to the plugin, for further calls.
     pub fn peer(&self) -> &Peer<RoleClient> {
         self.service.peer()
+    }
+
+    /// In how many channels the plugin hears messages now.
+    ///
+    /// # Errors
+    ///
+    /// Where the plugin does not answer, in words.
+    pub async fn live_channels(&self) -> Result<usize, String> {
+        let result = call(self.peer(), "list_channels", json!({})).await?;
+        let listed: Channels = result
+            .structured_content
+            .and_then(|content| serde_json::from_value(content).ok())
+            .ok_or("list_channels answered something unknown")?;
+        Ok(listed
+            .channels
+            .iter()
+            .filter(|channel| channel.live)
+            .count())
     }
 
     /// Closes the plugin's input and waits until it has ended.

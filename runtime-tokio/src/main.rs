@@ -36,6 +36,8 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Takes one message all the way: a post, the plugin, an agent, its answer.
+    Demo(commands::demo::DemoArgs),
     /// Serves the agents of a configuration to their host, over MCP on standard input and output.
     Plugin(commands::plugin::Args),
     /// Serves an embedded guild node, with its own Center where that is wanted.
@@ -72,6 +74,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
 
 async fn dispatch(command: Command, log: LogFeed) -> Result<(), Failure> {
     match command {
+        Command::Demo(args) => commands::demo::run(args).await.map_err(Failure::new),
         Command::Plugin(args) => commands::plugin::run(args, log).await,
         Command::Guild(args) => commands::guild::run(args).await.map_err(Failure::new),
         Command::Center(args) => commands::center::run(args).await.map_err(Failure::new),

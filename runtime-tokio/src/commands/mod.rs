@@ -2,6 +2,7 @@
 
 pub mod center;
 pub mod check;
+pub mod demo;
 pub mod guild;
 pub mod plugin;
 pub mod serving;

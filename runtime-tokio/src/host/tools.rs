@@ -83,24 +83,25 @@ struct Done {
 
 /// What `list_channels` answers.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-struct Channels {
+pub struct Channels {
     /// The agent's channels.
-    channels: Vec<Channel>,
+    pub channels: Vec<Channel>,
 }
 
+/// A channel in [`Channels`].
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-struct Channel {
+pub struct Channel {
     /// The channel.
-    channel_id: String,
+    pub channel_id: String,
     /// Its guild.
-    guild_id: String,
+    pub guild_id: String,
     /// Its name: untrusted text of other users.
-    name: String,
+    pub name: String,
     /// Its kind (general, work, report, discuss, triage, custom or dm); null until the guild has
     /// told it.
-    x_type: Option<String>,
+    pub x_type: Option<String>,
     /// Whether messages of it are being received now.
-    live: bool,
+    pub live: bool,
 }
 
 const SEND: &str = "send";
