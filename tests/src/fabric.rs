@@ -1,0 +1,396 @@
+//! A Fabric and an agent as child processes: what an operator runs, on free ports of loopback.
+
+use std::{
+    error::Error,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use selvedge::{
+    clock::Clock,
+    echo::{EchoAgent, EchoEvent},
+    http::Client,
+    tls,
+};
+use selvedge_core::{
+    Secret, Time,
+    fabric::{
+        center::Login,
+        routes::{self, PostBody},
+        types::{Channel, Message, Page},
+    },
+    http::{Method, Request},
+    id::{ChannelId, MessageId},
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    process::{Child, Command},
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+
+use crate::binary;
+
+/// What goes wrong in a test.
+pub type Fault = Box<dyn Error + Send + Sync>;
+
+/// How long a server may take to start, and anything else that is local.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How often something is looked at again.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long a token of a person is used: well below its life.
+const TOKEN_USE: Duration = Duration::from_secs(5 * 60);
+
+/// A Center and a guild node, each a process of its own, with an agent and a person.
+#[derive(Debug)]
+pub struct Fabric {
+    center: Child,
+    guild: Option<Child>,
+    center_port: u16,
+    guild_port: u16,
+    guild_key: String,
+    folder: TempDir,
+    client: Client,
+    clock: Clock,
+    alice: String,
+    /// The user id of the agent.
+    agent: String,
+    token: Option<(Secret, Time)>,
+}
+
+impl Fabric {
+    /// Starts Center and guild, and makes the account of alice.
+    ///
+    /// # Errors
+    ///
+    /// Where a process does not come up.
+    pub async fn start() -> Result<Self, Fault> {
+        let folder = tempfile::tempdir()?;
+        let (center_port, guild_port) = (free_port()?, free_port()?);
+        let client = Client::new(&tls::client_config(None)?, None)?;
+        let mut serve = command(&folder, ["center"]);
+        serve
+            .arg("serve")
+            .arg("--port")
+            .arg(center_port.to_string());
+        let center = serve.spawn()?;
+        let mut fabric = Self {
+            center,
+            guild: None,
+            center_port,
+            guild_port,
+            guild_key: String::new(),
+            folder,
+            client,
+            clock: Clock::start(),
+            alice: String::new(),
+            agent: String::new(),
+            token: None,
+        };
+        timeout(PATIENCE, async {
+            while tokio::net::TcpStream::connect(("127.0.0.1", center_port))
+                .await
+                .is_err()
+            {
+                sleep(LOOK_EVERY).await;
+            }
+        })
+        .await?;
+        fabric.guild_key = fabric.center_command(&["guild", "add", "guild-1"]).await?;
+        fabric.alice = fabric.center_command(&["user", "add", "alice"]).await?;
+        fabric.start_guild().await?;
+        Ok(fabric)
+    }
+
+    /// The clock of everything that the test measures.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Runs `selvedge center …`, and gives back the last word that it prints: the key.
+    async fn center_command(&self, words: &[&str]) -> Result<String, Fault> {
+        let output = command(&self.folder, ["center"])
+            .args(words)
+            .stdout(Stdio::piped())
+            .output()
+            .await?;
+        let said = String::from_utf8(output.stdout)?;
+        let key = said.split_whitespace().last().map(str::to_owned);
+        key.filter(|_| output.status.success())
+            .ok_or_else(|| format!("{words:?}: {said}").into())
+    }
+
+    /// Starts the guild node, and waits until it answers.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not come up.
+    pub async fn start_guild(&mut self) -> Result<(), Fault> {
+        let guild = command(&self.folder, ["guild"])
+            .env("FABRIC_BACKEND_GUILD_CENTER_BASE_URL", self.center_url())
+            .env("FABRIC_BACKEND_GUILD_CENTER_API_KEY", &self.guild_key)
+            .env("FABRIC_BACKEND_GUILD_NODE_ID", "guild-1")
+            .env("FABRIC_BACKEND_GUILD_PORT", self.guild_port.to_string())
+            .spawn()?;
+        self.guild = Some(guild);
+        timeout(PATIENCE, async {
+            while self.get::<Value>("/api/health", None).await.is_err() {
+                sleep(LOOK_EVERY).await;
+            }
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Kills the guild node with SIGKILL, by its own process id.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not running.
+    pub async fn kill_guild(&mut self) -> Result<(), Fault> {
+        let mut guild = self.guild.take().ok_or("the guild is not running")?;
+        guild.kill().await?;
+        Ok(())
+    }
+
+    /// Makes an account for the agent, and starts its plugin with an echo agent as the host.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not start.
+    pub async fn start_agent(
+        &mut self,
+        log: Stdio,
+        events: mpsc::Sender<EchoEvent>,
+    ) -> Result<EchoAgent, Fault> {
+        let key = self.center_command(&["user", "add", "echo"]).await?;
+        let login = Login::ApiKey {
+            api_key: Secret::new(&key),
+        };
+        let session = self.client.login(&self.center_url(), &login).await;
+        let session = session.map_err(|failure| format!("echo cannot log in: {failure:?}"))?;
+        self.agent = session.user.id.to_string();
+        let config = self.folder.path().join("selvedge.toml");
+        let center = self.center_url();
+        std::fs::write(
+            &config,
+            format!(
+                "[center]\nurl = \"{center}\"\n[[agent]]\nid = \"echo\"\napi_key_env = \"ECHO\"\n"
+            ),
+        )?;
+        let mut plugin = Command::new(binary::selvedge());
+        plugin
+            .arg("plugin")
+            .arg("--config")
+            .arg(&config)
+            .env("ECHO", key)
+            .stderr(log);
+        Ok(EchoAgent::spawn(plugin, self.clock, events).await?)
+    }
+
+    /// Creates a channel as alice, with her and the agent as members, and waits until the agent
+    /// hears it.
+    ///
+    /// # Errors
+    ///
+    /// Where that does not happen.
+    pub async fn create(
+        &mut self,
+        name: &str,
+        x_type: &str,
+        agent: &EchoAgent,
+    ) -> Result<ChannelId, Fault> {
+        let before = agent.live_channels().await?;
+        let echo = self.agent.clone();
+        let body = json!({ "name": name, "xType": x_type, "memberUserIds": [echo] });
+        let request = self
+            .request(Method::Post, "/api/channels", Some(body))
+            .await?;
+        let channel: Channel = self.call(request).await?;
+        timeout(PATIENCE, async {
+            while agent.live_channels().await? <= before {
+                sleep(LOOK_EVERY).await;
+            }
+            Ok::<_, Fault>(channel.id)
+        })
+        .await?
+    }
+
+    /// Posts as alice.
+    ///
+    /// # Errors
+    ///
+    /// Where the guild does not take it.
+    pub async fn post(&mut self, channel: &ChannelId, content: &str) -> Result<Message, Fault> {
+        let token = self.token().await?;
+        let body = PostBody {
+            content: content.to_owned(),
+            reply_to_id: None,
+            attachments: vec![],
+            nonce: None,
+        };
+        self.call(routes::post_message(token, channel, &body)?)
+            .await
+    }
+
+    /// Waits until the answer to a message stands in its channel; `None` after `patience`.
+    ///
+    /// # Errors
+    ///
+    /// Where the guild cannot be asked.
+    pub async fn reply(
+        &mut self,
+        message: &Message,
+        patience: Duration,
+    ) -> Result<Option<Message>, Fault> {
+        let since = self.clock.now();
+        loop {
+            let replies = self.history(&message.channel_id, message.seq).await?;
+            let reply = replies
+                .into_iter()
+                .find(|reply| answers(reply, &message.id));
+            if reply.is_some() || self.clock.now().since(since) >= patience {
+                return Ok(reply);
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Everything in a channel after `seq`.
+    ///
+    /// # Errors
+    ///
+    /// Where the guild cannot be asked.
+    pub async fn history(&mut self, channel: &ChannelId, seq: u64) -> Result<Vec<Message>, Fault> {
+        let (mut after, mut all) = (seq, Vec::new());
+        loop {
+            let target = format!("/api/channels/{channel}/messages?afterSeq={after}&limit=200");
+            let token = self.token().await?;
+            let page: Page = self.get(&target, Some(token)).await?;
+            after = page.messages.last().map_or(after, |message| message.seq);
+            all.extend(page.messages);
+            if !page.has_more {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Ends both servers.
+    ///
+    /// # Errors
+    ///
+    /// Where they cannot be ended.
+    pub async fn stop(mut self) -> Result<(), Fault> {
+        if let Some(mut guild) = self.guild.take() {
+            guild.kill().await?;
+        }
+        self.center.kill().await?;
+        Ok(())
+    }
+
+    fn center_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.center_port)
+    }
+
+    async fn token(&mut self) -> Result<Secret, Fault> {
+        let now = self.clock.now();
+        if let Some((token, _)) = self
+            .token
+            .as_ref()
+            .filter(|(_, since)| now.since(*since) < TOKEN_USE)
+        {
+            return Ok(token.clone());
+        }
+        let login = Login::ApiKey {
+            api_key: Secret::new(&self.alice),
+        };
+        let session = self.client.login(&self.center_url(), &login).await;
+        let session = session.map_err(|failure| format!("alice cannot log in: {failure:?}"))?;
+        let grant = session
+            .grants
+            .into_iter()
+            .next()
+            .ok_or("alice has no guild")?;
+        self.token = Some((grant.token.clone(), now));
+        Ok(grant.token)
+    }
+
+    async fn request(
+        &mut self,
+        method: Method,
+        target: &str,
+        body: Option<Value>,
+    ) -> Result<Request, Fault> {
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let bearer = Some(self.token().await?);
+        Ok(Request {
+            method,
+            target: target.to_owned(),
+            bearer,
+            body: body.into(),
+        })
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        target: &str,
+        bearer: Option<Secret>,
+    ) -> Result<T, Fault> {
+        let body = bytes::Bytes::new();
+        self.call(Request {
+            method: Method::Get,
+            target: target.to_owned(),
+            bearer,
+            body,
+        })
+        .await
+    }
+
+    async fn call<T: DeserializeOwned>(&self, request: Request) -> Result<T, Fault> {
+        let origin = format!("http://127.0.0.1:{}", self.guild_port);
+        answer(&self.client, &origin, request).await
+    }
+}
+
+/// Whether `reply` is the agent's answer to that message.
+pub fn answers(reply: &Message, message: &MessageId) -> bool {
+    reply.reply_to_id.as_ref() == Some(message) && reply.content.starts_with("echo: ")
+}
+
+async fn answer<T: DeserializeOwned>(
+    client: &Client,
+    origin: &str,
+    request: Request,
+) -> Result<T, Fault> {
+    let target = request.target.clone();
+    let answer = timeout(PATIENCE, client.send(origin, request)).await?;
+    let response = answer.map_err(|failure| format!("{target} {failure}"))?;
+    if (200..300).contains(&response.status) {
+        return Ok(serde_json::from_slice(&response.body)?);
+    }
+    let body = String::from_utf8_lossy(&response.body);
+    Err(format!("{target} was answered {}: {body}", response.status).into())
+}
+
+fn command<const N: usize>(folder: &TempDir, words: [&str; N]) -> Command {
+    let data: PathBuf = Path::join(folder.path(), "data");
+    let mut command = Command::new(binary::selvedge());
+    command
+        .args(words)
+        .arg("--data-dir")
+        .arg(data)
+        .env("SELVEDGE_LOG", "warn");
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+fn free_port() -> Result<u16, Fault> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
