@@ -31,6 +31,7 @@ pub struct PostBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
 }
+canonical!(struct PostBody { content, reply_to_id, attachments, nonce });
 
 canonical!(struct PostBody { content, reply_to_id, attachments, nonce });
 
@@ -40,6 +41,7 @@ pub struct AttachmentRef {
     /// The file.
     pub id: String,
 }
+canonical!(struct AttachmentRef { id });
 
 canonical!(struct AttachmentRef { id });
 
