@@ -1,6 +1,12 @@
 //! Every scripted trace passes as the plugin is, fails with its planted defect, and runs the same
 //! each time.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 use std::path::{Path, PathBuf};
 
 use selvedge_core::plugin::defect::{Defect, Planted};

@@ -512,6 +512,7 @@ impl Agent {
     }
 
     fn send_posts(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.give_up_posts(now, out);
         while let Some((id, post)) = self.shared.outbox.next_due(now) {
             let ((number, channel), body) = (post.place.clone(), post.body.clone());
             let Some(guild) = self.guilds.get(&number) else {
@@ -523,13 +524,22 @@ impl Agent {
                 .ask(now, &guild.id, Errand::Post(id), request, out)
             {
                 Asked::Yes => {}
-                Asked::Blocked => self.shared.outbox.on_blocked(id),
+                Asked::Blocked => {
+                    self.shared.outbox.on_blocked(id);
+                    self.give_up_posts(now, out);
+                }
                 Asked::Impossible(why) => {
                     if let Some(posted) = self.shared.outbox.fail(now, id, why) {
                         self.on_posted(now, posted, 0, out);
                     }
                 }
             }
+        }
+    }
+
+    fn give_up_posts(&mut self, now: Time, out: &mut Vec<Output>) {
+        while let Some(posted) = self.shared.outbox.expire(now) {
+            self.on_posted(now, posted, 0, out);
         }
     }
 

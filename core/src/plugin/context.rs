@@ -20,6 +20,11 @@ impl Context {
     pub fn record(&mut self, message: InboundMessage, most: usize) {
         self.bytes += message.content.len();
         self.messages.push_back(message);
+        self.trim(most);
+    }
+
+    /// Drops the oldest until the rest is within the limits.
+    fn trim(&mut self, most: usize) {
         while self.messages.len() > most || self.bytes > BYTES_MAX {
             let Some(oldest) = self.messages.pop_front() else {
                 break;
@@ -37,6 +42,7 @@ impl Context {
         {
             self.bytes = self.bytes - recorded.content.len() + message.content.len();
             recorded.clone_from(message);
+            self.trim(self.messages.len());
         }
     }
 
@@ -106,6 +112,10 @@ mod tests {
         assert_eq!(context.bytes, 40);
         context.remove(&message(1, 0).id);
         assert_eq!(context.bytes, 30);
+        assert_eq!(seqs(&mut context), vec![2]);
+        context.record(message(1, 10), 50);
+        context.record(message(2, 10), 50);
+        context.update(&message(2, BYTES_MAX));
         assert_eq!(seqs(&mut context), vec![2]);
     }
 }

@@ -52,8 +52,8 @@ pub enum Output {
 
 /// Admits logins in the order in which they were asked for.
 ///
-/// It is bounded by its users: an agent has at most one login, so there are never more tickets than
-/// agents. A ticket is held until its `Done`, which the runtime owes for every answer and every
+/// It is bounded by its users: an agent has at most one login, so no more tickets wait than there
+/// are agents. A ticket is held until its `Done`, which the runtime owes for every answer and every
 /// `Forget`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginGate {
@@ -79,6 +79,18 @@ impl LoginGate {
         }
     }
 
+    /// An agent has one login at a time: a newer one takes the place of one that still waits.
+    fn wait(&mut self, ticket: Ticket) {
+        let older = self
+            .waiting
+            .iter_mut()
+            .find(|waiting| waiting.agent == ticket.agent);
+        match older {
+            Some(older) => *older = ticket,
+            None => self.waiting.push_back(ticket),
+        }
+    }
+
     fn admit(&mut self, out: &mut Vec<Output>) {
         while self.in_flight.len() < self.most
             && let Some(ticket) = self.waiting.pop_front()
@@ -98,7 +110,7 @@ impl Machine for LoginGate {
             Input::Ask(ticket) => {
                 let known = self.in_flight.contains(&ticket) || self.waiting.contains(&ticket);
                 if !known && !self.shut {
-                    self.waiting.push_back(ticket);
+                    self.wait(ticket);
                 }
             }
             Input::Done(ticket) => {
@@ -130,7 +142,7 @@ mod tests {
 
     fn ticket(number: u64) -> Ticket {
         Ticket {
-            agent: AgentId::new("a").unwrap(),
+            agent: AgentId::new(&alloc::format!("a{number}")).unwrap(),
             login: RequestId::from_number(number),
         }
     }
@@ -182,5 +194,29 @@ mod tests {
         step(&mut gate, Time::ZERO, Some(Input::Shutdown), &mut out);
         step(&mut gate, Time::ZERO, Some(Input::Ask(ticket(5))), &mut out);
         assert_eq!(out.len(), 1);
+    }
+    #[test]
+    fn one_login_of_an_agent_waits_at_a_time() {
+        let mut gate = LoginGate::new(1);
+        let mut out = Vec::new();
+        step(&mut gate, Time::ZERO, Some(Input::Ask(ticket(9))), &mut out);
+        for number in 0..100 {
+            let newer = Ticket {
+                login: RequestId::from_number(number),
+                ..ticket(1)
+            };
+            step(&mut gate, Time::ZERO, Some(Input::Ask(newer)), &mut out);
+        }
+        assert_eq!(gate.waiting.len(), 1);
+        step(
+            &mut gate,
+            Time::ZERO,
+            Some(Input::Done(ticket(9))),
+            &mut out,
+        );
+        assert!(
+            matches!(out.as_slice(), [_, Output::Admit(last)] if last.login.number() == 99),
+            "{out:?}"
+        );
     }
 }

@@ -62,12 +62,15 @@ canonical!(struct Membership {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Listing {
+    /// There has been no connection to list for.
+    Unwanted,
     Due(Time),
     Blocked,
     Asked,
 }
 canonical!(
     enum Listing {
+        Unwanted,
         Due(at),
         Blocked,
         Asked,
@@ -119,7 +122,7 @@ impl Membership {
             asked: BTreeSet::new(),
             due: Deadlines::default(),
             pushed: BTreeMap::new(),
-            listing: Listing::Due(Time::ZERO),
+            listing: Listing::Unwanted,
             outdated: false,
             failures: 0,
             listed: false,
@@ -164,7 +167,9 @@ impl Membership {
         self.untried = self.channels.len();
         match self.listing {
             Listing::Asked => self.outdated = true,
-            Listing::Due(_) | Listing::Blocked => self.listing = Listing::Due(now),
+            Listing::Unwanted | Listing::Due(_) | Listing::Blocked => {
+                self.listing = Listing::Due(now);
+            }
         }
         for (channel, join) in &mut self.channels {
             *join = Join::default();
@@ -222,7 +227,7 @@ impl Membership {
     pub fn relist(&mut self, now: Time) {
         match self.listing {
             Listing::Due(at) => self.listing = Listing::Due(at.min(now + Duration::from_secs(1))),
-            Listing::Blocked | Listing::Asked => {}
+            Listing::Unwanted | Listing::Blocked | Listing::Asked => {}
         }
     }
 
@@ -355,7 +360,7 @@ impl Membership {
                 at,
                 why: "listing due",
             }),
-            Listing::Blocked | Listing::Asked => None,
+            Listing::Unwanted | Listing::Blocked | Listing::Asked => None,
         };
         let join = self.due.earliest().filter(|_| self.asked.len() < JOINS_MAX);
         earliest([
@@ -409,7 +414,7 @@ mod tests {
     use alloc::vec;
 
     use super::*;
-    use crate::fabric::types::XType;
+    use crate::{canon::canonical_hash, fabric::types::XType};
 
     const MOST: usize = 100;
 
@@ -486,6 +491,15 @@ mod tests {
         membership.on_up(at(4));
         assert!(membership.listing_due(at(4)));
         assert_eq!(membership.join_due(at(4)), Some(id("a")));
+    }
+
+    #[test]
+    fn before_a_connection_it_is_the_same_at_every_moment() {
+        let membership = Membership::new(Duration::from_secs(60));
+        assert_eq!(
+            canonical_hash(&membership, at(0)),
+            canonical_hash(&membership, at(9))
+        );
     }
 
     #[test]

@@ -27,6 +27,10 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait between two repetitions.
 const RETRY_MOST: Duration = Duration::from_secs(8);
 
+/// What to do about a post that may have been made.
+const UNKNOWN: &str =
+    "it is not known whether it was posted; look at the channel before you send it again";
+
 /// A post on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Post {
@@ -120,9 +124,27 @@ impl Outbox {
         self.posts.get(&id).map(|post| (id, post))
     }
 
-    /// A post waits for a login.
+    /// A post waits for a login, until its patience has run out: see [`expire`](Self::expire).
     pub fn on_blocked(&mut self, id: PostId) {
-        self.blocked.insert(id);
+        if let Some(post) = self.posts.get(&id) {
+            self.due.set(id, Some(post.give_up_at));
+            self.blocked.insert(id);
+        }
+    }
+
+    /// Gives up one post that has waited too long for a login. The owner asks before it asks
+    /// [`next_due`](Self::next_due), and again after each [`on_blocked`](Self::on_blocked).
+    pub fn expire(&mut self, now: Time) -> Option<Posted> {
+        let id = self.blocked.iter().copied().find(|id| {
+            self.posts
+                .get(id)
+                .is_some_and(|post| post.give_up_at <= now)
+        })?;
+        let hint = match self.posts.get(&id).map(|post| post.failures) {
+            Some(0) | None => "nothing was posted",
+            Some(_) => UNKNOWN,
+        };
+        self.fail(now, id, format!("there was no login in time; {hint}"))
     }
 
     /// A login succeeded.
@@ -215,7 +237,9 @@ impl Outbox {
             .min(RETRY_MOST);
         post.failures = post.failures.saturating_add(1);
         let wait = match after {
-            Some(after) => after + self.rng.between(Duration::from_micros(1), RETRY_FIRST),
+            Some(after) => {
+                after.saturating_add(self.rng.between(Duration::from_micros(1), RETRY_FIRST))
+            }
             None => self.rng.between(most / 2, most),
         };
         let at = now + wait;
@@ -225,9 +249,7 @@ impl Outbox {
         }
         let hint = match after {
             Some(after) => format!("try again in {} s", after.as_secs().max(1)),
-            None => "it is not known whether it was posted; look at the channel before you send \
-                     it again"
-                .to_string(),
+            None => UNKNOWN.to_string(),
         };
         self.failed(now, id, format!("{why}; {hint}"))
     }
@@ -363,7 +385,7 @@ mod tests {
         );
         assert_eq!(due(&mut outbox, now), vec![0]);
         outbox.on_blocked(0);
-        assert_eq!(due(&mut outbox, now + PATIENCE), Vec::<PostId>::new());
+        assert_eq!(due(&mut outbox, now), Vec::<PostId>::new());
         outbox.on_token(now);
         assert_eq!(due(&mut outbox, now), vec![0]);
         assert!(matches!(
@@ -448,5 +470,35 @@ mod tests {
         );
         assert_eq!(outbox.on_login_failed(now, "Center is down"), None);
         assert!(outbox.next_wakeup().unwrap().at > now);
+    }
+
+    #[test]
+    fn a_post_that_waits_for_a_login_is_given_up_in_time() {
+        let mut outbox = outbox(&[(1, "c")]);
+        let (id, _) = outbox.next_due(Time::ZERO).unwrap();
+        outbox.on_blocked(id);
+        let end = Time::ZERO + PATIENCE;
+        assert_eq!(outbox.next_wakeup().unwrap().at, end);
+        assert_eq!(outbox.expire(end - Duration::from_micros(1)), None);
+        let given_up = outbox.expire(end);
+        assert!(
+            matches!(&given_up, Some(Posted::Failed(post, _)) if post.call == CallId(1)),
+            "{given_up:?}"
+        );
+        assert_eq!(outbox.expire(end), None);
+        assert!(outbox.is_empty() && outbox.next_wakeup().is_none());
+    }
+
+    #[test]
+    fn an_endless_retry_after_is_a_failure() {
+        let mut outbox = outbox(&[(1, "c")]);
+        let (id, _) = outbox.next_due(Time::ZERO).unwrap();
+        let answer = Ok(Response {
+            status: 429,
+            retry_after: Some(Duration::MAX),
+            body: Bytes::new(),
+        });
+        let posted = outbox.on_answer(Time::ZERO, id, answer);
+        assert!(matches!(posted, Posted::Failed(..)), "{posted:?}");
     }
 }

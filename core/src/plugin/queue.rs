@@ -135,14 +135,17 @@ impl Queue {
     }
 
     /// A waiting message was edited: the bytes of its text before and after; zeros where it is not
-    /// here.
-    pub fn update(&mut self, message: &InboundMessage) -> (usize, usize) {
+    /// here. An edit that adds more than `room` bytes is left out: the text stays as it arrived.
+    pub fn update(&mut self, message: &InboundMessage, room: usize) -> (usize, usize) {
         let known = self
             .waiting
             .iter_mut()
             .find(|known| known.message.id == message.id);
         let Some(known) = known else { return (0, 0) };
         let before = known.message.content.len();
+        if message.content.len() > before.saturating_add(room) {
+            return (before, before);
+        }
         known.message.clone_from(message);
         (before, message.content.len())
     }
@@ -348,8 +351,9 @@ mod tests {
         let mut queue = Queue::default();
         queue.push(now, message(1, 1), true);
         queue.push(now, message(2, 1), true);
-        assert_eq!(queue.update(&message(2, 5)), (2, 10));
-        assert_eq!(queue.update(&message(3, 5)), (0, 0));
+        assert_eq!(queue.update(&message(2, 5), 1_000), (2, 10));
+        assert_eq!(queue.update(&message(3, 5), 1_000), (0, 0));
+        assert_eq!(queue.update(&message(2, 9), 7), (10, 10));
         assert_eq!(queue.remove(&message(1, 1).id), Some(message(1, 1)));
         assert_eq!(queue.remove(&message(1, 1).id), None);
         let batch = queue.next_batch(now, &config).unwrap();

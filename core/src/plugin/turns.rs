@@ -175,7 +175,8 @@ impl Turns {
     /// A message that may be waiting was edited.
     pub fn update(&mut self, place: &Place, message: &InboundMessage) {
         if let Some(queue) = self.queues.get_mut(place) {
-            let (before, after) = queue.update(message);
+            let room = WAITING_BYTES_MAX.saturating_sub(self.waiting_bytes);
+            let (before, after) = queue.update(message, room);
             self.waiting_bytes = self.waiting_bytes - before + after;
         }
     }

@@ -1,0 +1,145 @@
+//! Every machine keeps the laws, over random histories.
+
+use selvedge_tests::{
+    histories::hold,
+    history::{Advance, Choice, Move, Subject},
+    laws,
+    subjects::{agent, engine, link, login_gate, socket_client, socket_server},
+};
+
+/// How many inputs of each kind make a flood.
+const FLOOD: u64 = 20_000;
+
+/// The plainest way up: forty times the next plausible thing.
+fn opening() -> Vec<Move> {
+    let plausible = |a| Move {
+        advance: Advance::Stay,
+        choice: Choice { kind: 0, a, b: 2 },
+    };
+    (0..40).map(plausible).collect()
+}
+
+fn hold_bounded<S: Subject>() {
+    for kind in 0..S::KINDS {
+        for (steps, flood) in [(40, FLOOD), (6, FLOOD / 10), (0, FLOOD / 10)] {
+            let opening = &opening()[..steps];
+            laws::bounded::<S>(opening, kind, flood).unwrap();
+        }
+    }
+}
+
+/// The laws are worth as much as the states that they are held in.
+fn hold_reach<S: Subject>(wanted: &[&str]) {
+    let seen = std::cell::RefCell::new(std::collections::BTreeMap::<String, usize>::new());
+    hold(|history| {
+        for word in laws::reach::<S>(history)? {
+            *seen.borrow_mut().entry(word).or_default() += 1;
+        }
+        Ok(())
+    })
+    .unwrap();
+    let seen = seen.into_inner();
+    for word in wanted {
+        assert!(
+            seen.contains_key(*word),
+            "no history reaches {word}, only {seen:?}"
+        );
+    }
+}
+
+macro_rules! every_machine_keeps_the_laws {
+    ($($machine:ident: $subject:ty, [$($output:ident)*] $(, $more:ident)*;)*) => {
+        $(mod $machine {
+            use super::*;
+
+            #[test]
+            fn takes_any_input_in_any_state() {
+                hold(laws::total::<$subject>).unwrap();
+            }
+
+            #[test]
+            fn does_the_same_in_the_same_history() {
+                hold(laws::closed::<$subject>).unwrap();
+            }
+
+            #[test]
+            fn parks_nothing() {
+                hold(laws::no_parking::<$subject>).unwrap();
+            }
+
+            #[test]
+            fn makes_progress_with_every_step() {
+                hold(laws::progress::<$subject>).unwrap();
+            }
+
+            #[test]
+            fn pays_nothing_for_idle_ticks() {
+                hold(laws::idle_ticks_are_free::<$subject>).unwrap();
+            }
+
+            #[test]
+            fn stays_within_its_limits_in_a_flood() {
+                hold_bounded::<$subject>();
+            }
+
+            #[test]
+            fn closes_every_question_once() {
+                hold(|history| laws::questions_are_closed_once::<$subject>(history, false))
+                    .unwrap();
+            }
+
+            #[test]
+            fn closes_every_call_in_a_world_that_says_nothing() {
+                hold(|history| laws::questions_are_closed_once::<$subject>(history, true))
+                    .unwrap();
+            }
+
+            #[test]
+            fn is_silent_after_its_end() {
+                hold(laws::drop_safe::<$subject>).unwrap();
+            }
+
+            #[test]
+            fn can_be_compared() {
+                hold(laws::comparable::<$subject>).unwrap();
+            }
+
+            #[test]
+            fn says_in_these_histories_whatever_it_can_say() {
+                hold_reach::<$subject>(&[$(stringify!($output)),*]);
+            }
+
+            $(every_machine_keeps_the_laws!(@$more $subject);)*
+        })*
+    };
+    (@written $subject:ty) => {
+        #[test]
+        fn takes_inputs_that_can_be_written_down() {
+            hold(laws::inputs_can_be_written_down::<$subject>).unwrap();
+        }
+    };
+    (@recorded $subject:ty) => {
+        #[test]
+        fn leaves_no_secret_in_a_recording() {
+            hold(laws::recordings_hold_no_secret::<$subject>).unwrap();
+        }
+    };
+}
+
+every_machine_keeps_the_laws! {
+    the_engine_client: engine::Client,
+        [Opened Message Unsent PingTimeout HandshakeTimeout Local BadPacket], written;
+    the_engine_server: engine::Server, [Message PingTimeout Local BadPacket], written;
+    the_socket_client: socket_client::SocketClient,
+        [Opened Connected Refused Event Disconnected Dropped Answered Timeout NotConnected TooMany
+         ConnectTimeout], written;
+    the_socket_server: socket_server::SocketServer,
+        [Admission Event Disconnected Dropped Answered Timeout NotConnected],
+        written;
+    the_link: link::RealtimeLink,
+        [Authorize Forget Dial HangUp Transport Up Joined Push Down];
+    the_login_gate: login_gate::Gate, [Admit], written, recorded;
+    the_agent: agent::Agent,
+        [Login Dial Transport HangUp Http Forget Notify Sent Channels Live Down GapAccepted Left
+         Skipped TurnTimedOut], written, recorded;
+}
