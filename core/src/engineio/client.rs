@@ -271,3 +271,160 @@ impl Machine for Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::machine::step;
+
+    const HANDSHAKE: &str =
+        r#"0{"sid":"x","upgrades":[],"pingInterval":300,"pingTimeout":200,"maxPayload":10}"#;
+
+    fn ms(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    fn text(content: &str) -> ws::Frame {
+        ws::Frame::Text(content.into())
+    }
+
+    fn frame(content: &str) -> Option<Input> {
+        Some(Input::Transport(ws::Event::Frame(text(content))))
+    }
+
+    fn sent(content: &str) -> Output {
+        Output::Transport(ws::Action::Send(text(content)))
+    }
+
+    fn closed(reason: CloseReason) -> Vec<Output> {
+        vec![Output::Transport(ws::Action::Close), Output::Closed(reason)]
+    }
+
+    fn unexpected(name: &'static str) -> CloseReason {
+        CloseReason::BadPacket(packet::DecodeError::Unexpected(name))
+    }
+
+    fn run(client: &mut Client, now: u64, input: Option<Input>) -> Vec<Output> {
+        let mut out = Vec::new();
+        step(client, ms(now), input, &mut out);
+        out
+    }
+
+    fn opened() -> Client {
+        let mut client = Client::new(Config::default(), ms(0));
+        let out = run(&mut client, 1_000, frame(HANDSHAKE));
+        assert!(matches!(out.as_slice(), [Output::Opened(_)]), "{out:?}");
+        client
+    }
+
+    #[test]
+    fn a_ping_is_answered_and_messages_go_both_ways() {
+        let mut client = opened();
+        assert_eq!(run(&mut client, 1_300, frame("2")), [sent("3")]);
+        assert_eq!(run(&mut client, 1_300, frame("2abc")), [sent("3abc")]);
+        assert_eq!(
+            run(&mut client, 1_301, frame("4hi")),
+            [Output::Message(text("hi"))]
+        );
+        let send = |content| Some(Input::Send(text(content)));
+        assert_eq!(
+            run(&mut client, 1_302, send("123456789")),
+            [sent("4123456789")]
+        );
+        assert_eq!(
+            run(&mut client, 1_302, send("1234567890")),
+            [Output::Unsent(text("1234567890"))]
+        );
+        let encoded = Some(Input::SendEncoded(text("4x")));
+        assert_eq!(run(&mut client, 1_302, encoded), [sent("4x")]);
+        assert_eq!(
+            run(&mut client, 1_303, Some(Input::Close)),
+            closed(CloseReason::Local)
+        );
+    }
+
+    #[test]
+    fn silence_ends_the_connection_and_any_traffic_is_a_sign_of_life() {
+        let mut client = opened();
+        assert_eq!(client.next_wakeup().unwrap().at, ms(1_500));
+        assert_eq!(run(&mut client, 1_499, frame("6")), []);
+        assert_eq!(client.next_wakeup().unwrap().at, ms(1_999));
+        assert_eq!(run(&mut client, 1_998, None), []);
+        assert_eq!(
+            run(&mut client, 1_999, None),
+            closed(CloseReason::PingTimeout)
+        );
+        assert_eq!(client.next_wakeup(), None);
+        assert_eq!(run(&mut client, 9_999, frame("2")), []);
+        assert_eq!(run(&mut client, 9_999, Some(Input::Close)), []);
+    }
+
+    #[test]
+    fn a_machine_that_slept_does_not_send_into_a_dead_connection() {
+        let mut client = opened();
+        let send = Some(Input::Send(text("a")));
+        assert_eq!(
+            run(&mut client, 60_000, send),
+            closed(CloseReason::PingTimeout)
+        );
+    }
+
+    #[test]
+    fn the_handshake_comes_first_and_in_time() {
+        let mut client = Client::new(Config::default(), ms(0));
+        assert_eq!(
+            run(&mut client, 1, Some(Input::Send(text("a")))),
+            [Output::Unsent(text("a"))]
+        );
+        assert_eq!(
+            run(&mut client, 10_000, None),
+            closed(CloseReason::HandshakeTimeout)
+        );
+        for (first, reason) in [
+            ("4hi", unexpected("message")),
+            ("2", unexpected("ping")),
+            ("6", unexpected("noop")),
+            ("1", CloseReason::Peer),
+            (
+                "x",
+                CloseReason::BadPacket(packet::DecodeError::UnknownType('x')),
+            ),
+        ] {
+            let mut client = Client::new(Config::default(), ms(0));
+            assert_eq!(run(&mut client, 1, frame(first)), closed(reason), "{first}");
+        }
+        let mut client = Client::new(Config::default(), ms(0));
+        let out = run(&mut client, 1, frame("0{}"));
+        assert!(
+            matches!(
+                out.as_slice(),
+                [
+                    Output::Transport(ws::Action::Close),
+                    Output::Closed(CloseReason::BadPacket(packet::DecodeError::Handshake(_)))
+                ]
+            ),
+            "{out:?}"
+        );
+    }
+
+    #[test]
+    fn a_second_handshake_is_refused_and_what_means_nothing_is_ignored() {
+        let mut client = opened();
+        for nothing in ["3", "3probe", "5", "6"] {
+            assert_eq!(run(&mut client, 1_001, frame(nothing)), []);
+        }
+        let broken = ws::Closed::Broken("reset".into());
+        let mut other = client.clone();
+        assert_eq!(
+            run(&mut client, 1_002, frame(HANDSHAKE)),
+            closed(unexpected("open"))
+        );
+        let gone = Some(Input::Transport(ws::Event::Closed(broken.clone())));
+        assert_eq!(
+            run(&mut other, 1_002, gone),
+            [Output::Closed(CloseReason::Transport(broken))]
+        );
+    }
+}

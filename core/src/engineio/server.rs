@@ -241,3 +241,138 @@ impl Machine for Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use core::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::machine::step;
+
+    fn ms(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    fn text(content: &str) -> ws::Frame {
+        ws::Frame::Text(content.into())
+    }
+
+    fn frame(content: &str) -> Option<Input> {
+        Some(Input::Transport(ws::Event::Frame(text(content))))
+    }
+
+    fn sent(content: &str) -> Output {
+        Output::Transport(ws::Action::Send(text(content)))
+    }
+
+    fn closed(reason: CloseReason) -> Vec<Output> {
+        vec![Output::Transport(ws::Action::Close), Output::Closed(reason)]
+    }
+
+    fn run(server: &mut Server, now: u64, input: Option<Input>) -> Vec<Output> {
+        let mut out = Vec::new();
+        step(server, ms(now), input, &mut out);
+        out
+    }
+
+    /// With the timings of the official test-suite.
+    fn opened() -> Server {
+        let config = Config {
+            heartbeat: Heartbeat {
+                interval: Duration::from_millis(300),
+                timeout: Duration::from_millis(200),
+            },
+            max_payload: 10,
+        };
+        let mut server = Server::new(config, "x".into(), ms(0));
+        assert_eq!(server.next_wakeup().unwrap().at, ms(0));
+        assert_eq!(
+            run(&mut server, 0, None),
+            [sent(
+                r#"0{"sid":"x","upgrades":[],"pingInterval":300,"pingTimeout":200,"maxPayload":10}"#
+            )]
+        );
+        server
+    }
+
+    #[test]
+    fn the_handshake_is_byte_exact() {
+        let mut server = Server::new(Config::default(), "abc".into(), ms(5));
+        assert_eq!(
+            run(&mut server, 5, None),
+            [sent(concat!(
+                r#"0{"sid":"abc","upgrades":[],"pingInterval":25000,"#,
+                r#""pingTimeout":20000,"maxPayload":1000000}"#
+            ))]
+        );
+    }
+
+    #[test]
+    fn pings_go_out_and_a_missing_pong_ends_the_connection() {
+        let mut server = opened();
+        for round in 0..3 {
+            assert_eq!(run(&mut server, round * 310 + 299, None), []);
+            assert_eq!(run(&mut server, round * 310 + 300, None), [sent("2")]);
+            assert_eq!(run(&mut server, round * 310 + 310, frame("3")), []);
+        }
+        assert_eq!(run(&mut server, 1_230, None), [sent("2")]);
+        assert_eq!(
+            run(&mut server, 1_429, frame("4a")),
+            [Output::Message(text("a"))]
+        );
+        assert_eq!(
+            run(&mut server, 1_430, None),
+            closed(CloseReason::PingTimeout)
+        );
+        assert_eq!(server.next_wakeup(), None);
+        assert_eq!(run(&mut server, 2_000, frame("4a")), []);
+    }
+
+    #[test]
+    fn a_stray_pong_changes_nothing() {
+        let mut server = opened();
+        assert_eq!(run(&mut server, 100, frame("3")), []);
+        assert_eq!(server.next_wakeup().unwrap().at, ms(300));
+    }
+
+    #[test]
+    fn messages_are_handed_up_and_what_is_not_allowed_ends_the_connection() {
+        let binary = ws::Frame::Binary(Bytes::from_static(b"\x1e1"));
+        let mut server = opened();
+        let arrived = Some(Input::Transport(ws::Event::Frame(binary.clone())));
+        assert_eq!(
+            run(&mut server, 1, arrived),
+            [Output::Message(binary.clone())]
+        );
+        let send = Some(Input::Send(binary.clone()));
+        assert_eq!(
+            run(&mut server, 1, send),
+            [Output::Transport(ws::Action::Send(binary))]
+        );
+        let send = Some(Input::Send(text("a")));
+        assert_eq!(run(&mut server, 1, send), [sent("4a")]);
+        let encoded = Some(Input::SendEncoded(text("4a")));
+        assert_eq!(run(&mut server, 1, encoded), [sent("4a")]);
+        for nothing in ["5", "6"] {
+            assert_eq!(run(&mut server, 1, frame(nothing)), []);
+        }
+        use packet::DecodeError as E;
+        for (content, reason) in [
+            ("1", CloseReason::Peer),
+            ("abc", CloseReason::BadPacket(E::UnknownType('a'))),
+            ("", CloseReason::BadPacket(E::Empty)),
+            ("2", CloseReason::BadPacket(E::Unexpected("ping"))),
+            ("0", CloseReason::BadPacket(E::Unexpected("open"))),
+            (
+                "41234567890",
+                CloseReason::BadPacket(E::TooLarge { bytes: 11, max: 10 }),
+            ),
+        ] {
+            let mut server = server.clone();
+            assert_eq!(run(&mut server, 1, frame(content)), closed(reason));
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Matching another deployment is an edit in this folder and nowhere else.
 
+pub mod bodies;
 pub mod center;
 pub mod error;
 pub mod realtime;

@@ -49,6 +49,12 @@ pub const UNAUTHORIZED: &str = "unauthorized";
 /// A refused CONNECT's message where Center cannot be asked.
 pub const UNAVAILABLE: &str = "unavailable";
 
+/// A refused CONNECT's message where the user has too many sockets already.
+pub const TOO_MANY_SOCKETS: &str = "too_many_sockets";
+/// A refused CONNECT's message where the namespace is not [`NAMESPACE`], as the official server
+/// words it.
+pub const INVALID_NAMESPACE: &str = "Invalid namespace";
+
 /// Names a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -31,7 +31,6 @@ pub struct PostBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
 }
-
 canonical!(struct PostBody { content, reply_to_id, attachments, nonce });
 
 /// Names a file.
@@ -40,7 +39,6 @@ pub struct AttachmentRef {
     /// The file.
     pub id: String,
 }
-
 canonical!(struct AttachmentRef { id });
 
 /// Lists the channels that the caller is in.

@@ -18,7 +18,8 @@ use crate::{
 pub enum Fact {
     /// A channel is there, with these fields: inserted, or replaced by `id`.
     Channel(ChannelRow),
-    /// A membership row was inserted.
+    /// A membership is there, with these fields: inserted, or replaced by `channel` and `user`,
+    /// when Center knows the user under a new name.
     Member(MemberRow),
     /// A membership row was deleted.
     NoMember {

@@ -90,7 +90,7 @@ pub enum Output {
     /// Ask Center for the user of a name.
     Resolve(RequestId<Resolve>, String),
     /// Write these facts in one transaction. Transactions are committed in the order in which they
-    /// are asked for.
+    /// are asked for, and none after one that failed.
     Store(RequestId<Store>, Vec<Fact>),
     /// Read from the store. A read sees every transaction that was asked for before it.
     Load(RequestId<Load>, Query),

@@ -4,5 +4,28 @@
 //! decides; the facts are applied to the state and handed to the store; what follows from them
 //! (the answer, the pushes) leaves only when the store has said that it committed.
 
+mod answer;
+pub mod auth;
+mod calls;
+pub mod channel;
+pub mod config;
+mod effect;
 pub mod fact;
 pub mod io;
+mod journal;
+pub mod mention;
+mod node;
+mod posts;
+mod realtime;
+pub mod refusal;
+pub mod rest;
+mod serve;
+mod sockets;
+pub mod state;
+pub mod wake;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, Limits};
+pub use node::Guild;

@@ -13,6 +13,8 @@ pub mod client;
 pub mod event;
 pub mod packet;
 pub mod server;
+#[cfg(test)]
+mod stories;
 
 use core::{borrow::Borrow, fmt, time::Duration};
 

@@ -1,0 +1,107 @@
+//! What follows from facts: answers, pushes, and the rooms that sockets are in.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use crate::{
+    canonical,
+    fabric::{
+        realtime::{JoinAck, Membership},
+        types::{self, Message},
+    },
+    guild::{fact::Fact, state::State},
+    http::{CallId, Response},
+    id::{ChannelId, GuildId, UserId},
+    socketio::AckId,
+    ws::ConnId,
+};
+
+/// Something that others see, once the store has committed what it tells of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// A call is answered.
+    Respond(CallId, Response),
+    /// `message.created` goes to the channel's room, to each with its own `wakeup`.
+    Created {
+        /// The message.
+        message: Box<Message>,
+        /// Who is woken by it, in order.
+        woken: Vec<UserId>,
+    },
+    /// `channel.updated` goes to the channel's room, to each with its own `joinedSeq`.
+    Updated(Box<types::Channel>),
+    /// `channel.joined` goes to the user's room.
+    Joined(Membership),
+    /// The user's sockets leave the channel's room, then `channel.left` goes to the user's room.
+    Left(Membership),
+    /// A socket enters a channel's room.
+    Enter(ConnId, ChannelId),
+    /// A socket leaves a channel's room.
+    Exit(ConnId, ChannelId),
+    /// A socket's event is acknowledged.
+    Ack(ConnId, AckId, JoinAck),
+}
+canonical!(
+    enum Effect {
+        Respond(call, response),
+        Created { message, woken },
+        Updated(channel),
+        Joined(membership),
+        Left(membership),
+        Enter(conn, channel),
+        Exit(conn, channel),
+        Ack(conn, ack, body),
+    }
+);
+
+/// The pushes that follow from `facts`, which are not applied to `state` yet.
+pub(super) fn pushes(
+    state: &State,
+    guild: &GuildId,
+    wall: crate::time::Wall,
+    facts: &[Fact],
+) -> Vec<Effect> {
+    let membership = |channel: &ChannelId, user: &UserId, x_type| Membership {
+        channel_id: channel.clone(),
+        user_id: user.clone(),
+        x_type,
+        occurred_at: Some(wall),
+    };
+    // The kinds of the channels that these very facts create.
+    let created = |id: &ChannelId| {
+        facts.iter().find_map(|fact| match fact {
+            Fact::Channel(row) if row.id == *id => Some(row.x_type),
+            Fact::Channel(_) | Fact::Member(_) | Fact::NoMember { .. } | Fact::Posted { .. } => {
+                None
+            }
+        })
+    };
+    let mut effects = Vec::new();
+    for fact in facts {
+        match fact {
+            Fact::Channel(row) => {
+                if let Some(channel) = state.channel(&row.id) {
+                    let mut channel = channel.clone();
+                    channel.row = row.clone();
+                    effects.push(Effect::Updated(Box::new(channel.on_wire(guild, None))));
+                }
+            }
+            Fact::Member(row) => {
+                let channel = state.channel(&row.channel);
+                if channel.is_none_or(|channel| !channel.members.contains_key(&row.user)) {
+                    let x_type = channel.map(|channel| channel.row.x_type);
+                    let x_type = x_type.or_else(|| created(&row.channel));
+                    effects.push(Effect::Joined(membership(&row.channel, &row.user, x_type)));
+                }
+            }
+            Fact::NoMember { channel, user } => {
+                let x_type = state.channel(channel).map(|channel| channel.row.x_type);
+                effects.push(Effect::Left(membership(channel, user, x_type)));
+            }
+            Fact::Posted { message, woken } => effects.push(Effect::Created {
+                message: message.clone(),
+                woken: woken.clone(),
+            }),
+        }
+    }
+    effects
+}

@@ -1,0 +1,390 @@
+//! The guild node as a machine: takes inputs in, and lets effects out when the store has committed.
+
+use alloc::{format, string::String, vec::Vec};
+use core::time::Duration;
+
+use crate::{
+    canonical,
+    fabric::{realtime, types::Author},
+    guild::{
+        auth::{Asked, Auth, Judged, Verdict},
+        calls::Calls,
+        config::Config,
+        effect::{self, Effect},
+        fact::Fact,
+        io::{Input, Load, Loaded, Output, Question, Resolve, Unavailable},
+        journal::Journal,
+        posts::Posts,
+        refusal::Refusal,
+        rest::Call,
+        serve::respond,
+        sockets::{Heard, Sockets},
+        state::State,
+    },
+    http::CallId,
+    id::UserId,
+    machine::{Machine, Wakeup, earliest},
+    request::{RequestId, Requests},
+    rng::Rng,
+    secret::Secret,
+    time::{Time, WallClock},
+    ws::ConnId,
+};
+
+/// A guild node: the outermost machine of its process.
+///
+/// Start it with the rows of the store, give it [`Input::Clock`] first, and drive it with
+/// [`step`](crate::machine::step). It asks three parties, and each question it asks is answered or
+/// forgotten once: Center ([`Output::Introspect`], [`Output::Resolve`]) and the store
+/// ([`Output::Load`]; [`Output::Store`] is never forgotten). Everything that others see waits for
+/// the transactions before it. After [`Input::Shutdown`] or [`Output::Fatal`] it is silent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guild {
+    pub(super) config: Config,
+    pub(super) rng: Rng,
+    pub(super) clock: WallClock,
+    /// The moment of the first input.
+    pub(super) started: Option<Time>,
+    over: bool,
+    pub(super) state: State,
+    pub(super) auth: Auth<Waiter>,
+    pub(super) calls: Calls,
+    pub(super) posts: Posts,
+    pub(super) names: Requests<Resolve, NameFor>,
+    pub(super) loads: Requests<Load, LoadFor>,
+    pub(super) journal: Journal<Effect>,
+    pub(super) sockets: Sockets,
+}
+// The uptime, which `/health` shows, tells no states apart.
+canonical!(struct Guild {
+    config, clock, over, state, auth, calls, posts, names, loads, journal, sockets; - rng, started
+});
+
+/// Who waits to know whose a token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Waiter {
+    /// A REST call, with what it asks for.
+    Call(CallId, Call),
+    /// A socket's CONNECT.
+    Connect(ConnId),
+}
+canonical!(
+    enum Waiter {
+        Call(call, asked),
+        Connect(conn),
+    }
+);
+
+/// Whose post a name is resolved for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NameFor {
+    pub(super) author: UserId,
+    pub(super) name: String,
+}
+canonical!(struct NameFor { author, name });
+
+/// What something is read for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LoadFor {
+    /// The page that a call asked for.
+    History(CallId),
+    /// The nonce of this author's first post.
+    Nonce(UserId),
+}
+canonical!(
+    enum LoadFor {
+        History(call),
+        Nonce(author),
+    }
+);
+
+impl Guild {
+    /// A node with the channels and members that the store's `rows` say: every
+    /// [`Fact::Channel`] with its current `last_seq`, and every [`Fact::Member`]. `rng` makes the
+    /// ids of channels, which are not secrets.
+    pub fn new(config: Config, rng: Rng, rows: Vec<Fact>) -> Self {
+        Self {
+            sockets: Sockets::new(&config.limits),
+            config,
+            rng,
+            clock: WallClock::default(),
+            started: None,
+            over: false,
+            state: State::from_rows(&rows),
+            auth: Auth::default(),
+            calls: Calls::default(),
+            posts: Posts::default(),
+            names: Requests::default(),
+            loads: Requests::default(),
+            journal: Journal::default(),
+        }
+    }
+
+    /// The channels and members, as decided so far: the store may not have committed all of it.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Makes facts true, and returns the pushes that follow.
+    pub(super) fn apply(&mut self, now: Time, facts: &[Fact]) -> Vec<Effect> {
+        let wall = self.clock.wall(now);
+        let effects = effect::pushes(&self.state, &self.config.guild_id, wall, facts);
+        facts.iter().for_each(|fact| self.state.apply(fact));
+        effects
+    }
+
+    /// Hands facts to the store; the effects follow when it has committed.
+    pub(super) fn write(
+        &mut self,
+        now: Time,
+        facts: Vec<Fact>,
+        effects: Vec<Effect>,
+        out: &mut Vec<Output>,
+    ) {
+        if facts.is_empty() {
+            for effect in effects {
+                self.after(now, effect, out);
+            }
+        } else {
+            out.push(Output::Store(self.journal.write(now, effects), facts));
+        }
+    }
+
+    /// Lets an effect out behind everything that was decided before it.
+    pub(super) fn after(&mut self, now: Time, effect: Effect, out: &mut Vec<Output>) {
+        if let Some(effect) = self.journal.after(effect) {
+            self.carry_out(now, effect, out);
+        }
+    }
+
+    fn carry_out(&mut self, now: Time, effect: Effect, out: &mut Vec<Output>) {
+        match effect {
+            Effect::Respond(call, response) => {
+                if self.calls.close(call) {
+                    respond(call, response, out);
+                }
+            }
+            Effect::Created { message, woken } => {
+                self.sockets.push_created(now, *message, &woken, out);
+            }
+            Effect::Updated(channel) => self.sockets.push_updated(now, &self.state, *channel, out),
+            Effect::Joined(membership) => self.sockets.push_joined(now, &membership, out),
+            Effect::Left(membership) => self.sockets.push_left(now, &membership, out),
+            Effect::Enter(conn, channel) => self.sockets.enter(conn, channel),
+            Effect::Exit(conn, channel) => self.sockets.exit(conn, &channel),
+            Effect::Ack(conn, ack, body) => self.sockets.acknowledge(now, conn, ack, &body, out),
+        }
+    }
+
+    /// It is known whose a token is: everybody who waited goes on, in order.
+    fn on_judged(
+        &mut self,
+        now: Time,
+        (token, verdict, waiting): Judged<Waiter>,
+        out: &mut Vec<Output>,
+    ) {
+        for waiter in waiting {
+            self.on_verdict(now, &token, &verdict, waiter, out);
+        }
+    }
+
+    pub(super) fn on_verdict(
+        &mut self,
+        now: Time,
+        token: &Secret,
+        verdict: &Verdict,
+        waiter: Waiter,
+        out: &mut Vec<Output>,
+    ) {
+        if let Verdict::Good(identity) = verdict {
+            self.rename(now, &identity.author, out);
+        }
+        match waiter {
+            Waiter::Call(call, asked) => self.on_call_verdict(now, verdict, call, asked, out),
+            Waiter::Connect(conn) => self.on_connect_verdict(now, token, verdict, conn, out),
+        }
+    }
+
+    /// Where Center knows the user under another name than the state, that is put right. With very
+    /// many transactions under way this is left to the next time.
+    fn rename(&mut self, now: Time, author: &Author, out: &mut Vec<Output>) {
+        let known = self.state.name_of(&author.id);
+        let differs = known.is_some_and(|name| name != author.name);
+        if differs && self.journal.len() < self.config.limits.calls_max {
+            let renamed = self.state.renamed(author);
+            let effects = self.apply(now, &renamed);
+            self.write(now, renamed, effects, out);
+        }
+    }
+
+    fn on_heard(&mut self, now: Time, heard: Vec<Heard>, out: &mut Vec<Output>) {
+        for heard in heard {
+            match heard {
+                Heard::Connect { conn, token } => self.on_connect(now, conn, token, out),
+                Heard::Event { conn, event } => self.on_event(now, conn, &event, out),
+            }
+        }
+    }
+
+    fn on_connect(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        token: Option<Secret>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(token) = token else {
+            return self.sockets.refuse(now, conn, realtime::UNAUTHORIZED, out);
+        };
+        let wall = self.clock.wall(now);
+        let waiter = Waiter::Connect(conn);
+        match self.auth.ask(now, wall, &self.config, &token, waiter) {
+            Asked::Known(verdict, waiter) => self.on_verdict(now, &token, &verdict, waiter, out),
+            Asked::Ask(id) => out.push(Output::Introspect(id, token)),
+            Asked::Waits => {}
+            Asked::TokenBusy(_) | Asked::Busy(_) => {
+                self.sockets.refuse(now, conn, realtime::UNAVAILABLE, out);
+            }
+        }
+    }
+
+    fn on_stored(
+        &mut self,
+        now: Time,
+        id: RequestId<crate::guild::io::Store>,
+        stored: Result<(), Unavailable>,
+        out: &mut Vec<Output>,
+    ) {
+        match stored {
+            Ok(()) => {
+                for effect in self.journal.committed(id) {
+                    self.carry_out(now, effect, out);
+                }
+            }
+            Err(Unavailable(why)) => {
+                if self.journal.failed(id) {
+                    let message = "the store failed, so it is unknown whether this was done: \
+                                   look, or try again with the same nonce";
+                    self.end(&Refusal::for_now(503, message, Duration::from_secs(5)), out);
+                    out.push(Output::Fatal(format!(
+                        "a write to the store failed, and the state is ahead of it: {why}"
+                    )));
+                }
+            }
+        }
+    }
+
+    /// Answers every call, forgets every question, and goes silent.
+    fn end(&mut self, refusal: &Refusal, out: &mut Vec<Output>) {
+        self.over = true;
+        while let Some(call) = self.calls.pop() {
+            respond(call, refusal.clone().response(), out);
+        }
+        while let Some(id) = self.auth.withdraw() {
+            out.push(Output::Forget(Question::Introspect(id)));
+        }
+        while let Some((id, _)) = self.names.withdraw(|_| true) {
+            out.push(Output::Forget(Question::Resolve(id)));
+        }
+        while let Some((id, _)) = self.loads.withdraw(|_| true) {
+            out.push(Output::Forget(Question::Load(id)));
+        }
+        self.posts.clear();
+        self.journal = Journal::default();
+        self.sockets = Sockets::new(&self.config.limits);
+    }
+
+    /// The client has gone: what is only read for it is not needed any more. A post goes on: an
+    /// author who tries again with the same nonce meets it.
+    fn on_http_gone(&mut self, call: CallId, out: &mut Vec<Output>) {
+        if !self.calls.close(call) {
+            return;
+        }
+        if let Some((id, _)) = self.loads.withdraw(|purpose| match purpose {
+            LoadFor::History(reader) => *reader == call,
+            LoadFor::Nonce(_) => false,
+        }) {
+            out.push(Output::Forget(Question::Load(id)));
+        }
+    }
+}
+
+impl Machine for Guild {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
+        if self.over {
+            return;
+        }
+        self.started.get_or_insert(now);
+        match input {
+            Input::Clock(wall) => self.clock.on_reading(now, wall),
+            Input::Accepted { conn, sid, socket } => {
+                self.sockets
+                    .accept(now, conn, &sid, socket, &self.config.limits, out);
+            }
+            Input::Transport(conn, event) => {
+                let heard = self.sockets.on_transport(now, conn, event, out);
+                self.on_heard(now, heard, out);
+            }
+            Input::Http { call, request } => self.on_http(now, call, &request, out),
+            Input::HttpGone(call) => self.on_http_gone(call, out),
+            Input::Introspected(id, answer) => {
+                let wall = self.clock.wall(now);
+                if let Some(judged) = self.auth.answer(now, wall, &self.config, id, answer) {
+                    self.on_judged(now, judged, out);
+                }
+            }
+            Input::Resolved(id, answer) => {
+                if let Some(NameFor { author, name }) = self.names.answer(id) {
+                    let user = answer.ok().flatten().map(|user| user.id);
+                    self.posts.on_name(&author, name, user);
+                    self.advance_posts(now, &author, out);
+                }
+            }
+            Input::Stored(id, stored) => self.on_stored(now, id, stored, out),
+            Input::Loaded(id, loaded) => {
+                if let Some(purpose) = self.loads.answer(id) {
+                    self.on_loaded(now, purpose, loaded, out);
+                }
+            }
+            Input::Shutdown => {
+                self.sockets.close_all(now, out);
+                self.end(&Refusal::shutting_down(), out);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Time, out: &mut Vec<Output>) {
+        let wall = self.clock.wall(now);
+        while let Some((id, judged)) = self.auth.expire(now, wall, &self.config) {
+            out.push(Output::Forget(Question::Introspect(id)));
+            self.on_judged(now, judged, out);
+        }
+        while let Some((id, NameFor { author, name })) = self.names.expire(now) {
+            out.push(Output::Forget(Question::Resolve(id)));
+            self.posts.on_name(&author, name, None);
+            self.advance_posts(now, &author, out);
+        }
+        while let Some((id, purpose)) = self.loads.expire(now) {
+            out.push(Output::Forget(Question::Load(id)));
+            let late = Unavailable(String::from("it did not answer in time"));
+            self.on_loaded(now, purpose, Err::<Loaded, _>(late), out);
+        }
+        let heard = self.sockets.tick(now, out);
+        self.on_heard(now, heard, out);
+    }
+
+    fn next_wakeup(&self) -> Option<Wakeup> {
+        if self.over {
+            return None;
+        }
+        earliest([
+            self.auth.next_wakeup(),
+            self.names.next_wakeup("names of a post"),
+            self.loads.next_wakeup("read from the store"),
+            self.sockets.next_wakeup(),
+        ])
+    }
+}

@@ -1,0 +1,127 @@
+//! What the guild does for a socket: its CONNECT, and the events that it sends.
+
+use alloc::vec::Vec;
+
+use crate::{
+    fabric::realtime::{
+        self, AckError, ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL, PRESENCE, TYPING,
+    },
+    guild::{Guild, auth::Verdict, effect::Effect, io::Output},
+    id::{ChannelId, UserId},
+    secret::Secret,
+    socketio::event::Event,
+    time::Time,
+    ws::ConnId,
+};
+
+impl Guild {
+    /// It is known whose CONNECT this is, or that it is nobody's.
+    pub(super) fn on_connect_verdict(
+        &mut self,
+        now: Time,
+        token: &Secret,
+        verdict: &Verdict,
+        conn: ConnId,
+        out: &mut Vec<Output>,
+    ) {
+        if !self.sockets.is_asking(conn, token) {
+            return;
+        }
+        let wall = self.clock.wall(now);
+        let expired = || {
+            let deaf = self.config.deaf_on_expired_token;
+            let remembered = self.auth.remembered(token).filter(|_| deaf)?;
+            remembered.expired(wall).then(|| remembered.clone())
+        };
+        let identity = match verdict {
+            Verdict::Good(identity) => Some(identity.clone()),
+            Verdict::Dead => expired(),
+            Verdict::Unavailable => {
+                return self.sockets.refuse(now, conn, realtime::UNAVAILABLE, out);
+            }
+        };
+        match identity {
+            Some(identity) => self
+                .sockets
+                .admit(now, conn, identity, &self.config.limits, out),
+            None => self.sockets.refuse(now, conn, realtime::UNAUTHORIZED, out),
+        }
+    }
+
+    /// A socket has sent an event. It is judged by the token it connected with.
+    pub(super) fn on_event(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        event: &Event,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(identity) = self.sockets.identity(conn) else {
+            return;
+        };
+        let user = identity.author.id.clone();
+        let known = [JOIN_CHANNEL, LEAVE_CHANNEL, TYPING, PRESENCE].contains(&event.name());
+        let expired = identity.expired(self.clock.wall(now));
+        if known && expired && self.config.deaf_on_expired_token {
+            return;
+        }
+        // Behind a store that does not answer, events would pile up without end.
+        if self.journal.effects() >= self.config.limits.effects_max {
+            return self.sockets.close(now, conn, out);
+        }
+        let body = match event.name() {
+            _ if known && expired => Err(AckError::TokenExpired),
+            JOIN_CHANNEL => self.on_join(now, conn, &user, event, out),
+            LEAVE_CHANNEL => self.on_leave(now, conn, &user, event, out),
+            _ => Err(AckError::BadRequest),
+        };
+        if let Some(ack) = event.ack() {
+            let body = JoinAck {
+                ok: body.is_ok(),
+                last_seq: body.ok().flatten(),
+                error: body.err(),
+            };
+            self.after(now, Effect::Ack(conn, ack, body), out);
+        }
+    }
+
+    fn on_join(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        user: &UserId,
+        event: &Event,
+        out: &mut Vec<Output>,
+    ) -> Result<Option<u64>, AckError> {
+        let id = channel_of(event)?;
+        let channel = self.state.channel(&id).ok_or(AckError::NotFound)?;
+        if !channel.members.contains_key(user) {
+            return Err(AckError::Forbidden);
+        }
+        let last_seq = channel.row.last_seq;
+        self.after(now, Effect::Enter(conn, id), out);
+        Ok(Some(last_seq))
+    }
+
+    /// Leaving is idempotent, but only members are told how far a channel has come.
+    fn on_leave(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        user: &UserId,
+        event: &Event,
+        out: &mut Vec<Output>,
+    ) -> Result<Option<u64>, AckError> {
+        let id = channel_of(event)?;
+        let channel = self.state.channel(&id).ok_or(AckError::NotFound)?;
+        let member = channel.members.contains_key(user);
+        let last_seq = member.then_some(channel.row.last_seq);
+        self.after(now, Effect::Exit(conn, id), out);
+        Ok(last_seq)
+    }
+}
+
+fn channel_of(event: &Event) -> Result<ChannelId, AckError> {
+    let (ChannelRef { channel_id },) = event.args().map_err(|_| AckError::BadRequest)?;
+    Ok(channel_id)
+}

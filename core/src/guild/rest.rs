@@ -1,0 +1,540 @@
+//! The REST side: a request to a typed call, and the checks of its body.
+
+use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    canonical,
+    fabric::{
+        bodies::{AddMember, CreateChannel, UpdateChannel},
+        routes::{PREFIX, PostBody},
+    },
+    guild::{
+        config::Limits,
+        mention::{ID_CHARS_MAX, is_id},
+        refusal::Refusal,
+    },
+    http::{Method, Request},
+    id::{ChannelId, GuildId, MessageId, UserId},
+};
+
+/// The longest target that is looked at, in bytes: no call needs a tenth of it.
+const TARGET_BYTES_MAX: usize = 4_096;
+/// The longest nonce in Unicode scalar values.
+const NONCE_CHARS_MAX: usize = 128;
+/// As much as is said about a body that does not parse: the peer's own words may be in it.
+const FAULT_CHARS_MAX: usize = 300;
+/// The messages of a page where the call does not say.
+const PAGE_DEFAULT: u64 = 50;
+
+/// What is asked for. Bodies are read when it is known who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// How the node is.
+    Health,
+    /// The caller's channels, or all public ones.
+    ListChannels {
+        /// The guild meant; the token's where absent.
+        guild: Option<GuildId>,
+        /// Whether public channels are meant.
+        public: bool,
+    },
+    /// Make a channel.
+    CreateChannel(Bytes),
+    /// Read a channel's fields.
+    ReadChannel(ChannelId),
+    /// Change a channel's fields.
+    UpdateChannel(ChannelId, Bytes),
+    /// Become a member.
+    Join(ChannelId),
+    /// Be a member no more.
+    Leave(ChannelId),
+    /// List the members.
+    ListMembers(ChannelId),
+    /// Make somebody a member.
+    AddMember(ChannelId, Bytes),
+    /// End somebody's membership.
+    RemoveMember(ChannelId, UserId),
+    /// Read a page of history.
+    History {
+        /// The channel.
+        channel: ChannelId,
+        /// Only messages after this `seq`.
+        after: Option<u64>,
+        /// Only messages before this `seq`.
+        before: Option<u64>,
+        /// At most this many.
+        limit: u64,
+    },
+    /// Post a message.
+    Post(ChannelId, Bytes),
+}
+canonical!(
+    enum Call {
+        Health,
+        ListChannels { guild, public },
+        CreateChannel(body),
+        ReadChannel(channel),
+        UpdateChannel(channel, body),
+        Join(channel),
+        Leave(channel),
+        ListMembers(channel),
+        AddMember(channel, body),
+        RemoveMember(channel, user),
+        History { channel, after, before, limit },
+        Post(channel, body),
+    }
+);
+
+/// Finds out what a request asks for.
+///
+/// # Errors
+///
+/// 404 for an unknown path, 405 for another method on a known one, 400 for a path or query that
+/// does not decode or has a bad value, 413 for a body over the limit.
+pub fn parse(request: &Request, limits: &Limits) -> Result<Call, Refusal> {
+    if request.target.len() > TARGET_BYTES_MAX {
+        return Err(Refusal::bad(format!(
+            "the path and query are longer than {TARGET_BYTES_MAX} bytes"
+        )));
+    }
+    let (path, query) = request
+        .target
+        .split_once('?')
+        .unwrap_or((&request.target, ""));
+    let unknown = || {
+        Refusal::new(
+            404,
+            format!("there is nothing at {path}; see the list of calls"),
+        )
+    };
+    let path = path
+        .strip_prefix(PREFIX)
+        .and_then(|path| path.strip_prefix('/'))
+        .ok_or_else(unknown)?;
+    let segments = path
+        .split('/')
+        .map(|segment| decoded(segment, false))
+        .collect::<Result<Vec<_>, _>>()?;
+    let segments: Vec<_> = segments.iter().map(String::as_str).collect();
+
+    use Method::{Delete, Get, Patch, Post};
+    let methods: &[Method] = match segments.as_slice() {
+        ["health"] => &[Get],
+        ["channels"] => &[Get, Post],
+        ["channels", _] => &[Get, Patch],
+        ["channels", _, "join" | "leave"] => &[Post],
+        ["channels", _, "members" | "messages"] => &[Get, Post],
+        ["channels", _, "members", _] => &[Delete],
+        _ => return Err(unknown()),
+    };
+    if !methods.contains(&request.method) {
+        let methods: Vec<_> = methods.iter().map(|method| method.as_str()).collect();
+        return Err(Refusal::new(
+            405,
+            format!(
+                "{} is not served here, only {}",
+                request.method.as_str(),
+                methods.join(" and ")
+            ),
+        ));
+    }
+    if request.body.len() > limits.body_bytes_max {
+        return Err(Refusal::new(
+            413,
+            format!("the body is longer than {} bytes", limits.body_bytes_max),
+        ));
+    }
+    let body = request.body.clone();
+    Ok(match (request.method, segments.as_slice()) {
+        (_, ["health"]) => Call::Health,
+        (Get, ["channels"]) => list_channels(query)?,
+        (_, ["channels"]) => Call::CreateChannel(body),
+        (Get, ["channels", id]) => Call::ReadChannel(channel_id(id)?),
+        (_, ["channels", id]) => Call::UpdateChannel(channel_id(id)?, body),
+        (_, ["channels", id, "join"]) => Call::Join(channel_id(id)?),
+        (_, ["channels", id, "leave"]) => Call::Leave(channel_id(id)?),
+        (Get, ["channels", id, "members"]) => Call::ListMembers(channel_id(id)?),
+        (_, ["channels", id, "members"]) => Call::AddMember(channel_id(id)?, body),
+        (_, ["channels", id, "members", user]) => {
+            let user = checked(user, "userId").map(UserId::new)?;
+            Call::RemoveMember(channel_id(id)?, user.ok_or_else(unknown)?)
+        }
+        (Get, ["channels", id, "messages"]) => history(channel_id(id)?, query, limits)?,
+        (_, ["channels", id, "messages"]) => Call::Post(channel_id(id)?, body),
+        _ => return Err(unknown()),
+    })
+}
+
+fn list_channels(query: &str) -> Result<Call, Refusal> {
+    let query = parameters(query)?;
+    let guild = match query.get("guildId") {
+        Some(id) => GuildId::new(checked(id, "guildId")?),
+        None => None,
+    };
+    let public = match query.get("public").map(String::as_str) {
+        Some("true") => true,
+        Some("false") | None => false,
+        Some(_) => return Err(Refusal::bad("public: must be true or false")),
+    };
+    Ok(Call::ListChannels { guild, public })
+}
+
+fn history(channel: ChannelId, query: &str, limits: &Limits) -> Result<Call, Refusal> {
+    let query = parameters(query)?;
+    let number = |name: &str| match query.get(name) {
+        Some(text) => match text.parse::<u64>() {
+            // The store's integers are signed.
+            Ok(number) if i64::try_from(number).is_ok() => Ok(Some(number)),
+            Ok(_) | Err(_) => Err(Refusal::bad(format!(
+                "{name}: must be a whole number from 0 to 9223372036854775807"
+            ))),
+        },
+        None => Ok(None),
+    };
+    let limit = number("limit")?.unwrap_or(PAGE_DEFAULT);
+    if limit == 0 {
+        return Err(Refusal::bad("limit: must be at least 1"));
+    }
+    Ok(Call::History {
+        channel,
+        after: number("afterSeq")?,
+        before: number("beforeSeq")?,
+        limit: limit.min(limits.page_max),
+    })
+}
+
+/// The body of `POST /channels`.
+///
+/// # Errors
+///
+/// 400 with the field that is wrong.
+pub fn create_body(body: &[u8]) -> Result<CreateChannel, Refusal> {
+    let body: CreateChannel = json(body)?;
+    user_ids("memberUserIds", &body.member_user_ids)?;
+    user_ids("wakeMapping", &body.wake_mapping)?;
+    user_ids("bypass", &body.bypass)?;
+    Ok(body)
+}
+
+/// The body of `PATCH /channels/{id}`.
+///
+/// # Errors
+///
+/// 400 with the field that is wrong.
+pub fn update_body(body: &[u8]) -> Result<UpdateChannel, Refusal> {
+    let body: UpdateChannel = json(body)?;
+    user_ids(
+        "wakeMapping",
+        body.wake_mapping.as_deref().unwrap_or_default(),
+    )?;
+    Ok(body)
+}
+
+/// The user in the body of `POST /channels/{id}/members`.
+///
+/// # Errors
+///
+/// 400 with the field that is wrong.
+pub fn member_body(body: &[u8]) -> Result<UserId, Refusal> {
+    let AddMember { user_id } = json(body)?;
+    checked(user_id.as_str(), "userId")?;
+    Ok(user_id)
+}
+
+/// The body of `POST /channels/{id}/messages`.
+///
+/// # Errors
+///
+/// 400 with the field that is wrong, 413 where the text is too long.
+pub fn post_body(body: &[u8], limits: &Limits) -> Result<PostBody, Refusal> {
+    let body: PostBody = json(body)?;
+    if body.content.chars().count() > limits.message_chars_max {
+        return Err(Refusal::new(
+            413,
+            format!(
+                "content: longer than {} characters; split the message",
+                limits.message_chars_max
+            ),
+        ));
+    }
+    if !body.attachments.is_empty() {
+        return Err(Refusal::bad(
+            "attachments: this build does not serve files yet; leave them out",
+        ));
+    }
+    if body.content.trim().is_empty() {
+        return Err(Refusal::bad("content: must not be empty"));
+    }
+    if let Some(nonce) = &body.nonce
+        && !(1..=NONCE_CHARS_MAX).contains(&nonce.chars().count())
+    {
+        return Err(Refusal::bad(format!(
+            "nonce: must have 1 to {NONCE_CHARS_MAX} characters"
+        )));
+    }
+    if let Some(id) = body.reply_to_id.as_ref().map(MessageId::as_str) {
+        checked(id, "replyToId")?;
+    }
+    Ok(body)
+}
+
+/// Reads a JSON body; the refusal names the field that is wrong.
+fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let read = serde_path_to_error::deserialize(&mut json);
+    let fault = match read {
+        Ok(value) => match json.end() {
+            Ok(()) => return Ok(value),
+            Err(fault) => format!("the body: {fault}"),
+        },
+        Err(fault) => match fault.path().iter().next() {
+            Some(_) => format!("{}: {}", fault.path(), fault.inner()),
+            None => format!("the body: {}", fault.inner()),
+        },
+    };
+    Err(Refusal::bad(
+        fault.chars().take(FAULT_CHARS_MAX).collect::<String>(),
+    ))
+}
+
+fn user_ids(field: &str, users: &[UserId]) -> Result<(), Refusal> {
+    for (index, user) in users.iter().enumerate() {
+        if !is_id(user.as_str()) {
+            checked(user.as_str(), &format!("{field}[{index}]"))?;
+        }
+    }
+    Ok(())
+}
+
+fn channel_id(text: &str) -> Result<ChannelId, Refusal> {
+    let id = checked(text, "channelId")?;
+    ChannelId::new(id).ok_or_else(|| Refusal::bad("channelId: must not be empty"))
+}
+
+/// `id`, if it is one that a client may write.
+fn checked<'a>(id: &'a str, field: &str) -> Result<&'a str, Refusal> {
+    if is_id(id) {
+        Ok(id)
+    } else {
+        Err(Refusal::bad(format!(
+            "{field}: must have 1 to {ID_CHARS_MAX} letters, digits, _ or -"
+        )))
+    }
+}
+
+/// The parameters of a query; of a repeated one the last.
+fn parameters(query: &str) -> Result<BTreeMap<String, String>, Refusal> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((decoded(name, true)?, decoded(value, true)?))
+        })
+        .collect()
+}
+
+/// Percent-decodes a segment of a path, or a name or value of a query, where `+` is a space.
+fn decoded(text: &str, query: bool) -> Result<String, Refusal> {
+    let mut bytes = text.bytes();
+    let mut plain = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        plain.push(match byte {
+            b'%' => match (bytes.next().and_then(hex), bytes.next().and_then(hex)) {
+                (Some(high), Some(low)) => high << 4 | low,
+                _ => return Err(undecodable(text)),
+            },
+            b'+' if query => b' ',
+            byte => byte,
+        });
+    }
+    String::from_utf8(plain).map_err(|_| undecodable(text))
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+fn undecodable(text: &str) -> Refusal {
+    let text: String = text.chars().take(FAULT_CHARS_MAX).collect();
+    Refusal::bad(format!(
+        "`{text}` is not percent-encoded UTF-8: write % as %25, and every other byte that is not \
+         a letter, a digit or one of -._~ as % and two hexadecimal digits"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(method: Method, target: &str) -> Result<Call, u16> {
+        let request = Request {
+            method,
+            target: target.into(),
+            bearer: None,
+            body: Bytes::new(),
+        };
+        parse(&request, &Limits::default()).map_err(|refusal| refusal.status)
+    }
+
+    fn channel(id: &str) -> ChannelId {
+        ChannelId::new(id).unwrap()
+    }
+
+    #[test]
+    fn paths_and_methods_lead_to_calls() {
+        use Method::{Delete, Get, Patch, Post, Put};
+        assert_eq!(ask(Get, "/api/health"), Ok(Call::Health));
+        assert_eq!(ask(Get, "/api/health?x"), Ok(Call::Health));
+        assert_eq!(ask(Post, "/api/health"), Err(405));
+        assert_eq!(ask(Get, "/health"), Err(404));
+        assert_eq!(ask(Get, "/apihealth"), Err(404));
+        assert_eq!(ask(Get, "/api"), Err(404));
+        assert_eq!(ask(Get, "/api/"), Err(404));
+        assert_eq!(ask(Get, "/api/channels/"), Err(400));
+        assert_eq!(ask(Get, ""), Err(404));
+        assert_eq!(
+            ask(Get, "/api/channels/%63%31"),
+            Ok(Call::ReadChannel(channel("c1")))
+        );
+        assert_eq!(ask(Get, "/api/channels/a%2Fb"), Err(400));
+        assert_eq!(ask(Get, "/api/channels/%zz"), Err(400));
+        assert_eq!(ask(Get, "/api/channels/%f"), Err(400));
+        assert_eq!(ask(Get, "/api/channels/%ff"), Err(400));
+        assert_eq!(ask(Put, "/api/channels/c1"), Err(405));
+        assert_eq!(
+            ask(Patch, "/api/channels/c1"),
+            Ok(Call::UpdateChannel(channel("c1"), Bytes::new()))
+        );
+        assert_eq!(
+            ask(Delete, "/api/channels/c1/members/u-1"),
+            Ok(Call::RemoveMember(
+                channel("c1"),
+                UserId::new("u-1").unwrap()
+            ))
+        );
+        assert_eq!(ask(Delete, "/api/channels/c1/members"), Err(405));
+        assert_eq!(
+            ask(Post, "/api/channels/c1/join"),
+            Ok(Call::Join(channel("c1")))
+        );
+        assert_eq!(ask(Get, "/api/channels/c1/nothing"), Err(404));
+    }
+
+    #[test]
+    fn queries_are_decoded_and_checked() {
+        let get = |query: &str| ask(Method::Get, &format!("/api/channels/c1/messages?{query}"));
+        let page = |after, before, limit| {
+            Ok(Call::History {
+                channel: channel("c1"),
+                after,
+                before,
+                limit,
+            })
+        };
+        assert_eq!(get(""), page(None, None, 50));
+        assert_eq!(
+            get("after%53eq=3&limit=999&x=%20"),
+            page(Some(3), None, 200)
+        );
+        assert_eq!(get("beforeSeq=9&limit=1"), page(None, Some(9), 1));
+        for bad in [
+            "limit=0",
+            "limit=",
+            "afterSeq=-1",
+            "beforeSeq=1e3",
+            "afterSeq=9223372036854775808",
+            "x=%",
+        ] {
+            assert_eq!(get(bad), Err(400), "{bad}");
+        }
+        assert_eq!(
+            ask(Method::Get, "/api/channels?guildId=g1&public=true"),
+            Ok(Call::ListChannels {
+                guild: GuildId::new("g1"),
+                public: true
+            })
+        );
+        assert_eq!(ask(Method::Get, "/api/channels?guildId=a+b"), Err(400));
+        assert_eq!(ask(Method::Get, "/api/channels?public=1"), Err(400));
+        assert_eq!(
+            ask(Method::Get, &format!("/api/{}", "x".repeat(5_000))),
+            Err(400)
+        );
+    }
+
+    #[test]
+    fn a_hostile_body_is_told_which_field_is_wrong() {
+        let fault = |body: &str| create_body(body.as_bytes()).unwrap_err().message;
+        let id = "x".repeat(65);
+        for (body, words) in [
+            ("", "the body: EOF"),
+            ("[]", "the body: "),
+            ("{}", "missing field `xType`"),
+            (r#"{"xType":"other"}"#, "xType: unknown variant `other`"),
+            (
+                r#"{"xType":"dm","memberUserIds":["a",3]}"#,
+                "memberUserIds[1]: ",
+            ),
+            (
+                r#"{"xType":"dm","memberUserIds":["a",""]}"#,
+                "memberUserIds[1]: ",
+            ),
+            (
+                r#"{"xType":"dm","memberUserIds":["a","b c"]}"#,
+                "memberUserIds[1]: must have",
+            ),
+            (
+                &format!(r#"{{"xType":"dm","wakeMapping":["{id}"]}}"#),
+                "wakeMapping[0]: must have",
+            ),
+            (r#"{"xType":"dm"} {}"#, "the body: trailing"),
+            ("{\"xType\":\"\u{0}\"}", "xType: "),
+        ] {
+            assert!(fault(body).contains(words), "{body} gives {}", fault(body));
+        }
+        let long = format!(r#"{{"xType":"{}"}}"#, "é".repeat(9_000));
+        assert_eq!(fault(&long).chars().count(), FAULT_CHARS_MAX);
+
+        let fault = |body: &str| {
+            let refusal = post_body(body.as_bytes(), &Limits::default()).unwrap_err();
+            (refusal.status, refusal.message)
+        };
+        let limit = "ü".repeat(8_000);
+        assert!(
+            post_body(
+                format!(r#"{{"content":"{limit}"}}"#).as_bytes(),
+                &Limits::default()
+            )
+            .is_ok()
+        );
+        for (body, status, words) in [
+            (r#"{"content":"\n "}"#, 400, "content: "),
+            (&format!(r#"{{"content":"{limit}x"}}"#), 413, "content: "),
+            (r#"{"content":"x","nonce":""}"#, 400, "nonce: "),
+            (r#"{"content":"x","replyToId":"a b"}"#, 400, "replyToId: "),
+            (
+                r#"{"content":"x","attachments":[{"id":"f"}]}"#,
+                400,
+                "attachments: ",
+            ),
+            (
+                r#"{"content":"x","attachments":[{"id":1}]}"#,
+                400,
+                "attachments[0].id: ",
+            ),
+        ] {
+            let (given, fault) = fault(body);
+            assert_eq!(given, status, "{body}");
+            assert!(fault.contains(words), "{body} gives {fault}");
+        }
+        let member = |body: &str| member_body(body.as_bytes()).unwrap_err().message;
+        assert!(member(r#"{"userId":{}}"#).contains("userId: "));
+        assert!(member(r#"{"userId":"<@x>"}"#).contains("userId: "));
+    }
+}

@@ -1,0 +1,415 @@
+//! What the guild does for a REST call, from its arrival to its answer.
+
+use alloc::{format, string::String, vec::Vec};
+use core::time::Duration;
+
+use crate::{
+    fabric::{
+        bodies::{Changed, Health},
+        types::Author,
+    },
+    guild::{
+        Guild, answer,
+        auth::{Asked, Verdict},
+        channel::{self, By},
+        effect::Effect,
+        fact::Fact,
+        io::{Load, Loaded, Output, Query, Unavailable},
+        node::{LoadFor, NameFor, Waiter},
+        posts::Need,
+        refusal::Refusal,
+        rest::{self, Call},
+        state::Channel,
+    },
+    http::{CallId, Request, Response},
+    id::{ChannelId, UserId},
+    request::RequestId,
+    time::{Time, Wall},
+};
+
+/// When to come back after the node or Center was too busy.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl Guild {
+    /// A request arrived.
+    pub(super) fn on_http(
+        &mut self,
+        now: Time,
+        call: CallId,
+        request: &Request,
+        out: &mut Vec<Output>,
+    ) {
+        if self.calls.is_open(call) {
+            return;
+        }
+        let asked = match rest::parse(request, &self.config.limits) {
+            Ok(Call::Health) => return respond(call, self.health(now), out),
+            Ok(asked) => asked,
+            Err(refusal) => return respond(call, refusal.response(), out),
+        };
+        let Some(token) = &request.bearer else {
+            let refusal = Refusal::unauthorized(
+                "send the guild token that Center gave you as `Authorization: Bearer …`",
+            );
+            return respond(call, refusal.response(), out);
+        };
+        if !self.calls.open(call, &self.config.limits) {
+            let refusal = Refusal::for_now(503, "the node has too many calls", RETRY_AFTER);
+            return respond(call, refusal.response(), out);
+        }
+        let wall = self.clock.wall(now);
+        let waiter = Waiter::Call(call, asked);
+        match self.auth.ask(now, wall, &self.config, token, waiter) {
+            Asked::Known(verdict, waiter) => self.on_verdict(now, token, &verdict, waiter, out),
+            Asked::Ask(id) => out.push(Output::Introspect(id, token.clone())),
+            Asked::Waits => {}
+            Asked::TokenBusy(_) => self.refuse(call, too_many_calls(), out),
+            Asked::Busy(_) => self.refuse(
+                call,
+                Refusal::for_now(503, "too many new tokens wait for Center", RETRY_AFTER),
+                out,
+            ),
+        }
+    }
+
+    /// It is known whose call this is, or that it is nobody's.
+    pub(super) fn on_call_verdict(
+        &mut self,
+        now: Time,
+        verdict: &Verdict,
+        call: CallId,
+        asked: Call,
+        out: &mut Vec<Output>,
+    ) {
+        // Nobody waits for it any more, and nothing was promised yet.
+        if !self.calls.is_open(call) {
+            return;
+        }
+        let identity = match verdict {
+            Verdict::Good(identity) => identity,
+            Verdict::Dead => {
+                let refusal = Refusal::unauthorized(
+                    "the token is not good for this guild, or has expired: log in at Center again",
+                );
+                return self.refuse(call, refusal, out);
+            }
+            Verdict::Unavailable => {
+                let refusal = Refusal::for_now(
+                    503,
+                    "Center cannot be asked about this token: try again",
+                    RETRY_AFTER,
+                );
+                return self.refuse(call, refusal, out);
+            }
+        };
+        let author = &identity.author;
+        if !self.calls.assign(call, &author.id, &self.config.limits) {
+            return self.refuse(call, too_many_calls(), out);
+        }
+        if let Err(refusal) = self.serve(now, call, asked, author, out) {
+            self.answer(now, call, refusal.response(), out);
+        }
+    }
+
+    fn serve(
+        &mut self,
+        now: Time,
+        call: CallId,
+        asked: Call,
+        author: &Author,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Refusal> {
+        let wall = self.clock.wall(now);
+        let by = By { author, wall };
+        let limits = &self.config.limits;
+        let state = &self.state;
+        match asked {
+            Call::Health => {
+                let health = self.health(now);
+                self.answer(now, call, health, out);
+            }
+            Call::ListChannels { guild, public } => {
+                if guild.is_some_and(|guild| guild != self.config.guild_id) {
+                    return Err(Refusal::new(
+                        403,
+                        "guildId: the token is for another guild; ask that guild's node",
+                    ));
+                }
+                let on_wire =
+                    |channel: &Channel| channel.on_wire(&self.config.guild_id, Some(&author.id));
+                let listed: Vec<_> = if public {
+                    let public = state.channels().filter(|channel| channel.row.is_public);
+                    public.map(on_wire).collect()
+                } else {
+                    state.channels_of(&author.id).map(on_wire).collect()
+                };
+                self.answer(now, call, answer::json(200, &listed), out);
+            }
+            Call::CreateChannel(body) => {
+                let body = rest::create_body(&body)?;
+                let id = self.new_channel_id();
+                let (limits, state) = (&self.config.limits, &self.state);
+                let facts = channel::create(state, limits, by, id.clone(), body)?;
+                self.commit(
+                    now,
+                    call,
+                    facts,
+                    &Done::Channel(201, id, author.id.clone()),
+                    out,
+                );
+            }
+            Call::ReadChannel(id) => {
+                let found = channel::readable(state, &id, &author.id)?;
+                let body = found.on_wire(&self.config.guild_id, Some(&author.id));
+                self.answer(now, call, answer::json(200, &body), out);
+            }
+            Call::UpdateChannel(id, body) => {
+                let body = rest::update_body(&body)?;
+                let facts = channel::update(state, limits, by, &id, body)?;
+                self.commit(
+                    now,
+                    call,
+                    facts,
+                    &Done::Channel(200, id, author.id.clone()),
+                    out,
+                );
+            }
+            Call::Join(id) => {
+                let facts = channel::join(state, limits, by, &id)?;
+                self.commit(now, call, facts, &Done::Membership(201), out);
+            }
+            Call::Leave(id) => {
+                let facts = channel::leave(state, by, &id)?;
+                self.commit(now, call, facts, &Done::Membership(201), out);
+            }
+            Call::ListMembers(id) => {
+                let members = channel::readable(state, &id, &author.id)?.members_on_wire();
+                self.answer(now, call, answer::json(200, &members), out);
+            }
+            Call::AddMember(id, body) => {
+                let user = rest::member_body(&body)?;
+                let facts = channel::add(state, limits, by, &id, user)?;
+                self.commit(now, call, facts, &Done::Membership(201), out);
+            }
+            Call::RemoveMember(id, user) => {
+                let facts = channel::remove(state, by, &id, user)?;
+                self.commit(now, call, facts, &Done::Membership(200), out);
+            }
+            Call::History {
+                channel,
+                after,
+                before,
+                limit,
+            } => {
+                channel::as_member(state, &channel, &author.id)?;
+                let query = Query::History {
+                    channel,
+                    asker: author.id.clone(),
+                    after,
+                    before,
+                    limit,
+                };
+                self.load(now, query, LoadFor::History(call), out);
+            }
+            Call::Post(id, body) => {
+                let body = rest::post_body(&body, limits)?;
+                self.posts
+                    .push(limits, call, author.clone(), id, body)
+                    .map_err(|_| too_many_calls())?;
+                self.advance_posts(now, &author.id, out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Works on the author's first post, and on the next once that is decided.
+    pub(super) fn advance_posts(&mut self, now: Time, author: &UserId, out: &mut Vec<Output>) {
+        while let Some(need) = self.posts.need(&self.state, &self.config.limits, author) {
+            match need {
+                Need::Nothing => return,
+                Need::Nonce(nonce) => {
+                    let life = self.config.limits.nonce_life.as_millis();
+                    let life = i64::try_from(life).unwrap_or(i64::MAX);
+                    let wall = self.clock.wall(now).as_millis();
+                    let query = Query::Nonce {
+                        author: author.clone(),
+                        nonce,
+                        since: Wall::from_millis(wall.saturating_sub(life)),
+                    };
+                    return self.load(now, query, LoadFor::Nonce(author.clone()), out);
+                }
+                Need::Names(names) => {
+                    let patience = Some(self.config.limits.names_patience);
+                    for name in names {
+                        let purpose = NameFor {
+                            author: author.clone(),
+                            name: name.clone(),
+                        };
+                        let id = self.names.ask(now, patience, purpose);
+                        out.push(Output::Resolve(id, name));
+                    }
+                    return;
+                }
+                Need::Refusal(refusal) => {
+                    if let Some(post) = self.posts.pop(author) {
+                        self.answer(now, post.call, refusal.response(), out);
+                    }
+                }
+                Need::Decision(draft) => {
+                    let Some(post) = self.posts.pop(author) else {
+                        return;
+                    };
+                    let by = By {
+                        author: &post.author,
+                        wall: self.clock.wall(now),
+                    };
+                    let guild = &self.config.guild_id;
+                    match channel::post(&self.state, guild, by, &post.channel, draft) {
+                        Ok(facts) => self.commit(now, post.call, facts, &Done::Posted, out),
+                        Err(refusal) => self.answer(now, post.call, refusal.response(), out),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The store has read something, or could not in time.
+    pub(super) fn on_loaded(
+        &mut self,
+        now: Time,
+        purpose: LoadFor,
+        loaded: Result<Loaded, Unavailable>,
+        out: &mut Vec<Output>,
+    ) {
+        match purpose {
+            LoadFor::History(call) => {
+                let response = match loaded {
+                    Ok(Loaded::Page(page)) => answer::json(200, &page),
+                    Ok(Loaded::Message(_)) => unreadable("it answered another question"),
+                    Err(Unavailable(why)) => unreadable(&why),
+                };
+                self.answer(now, call, response, out);
+            }
+            LoadFor::Nonce(author) => {
+                let response = match loaded {
+                    Ok(Loaded::Message(None)) => {
+                        self.posts.on_nonce_unknown(&author);
+                        return self.advance_posts(now, &author, out);
+                    }
+                    Ok(Loaded::Message(Some(mut message))) => {
+                        message.wakeup = None;
+                        answer::json(201, &message)
+                    }
+                    Ok(Loaded::Page(_)) => unreadable("it answered another question"),
+                    Err(Unavailable(why)) => unreadable(&why),
+                };
+                if let Some(post) = self.posts.pop(&author) {
+                    self.answer(now, post.call, response, out);
+                }
+                self.advance_posts(now, &author, out);
+            }
+        }
+    }
+
+    /// Applies `facts`, hands them to the store, and answers when it has committed.
+    fn commit(
+        &mut self,
+        now: Time,
+        call: CallId,
+        facts: Vec<Fact>,
+        done: &Done,
+        out: &mut Vec<Output>,
+    ) {
+        let changed = !facts.is_empty();
+        let mut effects = self.apply(now, &facts);
+        let response = match done {
+            Done::Channel(status, id, reader) => {
+                let found = self.state.channel(id);
+                let body = found.map(|found| found.on_wire(&self.config.guild_id, Some(reader)));
+                answer::json(*status, &body)
+            }
+            Done::Membership(status) => answer::json(*status, &Changed { ok: true, changed }),
+            Done::Posted => {
+                let message = facts.iter().find_map(|fact| match fact {
+                    Fact::Posted { message, .. } => Some(message),
+                    Fact::Channel(_) | Fact::Member(_) | Fact::NoMember { .. } => None,
+                });
+                answer::json(201, &message)
+            }
+        };
+        effects.push(Effect::Respond(call, response));
+        self.write(now, facts, effects, out);
+    }
+
+    /// Answers a call behind everything that was decided before it.
+    fn answer(&mut self, now: Time, call: CallId, response: Response, out: &mut Vec<Output>) {
+        self.after(now, Effect::Respond(call, response), out);
+    }
+
+    /// Refuses an open call at once: nothing in the refusal is about the state.
+    fn refuse(&mut self, call: CallId, refusal: Refusal, out: &mut Vec<Output>) {
+        if self.calls.close(call) {
+            respond(call, refusal.response(), out);
+        }
+    }
+
+    fn load(&mut self, now: Time, query: Query, purpose: LoadFor, out: &mut Vec<Output>) {
+        let patience = Some(self.config.limits.read_patience);
+        let id: RequestId<Load> = self.loads.ask(now, patience, purpose);
+        out.push(Output::Load(id, query));
+    }
+
+    fn health(&self, now: Time) -> Response {
+        let started = self.started.unwrap_or(now);
+        answer::json(
+            200,
+            &Health {
+                ok: true,
+                node_id: self.config.node_id.clone(),
+                version: self.config.version.clone(),
+                uptime_ms: u64::try_from(now.since(started).as_millis()).unwrap_or(u64::MAX),
+                sockets: self.sockets.live() as u64,
+                max_message_chars: self.config.limits.message_chars_max as u64,
+            },
+        )
+    }
+
+    /// An id that no channel has: a store that was filled under the same seed may have some.
+    fn new_channel_id(&mut self) -> ChannelId {
+        loop {
+            let id = format!("c{:016x}", self.rng.next_u64());
+            if let Some(id) = ChannelId::new(&id)
+                && self.state.channel(&id).is_none()
+            {
+                return id;
+            }
+        }
+    }
+}
+
+/// What the answer shows when the facts are committed.
+enum Done {
+    /// The channel, as this user sees it.
+    Channel(u16, ChannelId, UserId),
+    /// Whether a membership changed.
+    Membership(u16),
+    /// The message.
+    Posted,
+}
+
+pub(super) fn respond(call: CallId, response: Response, out: &mut Vec<Output>) {
+    out.push(Output::Respond { call, response });
+}
+
+fn too_many_calls() -> Refusal {
+    Refusal::for_now(
+        429,
+        "too many of your calls are under way: wait for their answers",
+        RETRY_AFTER,
+    )
+}
+
+fn unreadable(why: &str) -> Response {
+    let message: String = format!("the store could not be read ({why}): try again");
+    Refusal::for_now(503, message, RETRY_AFTER).response()
+}

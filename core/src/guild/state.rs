@@ -1,0 +1,194 @@
+//! What a guild node knows: its channels and who is a member of which.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
+
+use crate::{
+    canonical,
+    fabric::types::{self, Author},
+    guild::fact::{ChannelRow, Fact, MemberRow},
+    id::{ChannelId, GuildId, UserId},
+};
+
+/// The state that the rules read. It is changed by facts alone, so that the rows of a store, read
+/// back as facts, restore it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct State {
+    channels: BTreeMap<ChannelId, Channel>,
+    users: BTreeMap<UserId, User>,
+}
+canonical!(struct State { channels, users });
+
+/// A channel and its members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// The channel's fields.
+    pub row: ChannelRow,
+    /// The memberships, by user.
+    pub members: BTreeMap<UserId, MemberRow>,
+}
+canonical!(struct Channel { row, members });
+
+/// A user who is a member somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct User {
+    name: String,
+    channels: BTreeSet<ChannelId>,
+}
+canonical!(struct User { name, channels });
+
+impl State {
+    /// The state that the rows of a store say.
+    pub fn from_rows(rows: &[Fact]) -> Self {
+        let mut state = Self::default();
+        let is_channel = |fact: &&Fact| matches!(fact, Fact::Channel(_));
+        rows.iter()
+            .filter(is_channel)
+            .for_each(|fact| state.apply(fact));
+        rows.iter()
+            .filter(|fact| !is_channel(fact))
+            .for_each(|fact| state.apply(fact));
+        state
+    }
+
+    /// Makes a fact true. A fact about a channel that is not there changes nothing.
+    pub fn apply(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Channel(row) => match self.channels.get_mut(&row.id) {
+                Some(channel) => channel.row = row.clone(),
+                None => {
+                    let channel = Channel {
+                        row: row.clone(),
+                        members: BTreeMap::new(),
+                    };
+                    self.channels.insert(row.id.clone(), channel);
+                }
+            },
+            Fact::Member(row) => {
+                let Some(channel) = self.channels.get_mut(&row.channel) else {
+                    return;
+                };
+                channel.members.insert(row.user.clone(), row.clone());
+                let user = self.users.entry(row.user.clone()).or_insert_with(|| User {
+                    name: String::new(),
+                    channels: BTreeSet::new(),
+                });
+                user.name.clone_from(&row.name);
+                user.channels.insert(row.channel.clone());
+            }
+            Fact::NoMember { channel, user } => {
+                if let Some(channel) = self.channels.get_mut(channel) {
+                    channel.members.remove(user);
+                }
+                if let Some(entry) = self.users.get_mut(user) {
+                    entry.channels.remove(channel);
+                    if entry.channels.is_empty() {
+                        self.users.remove(user);
+                    }
+                }
+            }
+            Fact::Posted { message, .. } => {
+                if let Some(channel) = self.channels.get_mut(&message.channel_id) {
+                    channel.row.last_seq = message.seq;
+                }
+            }
+        }
+    }
+
+    /// A channel.
+    pub fn channel(&self, id: &ChannelId) -> Option<&Channel> {
+        self.channels.get(id)
+    }
+
+    /// All channels, by id.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.values()
+    }
+
+    /// How many channels there are.
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// The channels that `user` is a member of, by id.
+    pub fn channels_of(&self, user: &UserId) -> impl Iterator<Item = &Channel> {
+        self.users
+            .get(user)
+            .into_iter()
+            .flat_map(|user| &user.channels)
+            .filter_map(|id| self.channels.get(id))
+    }
+
+    /// How many channels `user` is a member of.
+    pub fn channel_count_of(&self, user: &UserId) -> usize {
+        self.users.get(user).map_or(0, |user| user.channels.len())
+    }
+
+    /// The name of a user who is a member somewhere.
+    pub fn name_of(&self, user: &UserId) -> Option<&str> {
+        self.users.get(user).map(|user| user.name.as_str())
+    }
+
+    /// The memberships of `author` that show another name than its own, renamed.
+    pub fn renamed(&self, author: &Author) -> Vec<Fact> {
+        self.channels_of(&author.id)
+            .filter_map(|channel| channel.members.get(&author.id))
+            .filter(|row| row.name != author.name)
+            .map(|row| {
+                Fact::Member(MemberRow {
+                    name: author.name.clone(),
+                    ..row.clone()
+                })
+            })
+            .collect()
+    }
+}
+
+impl Channel {
+    /// The channel as `reader` sees it; as a stranger sees it where there is none.
+    pub fn on_wire(&self, guild: &GuildId, reader: Option<&UserId>) -> types::Channel {
+        let ChannelRow {
+            id,
+            name,
+            x_type,
+            is_public,
+            closed,
+            wake_mapping,
+            last_seq,
+            created_at: _,
+        } = self.row.clone();
+        types::Channel {
+            id,
+            guild_id: Some(guild.clone()),
+            name,
+            x_type,
+            is_public,
+            closed,
+            last_seq: Some(last_seq),
+            joined_seq: reader.and_then(|reader| self.joined_seq(reader)),
+            member_count: self.members.len() as u64,
+            wake_mapping,
+        }
+    }
+
+    /// The last `seq` before the membership of `user`.
+    pub fn joined_seq(&self, user: &UserId) -> Option<u64> {
+        self.members.get(user).map(|row| row.joined_seq)
+    }
+
+    /// The members as they stand in a listing, by user id.
+    pub fn members_on_wire(&self) -> Vec<types::Member> {
+        let members = self.members.values();
+        members
+            .map(|row| types::Member {
+                id: row.user.clone(),
+                name: row.name.clone(),
+                bypass: false,
+                joined_at: row.joined_at,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,369 @@
+//! Random histories: whatever happens, the laws of a machine and the promises of a guild hold.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::{String, ToString as _},
+    vec::Vec,
+};
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{
+    fabric::{
+        center::{Introspection, User},
+        types::Page,
+    },
+    guild::{
+        Config, Guild,
+        fact::Fact,
+        io::{
+            Input, Introspect, Load, Loaded, Output, Query, Question, Resolve, Store, Unavailable,
+        },
+    },
+    http::{CallId, Method, Request},
+    id::{GuildId, NodeId, UserId},
+    machine::{Machine, step},
+    request::RequestId,
+    rng::Rng,
+    secret::Secret,
+    time::{Time, Wall},
+    ws::{self, ConnId, Frame},
+};
+
+/// A question of the node that waits for its answer.
+#[derive(Clone, Debug)]
+enum Open {
+    Introspect(RequestId<Introspect>, Secret),
+    Resolve(RequestId<Resolve>),
+    Load(RequestId<Load>, Query),
+    Store(RequestId<Store>),
+}
+
+struct History {
+    rng: Rng,
+    guild: Guild,
+    now: Time,
+    open: Vec<Open>,
+    calls: BTreeSet<u64>,
+    conns: u64,
+    channels: Vec<String>,
+    seqs: BTreeMap<String, u64>,
+    log: String,
+    over: bool,
+}
+
+const USERS: [&str; 4] = ["a", "b", "c", "d"];
+
+impl History {
+    fn new(seed: u64) -> Self {
+        let mut config = Config::new(NodeId::new("n").unwrap(), GuildId::new("g").unwrap());
+        config.deaf_on_expired_token = seed.is_multiple_of(5);
+        config.limits.sockets_per_user_max = 1;
+        config.limits.calls_per_user_max = 4;
+        config.limits.tokens_max = 6;
+        Self {
+            rng: Rng::from_number(seed).fork("history"),
+            guild: Guild::new(config, Rng::from_number(seed), Vec::new()),
+            now: Time::from_millis(1),
+            open: Vec::new(),
+            calls: BTreeSet::new(),
+            conns: 0,
+            channels: ["nowhere".into()].into(),
+            seqs: BTreeMap::new(),
+            log: String::new(),
+            over: false,
+        }
+    }
+
+    fn pick<T: Clone>(&mut self, items: &[T]) -> Option<T> {
+        let index = self.rng.below(items.len() as u64);
+        items.get(usize::try_from(index).unwrap()).cloned()
+    }
+
+    /// One of the first few channels, so that they have some life.
+    fn channel(&mut self) -> String {
+        let known: Vec<_> = self.channels.iter().take(4).cloned().collect();
+        self.pick(&known).unwrap()
+    }
+
+    fn token(&mut self) -> String {
+        let user = self.pick(&USERS).unwrap();
+        format!("{user}{}", self.rng.below(3))
+    }
+
+    fn step(&mut self, input: Option<Input>) {
+        let mut out = Vec::new();
+        if let Some(input) = &input {
+            self.log.push_str(&format!("> {input:?}\n"));
+        }
+        step(&mut self.guild, self.now, input, &mut out);
+        assert!(!self.over || out.is_empty(), "{out:?}");
+        for output in out {
+            self.log.push_str(&format!("{output:?}\n"));
+            self.note(output);
+        }
+    }
+
+    fn note(&mut self, output: Output) {
+        match output {
+            Output::Transport(conn, _) => assert!(conn.0 <= self.conns),
+            Output::Respond { call, .. } => {
+                assert!(self.calls.remove(&call.0), "{call:?} was answered before");
+            }
+            Output::Introspect(id, token) => self.open.push(Open::Introspect(id, token)),
+            Output::Resolve(id, _) => self.open.push(Open::Resolve(id)),
+            Output::Load(id, query) => self.open.push(Open::Load(id, query)),
+            Output::Store(id, facts) => {
+                for fact in facts {
+                    self.check(fact);
+                }
+                self.open.push(Open::Store(id));
+            }
+            Output::Forget(question) => {
+                let before = self.open.len();
+                self.open.retain(|open| match (open, question) {
+                    (Open::Introspect(id, _), Question::Introspect(other)) => *id != other,
+                    (Open::Resolve(id), Question::Resolve(other)) => *id != other,
+                    (Open::Load(id, _), Question::Load(other)) => *id != other,
+                    _ => true,
+                });
+                assert_eq!(self.open.len() + 1, before, "{question:?} was not open");
+            }
+            Output::Fatal(_) => self.end(),
+        }
+    }
+
+    fn check(&mut self, fact: Fact) {
+        match fact {
+            Fact::Channel(row) => self.channels.push(row.id.to_string()),
+            Fact::Member(_) | Fact::NoMember { .. } => {}
+            Fact::Posted { message, woken } => {
+                let last = self.seqs.entry(message.channel_id.to_string()).or_default();
+                *last += 1;
+                assert_eq!(message.seq, *last, "seq has no holes");
+                assert!(!woken.contains(&message.author.id));
+            }
+        }
+    }
+
+    /// Nothing may be left open.
+    fn end(&mut self) {
+        self.over = true;
+        assert!(self.calls.is_empty(), "{:?}", self.calls);
+        let unclosed = |open: &&Open| !matches!(open, Open::Store(_));
+        assert_eq!(self.open.iter().filter(unclosed).count(), 0);
+        assert_eq!(self.guild.next_wakeup(), None);
+    }
+
+    fn answer(&mut self) -> Option<Input> {
+        let index = self.rng.below(self.open.len() as u64);
+        if self.open.is_empty() {
+            return None;
+        }
+        let open = self.open.remove(usize::try_from(index).unwrap());
+        let down = self.rng.chance(1, 5);
+        let why = || Unavailable("down".into());
+        Some(match open {
+            Open::Introspect(id, _) if down => Input::Introspected(id, Err(why())),
+            Open::Introspect(id, token) => {
+                let wall = Wall::default() + self.now.since(Time::ZERO);
+                let alive = self.rng.chance(9, 10);
+                let user = token.expose().get(..1).and_then(UserId::new);
+                Input::Introspected(
+                    id,
+                    Ok(Introspection {
+                        active: alive,
+                        user_id: user.filter(|_| alive),
+                        name: alive.then(|| format!("N{}", self.rng.below(2))),
+                        guild_id: GuildId::new("g").filter(|_| alive),
+                        expires_at: alive.then(|| wall + Duration::from_secs(60)),
+                    }),
+                )
+            }
+            Open::Resolve(id) => Input::Resolved(
+                id,
+                Ok(self.pick(&USERS).filter(|_| !down).map(|user| User {
+                    id: UserId::new(user).unwrap(),
+                    name: user.into(),
+                })),
+            ),
+            Open::Load(id, _) if down => Input::Loaded(id, Err(why())),
+            Open::Load(id, Query::Nonce { .. }) => Input::Loaded(id, Ok(Loaded::Message(None))),
+            Open::Load(id, Query::History { .. }) => Input::Loaded(
+                id,
+                Ok(Loaded::Page(Page {
+                    messages: Vec::new(),
+                    has_more: false,
+                })),
+            ),
+            Open::Store(id) if self.rng.chance(1, 200) => Input::Stored(id, Err(why())),
+            Open::Store(id) => Input::Stored(id, Ok(())),
+        })
+    }
+
+    fn request(&mut self) -> Input {
+        let channel = self.channel();
+        let user = self.pick(&USERS).unwrap();
+        let (method, path, body) = match self.rng.below(9) {
+            0 => (Method::Get, String::new(), String::new()),
+            1 => (
+                Method::Post,
+                String::new(),
+                format!(
+                    r#"{{"name":"x","xType":"general","isPublic":true,"memberUserIds":["{user}"]}}"#
+                ),
+            ),
+            2 => (Method::Post, format!("/{channel}/join"), String::new()),
+            3 => (Method::Post, format!("/{channel}/leave"), String::new()),
+            4 => (Method::Get, format!("/{channel}/messages"), String::new()),
+            5 => (
+                Method::Patch,
+                format!("/{channel}"),
+                format!(r#"{{"closed":{}}}"#, self.rng.chance(1, 3)),
+            ),
+            6 => (
+                Method::Post,
+                format!("/{channel}/members"),
+                format!(r#"{{"userId":"{user}"}}"#),
+            ),
+            _ => (
+                Method::Post,
+                format!("/{channel}/messages"),
+                match self.rng.below(4) {
+                    0 => r#"{"content":"x"}"#.into(),
+                    1 => r#"{"content":"<@user.name:X> <@user.name:Y>","nonce":"1"}"#.into(),
+                    2 => r#"{"content":"<@user.name:X>"}"#.into(),
+                    _ => r#"{"content":3}"#.into(),
+                },
+            ),
+        };
+        let call = CallId(self.log.len() as u64);
+        self.calls.insert(call.0);
+        Input::Http {
+            call,
+            request: Request {
+                method,
+                target: format!("/api/channels{path}"),
+                bearer: Some(Secret::new(&self.token())),
+                body: Bytes::from(body),
+            },
+        }
+    }
+
+    fn frame(&mut self) -> Input {
+        let conn = ConnId(self.conns.saturating_sub(self.rng.below(6)));
+        let channel = self.channel();
+        let text = match self.rng.below(10) {
+            0..3 => format!(r#"40/realtime,{{"token":"{}"}}"#, self.token()),
+            3 => "3".into(),
+            4 => "41/realtime,".into(),
+            5 => format!(r#"42/realtime,1["leave_channel",{{"channelId":"{channel}"}}]"#),
+            _ => format!(r#"42/realtime,1["join_channel",{{"channelId":"{channel}"}}]"#),
+        };
+        let event = if self.rng.chance(1, 20) {
+            ws::Event::Closed(ws::Closed::TooLarge)
+        } else {
+            ws::Event::Frame(Frame::Text(text.into()))
+        };
+        Input::Transport(conn, event)
+    }
+
+    fn input(&mut self) -> Option<Input> {
+        match self.rng.below(20) {
+            0..7 => self.answer(),
+            7..12 => Some(self.request()),
+            12..16 => Some(self.frame()),
+            16 if self.rng.chance(1, 2) => {
+                self.conns += 1;
+                Some(Input::Accepted {
+                    conn: ConnId(self.conns),
+                    sid: Secret::new("s"),
+                    socket: "p".into(),
+                })
+            }
+            17 => {
+                let call = self
+                    .calls
+                    .first()
+                    .copied()
+                    .filter(|_| self.rng.chance(1, 4))?;
+                self.calls.remove(&call);
+                Some(Input::HttpGone(CallId(call)))
+            }
+            _ => {
+                let wall = Wall::default() + self.now.since(Time::ZERO);
+                Some(Input::Clock(wall))
+            }
+        }
+    }
+
+    fn run(mut self, steps: usize) -> String {
+        for _ in 0..steps {
+            if self.rng.chance(1, 3) {
+                let span = self.rng.below(2_000);
+                self.now = self.now + Duration::from_millis(span);
+            }
+            let input = self.input();
+            self.step(input);
+            let mut copy = self.guild.clone();
+            let mut out = Vec::new();
+            copy.tick(self.now, &mut out);
+            assert!(out.is_empty() && copy == self.guild, "an idle tick is free");
+            if self.over {
+                break;
+            }
+        }
+        if !self.over {
+            // What is asked for must be over before it is silent.
+            let mut out = Vec::new();
+            step(&mut self.guild, self.now, Some(Input::Shutdown), &mut out);
+            out.into_iter().for_each(|output| self.note(output));
+            self.end();
+        }
+        for _ in 0..50 {
+            let input = self.input();
+            let calls = core::mem::take(&mut self.calls);
+            self.step(input);
+            drop(calls);
+        }
+        self.log
+    }
+}
+
+#[test]
+fn random_histories_keep_the_laws_and_replay_to_the_same_bytes() {
+    let mut unmet = BTreeSet::from([
+        "message.created",
+        "channel.joined",
+        "channel.left",
+        "channel.updated",
+        "43/realtime,1[{\\\"ok\\\":true,\\\"lastSeq\\\"",
+        "forbidden",
+        "token_expired",
+        "too_many_sockets",
+        "unavailable",
+        "unauthorized",
+        "status: 201",
+        "status: 400",
+        "status: 401",
+        "status: 403",
+        "status: 409",
+        "status: 429",
+        "status: 503",
+        "Forget(Introspect",
+        "Forget(Resolve",
+        "Forget(Load",
+        "Fatal",
+    ]);
+    for seed in 0..24 {
+        let log = History::new(seed).run(600);
+        unmet.retain(|words| !log.contains(words));
+        assert!(
+            log == History::new(seed).run(600),
+            "seed {seed} does not replay"
+        );
+    }
+    assert_eq!(unmet, BTreeSet::new(), "what was never met proves nothing");
+}

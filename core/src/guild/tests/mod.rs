@@ -1,0 +1,13 @@
+//! The whole guild node, driven through its inputs and outputs.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks for one kind of output and means every other one by the rest"
+)]
+
+mod failure;
+mod history;
+mod posting;
+mod realtime;
+mod rest;
+mod world;
