@@ -13,9 +13,9 @@ use selvedge_tests::{
 };
 
 /// How many histories must reach between them whatever a machine can say.
-const REACH: u32 = 300;
-/// How many inputs of each kind make a flood.
-const FLOOD: u64 = 20_000;
+const REACH: u32 = 200;
+/// How many inputs of each kind make a flood: eight times the largest fixed limit that they reach.
+const FLOOD: u64 = 8_000;
 
 /// The plainest way up: forty times the next plausible thing.
 fn opening() -> Vec<Move> {
