@@ -24,7 +24,16 @@ const CASES: u32 = 64;
 ///
 /// With that history and the words of the law.
 pub fn hold(law: impl Fn(&[Move]) -> Verdict) -> Verdict {
-    TestRunner::new(config())
+    hold_over(CASES, law)
+}
+
+/// The same over so many histories.
+///
+/// # Errors
+///
+/// With the shortest history in which it was broken, and the words of the law.
+pub fn hold_over(cases: u32, law: impl Fn(&[Move]) -> Verdict) -> Verdict {
+    TestRunner::new(config(cases))
         .run(&histories(), |history| {
             law(&history).map_err(TestCaseError::fail)
         })
@@ -69,12 +78,12 @@ fn histories() -> impl Strategy<Value = Vec<Move>> {
     (opening, rest).prop_map(|(opening, rest)| [opening, rest].concat())
 }
 
-fn config() -> Config {
+fn config(cases: u32) -> Config {
     let given = Config::default();
     Config {
         cases: match std::env::var_os("PROPTEST_CASES") {
             Some(_) => given.cases,
-            None => CASES,
+            None => cases,
         },
         rng_seed: match given.rng_seed {
             RngSeed::Random => RngSeed::Fixed(1),

@@ -46,12 +46,16 @@ pub struct Move {
 pub enum Traffic {
     /// An output asks the world.
     Ask(Id),
+    /// An output orders what is answered one day, and never taken back.
+    Order(Id),
     /// An output takes a question back.
     Forget(Id),
     /// An input answers a question.
     Answer(Id),
     /// An input calls the machine, which owes a reply.
     Call(Id),
+    /// An input takes a call back: no reply is owed any more.
+    Gone(Id),
     /// An output replies to a call.
     Reply(Id),
 }
@@ -76,6 +80,9 @@ pub trait Subject: Sized {
     const KINDS: u8;
     /// How long the `Debug` text of the machine can be, by the limits it was made with.
     const DEBUG_MAX: usize;
+
+    /// Whether every call has its reply in time even in a world that says nothing.
+    const PATIENT: bool = true;
 
     /// A new machine, and the world around it.
     fn start(now: Time) -> (Self, Self::Machine);

@@ -122,6 +122,9 @@ pub fn bounded<S: Subject>(opening: &[Move], kind: u8, flood: u64) -> Verdict {
         run.step(input)?;
     }
     for number in 0..flood {
+        if run.subject.is_over() {
+            break;
+        }
         let choice = Choice {
             kind,
             a: number,
@@ -143,7 +146,7 @@ pub fn bounded<S: Subject>(opening: &[Move], kind: u8, flood: u64) -> Verdict {
 
 /// Law 7, every question is closed once: ids are not used twice, only an open question is
 /// forgotten, an answer to a closed one changes nothing, and each call gets one reply: at the end,
-/// and (where `patient`) also when the world says nothing for hours.
+/// and (where `patient`, and the machine is) also when the world says nothing for hours.
 ///
 /// # Errors
 ///
@@ -159,7 +162,7 @@ pub fn questions_are_closed_once<S: Subject>(history: &[Move], patient: bool) ->
         let input = run.next(*next);
         step_on::<S>(&mut run, input, was_over, &mut ledger)?;
     }
-    if patient {
+    if patient && S::PATIENT {
         let until = run.now + MINUTE * 60 * 3;
         while let Some(wakeup) = run.machine.next_wakeup().filter(|it| it.at < until) {
             run.now = wakeup.at;
@@ -348,6 +351,7 @@ fn same<T: PartialEq + Debug>(what: &str, left: &T, right: &T) -> Verdict {
 struct Ledger {
     asked: BTreeSet<Id>,
     open: BTreeSet<Id>,
+    orders: BTreeSet<Id>,
     calls: BTreeSet<Id>,
 }
 
@@ -361,6 +365,12 @@ impl Ledger {
                     }
                     self.open.insert(id);
                 }
+                Some(Traffic::Order(id)) => {
+                    if !self.asked.insert(id) {
+                        return Err(format!("{id:?} is ordered a second time"));
+                    }
+                    self.orders.insert(id);
+                }
                 Some(Traffic::Forget(id)) => {
                     if !self.open.remove(&id) {
                         return Err(format!("{id:?} is forgotten, but not open"));
@@ -371,7 +381,7 @@ impl Ledger {
                         return Err(format!("{id:?} is replied to, but not open"));
                     }
                 }
-                Some(Traffic::Answer(_) | Traffic::Call(_)) | None => {}
+                Some(Traffic::Answer(_) | Traffic::Call(_) | Traffic::Gone(_)) | None => {}
             }
         }
         Ok(())
@@ -387,11 +397,22 @@ fn step_on<S: Subject>(
     let before = run.machine.clone();
     let mut stray = false;
     match input.as_ref().and_then(S::of_input) {
-        Some(Traffic::Answer(id)) => stray = !ledger.open.remove(&id),
+        Some(Traffic::Answer(id)) => {
+            stray = !ledger.open.remove(&id) && !ledger.orders.remove(&id);
+        }
+        Some(Traffic::Gone(id)) => {
+            ledger.calls.remove(&id);
+        }
         Some(Traffic::Call(id)) if !was_over => {
             ledger.calls.insert(id);
         }
-        Some(Traffic::Call(_) | Traffic::Ask(_) | Traffic::Forget(_) | Traffic::Reply(_))
+        Some(
+            Traffic::Call(_)
+            | Traffic::Ask(_)
+            | Traffic::Order(_)
+            | Traffic::Forget(_)
+            | Traffic::Reply(_),
+        )
         | None => {}
     }
     let out = run.step(input.clone())?;

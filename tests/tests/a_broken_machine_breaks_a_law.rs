@@ -221,7 +221,7 @@ impl<const FAULT: usize> Subject for Canary<FAULT> {
 
     fn start(_: Time) -> (Self, Toy) {
         let toy = Toy {
-            fault: FAULTS[FAULT],
+            fault: FAULTS.get(FAULT).copied().unwrap_or(Fault::Nothing),
             due: None,
             rings: 0,
             asked: None,
@@ -318,7 +318,9 @@ fn a_sound_machine_keeps_them_all() {
 
 #[track_caller]
 fn breaks(law: Law, words: &str) {
-    let why = hold(law).expect_err("a broken machine keeps the law");
+    let Err(why) = hold(law) else {
+        panic!("a broken machine keeps the law");
+    };
     assert!(why.contains(words), "it fails for another reason: {why}");
 }
 

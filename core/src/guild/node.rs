@@ -289,6 +289,7 @@ impl Guild {
         while let Some((id, _)) = self.loads.withdraw(|_| true) {
             out.push(Output::Forget(Question::Load(id)));
         }
+        self.auth = Auth::default();
         self.posts.clear();
         self.journal = Journal::default();
         self.sockets = Sockets::new(&self.config.limits);

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod engine;
+pub mod guild;
 pub mod link;
 pub mod login_gate;
 pub mod peer;

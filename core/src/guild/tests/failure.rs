@@ -96,6 +96,16 @@ fn a_failed_write_is_answered_503_and_ends_the_node() {
 }
 
 #[test]
+fn after_a_shutdown_no_tick_has_anything_to_do() {
+    let mut world = World::with_users();
+    world.channel("A", "general", &[]);
+    world.input(Input::Shutdown);
+    let before = world.guild.clone();
+    world.pass(seconds(100_000));
+    assert_eq!(world.guild, before);
+}
+
+#[test]
 fn after_a_shutdown_there_is_silence() {
     let mut world = World::with_users();
     let id = world.channel("A", "general", &[]);

@@ -1,0 +1,382 @@
+//! The guild node under the laws: with a Center, a store, and clients around it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use selvedge_core::{
+    Machine as _, RequestId, Rng, Secret, Time, Wall,
+    fabric::{
+        center::{Introspection, User},
+        types::Page,
+    },
+    guild::{
+        self, Config, Limits,
+        fact::Fact,
+        io::{
+            Input, Introspect, Load, Loaded, Output, Query, Question, Resolve, Store, Unavailable,
+        },
+    },
+    http::{CallId, Method, Request},
+    id::{ChannelId, GuildId, NodeId, UserId},
+    ws::{Action, ConnId, Event, Frame},
+};
+
+use super::peer::{Peer, closed, take, text};
+use crate::{
+    history::{Choice, Subject, Traffic},
+    laws::SECRET_MARK,
+};
+
+/// When the node's wall clock starts.
+const WALL: i64 = 1_790_000_000_000;
+
+/// A guild node and the world around it.
+#[derive(Clone, Debug, Default)]
+pub struct Guild {
+    tokens: Vec<(RequestId<Introspect>, String)>,
+    names: Vec<RequestId<Resolve>>,
+    stores: Vec<RequestId<Store>>,
+    loads: Vec<(RequestId<Load>, Query)>,
+    /// Open connections, and whether each has sent its CONNECT.
+    conns: Vec<(ConnId, bool)>,
+    channels: Vec<ChannelId>,
+    next_call: u64,
+    next_conn: u64,
+    minutes: i64,
+    over: bool,
+}
+
+fn down() -> Unavailable {
+    Unavailable("down".to_string())
+}
+
+fn token(a: u64) -> String {
+    format!("{SECRET_MARK}.user{}", a % 4)
+}
+
+impl Guild {
+    fn introspection(token: &str, b: u64) -> Option<Introspection> {
+        let user = token.strip_prefix(SECRET_MARK)?.strip_prefix('.')?;
+        let active = b % 16 != 15;
+        Some(Introspection {
+            active,
+            user_id: UserId::new(user).filter(|_| active),
+            name: Some(format!("name{}", u8::from(b % 16 == 14))),
+            guild_id: GuildId::new("g1"),
+            expires_at: Some(Wall::from_millis(WALL) + Duration::from_secs(b % 8 * 900)),
+        })
+    }
+
+    fn loaded(query: &Query, b: u64) -> Loaded {
+        match query {
+            Query::Nonce { .. } => Loaded::Message(None),
+            Query::History { .. } => Loaded::Page(Page {
+                messages: vec![],
+                has_more: b.is_multiple_of(2),
+            }),
+        }
+    }
+
+    fn channel(&self, a: u64) -> Option<ChannelId> {
+        let at = (a as usize).checked_rem(self.channels.len());
+        match at.and_then(|at| self.channels.get(at)) {
+            Some(channel) => Some(channel.clone()),
+            None => ChannelId::new("nowhere"),
+        }
+    }
+
+    fn http(&mut self, method: Method, target: String, body: &str, a: u64) -> Input {
+        self.next_call += 1;
+        Input::Http {
+            call: CallId(self.next_call),
+            request: Request {
+                method,
+                target: format!("/api{target}"),
+                bearer: (a % 32 != 31).then(|| Secret::new(&token(a))),
+                body: Bytes::copy_from_slice(body.as_bytes()),
+            },
+        }
+    }
+
+    fn rest(&mut self, kind: u8, a: u64, b: u64) -> Option<Input> {
+        let channel = self.channel(b)?;
+        let user = format!("user{}", b / 8 % 5);
+        let nonce = b / 16 % 32;
+        Some(match kind {
+            0 => {
+                let x_type = ["general", "dm", "discuss", "triage"].get((b % 4) as usize)?;
+                let body = format!(
+                    r#"{{"guildId":"g1","name":"n{}","xType":"{x_type}","isPublic":{}}}"#,
+                    b % 9,
+                    b % 8 > 3
+                );
+                self.http(Method::Post, "/channels".to_string(), &body, a)
+            }
+            1 | 2 => {
+                let mention = if b % 4 == 1 {
+                    " <@user.name:name1> <@user.name:name2>"
+                } else {
+                    ""
+                };
+                let body = if b % 4 == 3 {
+                    format!(r#"{{"content":"hello{mention}"}}"#)
+                } else {
+                    format!(r#"{{"content":"hello{mention}","nonce":"n{nonce}"}}"#)
+                };
+                self.http(
+                    Method::Post,
+                    format!("/channels/{channel}/messages"),
+                    &body,
+                    a,
+                )
+            }
+            3 => {
+                let target = format!("/channels/{channel}/messages?limit={}", b % 300);
+                self.http(Method::Get, target, "", a)
+            }
+            4 => {
+                let body = format!(r#"{{"userId":"{user}"}}"#);
+                self.http(
+                    Method::Post,
+                    format!("/channels/{channel}/members"),
+                    &body,
+                    a,
+                )
+            }
+            5 => {
+                let target = format!("/channels/{channel}/members/{user}");
+                self.http(Method::Delete, target, "", a)
+            }
+            6 => {
+                let way = if b.is_multiple_of(2) { "join" } else { "leave" };
+                self.http(Method::Post, format!("/channels/{channel}/{way}"), "", a)
+            }
+            7 => {
+                let body = format!(r#"{{"name":"x","closed":{}}}"#, b.is_multiple_of(16));
+                self.http(Method::Patch, format!("/channels/{channel}"), &body, a)
+            }
+            8 => self.http(Method::Get, "/channels?guildId=g1".to_string(), "", a),
+            _ => self.http(Method::Put, format!("/{b}%zz?{b}"), "{", a),
+        })
+    }
+
+    fn accepted(&mut self) -> Input {
+        self.next_conn += 1;
+        let conn = ConnId(self.next_conn);
+        self.conns.push((conn, false));
+        Input::Accepted {
+            conn,
+            sid: Secret::new(&format!("{SECRET_MARK}-sid{}", conn.0)),
+            socket: format!("socket{}", conn.0).into(),
+        }
+    }
+
+    fn on_conn(&mut self, a: u64, b: u64) -> Option<Input> {
+        let channel = self.channel(b)?;
+        let at = (a as usize).checked_rem(self.conns.len())?;
+        let (conn, connected) = self.conns.get_mut(at)?;
+        let frame = if *connected {
+            let event = ["join_channel", "join_channel", "leave_channel", "typing"];
+            let event = event.get((b / 8 % 4) as usize)?;
+            text(&format!(
+                r#"42/realtime,{}["{event}",{{"channelId":"{channel}"}}]"#,
+                b % 100
+            ))
+        } else {
+            *connected = true;
+            text(&format!(r#"40/realtime,{{"token":"{}"}}"#, token(b)))
+        };
+        Some(Input::Transport(*conn, Event::Frame(frame)))
+    }
+
+    fn frame(&self, a: u64, frame: Frame) -> Option<Input> {
+        let at = (a as usize).checked_rem(self.conns.len())?;
+        let (conn, _) = self.conns.get(at)?;
+        Some(Input::Transport(*conn, Event::Frame(frame)))
+    }
+
+    fn plausible(&mut self, a: u64, b: u64) -> Option<Input> {
+        if let Some((id, token)) = take(&mut self.tokens, a) {
+            return Some(Input::Introspected(id, Ok(Self::introspection(&token, 7)?)));
+        }
+        if !self.stores.is_empty() {
+            return Some(Input::Stored(self.stores.remove(0), Ok(())));
+        }
+        if let Some((id, query)) = take(&mut self.loads, a) {
+            return Some(Input::Loaded(id, Ok(Self::loaded(&query, b))));
+        }
+        if let Some(id) = take(&mut self.names, a) {
+            let id_of = UserId::new("user1")?;
+            let name = "name1".to_string();
+            return Some(Input::Resolved(id, Ok(Some(User { id: id_of, name }))));
+        }
+        if self.channels.len() < 2 {
+            return self.rest(0, a | 3, (b | 4) & !3);
+        }
+        if self.conns.len() < 3 {
+            return Some(self.accepted());
+        }
+        if a.is_multiple_of(3) {
+            return self.rest(1, a, b);
+        }
+        self.on_conn(a, b)
+    }
+}
+
+impl Subject for Guild {
+    type Input = Input;
+    type Output = Output;
+    type Machine = guild::Guild;
+
+    const KINDS: u8 = 32;
+    const PATIENT: bool = false;
+    /// 6 channels of 4 users, 8 sockets, 16 calls, 40 effects, 8 tokens.
+    const DEBUG_MAX: usize = 200_000;
+
+    fn start(now: Time) -> (Self, guild::Guild) {
+        let id = (NodeId::new("n1"), GuildId::new("g1"));
+        let (Some(node), Some(id)) = id else {
+            unreachable!("both are ids");
+        };
+        let config = Config {
+            limits: Limits {
+                sockets_max: 8,
+                sockets_per_user_max: 3,
+                calls_max: 16,
+                calls_per_user_max: 8,
+                effects_max: 40,
+                channels_max: 6,
+                members_max: 4,
+                channels_per_user_max: 5,
+                tokens_max: 8,
+                introspections_max: 3,
+                ..Limits::default()
+            },
+            ..Config::new(node, id)
+        };
+        let mut node = guild::Guild::new(config, Rng::from_number(5), vec![]);
+        let clock = Input::Clock(Wall::from_millis(WALL));
+        node.handle(now, clock, &mut Vec::new());
+        (Self::default(), node)
+    }
+
+    fn decode(&mut self, Choice { kind, a, b }: Choice) -> Option<Input> {
+        Some(match kind % Self::KINDS {
+            0..=3 => return self.plausible(a, b),
+            4 => {
+                let (id, token) = take(&mut self.tokens, a)?;
+                if b.is_multiple_of(4) {
+                    return Some(Input::Introspected(id, Err(down())));
+                }
+                Input::Introspected(id, Ok(Self::introspection(&token, b)?))
+            }
+            5 => Input::Introspected(
+                RequestId::from_number(a % 64),
+                Ok(Self::introspection(&token(a), b)?),
+            ),
+            6 => match take(&mut self.names, a) {
+                Some(id) if b.is_multiple_of(2) => Input::Resolved(id, Ok(None)),
+                Some(id) => Input::Resolved(id, Err(down())),
+                None => Input::Resolved(RequestId::from_number(a % 64), Ok(None)),
+            },
+            7 => {
+                let (id, query) = take(&mut self.loads, a)?;
+                match b % 3 {
+                    0 => Input::Loaded(id, Err(down())),
+                    1 => Input::Loaded(id, Ok(Loaded::Message(None))),
+                    _ => Input::Loaded(id, Ok(Self::loaded(&query, b))),
+                }
+            }
+            8 => Input::Loaded(RequestId::from_number(a % 64), Ok(Loaded::Message(None))),
+            9 if a % 64 == 0 => Input::Stored(take(&mut self.stores, b)?, Err(down())),
+            10 => {
+                let id = RequestId::from_number(a % 64);
+                if self.stores.contains(&id) {
+                    return None;
+                }
+                Input::Stored(id, Ok(()))
+            }
+            11 => self.accepted(),
+            12..=14 => return self.on_conn(a, b),
+            15 => return self.frame(a, text("3")),
+            16 if a.is_multiple_of(4) => return self.frame(b, Peer::default().odd(a / 4, b)),
+            17 if a.is_multiple_of(4) => {
+                let (conn, _) = take(&mut self.conns, b)?;
+                Input::Transport(conn, closed(b))
+            }
+            18 => Input::HttpGone(CallId(self.next_call.saturating_sub(a % 6))),
+            19 => {
+                self.minutes += 1;
+                Input::Clock(Wall::from_millis(WALL + self.minutes * 60_000))
+            }
+            kind @ 20..=29 => return self.rest(kind - 20, a, b),
+            31 if a % 64 == 0 => self.end(),
+            _ => return None,
+        })
+    }
+
+    fn heard(&mut self, output: &Output) {
+        match output {
+            Output::Introspect(id, token) => self.tokens.push((*id, token.expose().to_string())),
+            Output::Resolve(id, _) => self.names.push(*id),
+            Output::Store(id, facts) => {
+                self.stores.push(*id);
+                for fact in facts {
+                    if let Fact::Channel(row) = fact
+                        && !self.channels.contains(&row.id)
+                    {
+                        self.channels.push(row.id.clone());
+                    }
+                }
+            }
+            Output::Load(id, query) => self.loads.push((*id, query.clone())),
+            Output::Forget(Question::Introspect(id)) => self.tokens.retain(|(it, _)| it != id),
+            Output::Forget(Question::Resolve(id)) => self.names.retain(|it| it != id),
+            Output::Forget(Question::Load(id)) => self.loads.retain(|(it, _)| it != id),
+            Output::Transport(conn, Action::Close) => self.conns.retain(|(it, _)| it != conn),
+            Output::Fatal(_) => self.over = true,
+            Output::Transport(_, Action::Send(_)) | Output::Respond { .. } => {}
+        }
+    }
+
+    fn end(&mut self) -> Input {
+        self.over = true;
+        Input::Shutdown
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+
+    fn of_input(input: &Input) -> Option<Traffic> {
+        match input {
+            Input::Introspected(id, _) => Some(Traffic::Answer(("introspect", id.number()))),
+            Input::Resolved(id, _) => Some(Traffic::Answer(("resolve", id.number()))),
+            Input::Loaded(id, _) => Some(Traffic::Answer(("load", id.number()))),
+            Input::Stored(id, _) => Some(Traffic::Answer(("store", id.number()))),
+            Input::Http { call, .. } => Some(Traffic::Call(("rest", call.0))),
+            Input::HttpGone(call) => Some(Traffic::Gone(("rest", call.0))),
+            Input::Clock(_) | Input::Accepted { .. } | Input::Transport(..) | Input::Shutdown => {
+                None
+            }
+        }
+    }
+
+    fn of_output(output: &Output) -> Option<Traffic> {
+        match output {
+            Output::Introspect(id, _) => Some(Traffic::Ask(("introspect", id.number()))),
+            Output::Resolve(id, _) => Some(Traffic::Ask(("resolve", id.number()))),
+            Output::Load(id, _) => Some(Traffic::Ask(("load", id.number()))),
+            Output::Store(id, _) => Some(Traffic::Order(("store", id.number()))),
+            Output::Forget(Question::Introspect(id)) => {
+                Some(Traffic::Forget(("introspect", id.number())))
+            }
+            Output::Forget(Question::Resolve(id)) => {
+                Some(Traffic::Forget(("resolve", id.number())))
+            }
+            Output::Forget(Question::Load(id)) => Some(Traffic::Forget(("load", id.number()))),
+            Output::Respond { call, .. } => Some(Traffic::Reply(("rest", call.0))),
+            Output::Transport(..) | Output::Fatal(_) => None,
+        }
+    }
+}
