@@ -1,0 +1,542 @@
+//! The pump of an open WebSocket, for servers and clients alike: frames in as inputs, actions out.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use futures::{
+    SinkExt as _, StreamExt as _,
+    stream::{SplitSink, SplitStream},
+};
+use selvedge_core::ws::{Action, Closed, Event, Frame};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message, Utf8Bytes,
+        error::ProtocolError,
+        protocol::{
+            CloseFrame, WebSocketConfig,
+            frame::{Utf8Bytes as Reason, coding::CloseCode},
+        },
+    },
+};
+
+/// The largest message that is taken from a peer, Engine.IO's usual `maxPayload`. It bounds what
+/// one connection can make the process hold; a peer that sends more is hung up on.
+pub const MESSAGE_BYTES_MAX: usize = 1_000_000;
+
+/// How many frames may wait for a peer that does not read. A guild with many quiet connections
+/// holds at most this for each of them, and what is refused here ends one connection only.
+pub const QUEUE_FRAMES_MAX: usize = 1_024;
+
+/// How many bytes of frames may wait for a peer that does not read.
+pub const QUEUE_BYTES_MAX: usize = 4 << 20;
+
+/// How long a connection that is being closed may take to hand over what waits in its queue.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the peer may take to answer a close frame.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many frames are written between two flushes.
+const FRAMES_A_FLUSH: usize = 64;
+
+/// The limits of every WebSocket, to be given to whoever makes one: small buffers, because a guild
+/// has many connections that say little.
+pub fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(8 << 10)
+        .write_buffer_size(8 << 10)
+        .max_message_size(Some(MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(MESSAGE_BYTES_MAX))
+}
+
+/// The writing end of an open WebSocket. Dropping it hangs up, without a close frame and without
+/// an event, unless [`Action::Close`] was sent before.
+#[derive(Debug)]
+pub struct WsHandle {
+    frames: Option<mpsc::UnboundedSender<Frame>>,
+    verdict: Option<oneshot::Sender<Verdict>>,
+    waiting: Arc<Waiting>,
+}
+
+/// An open WebSocket that is not read yet: whoever owns it registers the [`WsHandle`] and announces
+/// the connection to its machine, and only then lets frames follow with [`run`](Self::run).
+#[must_use = "a pump that is not run keeps the connection open and silent"]
+#[derive(Debug)]
+pub struct Pump<S> {
+    socket: WebSocketStream<S>,
+    frames: mpsc::UnboundedReceiver<Frame>,
+    verdict: oneshot::Receiver<Verdict>,
+    waiting: Arc<Waiting>,
+}
+
+/// What waits in the queue of one connection.
+#[derive(Debug, Default)]
+struct Waiting {
+    frames: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// The owner's last word about a connection.
+#[derive(Clone, Copy, Debug)]
+enum Verdict {
+    /// Flush, close, end.
+    Close,
+    /// The queue is full: hang up.
+    Overrun,
+}
+
+/// Takes over an open WebSocket.
+pub fn open<S>(socket: WebSocketStream<S>) -> (WsHandle, Pump<S>) {
+    let (frames_in, frames) = mpsc::unbounded_channel();
+    let (verdict_in, verdict) = oneshot::channel();
+    let waiting = Arc::new(Waiting::default());
+    let handle = WsHandle {
+        frames: Some(frames_in),
+        verdict: Some(verdict_in),
+        waiting: Arc::clone(&waiting),
+    };
+    let pump = Pump {
+        socket,
+        frames,
+        verdict,
+        waiting,
+    };
+    (handle, pump)
+}
+
+/// Takes over an open WebSocket and pumps it in a task of its own; see [`Pump::run`].
+pub fn pump<S, I>(
+    socket: WebSocketStream<S>,
+    inbox: mpsc::Sender<I>,
+    input: impl Fn(Event) -> I + Send + Sync + 'static,
+) -> WsHandle
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    I: Send + 'static,
+{
+    let (handle, pump) = open(socket);
+    tokio::spawn(pump.run(inbox, input));
+    handle
+}
+
+impl WsHandle {
+    /// Does what a machine asked for, without waiting. What is sent to a connection that has ended
+    /// or is being closed goes nowhere.
+    pub fn send(&mut self, action: Action) {
+        match action {
+            Action::Send(frame) => self.send_frame(frame),
+            Action::Close => self.end(Verdict::Close),
+        }
+    }
+
+    fn send_frame(&mut self, frame: Frame) {
+        let Some(frames) = &self.frames else {
+            return;
+        };
+        let length = frame.len();
+        let count = self.waiting.frames.fetch_add(1, Ordering::Relaxed);
+        let bytes = self.waiting.bytes.fetch_add(length, Ordering::Relaxed);
+        if count >= QUEUE_FRAMES_MAX || bytes.saturating_add(length) > QUEUE_BYTES_MAX {
+            self.end(Verdict::Overrun);
+        } else {
+            // The pump may have ended just now; its last event tells the machine.
+            let _ = frames.send(frame);
+        }
+    }
+
+    fn end(&mut self, word: Verdict) {
+        self.frames = None;
+        if let Some(verdict) = self.verdict.take() {
+            // As above.
+            let _ = verdict.send(word);
+        }
+    }
+}
+
+impl<S> Pump<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Forwards every frame to `inbox` as `input` makes it, and writes what the handle sends, until
+    /// the connection ends. While the inbox is full nothing is read, so the peer is held back.
+    ///
+    /// The last input is exactly one [`Event::Closed`], except where the owner closed or dropped
+    /// the handle: then nothing follows.
+    pub async fn run<I>(self, inbox: mpsc::Sender<I>, input: impl Fn(Event) -> I + Send + Sync) {
+        let Self {
+            socket,
+            mut frames,
+            verdict,
+            waiting,
+        } = self;
+        let (mut sink, mut stream) = socket.split();
+        let ended = {
+            let mut writing = std::pin::pin!(write(&mut sink, &mut frames, &waiting));
+            tokio::select! {
+                biased;
+                verdict = verdict => match verdict {
+                    Ok(Verdict::Close) => {
+                        if !matches!(timeout(FLUSH_PATIENCE, writing).await, Ok(Ok(()))) {
+                            return;
+                        }
+                        Ended::Asked
+                    }
+                    Ok(Verdict::Overrun) => Ended::Found(Closed::Overrun),
+                    Err(_) => return,
+                },
+                closed = read(&mut stream, &inbox, &input) => match closed {
+                    Some(closed) => Ended::Found(closed),
+                    None => return,
+                },
+                // The frames end with a verdict alone, so this is a failed write.
+                result = &mut writing => match result {
+                    Ok(()) => return,
+                    Err(error) => Ended::Found(closed_by(&error)),
+                },
+            }
+        };
+        match ended {
+            Ended::Asked => {
+                let farewell = async {
+                    if sink.send(close_frame(CloseCode::Normal)).await.is_ok() {
+                        while let Some(Ok(_)) = stream.next().await {}
+                    }
+                };
+                // A peer that stays silent is left; the socket closes with this function.
+                let _ = timeout(CLOSE_PATIENCE, farewell).await;
+            }
+            Ended::Found(closed) => {
+                // The machine may let its handle go only after the peer has got its answer.
+                let _ = timeout(CLOSE_PATIENCE, answer(&mut sink, &closed)).await;
+                // A machine that is gone needs no last word.
+                let _ = inbox.send(input(Event::Closed(closed))).await;
+            }
+        }
+    }
+}
+
+/// How the pump came to its end.
+enum Ended {
+    /// The owner asked for it.
+    Asked,
+    /// The connection did.
+    Found(Closed),
+}
+
+/// Reads until the connection ends; `None` where nobody takes the inputs any more.
+async fn read<S, I>(
+    stream: &mut SplitStream<WebSocketStream<S>>,
+    inbox: &mpsc::Sender<I>,
+    input: &impl Fn(Event) -> I,
+) -> Option<Closed>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        let frame = match stream.next().await {
+            Some(Ok(Message::Text(text))) => match ByteString::try_from(Bytes::from(text)) {
+                Ok(text) => Frame::Text(text),
+                Err(_) => return Some(Closed::Broken("a text frame is not UTF-8".into())),
+            },
+            Some(Ok(Message::Binary(bytes))) => Frame::Binary(bytes),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+            Some(Ok(Message::Close(frame))) => return Some(closed_by_peer(frame)),
+            Some(Err(error)) => return Some(closed_by(&error)),
+            None => return Some(Closed::Broken("ended without a close frame".into())),
+        };
+        inbox.send(input(Event::Frame(frame))).await.ok()?;
+    }
+}
+
+/// Writes until the handle has said its last word and everything before it is flushed.
+async fn write<S>(
+    sink: &mut SplitSink<WebSocketStream<S>, Message>,
+    frames: &mut mpsc::UnboundedReceiver<Frame>,
+    waiting: &Waiting,
+) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut batch = Vec::new();
+    loop {
+        let count = frames.recv_many(&mut batch, FRAMES_A_FLUSH).await;
+        if count == 0 {
+            return Ok(());
+        }
+        let bytes = batch.iter().map(Frame::len).sum();
+        for frame in batch.drain(..) {
+            sink.feed(message(frame)?).await?;
+        }
+        sink.flush().await?;
+        waiting.frames.fetch_sub(count, Ordering::Relaxed);
+        waiting.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Tells the peer, as far as it still listens.
+async fn answer<S>(
+    sink: &mut SplitSink<WebSocketStream<S>, Message>,
+    closed: &Closed,
+) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match closed {
+        // The answer to a close frame was queued by the library.
+        Closed::Peer { .. } => sink.flush().await,
+        Closed::TooLarge => sink.send(close_frame(CloseCode::Size)).await,
+        Closed::Broken(_) | Closed::Overrun => Ok(()),
+    }
+}
+
+fn close_frame(code: CloseCode) -> Message {
+    Message::Close(Some(CloseFrame {
+        code,
+        reason: Reason::default(),
+    }))
+}
+
+fn message(frame: Frame) -> Result<Message, Error> {
+    Ok(match frame {
+        Frame::Text(text) => Message::Text(
+            Utf8Bytes::try_from(text.into_bytes())
+                .map_err(|error| Error::Utf8(error.to_string()))?,
+        ),
+        Frame::Binary(bytes) => Message::Binary(bytes),
+    })
+}
+
+fn closed_by_peer(frame: Option<CloseFrame>) -> Closed {
+    match frame {
+        Some(CloseFrame { code, reason }) => Closed::Peer {
+            code: code.into(),
+            reason: reason.as_str().into(),
+        },
+        None => Closed::Peer {
+            code: CloseCode::Status.into(),
+            reason: ByteString::new(),
+        },
+    }
+}
+
+fn closed_by(error: &Error) -> Closed {
+    match error {
+        Error::Capacity(_) => Closed::TooLarge,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            Closed::Broken("ended without a close frame".into())
+        }
+        Error::Io(error) => Closed::Broken(error.to_string().into()),
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Tls(_)
+        | Error::Protocol(_)
+        | Error::WriteBufferFull(_)
+        | Error::Utf8(_)
+        | Error::AttackAttempt
+        | Error::Url(_)
+        | Error::Http(_)
+        | Error::HttpFormat(_) => Closed::Broken(error.to_string().into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::DuplexStream, task::JoinHandle};
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+
+    type Peer = WebSocketStream<DuplexStream>;
+
+    struct Ends {
+        handle: WsHandle,
+        events: mpsc::Receiver<Event>,
+        peer: Peer,
+        task: JoinHandle<()>,
+    }
+
+    /// A pumped server end with an inbox of `inbox` events, and its client on a pipe of `pipe`
+    /// bytes.
+    async fn ends(inbox: usize, pipe: usize) -> Ends {
+        let (ours, theirs) = tokio::io::duplex(pipe);
+        let ours = WebSocketStream::from_raw_socket(ours, Role::Server, Some(config())).await;
+        let peer = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
+        let (sender, events) = mpsc::channel(inbox);
+        let (handle, pump) = open(ours);
+        let task = tokio::spawn(pump.run(sender, |event| event));
+        Ends {
+            handle,
+            events,
+            peer,
+            task,
+        }
+    }
+
+    fn text(text: &str) -> Frame {
+        Frame::Text(text.into())
+    }
+
+    #[tokio::test]
+    async fn frames_pass_both_ways_and_pings_are_answered_in_between() {
+        let mut ends = ends(8, 1 << 16).await;
+        ends.peer.send(Message::text("hällo")).await.unwrap();
+        ends.peer
+            .send(Message::Ping(Bytes::from_static(b"?")))
+            .await
+            .unwrap();
+        ends.peer.send(Message::binary(vec![0, 255])).await.unwrap();
+        assert_eq!(ends.events.recv().await, Some(Event::Frame(text("hällo"))));
+        assert_eq!(
+            ends.events.recv().await,
+            Some(Event::Frame(Frame::Binary(Bytes::from_static(&[0, 255]))))
+        );
+        assert_eq!(
+            ends.peer.next().await.unwrap().unwrap(),
+            Message::Pong(Bytes::from_static(b"?"))
+        );
+        ends.handle.send(Action::Send(text("a")));
+        ends.handle
+            .send(Action::Send(Frame::Binary(Bytes::from_static(b"b"))));
+        assert_eq!(ends.peer.next().await.unwrap().unwrap(), Message::text("a"));
+        assert_eq!(
+            ends.peer.next().await.unwrap().unwrap(),
+            Message::binary(b"b".to_vec())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_close_by_the_peer_is_answered_and_told_once() {
+        let mut ends = ends(8, 1 << 16).await;
+        ends.peer
+            .close(Some(CloseFrame {
+                code: CloseCode::Away,
+                reason: "bye".into(),
+            }))
+            .await
+            .unwrap();
+        let Some(Ok(Message::Close(Some(answer)))) = ends.peer.next().await else {
+            panic!("no answer to the close frame");
+        };
+        assert_eq!(answer.code, CloseCode::Away);
+        assert_eq!(
+            ends.events.recv().await,
+            Some(Event::Closed(Closed::Peer {
+                code: 1001,
+                reason: "bye".into()
+            }))
+        );
+        assert_eq!(ends.events.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_close_of_ours_flushes_first_and_no_event_follows() {
+        let mut ends = ends(8, 1 << 16).await;
+        ends.handle.send(Action::Send(text("last")));
+        ends.handle.send(Action::Close);
+        ends.handle.send(Action::Send(text("too late")));
+        drop(ends.handle);
+        assert_eq!(
+            ends.peer.next().await.unwrap().unwrap(),
+            Message::text("last")
+        );
+        assert!(matches!(
+            ends.peer.next().await,
+            Some(Ok(Message::Close(Some(_))))
+        ));
+        assert!(ends.peer.next().await.is_none());
+        assert_eq!(ends.events.recv().await, None);
+        ends.task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_ignores_our_close_is_left_after_a_while() {
+        let mut ends = ends(8, 1 << 16).await;
+        ends.handle.send(Action::Close);
+        ends.task.await.unwrap();
+        assert_eq!(ends.events.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_handle_hangs_up() {
+        let mut ends = ends(8, 1 << 16).await;
+        drop(ends.handle);
+        assert!(!matches!(ends.peer.next().await, Some(Ok(_))));
+        assert_eq!(ends.events.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_broken_transport_is_told_once() {
+        let mut ends = ends(8, 1 << 16).await;
+        drop(ends.peer);
+        assert_eq!(
+            ends.events.recv().await,
+            Some(Event::Closed(Closed::Broken(
+                "ended without a close frame".into()
+            )))
+        );
+        assert_eq!(ends.events.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_is_too_large_ends_the_connection() {
+        let mut ends = ends(8, 1 << 16).await;
+        ends.peer
+            .feed(Message::binary(vec![0; MESSAGE_BYTES_MAX + 1]))
+            .await
+            .unwrap();
+        let (_, event) = tokio::join!(ends.peer.flush(), ends.events.recv());
+        assert_eq!(event, Some(Event::Closed(Closed::TooLarge)));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_overruns_by_frames_or_by_bytes() {
+        for (frames, length) in [(QUEUE_FRAMES_MAX + FRAMES_A_FLUSH + 1, 1), (9, 500_000)] {
+            let mut ends = ends(8, 64).await;
+            for _ in 0..frames {
+                ends.handle
+                    .send(Action::Send(Frame::Binary(vec![0; length].into())));
+            }
+            assert_eq!(
+                ends.events.recv().await,
+                Some(Event::Closed(Closed::Overrun))
+            );
+            assert_eq!(ends.events.recv().await, None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_inbox_holds_the_peer_back() {
+        let mut ends = ends(1, 64).await;
+        let sending = tokio::spawn(async move {
+            for number in 0..100 {
+                ends.peer
+                    .send(Message::text(number.to_string()))
+                    .await
+                    .unwrap();
+            }
+            ends.peer
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(!sending.is_finished());
+        for number in 0..100 {
+            assert_eq!(
+                ends.events.recv().await,
+                Some(Event::Frame(text(&number.to_string())))
+            );
+        }
+        sending.await.unwrap();
+    }
+}
