@@ -1,10 +1,15 @@
-//! Helpers of the tests from outside: the laws of every machine and the machines under them, and
-//! real processes on loopback.
+//! Helpers of the tests from outside: the laws of every machine and the machines under them, real
+//! processes on loopback, and the official Socket.IO peers from npm.
 
 pub mod binary;
 pub mod fabric;
 pub mod histories;
 pub mod history;
 pub mod laws;
+pub mod npm;
 pub mod soak;
+pub mod socket;
 pub mod subjects;
+
+/// How long a test waits for any one thing of a Socket.IO peer.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);

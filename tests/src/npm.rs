@@ -1,0 +1,250 @@
+//! The official Socket.IO peers from npm, as child processes that report in JSON lines.
+//!
+//! Their scripts stand in `tests/interop`. Where there is no Node, the peers do not start and the
+//! tests that need them pass over; where the environment says `CI=true`, that is a failure.
+
+#![expect(clippy::panic, reason = "a helper of tests fails the test")]
+
+use std::{
+    env,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, ChildStdin},
+    sync::mpsc,
+    time::timeout,
+};
+
+use crate::PATIENCE;
+
+/// What is written to `node_modules` once it is complete: the lock file that it was made from.
+const STAMP: &str = "node_modules/.made-from.json";
+
+/// A running peer. Dropping it kills the process.
+#[derive(Debug)]
+pub struct Peer {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: mpsc::UnboundedReceiver<Value>,
+    seen: Vec<Value>,
+}
+
+/// Starts the official server with `options`, those of the npm package, and waits for its port.
+/// `None` where there is no Node.
+pub async fn server(options: &Value) -> Option<(Peer, u16)> {
+    let mut peer = start("server.mjs", &[&options.to_string()])?;
+    let port = peer
+        .wait_for("its port", |line| {
+            u16::try_from(line.get("port")?.as_u64()?).ok()
+        })
+        .await;
+    Some((peer, port))
+}
+
+/// Starts the official client: it connects to `port` here and plays `scenario` of its script.
+/// `None` where there is no Node.
+pub fn client(port: u16, scenario: &str, options: &Value) -> Option<Peer> {
+    let url = format!("http://127.0.0.1:{port}");
+    start("client.mjs", &[&url, scenario, &options.to_string()])
+}
+
+impl Peer {
+    /// Reads on until `pick` takes a line.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such line within [`PATIENCE`], or the peer ends before.
+    pub async fn wait_for<T>(
+        &mut self,
+        what: &str,
+        mut pick: impl FnMut(&Value) -> Option<T>,
+    ) -> T {
+        let found = timeout(PATIENCE, async {
+            while let Some(line) = self.lines.recv().await {
+                let picked = pick(&line);
+                self.seen.push(line);
+                if picked.is_some() {
+                    return picked;
+                }
+            }
+            None
+        });
+        match found.await {
+            Ok(Some(picked)) => picked,
+            Ok(None) => panic!("the peer ended without {what}; it saw {:#?}", self.seen),
+            Err(_) => panic!("the peer is late with {what}; it saw {:#?}", self.seen),
+        }
+    }
+
+    /// Reads on until a line has all the members of `wanted`, and returns that line.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_for`](Self::wait_for).
+    pub async fn saw(&mut self, wanted: &Value) -> Value {
+        let fits = |line: &Value| {
+            let mut members = wanted.as_object().into_iter().flatten();
+            members.all(|(key, value)| line.get(key) == Some(value))
+        };
+        let what = wanted.to_string();
+        self.wait_for(&what, |line| fits(line).then(|| line.clone()))
+            .await
+    }
+
+    /// Everything that the peer has printed so far.
+    pub fn seen(&mut self) -> &[Value] {
+        while let Ok(line) = self.lines.try_recv() {
+            self.seen.push(line);
+        }
+        &self.seen
+    }
+
+    /// Asks the peer to stop, and waits until it has ended well.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end within [`PATIENCE`], or not well.
+    pub async fn stop(&mut self) {
+        self.stdin = None;
+        match timeout(PATIENCE, self.child.wait()).await {
+            Ok(Ok(status)) if status.success() => {}
+            ended => panic!("the peer did not stop: {ended:?}; it saw {:#?}", self.seen),
+        }
+    }
+
+    /// Stops the process in its tracks: its sockets stay open, and nothing answers.
+    ///
+    /// # Panics
+    ///
+    /// If the process has ended.
+    pub fn freeze(&self) {
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok());
+        let frozen = pid
+            .and_then(Pid::from_raw)
+            .map(|pid| kill_process(pid, Signal::STOP));
+        assert_eq!(frozen, Some(Ok(())), "the peer cannot be frozen");
+    }
+
+    /// Kills the process; the system closes its sockets.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    pub async fn kill(&mut self) {
+        if let Err(error) = self.child.kill().await {
+            panic!("the peer cannot be killed: {error}");
+        }
+    }
+}
+
+fn start(script: &str, arguments: &[&str]) -> Option<Peer> {
+    let node = node()?;
+    let child = tokio::process::Command::new(node)
+        .arg(folder().join(script))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("{script} does not start: {error}"));
+    let stdin = child.stdin.take();
+    let (sender, lines) = mpsc::unbounded_channel();
+    if let Some(stdout) = child.stdout.take() {
+        // Read all the time, so that a peer whose lines nobody wants is not held up by its pipe.
+        tokio::spawn(async move {
+            let mut stdout = BufReader::new(stdout).lines();
+            while let Ok(Some(line)) = stdout.next_line().await {
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    Some(Peer {
+        child,
+        stdin,
+        lines,
+        seen: Vec::new(),
+    })
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("interop")
+}
+
+/// The `node` to run, with the packages in place; found out once in a process.
+fn node() -> Option<&'static Path> {
+    static NODE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let found = NODE.get_or_init(|| {
+        let (node, npm) = (program("node")?, program("npm")?);
+        install(&npm);
+        Some(node)
+    });
+    if found.is_none() {
+        assert!(
+            env::var_os("CI").is_none_or(|value| value != "true"),
+            "no Node found, and in CI nothing is skipped"
+        );
+        #[expect(clippy::print_stderr, reason = "whoever runs the tests is to know")]
+        {
+            eprintln!("skipped: no Node found");
+        }
+    }
+    found.as_deref()
+}
+
+fn program(name: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+}
+
+/// Makes `node_modules` what the lock file says, unless it is already. Other test binaries that
+/// come at the same time wait: the lock file itself is what they queue on.
+fn install(npm: &Path) {
+    let folder = folder();
+    let lock = folder.join("package-lock.json");
+    let wanted = fs::read(&lock);
+    let wanted = wanted.unwrap_or_else(|error| panic!("{}: {error}", lock.display()));
+    let queue = File::open(&lock).and_then(|file| file.lock().map(|()| file));
+    let _queue = queue.unwrap_or_else(|error| panic!("{}: {error}", lock.display()));
+    let stamp = folder.join(STAMP);
+    if fs::read(&stamp).is_ok_and(|made_from| made_from == wanted) {
+        return;
+    }
+    let output = Command::new(npm)
+        .args([
+            "ci",
+            "--ignore-scripts",
+            "--prefer-offline",
+            "--no-progress",
+        ])
+        .args(["--fetch-retries=1", &format!("--fetch-timeout={FETCH_MS}")])
+        .current_dir(&folder)
+        .stdin(Stdio::null())
+        .output();
+    match output {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => panic!(
+            "npm ci failed in {}: {}",
+            folder.display(),
+            String::from_utf8_lossy(&output.stderr)
+        ),
+        Err(error) => panic!("{}: {error}", npm.display()),
+    }
+    if let Err(error) = fs::write(&stamp, wanted) {
+        panic!("{}: {error}", stamp.display());
+    }
+}
+
+/// How long npm may take for one package.
+const FETCH_MS: u128 = Duration::from_secs(20).as_millis();
