@@ -11,6 +11,7 @@ use crate::{
     canon::{Canon, Canonical},
     canonical,
     secret::Secret,
+    text,
 };
 
 /// The methods that Fabric uses.
@@ -115,9 +116,9 @@ canonical!(struct Response { status, retry_after, body });
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// No connection could be made: the request was certainly not carried out.
-    Unreachable(ByteString),
+    Unreachable(#[serde(with = "text")] ByteString),
     /// The connection broke after the request was sent: its outcome is unknown.
-    Broken(ByteString),
+    Broken(#[serde(with = "text")] ByteString),
     /// The answer is larger than the limit for answers.
     TooLarge,
 }

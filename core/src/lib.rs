@@ -35,6 +35,7 @@ pub mod request;
 pub mod rng;
 pub mod secret;
 pub mod socketio;
+mod text;
 pub mod time;
 pub mod ws;
 

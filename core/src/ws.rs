@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     canon::{Canon, Canonical},
-    canonical,
+    canonical, text,
 };
 
 /// One WebSocket of a machine, never used twice.
@@ -25,7 +25,7 @@ impl Canonical for ConnId {
 #[serde(rename_all = "snake_case")]
 pub enum Frame {
     /// UTF-8.
-    Text(ByteString),
+    Text(#[serde(with = "text")] ByteString),
     /// Anything.
     Binary(Bytes),
 }
@@ -81,10 +81,11 @@ pub enum Closed {
         /// The close code, 1005 where there was none.
         code: u16,
         /// The peer's reason; may be empty.
+        #[serde(with = "text")]
         reason: ByteString,
     },
     /// The transport broke or ended without a close frame; the runtime's words for it.
-    Broken(ByteString),
+    Broken(#[serde(with = "text")] ByteString),
     /// A frame was larger than the runtime's limit for this connection.
     TooLarge,
     /// The peer did not read for so long that the runtime's write buffer is full.

@@ -59,9 +59,9 @@ canonical!(
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Wire {
-    sid: ByteString,
+    sid: String,
     #[serde(default)]
-    upgrades: Vec<ByteString>,
+    upgrades: Vec<String>,
     ping_interval: u64,
     ping_timeout: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,13 +95,13 @@ impl Handshake {
             return Err(HandshakeError::OutOfRange("maxPayload"));
         }
         Ok(Self {
-            sid: wire.sid,
+            sid: wire.sid.into(),
             heartbeat: Heartbeat {
                 interval: Duration::from_millis(wire.ping_interval),
                 timeout: Duration::from_millis(wire.ping_timeout),
             },
             max_payload: wire.max_payload,
-            upgrades: wire.upgrades,
+            upgrades: wire.upgrades.into_iter().map(ByteString::from).collect(),
         })
     }
 
@@ -109,8 +109,12 @@ impl Handshake {
     pub fn encode(&self) -> ByteString {
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let wire = Wire {
-            sid: self.sid.clone(),
-            upgrades: self.upgrades.clone(),
+            sid: String::from(&*self.sid),
+            upgrades: self
+                .upgrades
+                .iter()
+                .map(|name| String::from(&**name))
+                .collect(),
             ping_interval: millis(self.heartbeat.interval),
             ping_timeout: millis(self.heartbeat.timeout),
             max_payload: self.max_payload,

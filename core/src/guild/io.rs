@@ -16,6 +16,7 @@ use crate::{
     record::Recorded,
     request::RequestId,
     secret::{self, Secret},
+    text,
     time::Wall,
     ws::{self, ConnId, Frame},
 };
@@ -48,6 +49,7 @@ pub enum Input {
         #[serde(with = "secret::recorded")]
         sid: Secret,
         /// The stem of its Socket.IO ids, unique and public, made by the runtime.
+        #[serde(with = "text")]
         socket: ByteString,
     },
     /// Something happened on a WebSocket.

@@ -17,6 +17,7 @@ use crate::{
     Secret, canonical, engineio,
     machine::{Machine, Wakeup, earliest, step},
     request::RequestId,
+    text,
     time::Time,
     ws,
 };
@@ -464,6 +465,7 @@ impl Client {
     ) {
         #[derive(Deserialize)]
         struct Reply {
+            #[serde(with = "text")]
             sid: ByteString,
         }
         match self.namespaces.remove_entry(namespace) {

@@ -12,7 +12,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{AckId, Namespace, packet};
-use crate::{canonical, engineio, ws};
+use crate::{canonical, engineio, text, ws};
 
 /// Names that the official peers keep for themselves: an event with one of them is refused, in
 /// both directions (socket.io-parser, `RESERVED_EVENTS`).
@@ -158,7 +158,7 @@ impl Serialize for Answer {
 }
 impl<'de> Deserialize<'de> for Answer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let payload = ByteString::deserialize(deserializer)?;
+        let payload = text::deserialize(deserializer)?;
         Self::decode(payload).map_err(de::Error::custom)
     }
 }
@@ -284,7 +284,7 @@ impl Serialize for Emission {
 }
 impl<'de> Deserialize<'de> for Emission {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let frame = ByteString::deserialize(deserializer)?;
+        let frame = text::deserialize(deserializer)?;
         let engine = engineio::packet::decode(ws::Frame::Text(frame.clone()));
         let Ok(engineio::packet::Packet::Message(ws::Frame::Text(text))) = engine else {
             return Err(de::Error::custom("an emission is an Engine.IO message"));

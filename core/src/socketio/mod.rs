@@ -21,7 +21,7 @@ use core::{borrow::Borrow, fmt, time::Duration};
 use bytestring::ByteString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{canonical, engineio};
+use crate::{canonical, engineio, text};
 
 /// The longest name of a namespace, in bytes. Names are keys that outlive the frame that brought
 /// them, so a peer that sends longer ones is refused rather than remembered.
@@ -102,7 +102,7 @@ impl Serialize for Namespace {
 }
 impl<'de> Deserialize<'de> for Namespace {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = ByteString::deserialize(deserializer)?;
+        let name = text::deserialize(deserializer)?;
         Self::of_frame(name).ok_or_else(|| de::Error::custom("not the name of a namespace"))
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     canonical, engineio,
     machine::{Machine, Wakeup, earliest, step},
     request::RequestId,
+    text,
     time::Time,
     ws,
 };
@@ -113,6 +114,7 @@ pub enum Input {
         /// Which one.
         namespace: Namespace,
         /// The membership's id: the runtime makes it, unguessable.
+        #[serde(with = "text")]
         sid: ByteString,
     },
     /// Do not let the client into a namespace that it asked for.
@@ -121,8 +123,10 @@ pub enum Input {
         namespace: Namespace,
         /// Words for the client. The official server's, where there is no such namespace:
         /// `Invalid namespace`.
+        #[serde(with = "text")]
         message: ByteString,
         /// JSON text to go along.
+        #[serde(default, with = "text::option")]
         data: Option<ByteString>,
     },
     /// Send an event without an answer, or an answer.
@@ -266,6 +270,7 @@ impl Server {
     fn admit(&mut self, now: Time, namespace: Namespace, sid: ByteString, out: &mut Vec<Output>) {
         #[derive(Serialize)]
         struct Reply {
+            #[serde(with = "text")]
             sid: ByteString,
         }
         match self.namespaces.get_mut(&namespace) {
