@@ -65,6 +65,9 @@ pub struct GuildArgs {
     /// A file with further root certificates, for Center.
     #[arg(long)]
     pub ca_file: Option<PathBuf>,
+    /// Write down what the guild node gets to see, messages too, without its secrets.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
 }
 
 /// What the environment says.
@@ -111,6 +114,7 @@ pub async fn run(args: GuildArgs) -> Result<(), CommandError> {
         public_url: args.public_url,
         cors_origins: settings.cors_origins,
         client,
+        record: args.record,
     };
     let result = serve(options, center.as_ref()).await;
     if let Some(center) = center {

@@ -101,6 +101,7 @@ impl Fixture {
             public_url: None,
             cors_origins: cors_origins.into(),
             client: client.clone(),
+            record: None,
         };
         let store = GuildStore::open(&options.database).await.unwrap();
         let (sender, noted) = mpsc::unbounded_channel();
@@ -109,7 +110,7 @@ impl Fixture {
             noted: sender,
             open: Vec::new(),
         };
-        let guild = start(toy, store, listener, options).await.unwrap();
+        let guild = start(toy, store, listener, None, options).await.unwrap();
         let mut fixture = Self {
             _folder: folder,
             guild,
