@@ -95,6 +95,8 @@ fn start_log(format: LogFormat, host: LogLayer) -> Result<(), LogError> {
     let filter = EnvFilter::builder().parse(format!("{LOG},{wanted}"))?;
     let stderr = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
+        // It would be told on standard error, and panic where that is the very thing that is gone.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     let stderr = match format {
         LogFormat::Human => stderr.with_target(false).boxed(),
