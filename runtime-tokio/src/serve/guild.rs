@@ -218,7 +218,7 @@ where
         Arc::clone(&world.calls),
         Arc::clone(&world.conns),
         Cors::new(&options.cors_origins),
-        options.config.limits.body_bytes_max,
+        &options.config.limits,
     ));
     // The first input of all; the inbox is empty.
     let _ = inbox.try_send(Input::Clock(Clock::wall()));

@@ -303,6 +303,29 @@ async fn a_websocket_is_accepted_with_secrets_of_its_own_and_carries_frames() {
     drop(open);
 }
 
+/// The machine bounds what a socket may send; the edge must not hold more than that first.
+#[tokio::test]
+async fn a_frame_beyond_the_limit_of_the_machine_ends_at_the_edge() {
+    let mut it = Fixture::start("").await;
+    let max = usize::try_from(selvedge_core::guild::Limits::default().frame_bytes_max).unwrap();
+    let mut socket = it.socket(SOCKET, "").await.unwrap();
+    let Input::Accepted { conn, .. } = it.next().await else {
+        panic!("not accepted");
+    };
+    socket.send(Message::text("x".repeat(max))).await.unwrap();
+    assert!(matches!(
+        it.next().await,
+        Input::Transport(_, Event::Frame(frame)) if frame.len() == max
+    ));
+    socket
+        .send(Message::text("x".repeat(max + 1)))
+        .await
+        .unwrap();
+    let closed = Event::Closed(Closed::TooLarge);
+    assert_eq!(it.next().await, Input::Transport(conn, closed));
+    it.guild.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_handshake_that_is_not_engine_io_4_over_websocket_is_refused() {
     let it = Fixture::start("https://a.example").await;
