@@ -13,6 +13,7 @@ pub mod guild;
 mod http;
 mod jwt;
 mod random;
+mod stall;
 mod world;
 
 use std::{io, net::SocketAddr, path::PathBuf};
