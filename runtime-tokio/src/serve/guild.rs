@@ -180,7 +180,7 @@ fn record(
 ) -> Result<Recorder, ServeError> {
     let failed = |path: &Path| {
         let path = path.to_path_buf();
-        |source| ServeError::File { path, source }
+        |source| ServeError::Record { path, source }
     };
     std::fs::create_dir_all(folder).map_err(failed(folder))?;
     let path = folder.join(format!("guild-{}.jsonl", Clock::wall().as_millis()));

@@ -46,6 +46,16 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// A recording was asked for and cannot be made.
+    #[error(
+        "cannot record into {path}: {source}; name a folder that can be written, or leave --record out"
+    )]
+    Record {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The caller gave something unusable.
     #[error("{0}")]
     Input(String),
