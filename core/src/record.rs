@@ -9,6 +9,7 @@ use alloc::{
 use core::cmp::Reverse;
 
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 /// An input that can be written down and read back.
 pub trait Recorded: Serialize + DeserializeOwned {
@@ -31,39 +32,33 @@ pub struct Redactor {
 /// logins) gives a secret that comes back after that a new one.
 const SECRETS_MAX: usize = 10_000;
 
+/// What is shorter is written as it is: it could be guessed anyway, and a peer that chooses its own
+/// "secret" must not be able to change words of our own, such as a method's name.
+const SECRET_BYTES_MIN: usize = 8;
+
 impl Redactor {
     /// `input` as one line of JSON, without its secrets.
     ///
     /// # Errors
     ///
     /// Where the input does not serialise, which is a bug of its type.
-    pub fn line(&mut self, input: &impl Recorded) -> Result<String, serde_json::Error> {
-        let line = serde_json::to_string(input)?;
+    pub fn line<I: Recorded>(&mut self, input: &I) -> Result<String, serde_json::Error> {
         let mut secrets = Vec::new();
         input.secrets(&mut |secret| {
-            if !secret.is_empty() {
+            if secret.len() >= SECRET_BYTES_MIN {
                 secrets.push(secret.to_string());
             }
         });
+        let mut tree = serde_json::to_value(input)?;
         // Longest first, so that a secret which contains another one is replaced whole.
         secrets.sort_by_key(|secret| Reverse(secret.len()));
-        Ok(secrets
-            .iter()
-            .fold(line, |line, secret| self.replace(&line, secret)))
-    }
-
-    /// Replaces a secret in JSON text: plain, and escaped once more where a frame or a body, itself
-    /// JSON, stands inside a JSON string.
-    fn replace(&mut self, line: &str, secret: &str) -> String {
-        let placeholder = self.placeholder(secret);
-        let once = escaped(secret);
-        let twice = escaped(&once);
-        let line = line.replace(&once, &placeholder);
-        if twice == once {
-            line
-        } else {
-            line.replace(&twice, &placeholder)
+        for secret in &secrets {
+            let placeholder = self.placeholder(secret);
+            replace(&mut tree, secret, &escaped(secret), &placeholder);
         }
+        // Through the type, so that the fields keep their order and the line can be read back.
+        let input: I = serde_json::from_value(tree)?;
+        serde_json::to_string(&input)
     }
 
     fn placeholder(&mut self, secret: &str) -> String {
@@ -85,9 +80,34 @@ impl Redactor {
     }
 }
 
+/// Replaces a secret in strings only, never in the names of fields and variants: plain, and escaped
+/// where a frame or a body, itself JSON, is the string.
+fn replace(tree: &mut Value, secret: &str, escaped: &str, placeholder: &str) {
+    match tree {
+        Value::String(text) => {
+            for written in [secret, escaped] {
+                if text.contains(written) {
+                    *text = text.replace(written, placeholder);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                replace(item, secret, escaped, placeholder);
+            }
+        }
+        Value::Object(fields) => {
+            for field in fields.values_mut() {
+                replace(field, secret, escaped, placeholder);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// `text` as it stands between the quotes of a JSON string.
 fn escaped(text: &str) -> String {
-    let quoted = serde_json::Value::from(text).to_string();
+    let quoted = Value::from(text).to_string();
     quoted
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))

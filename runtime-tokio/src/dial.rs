@@ -9,10 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
-use tokio_tungstenite::{
-    WebSocketStream, client_async_with_config,
-    tungstenite::{self, protocol::WebSocketConfig},
-};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config, tungstenite};
 
 use crate::{proxy::Proxy, report::chain, ws};
 
@@ -109,7 +106,7 @@ impl Dialer {
             Some(port) => format!("{scheme}://{host}:{port}{TARGET}"),
             None => format!("{scheme}://{host}{TARGET}"),
         };
-        match client_async_with_config(request, stream, Some(config())).await {
+        match client_async_with_config(request, stream, Some(ws::config(MESSAGE_BYTES_MAX))).await {
             Ok((socket, _)) => Ok(socket),
             Err(tungstenite::Error::Http(answer)) => {
                 Err(DialError::Refused(answer.status().as_u16()))
@@ -138,12 +135,6 @@ impl Dialer {
         tunnel(&mut tcp, proxy, authority).await?;
         Ok(tcp)
     }
-}
-
-fn config() -> WebSocketConfig {
-    ws::config()
-        .max_message_size(Some(MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(MESSAGE_BYTES_MAX))
 }
 
 /// Frames are small and each one matters now.

@@ -132,7 +132,11 @@ impl Client {
     /// Where Center refuses or cannot be asked; the words hold neither key nor password nor any
     /// part of a token.
     pub async fn login(&self, center_url: &str, login: &Login) -> Result<Session, LoginFailure> {
-        let unavailable = |failure: Failure| LoginFailure::Unavailable(format!("Center {failure}"));
+        let unavailable = |failure: Failure| {
+            LoginFailure::Unavailable(format!(
+                "Center {failure}; check that [center] url is right and Center runs"
+            ))
+        };
         let body = serde_json::to_vec(login)
             .map_err(|error| LoginFailure::Unavailable(error.to_string()))?;
         let answer = self
@@ -251,12 +255,18 @@ fn refusal(status: u16, body: &[u8], login: &Login) -> String {
 fn parse(body: &[u8]) -> Result<SessionBody, LoginFailure> {
     let mut json = serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let inner = error.inner();
+        let (line, column) = (inner.line(), inner.column());
+        let what = if inner.is_data() {
+            let path = error.path();
+            format!(
+                "a session: `{path}` is missing or not of its kind (line {line}, column {column})"
+            )
+        } else {
+            "JSON".to_owned()
+        };
         LoginFailure::Unavailable(format!(
-            "Center's answer is not a session: `{}` is missing or not of its kind (line {}, column \
-             {}); is [center] url a Fabric Center?",
-            error.path(),
-            error.inner().line(),
-            error.inner().column(),
+            "Center's answer is not {what}; is [center] url a Fabric Center?"
         ))
     })
 }

@@ -62,7 +62,12 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     let (layer, feed) = selvedge::host::log::channel();
-    start_log(cli.log_format, layer).map_err(Failure::new)?;
+    let unless_set = match cli.command {
+        // Its terminal is for the conversation.
+        Command::Demo(_) => "warn",
+        Command::Plugin(_) | Command::Guild(_) | Command::Center(_) => "info",
+    };
+    start_log(cli.log_format, unless_set, layer).map_err(Failure::new)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -81,20 +86,22 @@ async fn dispatch(command: Command, log: LogFeed) -> Result<(), Failure> {
     }
 }
 
-/// What is logged unless SELVEDGE_LOG says more. The libraries below write frames and headers,
-/// which hold tokens, when they are let; they must be named to be heard.
-const LOG: &str = "info,hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn,tungstenite=warn,\
-                   tokio_tungstenite=warn,rmcp=warn";
+/// The libraries below write frames and headers, which hold tokens, when they are let: they must be
+/// named in SELVEDGE_LOG to be heard.
+const LIBRARIES: &str = "hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn,tungstenite=warn,\
+                         tokio_tungstenite=warn,rmcp=warn";
 
 #[derive(Debug, thiserror::Error)]
 #[error("SELVEDGE_LOG cannot be read; set it to a level such as debug, or to target=level pairs")]
 struct LogError(#[from] ParseError);
 
-fn start_log(format: LogFormat, host: LogLayer) -> Result<(), LogError> {
+fn start_log(format: LogFormat, unless_set: &str, host: LogLayer) -> Result<(), LogError> {
     let wanted = std::env::var("SELVEDGE_LOG").unwrap_or_default();
-    let filter = EnvFilter::builder().parse(format!("{LOG},{wanted}"))?;
+    let filter = EnvFilter::builder().parse(format!("{unless_set},{LIBRARIES},{wanted}"))?;
     let stderr = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
+        // It would be told on standard error, and panic where that is the very thing that is gone.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     let stderr = match format {
         LogFormat::Human => stderr.with_target(false).boxed(),

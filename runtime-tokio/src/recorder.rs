@@ -26,12 +26,11 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// Where the file cannot be made or written.
+    /// Where the file is there already, or cannot be made or written.
     pub fn create(path: &Path, head: &impl Serialize) -> io::Result<Self> {
         let file = OpenOptions::new()
-            .create(true)
+            .create_new(true)
             .write(true)
-            .truncate(true)
             .mode(0o600)
             .open(path)?;
         let mut file = BufWriter::new(file);

@@ -32,10 +32,6 @@ use tokio_tungstenite::{
     },
 };
 
-/// The largest message that is taken from a peer, Engine.IO's usual `maxPayload`. It bounds what
-/// one connection can make the process hold; a peer that sends more is hung up on.
-pub const MESSAGE_BYTES_MAX: usize = 1_000_000;
-
 /// How many frames may wait for a peer that does not read. A guild with many quiet connections
 /// holds at most this for each of them, and what is refused here ends one connection only.
 pub const QUEUE_FRAMES_MAX: usize = 1_024;
@@ -53,13 +49,14 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 const FRAMES_A_FLUSH: usize = 64;
 
 /// The limits of every WebSocket, to be given to whoever makes one: small buffers, because a guild
-/// has many connections that say little.
-pub fn config() -> WebSocketConfig {
+/// has many connections that say little, and the largest message that is taken from the peer, which
+/// bounds what one connection can make the process hold. A peer that sends more is hung up on.
+pub fn config(message_bytes_max: usize) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(8 << 10)
         .write_buffer_size(8 << 10)
-        .max_message_size(Some(MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(MESSAGE_BYTES_MAX))
+        .max_message_size(Some(message_bytes_max))
+        .max_frame_size(Some(message_bytes_max))
 }
 
 /// The writing end of an open WebSocket. Dropping it hangs up, without a close frame and without
@@ -372,7 +369,8 @@ mod tests {
     /// bytes.
     async fn ends(inbox: usize, pipe: usize) -> Ends {
         let (ours, theirs) = tokio::io::duplex(pipe);
-        let ours = WebSocketStream::from_raw_socket(ours, Role::Server, Some(config())).await;
+        let ours =
+            WebSocketStream::from_raw_socket(ours, Role::Server, Some(config(1_000_000))).await;
         let peer = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
         let (sender, events) = mpsc::channel(inbox);
         let (handle, pump) = open(ours);
@@ -494,7 +492,7 @@ mod tests {
     async fn a_frame_that_is_too_large_ends_the_connection() {
         let mut ends = ends(8, 1 << 16).await;
         ends.peer
-            .feed(Message::binary(vec![0; MESSAGE_BYTES_MAX + 1]))
+            .feed(Message::binary(vec![0; 1_000_001]))
             .await
             .unwrap();
         let (_, event) = tokio::join!(ends.peer.flush(), ends.events.recv());

@@ -57,6 +57,7 @@ fn guild_options(folder: &Path, center: &RunningCenter, api_key: Secret) -> Guil
         public_url: None,
         cors_origins: String::new(),
         client: client(),
+        record: None,
     }
 }
 

@@ -142,6 +142,27 @@ fn tools_are_listed_while_center_cannot_be_reached() {
     assert_eq!(plugin.ended().1, Some(0));
 }
 
+/// A host may close what it does not read, and a log line must not end what it is about.
+#[test]
+fn a_host_that_closes_standard_error_is_served_on() {
+    let mut command = selvedge();
+    command.env("SELVEDGE_LOG", "debug");
+    let mut plugin = Plugin::start(command, UNREACHABLE);
+    drop(plugin.child.stderr.take());
+    plugin.initialize();
+    // A login fails, which is told, and is tried again.
+    std::thread::sleep(Duration::from_millis(300));
+    let params = json!({"name": "list_channels", "arguments": {}});
+    let answer = plugin.ask(1, "tools/call", &params);
+    assert_eq!(
+        answer["result"]["structuredContent"],
+        json!({"channels": []}),
+        "{answer}"
+    );
+    plugin.stdin = None;
+    assert_eq!(plugin.ended().1, Some(0));
+}
+
 #[test]
 fn the_process_ends_when_its_input_does() {
     for initialized in [false, true] {

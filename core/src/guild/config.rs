@@ -3,13 +3,15 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     canonical,
     id::{GuildId, NodeId},
 };
 
 /// The configuration of a [`Guild`](crate::guild::Guild).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// The node's id, as Center and `/health` know it.
     pub node_id: NodeId,
@@ -40,7 +42,7 @@ impl Config {
 }
 
 /// What a guild node holds at most, and for how long.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Connections of the node, with or without a token. Each costs a Socket.IO machine and its
     /// buffers. One more is closed at once; its client tries again. Default: 10,000.

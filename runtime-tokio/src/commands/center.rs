@@ -11,7 +11,7 @@ use selvedge_core::{Secret, id::GuildId};
 
 use super::{
     guild::DATA_DIR,
-    serving::{CommandError, say, until_asked},
+    serving::{CommandError, Wishes, say},
 };
 use crate::serve::{
     CenterOptions,
@@ -98,9 +98,10 @@ pub async fn run(args: CenterArgs) -> Result<(), CommandError> {
             let mut options = CenterOptions::new(SocketAddr::new(host, port), data_dir);
             options.admin_key_file = admin_key_file;
             let center = start_center(options).await?;
+            let mut wishes = Wishes::heed()?;
             say(&format!("Center is up at {}", center.url()))?;
-            until_asked(std::future::pending::<()>()).await?;
-            center.shutdown().await;
+            wishes.or(std::future::pending::<()>()).await;
+            wishes.farewell(center.shutdown()).await;
         }
         CenterCommand::User {
             command:

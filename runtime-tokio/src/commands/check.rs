@@ -13,13 +13,17 @@ use selvedge_core::{
         routes,
         types::Channel,
     },
-    http::Response,
+    http::{Failure as HttpFailure, Response},
     plugin::io::LoginFailure,
 };
 use tokio::time::timeout;
 
-use super::Failure;
+use super::{
+    Failure,
+    session::{Said, Session},
+};
 use crate::{
+    clock::Clock,
     config::{Agent, Config},
     dial::Dialer,
     http::Client,
@@ -29,6 +33,9 @@ use crate::{
 
 /// How many channels are named.
 const NAMES_MAX: usize = 10;
+
+/// How long after CONNECT a guild is given to disconnect: it does so in its next breath.
+const SECOND_THOUGHTS: Duration = Duration::from_millis(300);
 
 /// Checks every agent of `config` and writes what it finds, a line for each step.
 ///
@@ -40,6 +47,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
     let mut check = Check {
         http: Client::new(&tls, config.proxy.as_ref()).map_err(Failure::new)?,
         dialer: Dialer::new(tls, config.proxy.clone()),
+        clock: Clock::start(),
         config,
         faults: 0,
         out,
@@ -59,6 +67,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
 struct Check<'c, W> {
     http: Client,
     dialer: Dialer,
+    clock: Clock,
     config: &'c Config,
     faults: usize,
     out: &'c mut W,
@@ -104,7 +113,10 @@ impl<W: Write> Check<'_, W> {
                 }
             }
         } else if session.grants.is_empty() {
-            self.bad("the account is in no guild; add it to one, or see whether its guild runs")?;
+            self.bad(
+                "Center lists no guild for the account; add it to one, or start its guild's node: \
+                 one that never registered is not listed",
+            )?;
         }
         for grant in &session.grants {
             let wanted = agent.config.guilds.as_ref();
@@ -126,17 +138,33 @@ impl<W: Write> Check<'_, W> {
         let patience = agent.config.step_timeout;
         match self.channels(grant, origin, patience).await {
             Ok(words) => self.good(format_args!("guild {guild} at {origin}: {words}"))?,
-            Err(words) => self.bad(format_args!("guild {guild} at {origin}: {words}"))?,
+            Err(fault) => {
+                self.bad(format_args!("guild {guild} at {origin}: {}", fault.words))?;
+                if !fault.reached {
+                    return Ok(());
+                }
+            }
         }
-        match timeout(patience, self.dialer.dial(origin)).await {
-            Ok(Ok(_)) => self.good(format_args!("guild {guild}: a WebSocket opens")),
-            Ok(Err(error)) => self.bad(format_args!(
-                "guild {guild}: no WebSocket opens: {}",
-                chain(&error)
-            )),
-            Err(_) => self.bad(format_args!(
-                "guild {guild}: no WebSocket opens in {patience:?}"
-            )),
+        let socket = match timeout(patience, self.dialer.dial(origin)).await {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(error)) => {
+                return self.bad(format_args!(
+                    "guild {guild}: no WebSocket opens: {}; see whether a proxy before the guild \
+                     lets /socket.io through",
+                    chain(&error)
+                ));
+            }
+            Err(_) => {
+                return self.bad(format_args!(
+                    "guild {guild}: no WebSocket opens in {patience:?}; see whether a proxy before \
+                     the guild lets /socket.io through"
+                ));
+            }
+        };
+        let session = Session::start(self.clock, socket, grant.token.clone(), patience);
+        match connect(session, patience).await {
+            Ok(()) => self.good(format_args!("guild {guild}: its socket accepts the token")),
+            Err(words) => self.bad(format_args!("guild {guild}: {words}")),
         }
     }
 
@@ -145,20 +173,42 @@ impl<W: Write> Check<'_, W> {
         grant: &Grant,
         origin: &str,
         patience: Duration,
-    ) -> Result<String, String> {
-        let request = routes::list_channels(grant.token.clone(), &grant.guild_id);
-        let answer = timeout(patience, self.http.send(origin, request))
-            .await
-            .map_err(|_| format!("the channels were not listed in {patience:?}"))?
-            .map_err(|failure| format!("the guild {failure}"))?;
+    ) -> Result<String, Fault> {
+        let guild = &grant.guild_id;
+        let request = routes::list_channels(grant.token.clone(), guild);
+        let answer = timeout(patience, self.http.send(origin, request)).await;
+        let answer = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(failure)) => {
+                return Err(Fault {
+                    words: format!(
+                        "the guild {failure}; start its node, or set `url` in [guild.{guild}] \
+                         where Center tells a wrong address"
+                    ),
+                    reached: !matches!(failure, HttpFailure::Unreachable(_)),
+                });
+            }
+            Err(_) => {
+                return Err(Fault::of_guild(format!(
+                    "the channels were not listed in {patience:?}; see the guild's log"
+                )));
+            }
+        };
         if !(200..300).contains(&answer.status) {
-            return Err(format!(
-                "the guild refused to list the channels: {}",
-                refusal(&answer)
-            ));
+            return Err(Fault::of_guild(format!(
+                "the guild refused to list the channels: {}; {}",
+                refusal(&answer),
+                match answer.status {
+                    401 => STRANGER,
+                    404 => "see whether this is a Fabric guild",
+                    _ => "see the guild's log",
+                }
+            )));
         }
-        let channels: Vec<Channel> = serde_json::from_slice(&answer.body)
-            .map_err(|_| "its answer is not a list of channels; is this a Fabric guild?")?;
+        let Ok(channels) = serde_json::from_slice::<Vec<Channel>>(&answer.body) else {
+            let words = "its answer is not a list of channels; see whether this is a Fabric guild";
+            return Err(Fault::of_guild(words.into()));
+        };
         let names: Vec<_> = channels
             .iter()
             .take(NAMES_MAX)
@@ -176,6 +226,62 @@ impl<W: Write> Check<'_, W> {
     }
 }
 
+/// What to do about a guild that does not take the token of this Center.
+const STRANGER: &str = "the guild does not accept what this Center issues: see its \
+                        FABRIC_BACKEND_GUILD_CENTER_BASE_URL and the clocks of both";
+
+/// What does not work about a guild's REST.
+struct Fault {
+    words: String,
+    /// Whether anybody was there at all.
+    reached: bool,
+}
+
+impl Fault {
+    const fn of_guild(words: String) -> Self {
+        Self {
+            words,
+            reached: true,
+        }
+    }
+}
+
+/// Waits until the guild has accepted CONNECT, and has not thought better of it: guilds on NestJS
+/// accept every token and disconnect right after.
+async fn connect(mut session: Session, patience: Duration) -> Result<(), String> {
+    let mut wait = patience;
+    let mut accepted = false;
+    let words = loop {
+        match timeout(wait, session.next()).await {
+            Ok(Some((_, Said::Ready))) => {
+                accepted = true;
+                wait = SECOND_THOUGHTS;
+            }
+            Ok(Some((_, Said::Event(_)))) => {}
+            Ok(Some((_, Said::Ended(end)))) if end.unauthorized => {
+                break format!("its socket refuses the token ({}); {STRANGER}", end.why);
+            }
+            Ok(Some((_, Said::Ended(end)))) => {
+                break format!(
+                    "its socket accepts no session: {}; see the guild's log",
+                    end.why
+                );
+            }
+            Ok(None) => break "its socket ended; see the guild's log".into(),
+            Err(_) if accepted => {
+                session.close().await;
+                return Ok(());
+            }
+            Err(_) => {
+                break format!(
+                    "its socket did not answer CONNECT in {patience:?}; see the guild's log"
+                );
+            }
+        }
+    };
+    Err(words)
+}
+
 fn login_words(center: &str, agent: &Agent, failure: &LoginFailure) -> String {
     let id = &agent.config.agent_id;
     let what = match &agent.login {
@@ -188,11 +294,14 @@ fn login_words(center: &str, agent: &Agent, failure: &LoginFailure) -> String {
             agent.login_source
         ),
         LoginFailure::Refused { status, message } => format!(
-            "Center at {center} did not log agent {id} in: {status} {message}; see Center's log"
+            "Center at {center} did not log agent {id} in: {status} {message}; {}",
+            match status {
+                300..=399 | 404 | 405 => "check that [center] url is a Fabric Center, without /api",
+                429 => "wait a minute and try again",
+                _ => "see Center's log",
+            }
         ),
-        LoginFailure::Unavailable(why) => {
-            format!("{why}; check that [center] url is right and Center runs ({center})")
-        }
+        LoginFailure::Unavailable(why) => format!("{why} ({center})"),
     }
 }
 
@@ -205,117 +314,5 @@ fn refusal(answer: &Response) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use selvedge_core::{Secret, id::AgentId, plugin};
-    use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpListener,
-    };
-
-    use super::*;
-    use crate::config::Profile;
-
-    /// Center and guild in one: `login` answers logins, `{base}` in it is where they are.
-    async fn fabric(login: &'static str) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let base = origin.clone();
-        tokio::spawn(async move {
-            loop {
-                let (mut tcp, _) = listener.accept().await.unwrap();
-                let mut head = vec![0; 16];
-                tcp.peek(&mut head).await.unwrap();
-                if head.starts_with(b"GET /socket.io") {
-                    tokio_tungstenite::accept_async(tcp).await.unwrap();
-                    continue;
-                }
-                let _ = tcp.read(&mut [0; 4096]).await.unwrap();
-                let (status, body) = if head.starts_with(b"POST") {
-                    let (status, body) = login.split_once(' ').unwrap();
-                    (status, body.replace("{base}", &base))
-                } else {
-                    let body = r#"[{"id":"c1","name":"general","xType":"general"}]"#;
-                    ("200", body.to_owned())
-                };
-                let length = body.len();
-                let answer =
-                    format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{body}");
-                tcp.write_all(answer.as_bytes()).await.unwrap();
-            }
-        });
-        origin
-    }
-
-    async fn checked(login: &'static str) -> (String, Result<(), String>) {
-        let origin = fabric(login).await;
-        let agent = Agent {
-            config: plugin::config::Config::new(AgentId::new("echo").unwrap()),
-            login: Login::ApiKey {
-                api_key: Secret::new("very-secret"),
-            },
-            login_source: "the environment variable FABRIC_ECHO_KEY".into(),
-        };
-        let config = Config {
-            center_url: origin.clone(),
-            agents: vec![agent],
-            logins_max: 1,
-            profile: Profile::Plexum,
-            ca_file: None,
-            proxy: None,
-            store: None,
-            record: None,
-            warnings: vec![],
-        };
-        let mut out = Vec::new();
-        let result = run(&config, &mut out).await;
-        let told = String::from_utf8(out).unwrap().replace(&origin, "ORIGIN");
-        (told, result.map_err(|failure| failure.to_string()))
-    }
-
-    #[tokio::test]
-    async fn what_works_is_told_step_by_step() {
-        let (told, result) = checked(
-            r#"201 {"user":{"id":"u_1","name":"Echo"},"accessToken":"a","guildAccessTokens":[
-            {"guildNodeId":"n","guildId":"g1","token":"t","baseUrl":"{base}"}]}"#,
-        )
-        .await;
-        assert_eq!(
-            told,
-            "agent echo\n  ok    logged in as Echo (u_1), in 1 guild(s)\n  ok    guild g1 at \
-             ORIGIN: 1 channel(s): general\n  ok    guild g1: a WebSocket opens\n"
-        );
-        assert_eq!(result, Ok(()));
-    }
-
-    #[tokio::test]
-    async fn what_does_not_work_says_whose_turn_it_is() {
-        let (told, result) = checked(r#"401 {"statusCode":401,"message":"unknown key"}"#).await;
-        assert_eq!(
-            told,
-            "agent echo\n  FAIL  Center at ORIGIN refused the key of agent echo: 401 unknown key; \
-             check the environment variable FABRIC_ECHO_KEY\n"
-        );
-        assert_eq!(result, Err("one thing does not work; see above".into()));
-        let (told, _) = checked(
-            r#"200 {"user":{"id":"u_1","name":"Echo"},"accessToken":"a","guildAccessTokens":[
-            {"guildNodeId":"n","guildId":"g1","token":"t"},
-            {"guildNodeId":"n","guildId":"g2","token":"t","baseUrl":"http://127.0.0.1:1"}]}"#,
-        )
-        .await;
-        let lines: Vec<_> = told.lines().collect();
-        assert_eq!(
-            lines[2],
-            "  FAIL  guild g1: Center does not say where it is; set `url` in [guild.g1]"
-        );
-        assert!(
-            lines[3].starts_with(
-                "  FAIL  guild g2 at http://127.0.0.1:1: the guild could not be reached: "
-            ),
-            "{told}"
-        );
-        assert!(
-            lines[4].starts_with("  FAIL  guild g2: no WebSocket opens: no connection to "),
-            "{told}"
-        );
-    }
-}
+#[path = "check_tests.rs"]
+mod tests;

@@ -14,7 +14,7 @@ use selvedge_core::{
     id::{GuildId, NodeId},
 };
 
-use super::serving::{CommandError, say, until_asked};
+use super::serving::{CommandError, Wishes, say};
 use crate::{
     http::Client,
     serve::{CenterOptions, GuildOptions, RunningCenter, ServeError, start_center, start_guild},
@@ -65,6 +65,9 @@ pub struct GuildArgs {
     /// A file with further root certificates, for Center.
     #[arg(long)]
     pub ca_file: Option<PathBuf>,
+    /// Write down what the guild node gets to see, messages too, without its secrets.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
 }
 
 /// What the environment says.
@@ -111,12 +114,9 @@ pub async fn run(args: GuildArgs) -> Result<(), CommandError> {
         public_url: args.public_url,
         cors_origins: settings.cors_origins,
         client,
+        record: args.record,
     };
-    let result = serve(options, center.as_ref()).await;
-    if let Some(center) = center {
-        center.shutdown().await;
-    }
-    result
+    serve(options, center).await
 }
 
 /// Holds the data folder for as long as the file lives: a second node there would take the guild's
@@ -145,14 +145,22 @@ async fn embedded_center(args: &GuildArgs) -> Result<RunningCenter, CommandError
     Ok(start_center(options).await?)
 }
 
-async fn serve(options: GuildOptions, center: Option<&RunningCenter>) -> Result<(), CommandError> {
+async fn serve(options: GuildOptions, center: Option<RunningCenter>) -> Result<(), CommandError> {
     let mut guild = start_guild(options).await?;
-    if let Some(center) = center {
+    let mut wishes = Wishes::heed()?;
+    if let Some(center) = &center {
         say(&format!("Center is up at {}", center.url()))?;
     }
     say(&format!("the guild node is up at {}", guild.base_url()))?;
-    let ended = until_asked(guild.ended()).await?;
-    let stopped = guild.shutdown().await;
+    let ended = wishes.or(guild.ended()).await;
+    let goodbye = async {
+        let stopped = guild.shutdown().await;
+        if let Some(center) = center {
+            center.shutdown().await;
+        }
+        stopped
+    };
+    let stopped = wishes.farewell(goodbye).await;
     ended.unwrap_or(Ok(())).and(stopped).map_err(Into::into)
 }
 

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod guild;
 pub mod plugin;
 pub mod serving;
+mod session;
 
 use std::{error::Error, fmt};
 

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{http::SetupError, serve::ServeError, tls::TlsError};
 
@@ -43,14 +43,44 @@ pub(super) fn say(words: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Waits for `ended`, or until the process is asked to end: `None`.
-pub(super) async fn until_asked<T>(ended: impl Future<Output = T>) -> io::Result<Option<T>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(tokio::select! {
-        biased;
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
-        ended = ended => Some(ended),
-    })
+/// The wishes of whoever runs the process that it ends.
+pub(super) struct Wishes {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Wishes {
+    /// From now on a signal does not end the process by itself.
+    pub(super) fn heed() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for `ended`, or until the process is asked to end: `None`.
+    pub(super) async fn or<T>(&mut self, ended: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.wish() => None,
+            ended = ended => Some(ended),
+        }
+    }
+
+    /// Says goodbye, unless the process is asked once more: then it ends at once. What was answered
+    /// is durable without a goodbye.
+    pub(super) async fn farewell<T>(mut self, goodbye: impl Future<Output = T>) -> T {
+        match self.or(goodbye).await {
+            Some(result) => result,
+            None => std::process::exit(1),
+        }
+    }
+
+    async fn wish(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -46,7 +46,9 @@ pub(super) fn take_secret(
                     let shown = shown(&variable, env_key);
                     section.problem(
                         env_place.as_ref(),
-                        format_args!("{env_key}: {shown} is not set"),
+                        format_args!(
+                            "{env_key}: {shown} is not set; set it where this process is started"
+                        ),
                     );
                     Err(())
                 }
@@ -72,7 +74,11 @@ pub(super) fn take_secret(
                 Err(why) => {
                     section.problem(
                         file_place.as_ref(),
-                        format_args!("{file_key}: cannot read {}: {why}", path.display()),
+                        format_args!(
+                            "{file_key}: cannot read {}: {why}; expected a file that holds the \
+                             secret and nothing else, readable by its owner",
+                            path.display()
+                        ),
                     );
                     Err(())
                 }

@@ -195,14 +195,16 @@ fn what_is_missing_is_named() {
     let text = LEAST.replace("FABRIC_ECHO_KEY", "NOT_SET");
     assert_eq!(
         problems(&text, &[]),
-        ["selvedge.toml:5: [[agent]] api_key_env: the environment variable NOT_SET is not set"]
+        [
+            "selvedge.toml:5: [[agent]] api_key_env: the environment variable NOT_SET is not set; set it where this process is started"
+        ]
     );
     let text = LEAST.replace("FABRIC_ECHO_KEY", "fab_very-secret");
     assert_eq!(
         problems(&text, &[]),
         [
             "selvedge.toml:5: [[agent]] api_key_env: the environment variable that api_key_env \
-             names is not set"
+             names is not set; set it where this process is started"
         ]
     );
     let text = LEAST.replace(
@@ -213,7 +215,8 @@ fn what_is_missing_is_named() {
         problems(&text, &[]),
         [
             "selvedge.toml:5: [[agent]] api_key_file: cannot read key: No such file or directory \
-             (os error 2)"
+             (os error 2); expected a file that holds the secret and nothing else, readable by its \
+             owner"
         ]
     );
     let text = format!("{LEAST}name = \"ann\"\n");

@@ -20,7 +20,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use selvedge_core::{
     fabric::{realtime::SOCKET_PATH, routes::PREFIX},
-    guild::io::Input,
+    guild::{Limits, io::Input},
     http::{CallId, Response as Answer},
     ws::{ConnId, Event},
 };
@@ -48,6 +48,7 @@ pub(super) struct Front {
     conns: Arc<Conns>,
     cors: Cors,
     body_max: usize,
+    frame_max: usize,
     next_call: AtomicU64,
     next_conn: AtomicU64,
 }
@@ -94,14 +95,15 @@ impl Front {
         calls: Arc<Calls>,
         conns: Arc<Conns>,
         cors: Cors,
-        body_max: usize,
+        limits: &Limits,
     ) -> Self {
         Self {
             inbox,
             calls,
             conns,
             cors,
-            body_max,
+            body_max: limits.body_bytes_max,
+            frame_max: usize::try_from(limits.frame_bytes_max).unwrap_or(usize::MAX),
             next_call: AtomicU64::new(1),
             next_conn: AtomicU64::new(1),
         }
@@ -234,8 +236,8 @@ impl Front {
                 return Ok(());
             }
         };
-        let socket =
-            WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(ws::config())).await;
+        let config = ws::config(self.frame_max);
+        let socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
         let conn = ConnId(self.next_conn.fetch_add(1, Ordering::Relaxed));
         let accepted = Input::Accepted {
             conn,

@@ -1,15 +1,22 @@
 //! The embedded guild node: the guild machine with its store, its Center and its front.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use selvedge_core::{
     Machine, Rng, Secret,
     guild::{
         Config, Guild,
+        fact::Fact,
         io::{Input, Output},
     },
 };
+use serde::Serialize;
 use tokio::{
     net::TcpListener,
     sync::mpsc,
@@ -30,6 +37,7 @@ use crate::{
     clock::Clock,
     driver::{self, INBOX_MAX},
     http::Client,
+    recorder::Recorder,
     store::guild::GuildStore,
 };
 
@@ -61,6 +69,19 @@ pub struct GuildOptions {
     pub cors_origins: String,
     /// What it asks Center with.
     pub client: Client,
+    /// The folder for a recording of everything that its machine gets to see, without the secrets;
+    /// made where it is not there.
+    pub record: Option<PathBuf>,
+}
+
+/// The first line of a recording: what a replay builds the machine from.
+#[derive(Serialize)]
+struct Head<'h> {
+    machine: &'static str,
+    version: &'static str,
+    seed: [u8; 32],
+    config: &'h Config,
+    rows: &'h [Fact],
 }
 
 /// A guild node that is up. Ends with [`shutdown`](Self::shutdown).
@@ -140,10 +161,39 @@ impl RunningGuild {
 pub async fn start_guild(options: GuildOptions) -> Result<RunningGuild, ServeError> {
     let mut store = GuildStore::open(&options.database).await?;
     let rows = store.load_rows().await?;
-    let rng = Rng::from_seed(random::bytes()?);
-    let machine = Guild::new(options.config.clone(), rng, rows);
+    let seed = random::bytes()?;
     let listener = listen(options.listen).await?;
-    start(machine, store, listener, options).await
+    let recorder = match &options.record {
+        Some(folder) => Some(record(folder, seed, &options.config, &rows)?),
+        None => None,
+    };
+    let machine = Guild::new(options.config.clone(), Rng::from_seed(seed), rows);
+    start(machine, store, listener, recorder, options).await
+}
+
+/// Starts a recording in `folder`.
+fn record(
+    folder: &Path,
+    seed: [u8; 32],
+    config: &Config,
+    rows: &[Fact],
+) -> Result<Recorder, ServeError> {
+    let failed = |path: &Path| {
+        let path = path.to_path_buf();
+        |source| ServeError::Record { path, source }
+    };
+    std::fs::create_dir_all(folder).map_err(failed(folder))?;
+    let path = folder.join(format!("guild-{}.jsonl", Clock::wall().as_millis()));
+    let head = Head {
+        machine: "guild",
+        version: env!("CARGO_PKG_VERSION"),
+        seed,
+        config,
+        rows,
+    };
+    let recorder = Recorder::create(&path, &head).map_err(failed(&path))?;
+    tracing::info!(path = %path.display(), "recording");
+    Ok(recorder)
 }
 
 /// Starts any machine of the guild's shape behind the guild's front.
@@ -151,6 +201,7 @@ async fn start<M>(
     mut machine: M,
     store: GuildStore,
     listener: TcpListener,
+    recorder: Option<Recorder>,
     options: GuildOptions,
 ) -> Result<RunningGuild, ServeError>
 where
@@ -167,16 +218,18 @@ where
         Arc::clone(&world.calls),
         Arc::clone(&world.conns),
         Cors::new(&options.cors_origins),
-        options.config.limits.body_bytes_max,
+        &options.config.limits,
     ));
     // The first input of all; the inbox is empty.
     let _ = inbox.try_send(Input::Clock(Clock::wall()));
     let drive = tokio::spawn(async move {
         let clock = Clock::start();
-        let driven = driver::drive(&mut machine, clock, &mut inputs, &mut world, ()).await;
+        let driven = driver::drive(&mut machine, clock, &mut inputs, &mut world, recorder).await;
         match world.fatal.take() {
             Some(why) => Err(ServeError::Fatal(why)),
-            None => driven.map_err(|error| ServeError::Fatal(error.to_string())),
+            None => driven.map_err(|error| {
+                ServeError::Fatal(format!("its recording cannot be written: {error}"))
+            }),
         }
     });
     let router = Router::new().fallback(move |request| Arc::clone(&front).serve(request));
@@ -241,3 +294,7 @@ async fn tell_the_time(inbox: mpsc::WeakSender<Input>) {
 #[cfg(test)]
 #[path = "guild_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "recording_tests.rs"]
+mod recording_tests;

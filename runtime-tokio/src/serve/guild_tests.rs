@@ -101,6 +101,7 @@ impl Fixture {
             public_url: None,
             cors_origins: cors_origins.into(),
             client: client.clone(),
+            record: None,
         };
         let store = GuildStore::open(&options.database).await.unwrap();
         let (sender, noted) = mpsc::unbounded_channel();
@@ -109,7 +110,7 @@ impl Fixture {
             noted: sender,
             open: Vec::new(),
         };
-        let guild = start(toy, store, listener, options).await.unwrap();
+        let guild = start(toy, store, listener, None, options).await.unwrap();
         let mut fixture = Self {
             _folder: folder,
             guild,
@@ -300,6 +301,29 @@ async fn a_websocket_is_accepted_with_secrets_of_its_own_and_carries_frames() {
     let open = it.socket(SOCKET, "").await.unwrap();
     it.guild.shutdown().await.unwrap();
     drop(open);
+}
+
+/// The machine bounds what a socket may send; the edge must not hold more than that first.
+#[tokio::test]
+async fn a_frame_beyond_the_limit_of_the_machine_ends_at_the_edge() {
+    let mut it = Fixture::start("").await;
+    let max = usize::try_from(selvedge_core::guild::Limits::default().frame_bytes_max).unwrap();
+    let mut socket = it.socket(SOCKET, "").await.unwrap();
+    let Input::Accepted { conn, .. } = it.next().await else {
+        panic!("not accepted");
+    };
+    socket.send(Message::text("x".repeat(max))).await.unwrap();
+    assert!(matches!(
+        it.next().await,
+        Input::Transport(_, Event::Frame(frame)) if frame.len() == max
+    ));
+    socket
+        .send(Message::text("x".repeat(max + 1)))
+        .await
+        .unwrap();
+    let closed = Event::Closed(Closed::TooLarge);
+    assert_eq!(it.next().await, Input::Transport(conn, closed));
+    it.guild.shutdown().await.unwrap();
 }
 
 #[tokio::test]

@@ -32,6 +32,8 @@ use tokio::{
     time::timeout,
 };
 
+use super::stall::Impatient;
+
 /// How many HTTP connections are open at once; what comes after waits in the system's backlog.
 const CONNECTIONS_MAX: usize = 4_096;
 
@@ -41,6 +43,10 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(75);
 
 /// How long a request may take for its body.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the peer may take nothing of what it is sent. Without that, as many answers that nobody
+/// reads as there are places would close the server to everybody.
+const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How much of a body that is too large is read and thrown away, as a multiple of its limit: most
 /// clients read the refusal only after they have sent everything.
@@ -129,7 +135,10 @@ async fn converse(stream: TcpStream, router: Router, mut stopped: watch::Receive
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(
+            TokioIo::new(Impatient::new(stream, WRITE_PATIENCE)),
+            TowerToHyperService::new(router),
+        )
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {

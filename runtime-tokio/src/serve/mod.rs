@@ -13,6 +13,7 @@ pub mod guild;
 mod http;
 mod jwt;
 mod random;
+mod stall;
 mod world;
 
 use std::{io, net::SocketAddr, path::PathBuf};
@@ -41,6 +42,16 @@ pub enum ServeError {
     #[error("{path}: {source}")]
     File {
         /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A recording was asked for and cannot be made.
+    #[error(
+        "cannot record into {path}: {source}; name a folder that can be written, or leave --record out"
+    )]
+    Record {
+        /// The folder or file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,

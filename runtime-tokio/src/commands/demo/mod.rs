@@ -23,7 +23,7 @@ use self::{
     person::{PATIENCE, Person},
     stage::Stage,
 };
-use super::serving::{say, until_asked};
+use super::serving::{Wishes, say};
 use crate::echo::EchoEvent;
 
 /// How long the agent must stay silent in the report channel for the demo to believe it: a round
@@ -62,17 +62,28 @@ impl DemoError {
 /// With the hop at which it failed.
 pub async fn run(args: DemoArgs) -> Result<(), DemoError> {
     let once = args.once || !stdin().is_terminal();
-    let mut stage = Stage::build().await?;
-    let played = if once {
-        play_once(&mut stage).await
-    } else {
-        let asked = until_asked(play_on(&mut stage)).await;
-        match asked.map_err(|error| DemoError::at("terminal", error.to_string()))? {
-            Some(played) => played,
-            None => tell(""),
+    let on_terminal = |error: std::io::Error| DemoError::at("terminal", error.to_string());
+    let mut wishes = Wishes::heed().map_err(on_terminal)?;
+    let interrupted = || match once {
+        true => Err(DemoError::at(
+            "end",
+            "it was asked to end before it was done",
+        )),
+        false => tell(""),
+    };
+    let Some(stage) = wishes.or(Stage::build()).await else {
+        return interrupted();
+    };
+    let mut stage = stage?;
+    let play = async {
+        if once {
+            play_once(&mut stage).await
+        } else {
+            play_on(&mut stage).await
         }
     };
-    let struck = stage.strike().await;
+    let played = wishes.or(play).await.unwrap_or_else(interrupted);
+    let struck = wishes.farewell(stage.strike()).await;
     played.and(struck)
 }
 
@@ -159,7 +170,7 @@ async fn converse(stage: &mut Stage, channel: &Channel, line: &str) -> Result<()
         channel.x_type.as_str()
     ))?;
     tell(&format!("  alice  {line}"))?;
-    for (at, what) in [
+    let mut moments = [
         (
             trip.emitted,
             "the guild has stored it and emits message.created",
@@ -170,9 +181,11 @@ async fn converse(stage: &mut Stage, channel: &Channel, line: &str) -> Result<()
             "the plugin has decided, and the agent's host is notified",
         ),
         (trip.sent, "the agent answers: it calls the tool `send`"),
-        (trip.stored, "the guild has taken the reply"),
+        (trip.stored, "the guild has taken the reply: `send` returns"),
         (trip.seen, "alice sees it on her own socket"),
-    ] {
+    ];
+    moments.sort_by_key(|(at, _)| *at);
+    for (at, what) in moments {
         tell(&format!("         {:>8.2} ms  {what}", after(at)))?;
     }
     tell(&format!("  echo   {}", trip.reply.content))

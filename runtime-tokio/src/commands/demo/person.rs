@@ -1,33 +1,28 @@
 //! A person of the demo: posts over REST and watches over a socket of its own.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::time::Duration;
 
 use selvedge_core::{
-    Machine, RequestId, Secret, Time,
+    RequestId, Secret, Time,
     fabric::{
-        center::{Login, Session},
+        center::{self, Login},
         realtime,
         routes::{self, PostBody},
-        session::{Command, Event, Join, Realtime, Session as Socket},
+        session::{Command, Event, Join},
         types::{Channel, Message, XType},
     },
     http::{Method, Request, Response},
     id::{ChannelId, UserId},
-    link::{Protocol as _, SessionInput, SessionOutput},
-    socketio::client,
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::{sync::mpsc, task::AbortHandle, time::timeout};
+use tokio::time::timeout;
 
-use super::DemoError;
-use crate::{
-    clock::Clock,
-    dial::Dialer,
-    driver::{self, INBOX_MAX, World},
-    http::Client,
-    ws::{self, WsHandle},
+use super::{
+    super::session::{Said, Session},
+    DemoError,
 };
+use crate::{clock::Clock, dial::Dialer, http::Client};
 
 /// How long anything may take on loopback before the demo says that it hangs.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,9 +33,7 @@ pub(super) struct Person {
     client: Client,
     origin: String,
     token: Secret,
-    inbox: mpsc::Sender<SessionInput<Command>>,
-    seen: mpsc::Receiver<Seen>,
-    drive: AbortHandle,
+    session: Session,
     joins: u64,
 }
 
@@ -68,7 +61,7 @@ impl Person {
             .login(center, &login)
             .await
             .map_err(|failure| DemoError::at("login", format!("{failure:?}")))?;
-        let Session { user, grants } = session;
+        let center::Session { user, grants } = session;
         let grant = grants
             .into_iter()
             .next()
@@ -80,31 +73,13 @@ impl Person {
             .await
             .map_err(|_| DemoError::at("dial", "it took too long"))?
             .map_err(|error| DemoError::at("dial", error.to_string()))?;
-        let realtime = Realtime {
-            client: client::Config::default(),
-            join_patience: PATIENCE,
-            join_acks: true,
-        };
-        let mut machine = realtime.session(clock.now(), grant.token.clone());
-        let (inbox, mut inputs) = mpsc::channel(INBOX_MAX);
-        let (seen_in, seen) = mpsc::channel(INBOX_MAX);
-        let socket = ws::pump(socket, inbox.clone(), SessionInput::Transport);
-        let mut world = Watcher {
-            socket,
-            seen: seen_in,
-        };
-        let drive = tokio::spawn(async move {
-            driver::drive(&mut machine, clock, &mut inputs, &mut world, ()).await
-        })
-        .abort_handle();
+        let session = Session::start(clock, socket, grant.token.clone(), PATIENCE);
         let mut person = Self {
             id: user.id,
             client: client.clone(),
             origin,
             token: grant.token,
-            inbox,
-            seen,
-            drive,
+            session,
             joins: 0,
         };
         match person.next().await? {
@@ -139,9 +114,9 @@ impl Person {
     async fn join(&mut self, channel: &ChannelId) -> Result<(), DemoError> {
         let id = RequestId::from_number(self.joins);
         self.joins += 1;
-        let join = SessionInput::Command(Command::Join(id, channel.clone()));
-        let gone = |_| DemoError::at("join", "the socket has ended");
-        self.inbox.send(join).await.map_err(gone)?;
+        if !self.session.ask(Command::Join(id, channel.clone())).await {
+            return Err(DemoError::at("join", "the socket has ended"));
+        }
         loop {
             match self.next().await? {
                 Seen::Joined(joined, answer) if joined == id => {
@@ -177,7 +152,7 @@ impl Person {
     ) -> Result<Option<(Time, Box<Message>)>, DemoError> {
         let next = async {
             loop {
-                match self.seen.recv().await {
+                match self.seen().await {
                     Some(Seen::Message(at, message)) => return Ok((at, message)),
                     Some(Seen::Ended(why)) => return Err(DemoError::at("watch", why)),
                     Some(Seen::Connected | Seen::Joined(..)) => {}
@@ -191,8 +166,33 @@ impl Person {
         }
     }
 
+    /// What the socket shows next of what a person looks at.
+    async fn seen(&mut self) -> Option<Seen> {
+        loop {
+            let (now, said) = self.session.next().await?;
+            match said {
+                Said::Ready => return Some(Seen::Connected),
+                Said::Event(Event::Joined(id, answer)) => {
+                    let answer = answer.and_then(|ack| match ack.ok {
+                        true => Ok(()),
+                        false => Err(format!("the guild refused: {:?}", ack.error)),
+                    });
+                    return Some(Seen::Joined(id, answer));
+                }
+                Said::Event(Event::Push(event)) if event.name() == realtime::MESSAGE_CREATED => {
+                    return Some(match event.args::<(Message,)>() {
+                        Ok((message,)) => Seen::Message(now, Box::new(message)),
+                        Err(error) => Seen::Ended(format!("a push cannot be read: {error}")),
+                    });
+                }
+                Said::Event(Event::Push(_)) => {}
+                Said::Ended(end) => return Some(Seen::Ended(end.why)),
+            }
+        }
+    }
+
     async fn next(&mut self) -> Result<Seen, DemoError> {
-        match timeout(PATIENCE, self.seen.recv()).await {
+        match timeout(PATIENCE, self.seen()).await {
             Ok(Some(seen)) => Ok(seen),
             Ok(None) => Err(DemoError::at("connect", "the socket has ended")),
             Err(_) => Err(DemoError::at("connect", "nothing came for too long")),
@@ -220,48 +220,6 @@ impl Person {
 
     /// Says goodbye on the socket.
     pub(super) async fn leave(self) {
-        // A socket that has ended has nobody to say goodbye to.
-        let _ = self.inbox.send(SessionInput::Close).await;
-        drop(self.inbox);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        self.drive.abort();
-    }
-}
-
-/// Carries out what the person's session asks for.
-struct Watcher {
-    socket: WsHandle,
-    seen: mpsc::Sender<Seen>,
-}
-
-impl World<Socket> for Watcher {
-    fn carry_out(&mut self, now: Time, output: <Socket as Machine>::Output) -> ControlFlow<()> {
-        let seen = match output {
-            SessionOutput::Transport(action) => {
-                self.socket.send(action);
-                return ControlFlow::Continue(());
-            }
-            SessionOutput::Ready => Seen::Connected,
-            SessionOutput::Event(Event::Joined(id, Ok(ack))) if ack.ok => Seen::Joined(id, Ok(())),
-            SessionOutput::Event(Event::Joined(id, Ok(ack))) => {
-                Seen::Joined(id, Err(format!("the guild refused: {:?}", ack.error)))
-            }
-            SessionOutput::Event(Event::Joined(id, Err(why))) => Seen::Joined(id, Err(why)),
-            SessionOutput::Event(Event::Push(event)) => {
-                if event.name() != realtime::MESSAGE_CREATED {
-                    return ControlFlow::Continue(());
-                }
-                match event.args::<(Message,)>() {
-                    Ok((message,)) => Seen::Message(now, Box::new(message)),
-                    Err(error) => Seen::Ended(format!("a push cannot be read: {error}")),
-                }
-            }
-            SessionOutput::Ended(end) => Seen::Ended(end.why),
-        };
-        // The demo reads what it waits for, and more than the queue holds is never on its way.
-        match self.seen.try_send(seen) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
+        self.session.close().await;
     }
 }

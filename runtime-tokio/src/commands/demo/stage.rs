@@ -81,6 +81,7 @@ impl Stage {
             public_url: None,
             cors_origins: String::new(),
             client: client.clone(),
+            record: None,
         })
         .await
         .map_err(|error| set_up(&error))?;

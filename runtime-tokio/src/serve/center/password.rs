@@ -1,6 +1,8 @@
 //! Passwords as argon2 hashes: dear on purpose, so computed beside the runtime and only a few at
 //! once.
 
+use std::sync::Arc;
+
 use argon2::{
     Argon2,
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
@@ -34,7 +36,7 @@ pub(super) async fn hashed(password: Secret) -> Result<String, ServeError> {
 #[derive(Debug)]
 pub(super) struct Passwords {
     waiting: Semaphore,
-    running: Semaphore,
+    running: Arc<Semaphore>,
     /// The hash of nothing that anybody knows, for users that are not there.
     decoy: String,
 }
@@ -48,7 +50,7 @@ impl Passwords {
     pub(super) async fn new() -> Result<Self, ServeError> {
         Ok(Self {
             waiting: Semaphore::new(WAITING_MAX + AT_ONCE),
-            running: Semaphore::new(AT_ONCE),
+            running: Arc::new(Semaphore::new(AT_ONCE)),
             decoy: hashed(random::key("")?).await?,
         })
     }
@@ -57,10 +59,13 @@ impl Passwords {
     /// so that nobody learns which names there are.
     pub(super) async fn check(&self, password: Secret, hash: Option<String>) -> Result<bool, Busy> {
         let _place = self.waiting.try_acquire().map_err(|_| Busy)?;
-        let _turn = self.running.acquire().await.map_err(|_| Busy)?;
+        let turn = Arc::clone(&self.running).acquire_owned().await;
+        let turn = turn.map_err(|_| Busy)?;
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.decoy.clone());
         let checked = spawn_blocking(move || {
+            // Held by the work itself, which goes on when its client has gone.
+            let _turn = turn;
             PasswordHash::new(&hash).is_ok_and(|hash| {
                 Argon2::default()
                     .verify_password(password.expose().as_bytes(), &hash)
@@ -73,6 +78,8 @@ impl Passwords {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
 
     #[tokio::test]
@@ -87,6 +94,13 @@ mod tests {
         assert!(!check("wrong", Some(&hash)).await.unwrap());
         assert!(!check("correct horse", None).await.unwrap());
         assert!(!check("correct horse", Some("nonsense")).await.unwrap());
+
+        // A client that goes away does not stop the work, and so does not give its turn away.
+        let given_up = check("wrong", Some(&hash)).now_or_never();
+        assert!(given_up.is_none());
+        assert_eq!(passwords.running.available_permits(), AT_ONCE - 1);
+        let all = passwords.running.acquire_many(AT_ONCE as u32).await;
+        drop(all);
 
         // Nobody gets a turn until the whole crowd has come.
         let turns = passwords.running.acquire_many(AT_ONCE as u32).await;

@@ -1,0 +1,213 @@
+//! A recording of a guild node is enough to take every step again, and gives no secret away.
+
+use std::mem::{Discriminant, discriminant};
+
+use futures::{SinkExt as _, StreamExt as _};
+use selvedge_core::{
+    Time, Wakeup,
+    fabric::{center::Login, types::Channel},
+    http::{Method, Request},
+    id::{GuildId, NodeId},
+    step,
+};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::*;
+use crate::{
+    serve::{CenterOptions, RunningCenter, start_center},
+    tls,
+};
+
+/// The outputs of one step, by their kinds.
+type Kinds = Vec<Discriminant<Output>>;
+
+/// A guild that tells what each step brought out.
+struct Watched {
+    guild: Guild,
+    told: mpsc::UnboundedSender<Kinds>,
+}
+
+impl Machine for Watched {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
+        self.guild.handle(now, input, out);
+    }
+
+    fn tick(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.guild.tick(now, out);
+        let _ = self.told.send(kinds(out));
+    }
+
+    fn next_wakeup(&self) -> Option<Wakeup> {
+        self.guild.next_wakeup()
+    }
+}
+
+fn kinds(outputs: &[Output]) -> Kinds {
+    outputs.iter().map(discriminant).collect()
+}
+
+fn guild_id() -> GuildId {
+    GuildId::new("g").unwrap()
+}
+
+async fn call(
+    it: &RunningGuild,
+    client: &Client,
+    target: &str,
+    token: &Secret,
+    body: Value,
+) -> Value {
+    let request = Request {
+        method: Method::Post,
+        target: target.into(),
+        bearer: Some(token.clone()),
+        body: body.to_string().into(),
+    };
+    let answer = client.send(it.base_url(), request).await.unwrap();
+    assert_eq!(answer.status, 201);
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+/// One life of a guild with a login, a CONNECT, a join and a post; answers what each step brought
+/// out, and the secrets.
+async fn live(center: &RunningCenter, folder: &Path, life: &str) -> (Vec<Kinds>, Vec<String>) {
+    let client = Client::new(&tls::client_config(None).unwrap(), None).unwrap();
+    let api_key = center.add_guild(&guild_id()).await.unwrap();
+    let options = GuildOptions {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        database: folder.join("guild.sqlite"),
+        config: Config::new(NodeId::new("n").unwrap(), guild_id()),
+        center_url: center.url(),
+        api_key: api_key.clone(),
+        public_url: None,
+        cors_origins: String::new(),
+        client: client.clone(),
+        record: Some(folder.join(life)),
+    };
+    let mut store = GuildStore::open(&options.database).await.unwrap();
+    let rows = store.load_rows().await.unwrap();
+    let seed = [7; 32];
+    let recorder = record(&folder.join(life), seed, &options.config, &rows).unwrap();
+    let (told_in, mut told) = mpsc::unbounded_channel();
+    let guild = Guild::new(options.config.clone(), Rng::from_seed(seed), rows);
+    let watched = Watched {
+        guild,
+        told: told_in,
+    };
+    let listener = listen(options.listen).await.unwrap();
+    let it = start(watched, store, listener, Some(recorder), options).await;
+    let it = it.unwrap();
+
+    let user = center.add_user(life, None).await.unwrap();
+    let login = Login::ApiKey {
+        api_key: user.api_key.clone(),
+    };
+    let session = client.login(&center.url(), &login).await.unwrap();
+    let token = session.grants[0].token.clone();
+    let body = json!({ "name": "hall", "xType": "general", "memberUserIds": [] });
+    let channel = call(&it, &client, "/api/channels", &token, body).await;
+    let channel: Channel = serde_json::from_value(channel).unwrap();
+
+    let stream = TcpStream::connect(it.addr()).await.unwrap();
+    let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket", it.addr());
+    let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    let open = socket.next().await.unwrap().unwrap().into_text().unwrap();
+    let open: Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();
+    let sid = open["sid"].as_str().unwrap().to_owned();
+    let auth = json!({ "token": token.expose() });
+    let join = json!(["join_channel", { "channelId": channel.id }]);
+    for packet in [
+        format!("40/realtime,{auth}"),
+        format!("42/realtime,1{join}"),
+    ] {
+        socket.send(Message::text(packet)).await.unwrap();
+        assert!(socket.next().await.unwrap().unwrap().is_text());
+    }
+    let messages = format!("/api/channels/{}/messages", channel.id);
+    for content in ["one", "two"] {
+        call(
+            &it,
+            &client,
+            &messages,
+            &token,
+            json!({ "content": content }),
+        )
+        .await;
+        let push = socket.next().await.unwrap().unwrap().into_text().unwrap();
+        assert!(push.contains("message.created"), "{push}");
+    }
+    it.shutdown().await.unwrap();
+
+    let mut steps = Vec::new();
+    while let Some(kinds) = told.recv().await {
+        steps.push(kinds);
+    }
+    let secrets = [
+        token.expose(),
+        user.api_key.expose(),
+        api_key.expose(),
+        &sid,
+    ];
+    (steps, secrets.map(ToOwned::to_owned).to_vec())
+}
+
+/// The only recording in `folder`.
+fn recording(folder: &Path) -> String {
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
+    let [Ok(file)] = files.as_slice() else {
+        panic!("{files:?}");
+    };
+    std::fs::read_to_string(file.path()).unwrap()
+}
+
+/// Takes every step of a recording again.
+fn replayed(recording: &str) -> Vec<Kinds> {
+    let mut lines = recording.lines();
+    let head: Value = serde_json::from_str(lines.next().unwrap()).unwrap();
+    assert_eq!(head["machine"], "guild");
+    assert_eq!(head["version"], env!("CARGO_PKG_VERSION"));
+    let read = |name: &str| head[name].clone();
+    let mut guild = Guild::new(
+        serde_json::from_value(read("config")).unwrap(),
+        Rng::from_seed(serde_json::from_value(read("seed")).unwrap()),
+        serde_json::from_value::<Vec<Fact>>(read("rows")).unwrap(),
+    );
+    lines
+        .map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let at = Time::from_micros(line["at"].as_u64().unwrap());
+            let input = line.get("input").cloned();
+            let input = input.map(|input| serde_json::from_value(input).unwrap());
+            let mut out = Vec::new();
+            step(&mut guild, at, input, &mut out);
+            kinds(&out)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_recorded_life_can_be_lived_again_and_holds_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = CenterOptions::new(
+        SocketAddr::from(([127, 0, 0, 1], 0)),
+        folder.path().to_path_buf(),
+    );
+    let center = start_center(center).await.unwrap();
+    // The second life starts with the rows that the first one left.
+    for life in ["first", "second"] {
+        let (steps, secrets) = live(&center, folder.path(), life).await;
+        let recording = recording(&folder.path().join(life));
+        for secret in secrets {
+            assert!(!recording.contains(&secret), "{secret}");
+        }
+        let responses = steps.iter().flatten().count();
+        assert!(responses > 10, "{responses}");
+        assert_eq!(replayed(&recording), steps);
+    }
+    center.shutdown().await;
+}
