@@ -1,0 +1,288 @@
+//! The channels of a guild: listings, joins, and the pushes about memberships.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use super::GuildLink;
+use crate::{
+    fabric::{
+        error::ErrorBody,
+        realtime::{self, Membership as Pushed},
+        routes,
+        session::{Command, Join},
+        types::Channel as Listed,
+    },
+    http::{Failure, Response},
+    id::ChannelId,
+    link,
+    plugin::{
+        channel::Channel,
+        io::Output,
+        membership::Joined,
+        note::Note,
+        shared::{Asked, Errand, Shared},
+        token::SessionNumber,
+    },
+    request::RequestId,
+    time::Time,
+};
+
+impl GuildLink {
+    pub(super) fn on_joined(
+        &mut self,
+        now: Time,
+        id: RequestId<Join>,
+        answer: Result<realtime::JoinAck, String>,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(channel) = self.joins.answer(id) else {
+            return;
+        };
+        match self.membership.on_join_answer(now, &channel, answer) {
+            Joined::Stale => {}
+            Joined::Ok(last_seq) => {
+                let patience = shared.config.gap_patience;
+                let state = self.channels.entry(channel.clone()).or_default();
+                let released = state.sequence.on_joined(now, last_seq, patience);
+                self.pass_on(now, &channel, released, shared, out);
+            }
+            Joined::Failed { why, token_expired } => {
+                let guild = self.id.clone();
+                out.push(Output::Note(Note::JoinFailed {
+                    guild,
+                    channel,
+                    why: why.clone(),
+                }));
+                if token_expired {
+                    self.step_link(now, Some(link::Input::Reconnect(why)), shared, out);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_joined_push(
+        &mut self,
+        now: Time,
+        pushed: &Pushed,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        if shared.account.user() != Some(&pushed.user_id) {
+            return;
+        }
+        let most = shared.config.channels_max;
+        if !self
+            .membership
+            .on_joined_push(now, &pushed.channel_id, most)
+        {
+            return;
+        }
+        self.enter(now, &pushed.channel_id, out);
+        if let Some(x_type) = pushed.x_type {
+            let state = self.channels.entry(pushed.channel_id.clone()).or_default();
+            let held = state.on_kind(x_type);
+            self.filter(now, &pushed.channel_id, held, shared, out);
+        }
+    }
+
+    pub(super) fn on_left_push(
+        &mut self,
+        now: Time,
+        pushed: &Pushed,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let own = shared.account.user() == Some(&pushed.user_id);
+        if own && self.membership.on_left_push(&pushed.channel_id) {
+            self.leave(now, &pushed.channel_id, shared, out);
+        }
+    }
+
+    pub(super) fn enter(&mut self, now: Time, channel: &ChannelId, out: &mut Vec<Output>) {
+        self.channels.insert(channel.clone(), Channel::default());
+        self.unknown.set(channel.clone(), Some(now));
+        out.push(Output::Note(Note::Joined {
+            guild: self.id.clone(),
+            channel: channel.clone(),
+        }));
+    }
+
+    pub(super) fn leave(
+        &mut self,
+        now: Time,
+        channel: &ChannelId,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        while self.joins.withdraw(|of| of == channel).is_some() {}
+        self.channels.remove(channel);
+        self.gaps.set(channel.clone(), None);
+        self.unknown.set(channel.clone(), None);
+        let dropped = shared
+            .turns
+            .drop_waiting(now, &shared.config, &self.place(channel));
+        self.step_link(
+            now,
+            Some(link::Input::Command(Command::Leave(channel.clone()))),
+            shared,
+            out,
+        );
+        let (guild, channel) = (self.id.clone(), channel.clone());
+        out.push(Output::Note(Note::Left {
+            guild,
+            channel,
+            dropped,
+        }));
+    }
+
+    /// The guild answered a listing, or did not.
+    pub(in crate::plugin) fn on_listing(
+        &mut self,
+        now: Time,
+        session: SessionNumber,
+        answer: Result<Response, Failure>,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let listed = match read::<Vec<Listed>>(answer) {
+            Ok(listed) => listed,
+            Err(Unread::Unauthorized) if !self.refused => {
+                self.refused = true;
+                shared.account.invalidate(session);
+                self.membership.on_listing_blocked();
+                self.membership.on_token(now);
+                return;
+            }
+            Err(Unread::Unauthorized) => {
+                self.listing_failed(now, "the guild refuses the token, a new one too", out);
+                return;
+            }
+            Err(Unread::Failed(why)) => {
+                self.listing_failed(now, &why, out);
+                return;
+            }
+        };
+        self.refused = false;
+        let most = shared.config.channels_max;
+        if listed.len() > most {
+            let what = format!(
+                "guild {} has {} channels, {most} are followed",
+                self.id,
+                listed.len()
+            );
+            out.push(Output::Note(Note::TooMany { what }));
+        }
+        let changes = self.membership.on_listing(now, &listed, most);
+        for channel in &changes.left {
+            self.leave(now, channel, shared, out);
+        }
+        for channel in &changes.joined {
+            self.enter(now, channel, out);
+        }
+        for channel in &listed {
+            self.on_fields(now, channel, shared, out);
+        }
+        for message in core::mem::take(&mut self.early) {
+            self.on_message(now, message, shared, out);
+        }
+    }
+
+    pub(super) fn listing_failed(&mut self, now: Time, why: &str, out: &mut Vec<Output>) {
+        self.refused = false;
+        self.membership.on_listing_failed(now);
+        out.push(Output::Note(Note::ListingFailed {
+            guild: self.id.clone(),
+            why: why.to_string(),
+        }));
+    }
+
+    /// The guild answered about the fields of one channel, or did not.
+    pub(in crate::plugin) fn on_fields_answer(
+        &mut self,
+        now: Time,
+        channel: &ChannelId,
+        session: SessionNumber,
+        answer: Result<Response, Failure>,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        match read::<Listed>(answer) {
+            Ok(listed) => self.on_fields(now, &listed, shared, out),
+            Err(unread) => {
+                let why = match unread {
+                    Unread::Unauthorized => {
+                        shared.account.invalidate(session);
+                        "the guild refuses the token".to_string()
+                    }
+                    Unread::Failed(why) => why,
+                };
+                self.ask_fields_later(now, channel, shared);
+                out.push(Output::Note(Note::ListingFailed {
+                    guild: self.id.clone(),
+                    why,
+                }));
+            }
+        }
+    }
+
+    /// The next listing brings the fields as well, so once in between is enough.
+    pub(super) fn ask_fields_later(&mut self, now: Time, channel: &ChannelId, shared: &Shared) {
+        if self
+            .channels
+            .get(channel)
+            .is_some_and(|state| state.x_type.is_none())
+        {
+            self.unknown
+                .set(channel.clone(), Some(now + shared.config.step_timeout));
+        }
+    }
+
+    pub(super) fn on_fields(
+        &mut self,
+        now: Time,
+        listed: &Listed,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(state) = self.channels.get_mut(&listed.id) else {
+            return;
+        };
+        let held = state.on_fields(listed);
+        self.unknown.set(listed.id.clone(), None);
+        self.filter(now, &listed.id, held, shared, out);
+    }
+
+    pub(super) fn list(&mut self, now: Time, shared: &mut Shared, out: &mut Vec<Output>) {
+        let errand = Errand::Listing { guild: self.number };
+        let request = |token| Some(routes::list_channels(token, &self.id));
+        match shared.ask(now, &self.id, errand, request, out) {
+            Asked::Yes => self.membership.on_listing_asked(),
+            Asked::Blocked => self.membership.on_listing_blocked(),
+            Asked::Impossible(why) => self.listing_failed(now, &why, out),
+        }
+    }
+}
+
+enum Unread {
+    Unauthorized,
+    Failed(String),
+}
+
+/// The value of a good answer, or why there is none, in words.
+fn read<T: serde::de::DeserializeOwned>(answer: Result<Response, Failure>) -> Result<T, Unread> {
+    let response = answer.map_err(|failure| Unread::Failed(failure.to_string()))?;
+    match response.status {
+        200..=299 => serde_json::from_slice(&response.body)
+            .map_err(|error| Unread::Failed(format!("its answer cannot be read: {error}"))),
+        401 => Err(Unread::Unauthorized),
+        status => {
+            let words = serde_json::from_slice::<ErrorBody>(&response.body)
+                .map_or_else(|_| String::new(), |body| format!(": {}", body.message));
+            Err(Unread::Failed(format!("it answered {status}{words}")))
+        }
+    }
+}
