@@ -208,6 +208,8 @@ impl Account {
         let Some(sent_at) = self.logins.answer(id) else {
             return LoginEnd::Unknown;
         };
+        // Whoever asked meanwhile waits for this end, and asks again where it does not serve them.
+        self.wanted = false;
         match answer {
             Ok(session) => self.on_session(now, sent_at.unwrap_or(now), session),
             Err(LoginFailure::Refused { status, message }) => {
@@ -252,6 +254,7 @@ impl Account {
     /// A login whose patience has run out.
     pub fn expire(&mut self, now: Time) -> Option<(RequestId<Login>, LoginEnd)> {
         let (id, _) = self.logins.expire(now)?;
+        self.wanted = false;
         let why = "Center did not answer the login in time".to_string();
         Some((
             id,

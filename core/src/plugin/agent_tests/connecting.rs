@@ -197,3 +197,21 @@ fn shutdown_closes_every_question() {
     rig.step(Some(Input::Shutdown));
     assert_eq!(rig.forgotten, [Question::Login(rig.logins[0])]);
 }
+
+#[test]
+fn a_login_in_flight_is_shared() {
+    let mut rig = Rig::new(&[("g", Guild::new(&[])), ("h", Guild::new(&[]))]);
+    rig.start();
+    rig.pass(8 * MINUTE - SECOND);
+    assert_eq!(rig.login_count, 1);
+    rig.center = Center::Holds;
+    rig.pass(2 * SECOND);
+    rig.reset("g");
+    rig.reset("h");
+    rig.pass(5 * SECOND);
+    assert_eq!(rig.logins.len(), 1);
+    rig.center(Center::Grants(vec!["g", "h"], 15 * MINUTE));
+    assert!(rig.is_live("g") && rig.is_live("h"));
+    rig.pass(MINUTE);
+    assert_eq!(rig.login_count, 2);
+}
