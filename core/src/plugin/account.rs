@@ -40,13 +40,14 @@ pub struct Account {
     bucket: Bucket,
     wanted: bool,
     not_before: Option<Time>,
-    /// Guilds that were missing in a session that was then thrown away for it.
-    missing: BTreeMap<GuildId, SessionNumber>,
+    /// Guilds that found no token of use in a session, and wait for a newer one. The session stays
+    /// good for all others.
+    lacking: BTreeMap<GuildId, SessionNumber>,
     refused: bool,
     planted: Planted,
 }
 canonical!(struct Account {
-    cache, user, logins, bucket, wanted, not_before, refused; - patience, missing, planted
+    cache, user, logins, bucket, wanted, not_before, refused; - patience, lacking, planted
 });
 
 /// What [`Account::token`] has.
@@ -65,6 +66,8 @@ pub enum Token {
     Wait,
     /// A new session lacks the guild too: the account has no access to it.
     NoAccess,
+    /// The token of a new session is of no use any more either.
+    Dead,
 }
 
 /// What a login's answer means.
@@ -103,7 +106,7 @@ impl Account {
             bucket: Bucket::new(LOGINS, LOGINS_REFILL),
             wanted: false,
             not_before: None,
-            missing: BTreeMap::new(),
+            lacking: BTreeMap::new(),
             refused: false,
             planted,
         }
@@ -143,23 +146,24 @@ impl Account {
                     origin: grant.base_url.clone(),
                     session,
                 };
-                self.missing.remove(guild);
+                self.lacking.remove(guild);
                 fresh
             }
-            Cache::Missing(session) => {
-                if self
-                    .missing
-                    .remove(guild)
-                    .is_some_and(|before| before != session)
-                {
-                    return Token::NoAccess;
-                }
-                self.missing.insert(guild.clone(), session);
-                self.cache.invalidate(session);
+            Cache::Missing(session) => self.lacks(guild, session, Token::NoAccess),
+            Cache::Spent(session) => self.lacks(guild, session, Token::Dead),
+            Cache::Stale => {
                 self.wanted = true;
                 Token::Wait
             }
-            Cache::Stale => {
+        }
+    }
+
+    /// Logs in once more for a guild; where that was done already, this is how it ends.
+    fn lacks(&mut self, guild: &GuildId, session: SessionNumber, end: Token) -> Token {
+        match self.lacking.remove(guild) {
+            Some(before) if before != session => end,
+            Some(_) | None => {
+                self.lacking.insert(guild.clone(), session);
                 self.wanted = true;
                 Token::Wait
             }

@@ -1,6 +1,9 @@
 //! What all guilds of one agent share: its account, its open questions, its turns and posts.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 
 use crate::{
     canonical,
@@ -20,6 +23,10 @@ use crate::{
     secret::Secret,
     time::Time,
 };
+
+/// What a login that gives no living token means.
+pub(super) const DEAD: &str =
+    "Center gave out a token that has hardly any life left: its clock or its token life is wrong";
 
 /// The parts that are not a guild's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,21 +89,14 @@ impl Shared {
             } => (token, origin, session),
             Token::Wait => return Asked::Blocked,
             Token::NoAccess => {
-                return Asked::Impossible(alloc::format!(
-                    "{}",
-                    Note::NoAccess {
-                        guild: guild.clone()
-                    }
-                ));
+                let guild = guild.clone();
+                return Asked::Impossible(Note::NoAccess { guild }.to_string());
             }
+            Token::Dead => return Asked::Impossible(DEAD.into()),
         };
         let Some(origin) = self.origin(guild, origin) else {
-            return Asked::Impossible(alloc::format!(
-                "{}",
-                Note::NoOrigin {
-                    guild: guild.clone()
-                }
-            ));
+            let guild = guild.clone();
+            return Asked::Impossible(Note::NoOrigin { guild }.to_string());
         };
         let Some(request) = request(token) else {
             return Asked::Impossible("the request cannot be written as JSON".into());

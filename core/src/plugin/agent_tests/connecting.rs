@@ -215,3 +215,35 @@ fn a_login_in_flight_is_shared() {
     rig.pass(MINUTE);
     assert_eq!(rig.login_count, 2);
 }
+
+#[test]
+fn tokens_that_are_dead_on_arrival_are_an_error_with_backoff() {
+    let mut rig = Rig::new(&[("g", Guild::new(&[]))]);
+    rig.center = Center::Grants(vec!["g"], Duration::ZERO);
+    rig.start();
+    rig.pass(10 * MINUTE);
+    assert!(rig.login_count < 60, "{}", rig.login_count);
+    assert!(rig.noted(|note| matches!(note, Note::Down { .. })) > 0);
+    rig.center = Center::Grants(vec!["g"], 15 * MINUTE);
+    rig.pass(31 * SECOND);
+    assert!(rig.is_live("g"));
+}
+
+#[test]
+fn guilds_that_are_missing_do_not_starve_the_others() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "z"];
+    let guilds = names.map(|id| (id, Guild::new(&[])));
+    let mut rig = Rig::new(&guilds);
+    rig.start();
+    rig.center = Center::Grants(vec!["z"], 15 * MINUTE);
+    rig.pass(8 * MINUTE);
+    for id in names {
+        rig.reset(id);
+    }
+    rig.pass(5 * SECOND);
+    assert!(rig.is_live("z"), "{:?}", rig.notes);
+    rig.pass(10 * MINUTE);
+    rig.reset("z");
+    rig.pass(5 * SECOND);
+    assert!(rig.is_live("z"));
+}

@@ -28,7 +28,7 @@ use crate::{
         io::Output,
         membership::Membership,
         note::Note,
-        shared::{Asked, Errand, Shared},
+        shared::{Asked, DEAD, Errand, Shared},
         token::SessionNumber,
         turns::Place,
     },
@@ -188,15 +188,19 @@ impl GuildLink {
                     self.session = session;
                     Ok(token)
                 }
-                None => Err(Note::NoOrigin {
-                    guild: self.id.clone(),
-                }),
+                None => {
+                    let guild = self.id.clone();
+                    let why = Note::NoOrigin { guild }.to_string();
+                    Err(AuthorizeFailure::Denied(why))
+                }
             },
-            Token::NoAccess => Err(Note::NoAccess {
-                guild: self.id.clone(),
-            }),
+            Token::NoAccess => {
+                let guild = self.id.clone();
+                let why = Note::NoAccess { guild }.to_string();
+                Err(AuthorizeFailure::Denied(why))
+            }
+            Token::Dead => Err(AuthorizeFailure::Unavailable(DEAD.to_string())),
         };
-        let answer = answer.map_err(|note| AuthorizeFailure::Denied(note.to_string()));
         self.authorize = None;
         self.step_link(now, Some(link::Input::Authorized(id, answer)), shared, out);
     }
