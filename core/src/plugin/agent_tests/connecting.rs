@@ -247,3 +247,15 @@ fn guilds_that_are_missing_do_not_starve_the_others() {
     rig.pass(5 * SECOND);
     assert!(rig.is_live("z"));
 }
+
+#[test]
+fn a_token_that_a_join_calls_expired_is_not_used_again() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.guild("g").join_error = Some("token_expired");
+    rig.guild("g").channels.push(("d", "dm"));
+    rig.pass(MINUTE);
+    rig.guild("g").join_error = None;
+    rig.pass(5 * SECOND);
+    assert!(rig.is_live("g"));
+    assert_ne!(rig.tokens[1], "g-1");
+}

@@ -58,6 +58,7 @@ impl GuildLink {
                     why: why.clone(),
                 }));
                 if token_expired {
+                    shared.account.invalidate(self.session);
                     self.step_link(now, Some(link::Input::Reconnect(why)), shared, out);
                 }
             }
