@@ -259,3 +259,15 @@ fn a_token_that_a_join_calls_expired_is_not_used_again() {
     assert!(rig.is_live("g"));
     assert_ne!(rig.tokens[1], "g-1");
 }
+
+#[test]
+fn a_disconnect_instead_of_an_answer_to_connect_is_a_refusal() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.guild("g").refuses = Some("disconnect");
+    rig.reset("g");
+    rig.pass(3 * SECOND);
+    rig.guild("g").refuses = None;
+    rig.pass(10 * SECOND);
+    assert!(rig.is_live("g"));
+    assert_ne!(rig.tokens.last().unwrap(), "g-1");
+}

@@ -253,6 +253,7 @@ impl Rig {
             self.tokens
                 .push(auth["token"].as_str().unwrap().to_string());
             let reply = match guild.refuses {
+                Some("disconnect") => "41/realtime,".to_string(),
                 Some(why) => format!(r#"44/realtime,{{"message":"{why}"}}"#),
                 None => r#"40/realtime,{"sid":"s"}"#.to_string(),
             };
