@@ -1,6 +1,7 @@
 //! What all guilds of one agent share: its account, its open questions, its turns and posts.
 
 use alloc::{
+    collections::BTreeMap,
     string::{String, ToString},
     vec::Vec,
 };
@@ -37,10 +38,13 @@ pub(super) struct Shared {
     pub(super) dedup: Dedup,
     pub(super) turns: Turns,
     pub(super) outbox: Outbox,
+    /// The guild whose channel has the plain session id; the channel of the same id in another guild
+    /// has one with its guild's.
+    pub(super) sessions: BTreeMap<ChannelId, u32>,
     /// Every nonce of this process begins with it.
     pub(super) nonces: String,
 }
-canonical!(struct Shared { account, http, dedup, turns, outbox; - config, nonces });
+canonical!(struct Shared { account, http, dedup, turns, outbox, sessions; - config, nonces });
 
 /// What a REST request was sent for, and with the token of which session.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -172,3 +172,19 @@ fn two_guilds_may_use_the_same_channel_id() {
         Some(Ok(ToolAnswer::Sent { .. }))
     ));
 }
+
+#[test]
+fn the_second_guild_with_a_channel_id_has_a_session_of_its_own() {
+    let guild = Guild::new(&[("c", "general")]);
+    let mut rig = Rig::new(&[("g", guild.clone()), ("h", guild)]);
+    rig.start();
+    let told = |rig: &Rig| rig.inbounds.last().unwrap().session_id.clone();
+    rig.push("h", "message.created", &message("c", 1, "in h"));
+    assert_eq!(told(&rig), "s_fab_c_h");
+    rig.push("g", "message.created", &message("c", 1, "in g"));
+    assert_eq!(told(&rig), "s_fab_c");
+    rig.done(0);
+    rig.push("g", "channel.left", &membership("c", json!({})));
+    rig.push("h", "message.created", &message("c", 2, "in h"));
+    assert_eq!(told(&rig), "s_fab_c_h", "a session lasts");
+}

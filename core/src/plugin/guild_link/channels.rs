@@ -82,7 +82,7 @@ impl GuildLink {
         {
             return;
         }
-        self.enter(now, &pushed.channel_id, out);
+        self.enter(now, &pushed.channel_id, shared, out);
         if let Some(x_type) = pushed.x_type {
             let state = self.channels.entry(pushed.channel_id.clone()).or_default();
             let held = state.on_kind(x_type);
@@ -103,7 +103,17 @@ impl GuildLink {
         }
     }
 
-    pub(super) fn enter(&mut self, now: Time, channel: &ChannelId, out: &mut Vec<Output>) {
+    fn enter(
+        &mut self,
+        now: Time,
+        channel: &ChannelId,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        shared
+            .sessions
+            .entry(channel.clone())
+            .or_insert(self.number);
         self.channels.insert(channel.clone(), Channel::default());
         self.unknown.set(channel.clone(), Some(now));
         out.push(Output::Note(Note::Joined {
@@ -121,6 +131,9 @@ impl GuildLink {
     ) {
         while self.joins.withdraw(|of| of == channel).is_some() {}
         self.channels.remove(channel);
+        if shared.sessions.get(channel) == Some(&self.number) {
+            shared.sessions.remove(channel);
+        }
         self.gaps.set(channel.clone(), None);
         self.unknown.set(channel.clone(), None);
         let dropped = shared
@@ -182,7 +195,7 @@ impl GuildLink {
             self.leave(now, channel, shared, out);
         }
         for channel in &changes.joined {
-            self.enter(now, channel, out);
+            self.enter(now, channel, shared, out);
         }
         for channel in &listed {
             self.on_fields(now, channel, shared, out);
