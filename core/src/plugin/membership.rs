@@ -219,7 +219,7 @@ impl Membership {
     /// The login that a listing waits for has failed.
     pub fn on_login_failed(&mut self, now: Time) {
         if self.listing == Listing::Blocked {
-            self.on_listing_failed(now);
+            self.on_listing_failed(now, None);
         }
     }
 
@@ -231,9 +231,11 @@ impl Membership {
         }
     }
 
-    /// The listing under way failed, or the login for it; it is tried again.
-    pub fn on_listing_failed(&mut self, now: Time) {
-        self.listing = Listing::Due(now + retry(self.failures));
+    /// The listing under way failed, or the login for it; it is tried again, and not before
+    /// `after`, where the guild has asked for that.
+    pub fn on_listing_failed(&mut self, now: Time, after: Option<Duration>) {
+        let after = after.unwrap_or_default().min(self.every);
+        self.listing = Listing::Due(now + retry(self.failures).max(after));
         self.failures = self.failures.saturating_add(1);
     }
 

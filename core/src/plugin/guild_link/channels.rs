@@ -5,6 +5,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
+use core::time::Duration;
 
 use super::GuildLink;
 use crate::{
@@ -172,11 +173,11 @@ impl GuildLink {
                 return;
             }
             Err(Unread::Unauthorized) => {
-                self.listing_failed(now, "the guild refuses the token, a new one too", out);
+                self.listing_failed(now, "the guild refuses the token, a new one too", None, out);
                 return;
             }
-            Err(Unread::Failed(why)) => {
-                self.listing_failed(now, &why, out);
+            Err(Unread::Failed(why, after)) => {
+                self.listing_failed(now, &why, after, out);
                 return;
             }
         };
@@ -205,9 +206,15 @@ impl GuildLink {
         }
     }
 
-    pub(super) fn listing_failed(&mut self, now: Time, why: &str, out: &mut Vec<Output>) {
+    pub(super) fn listing_failed(
+        &mut self,
+        now: Time,
+        why: &str,
+        after: Option<Duration>,
+        out: &mut Vec<Output>,
+    ) {
         self.refused = false;
-        self.membership.on_listing_failed(now);
+        self.membership.on_listing_failed(now, after);
         out.push(Output::Note(Note::ListingFailed {
             guild: self.id.clone(),
             why: why.to_string(),
@@ -232,7 +239,7 @@ impl GuildLink {
                         shared.account.invalidate(session);
                         "the guild refuses the token".to_string()
                     }
-                    Unread::Failed(why) => why,
+                    Unread::Failed(why, _) => why,
                 };
                 self.ask_fields_later(now, channel, shared);
                 out.push(Output::Note(Note::ListingFailed {
@@ -276,27 +283,30 @@ impl GuildLink {
         match shared.ask(now, &self.id, errand, request, out) {
             Asked::Yes => self.membership.on_listing_asked(),
             Asked::Blocked => self.membership.on_listing_blocked(),
-            Asked::Impossible(why) => self.listing_failed(now, &why, out),
+            Asked::Impossible(why) => self.listing_failed(now, &why, None, out),
         }
     }
 }
 
 enum Unread {
     Unauthorized,
-    Failed(String),
+    /// Why, in words, and how long the guild wants to be left alone.
+    Failed(String, Option<Duration>),
 }
 
-/// The value of a good answer, or why there is none, in words.
+/// The value of a good answer, or why there is none.
 fn read<T: serde::de::DeserializeOwned>(answer: Result<Response, Failure>) -> Result<T, Unread> {
-    let response = answer.map_err(|failure| Unread::Failed(failure.to_string()))?;
+    let failed = |why| Unread::Failed(why, None);
+    let response = answer.map_err(|failure| failed(failure.to_string()))?;
     match response.status {
         200..=299 => serde_json::from_slice(&response.body)
-            .map_err(|error| Unread::Failed(format!("its answer cannot be read: {error}"))),
+            .map_err(|error| failed(format!("its answer cannot be read: {error}"))),
         401 => Err(Unread::Unauthorized),
         status => {
             let words = serde_json::from_slice::<ErrorBody>(&response.body)
                 .map_or_else(|_| String::new(), |body| format!(": {}", body.message));
-            Err(Unread::Failed(format!("it answered {status}{words}")))
+            let why = format!("it answered {status}{words}");
+            Err(Unread::Failed(why, response.retry_after))
         }
     }
 }
