@@ -239,8 +239,15 @@ impl Membership {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// The listing under way was answered; at most `most` channels are followed.
-    pub fn on_listing(&mut self, now: Time, channels: &[Channel], most: usize) -> Changes {
+    /// The listing under way was answered; at most `most` channels are followed. The channels of
+    /// `unread` are in it, but nothing else is known of them: they are neither entered nor left.
+    pub fn on_listing(
+        &mut self,
+        now: Time,
+        channels: &[Channel],
+        unread: &[ChannelId],
+        most: usize,
+    ) -> Changes {
         self.failures = 0;
         if self.outdated {
             self.listing = Listing::Due(now);
@@ -249,7 +256,8 @@ impl Membership {
         self.listed = true;
         self.listing = Listing::Due(now + self.every);
         let pushed = core::mem::take(&mut self.pushed);
-        let listed: BTreeSet<&ChannelId> = channels.iter().map(|channel| &channel.id).collect();
+        let listed = channels.iter().map(|channel| &channel.id);
+        let listed: BTreeSet<&ChannelId> = listed.chain(unread).collect();
         let mut changes = Changes::default();
         let gone: Vec<_> = self
             .channels
@@ -458,7 +466,7 @@ mod tests {
         membership.on_up(at(1));
         assert!(membership.listing_due(at(1)));
         membership.on_listing_asked();
-        membership.on_listing(at(1), &listed(ids), MOST);
+        membership.on_listing(at(1), &listed(ids), &[], MOST);
         membership
     }
 
@@ -523,12 +531,12 @@ mod tests {
         membership.on_listing_asked();
         assert!(membership.on_left_push(&id("a")));
         assert!(membership.on_joined_push(at(61), &id("c"), MOST));
-        let changes = membership.on_listing(at(62), &listed(&["a", "b"]), MOST);
+        let changes = membership.on_listing(at(62), &listed(&["a", "b"]), &[], MOST);
         assert_eq!(changes, Changes::default());
         assert!(!membership.contains(&id("a")) && membership.contains(&id("c")));
         assert!(membership.listing_due(at(122)));
         membership.on_listing_asked();
-        let changes = membership.on_listing(at(122), &listed(&["a", "b"]), MOST);
+        let changes = membership.on_listing(at(122), &listed(&["a", "b"]), &[], MOST);
         assert_eq!(
             changes,
             Changes {
@@ -546,14 +554,14 @@ mod tests {
         membership.on_down();
         membership.on_up(at(62));
         assert_eq!(
-            membership.on_listing(at(63), &listed(&[]), MOST),
+            membership.on_listing(at(63), &listed(&[]), &[], MOST),
             Changes::default()
         );
         assert!(membership.contains(&id("a")));
         assert!(membership.listing_due(at(63)));
         membership.on_listing_asked();
         assert_eq!(
-            membership.on_listing(at(64), &listed(&[]), MOST).left,
+            membership.on_listing(at(64), &listed(&[]), &[], MOST).left,
             vec![id("a")]
         );
         assert!(membership.is_settled());
@@ -593,7 +601,7 @@ mod tests {
         membership.on_listing_asked();
         let ids: Vec<_> = (0..1_000).map(|n| alloc::format!("c{n:04}")).collect();
         let ids: Vec<_> = ids.iter().map(String::as_str).collect();
-        membership.on_listing(at(1), &listed(&ids), 900);
+        membership.on_listing(at(1), &listed(&ids), &[], 900);
         assert_eq!(membership.len(), 900);
         let mut sent = Vec::new();
         while let Some(channel) = membership.join_due(at(1)) {

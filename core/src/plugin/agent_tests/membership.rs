@@ -199,3 +199,27 @@ fn a_listing_waits_as_long_as_the_guild_asks_for() {
     rig.pass(SECOND);
     assert_eq!(rig.asked.len(), before + 2);
 }
+
+#[test]
+fn a_channel_that_cannot_be_read_does_not_hide_the_others() {
+    let mut rig = Rig::live(&[("c", "general"), ("d", "dm")]);
+    for _ in 0..2 {
+        rig.guild("g").body = Some(json!([
+            {"id": "v", "name": "a kind of tomorrow", "xType": "voice"},
+            {"id": "c", "xType": "voice"},
+            {"id": "e", "xType": "dm"},
+            7,
+        ]));
+        rig.pass(MINUTE);
+    }
+    assert_eq!(rig.joins, ["c", "d", "e"]);
+    rig.says("c", 1, "still here");
+    assert_eq!(rig.heard(), [["still here"]]);
+    assert_eq!(
+        rig.noted(|note| matches!(note, Note::Left { .. })),
+        1,
+        "only d"
+    );
+    let told = rig.noted(|note| matches!(note, Note::ListingFailed { .. }));
+    assert_eq!(told, 1, "said once: {:?}", rig.notes);
+}

@@ -1,11 +1,15 @@
 //! The channels of a guild: listings, joins, and the pushes about memberships.
 
 use alloc::{
+    boxed::Box,
     format,
     string::{String, ToString},
     vec::Vec,
 };
 use core::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::GuildLink;
 use crate::{
@@ -163,8 +167,8 @@ impl GuildLink {
         shared: &mut Shared,
         out: &mut Vec<Output>,
     ) {
-        let listed = match read::<Vec<Listed>>(answer) {
-            Ok(listed) => listed,
+        let listing = match read::<Vec<Box<RawValue>>>(answer) {
+            Ok(listing) => Listing::new(&listing),
             Err(Unread::Unauthorized) if !self.refused => {
                 self.refused = true;
                 shared.account.invalidate(session);
@@ -182,6 +186,16 @@ impl GuildLink {
             }
         };
         self.refused = false;
+        let Listing {
+            listed,
+            unread,
+            why,
+        } = listing;
+        if let Some(why) = why.clone().filter(|_| self.unread != why) {
+            let guild = self.id.clone();
+            out.push(Output::Note(Note::ListingFailed { guild, why }));
+        }
+        self.unread = why;
         let most = shared.config.channels_max;
         if listed.len() > most {
             let what = format!(
@@ -191,7 +205,7 @@ impl GuildLink {
             );
             out.push(Output::Note(Note::TooMany { what }));
         }
-        let changes = self.membership.on_listing(now, &listed, most);
+        let changes = self.membership.on_listing(now, &listed, &unread, most);
         for channel in &changes.left {
             self.leave(now, channel, shared, out);
         }
@@ -285,6 +299,41 @@ impl GuildLink {
             Asked::Blocked => self.membership.on_listing_blocked(),
             Asked::Impossible(why) => self.listing_failed(now, &why, None, out),
         }
+    }
+}
+
+/// A listing, read channel by channel: one that cannot be read, such as one of a kind that does not
+/// exist yet, must not hide the others.
+#[derive(Default)]
+struct Listing {
+    listed: Vec<Listed>,
+    /// Channels of which no more than the id can be read.
+    unread: Vec<ChannelId>,
+    /// How many cannot be read, and why the first of them, in words.
+    why: Option<String>,
+}
+
+impl Listing {
+    fn new(channels: &[Box<RawValue>]) -> Self {
+        #[derive(Deserialize)]
+        struct Named {
+            id: ChannelId,
+        }
+        let mut listing = Self::default();
+        let mut first = None;
+        for channel in channels {
+            match serde_json::from_str::<Listed>(channel.get()) {
+                Ok(channel) => listing.listed.push(channel),
+                Err(error) => {
+                    first.get_or_insert(error);
+                    let named = serde_json::from_str::<Named>(channel.get());
+                    listing.unread.extend(named.ok().map(|named| named.id));
+                }
+            }
+        }
+        let unread = channels.len() - listing.listed.len();
+        listing.why = first.map(|error| format!("{unread} of them cannot be read: {error}"));
+        listing
     }
 }
 

@@ -64,12 +64,14 @@ pub(super) struct GuildLink {
     early: VecDeque<Message>,
     /// Why there is no connection, as last said.
     down: String,
+    /// What could not be read of the listing, as last said.
+    unread: Option<String>,
     /// The token of a listing was refused already.
     refused: bool,
 }
 canonical!(struct GuildLink {
     id, link, authorize, membership, joins, channels, gaps, unknown, early, refused;
-    - number, session, origin, down
+    - number, session, origin, down, unread
 });
 
 impl GuildLink {
@@ -99,6 +101,7 @@ impl GuildLink {
             unknown: Deadlines::default(),
             early: VecDeque::new(),
             down: String::new(),
+            unread: None,
             refused: false,
         }
     }
