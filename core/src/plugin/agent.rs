@@ -529,7 +529,7 @@ impl Agent {
                 .shared
                 .ask(now, &guild.id, Errand::Post(id), request, out)
             {
-                Asked::Yes => {}
+                Asked::Yes(_) => {}
                 Asked::Blocked => {
                     self.shared.outbox.on_blocked(id);
                     self.give_up_posts(now, out);

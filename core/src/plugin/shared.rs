@@ -20,7 +20,7 @@ use crate::{
         token::SessionNumber,
         turns::Turns,
     },
-    request::Requests,
+    request::{RequestId, Requests},
     secret::Secret,
     time::Time,
 };
@@ -68,7 +68,7 @@ canonical!(enum Errand { Listing { guild }, Fields { guild, channel }, Post(id) 
 /// Whether a request went out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    Yes,
+    Yes(RequestId<Http>),
     /// It waits for a login.
     Blocked,
     /// There is no way, in words.
@@ -112,7 +112,7 @@ impl Shared {
             origin,
             request,
         });
-        Asked::Yes
+        Asked::Yes(id)
     }
 
     /// Where a guild is: the configuration's word goes before Center's.

@@ -223,3 +223,26 @@ fn a_channel_that_cannot_be_read_does_not_hide_the_others() {
     let told = rig.noted(|note| matches!(note, Note::ListingFailed { .. }));
     assert_eq!(told, 1, "said once: {:?}", rig.notes);
 }
+
+#[test]
+fn many_new_channels_are_read_a_few_at_a_time() {
+    let mut rig = Rig::live(&[]);
+    rig.guild("g").holds = true;
+    for channel in 0..100 {
+        let joined = membership(&format!("c{channel:02}"), json!({}));
+        rig.push("g", "channel.joined", &joined);
+    }
+    assert_eq!(rig.open.len(), 16);
+    rig.push("g", "channel.left", &membership("c00", json!({})));
+    assert_eq!(rig.forgotten.len(), 1, "its request is not waited for");
+    assert_eq!(rig.open.len(), 17);
+    let mut answered = 0;
+    while let Some((id, _, request)) = rig.open.pop() {
+        let channel = request.target.rsplit('/').next().unwrap();
+        let body = json!({"id": channel, "xType": "dm"});
+        let answer = played::respond(200, &body);
+        rig.step(Some(Input::Http(id, Ok(answer))));
+        answered += 1;
+    }
+    assert_eq!(answered, 100);
+}

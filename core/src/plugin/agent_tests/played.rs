@@ -95,7 +95,7 @@ impl Guild {
     }
 }
 
-fn respond(status: u16, body: &Value) -> Response {
+pub(super) fn respond(status: u16, body: &Value) -> Response {
     Response {
         status,
         retry_after: (status == 429).then_some(Duration::from_secs(20)),

@@ -25,7 +25,7 @@ use crate::{
     link,
     plugin::{
         channel::Channel,
-        io::Output,
+        io::{Output, Question},
         membership::Joined,
         note::Note,
         shared::{Asked, Errand, Shared},
@@ -34,6 +34,10 @@ use crate::{
     request::RequestId,
     time::Time,
 };
+
+/// How long after a failed read of a channel the next one follows. The next listing brings the
+/// fields as well.
+const READ_AGAIN: Duration = Duration::from_secs(10);
 
 impl GuildLink {
     pub(super) fn on_joined(
@@ -141,6 +145,11 @@ impl GuildLink {
         }
         self.gaps.set(channel.clone(), None);
         self.unknown.set(channel.clone(), None);
+        if let Some(id) = self.reads.remove(channel)
+            && shared.http.answer(id).is_some()
+        {
+            out.push(Output::Forget(Question::Http(id)));
+        }
         let dropped = shared
             .turns
             .drop_waiting(now, &shared.config, &self.place(channel));
@@ -245,6 +254,7 @@ impl GuildLink {
         shared: &mut Shared,
         out: &mut Vec<Output>,
     ) {
+        self.reads.remove(channel);
         match read::<Listed>(answer) {
             Ok(listed) => self.on_fields(now, &listed, shared, out),
             Err(unread) => {
@@ -255,7 +265,7 @@ impl GuildLink {
                     }
                     Unread::Failed(why, _) => why,
                 };
-                self.ask_fields_later(now, channel, shared);
+                self.read_later(now, channel);
                 out.push(Output::Note(Note::ListingFailed {
                     guild: self.id.clone(),
                     why,
@@ -264,15 +274,34 @@ impl GuildLink {
         }
     }
 
-    /// The next listing brings the fields as well, so once in between is enough.
-    pub(super) fn ask_fields_later(&mut self, now: Time, channel: &ChannelId, shared: &Shared) {
+    /// Asks for the fields of a channel.
+    pub(super) fn read(
+        &mut self,
+        now: Time,
+        channel: ChannelId,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let errand = Errand::Fields {
+            guild: self.number,
+            channel: channel.clone(),
+        };
+        let request = |token| Some(routes::read_channel(token, &channel));
+        match shared.ask(now, &self.id, errand, request, out) {
+            Asked::Yes(id) => {
+                self.reads.insert(channel, id);
+            }
+            Asked::Blocked | Asked::Impossible(_) => self.read_later(now, &channel),
+        }
+    }
+
+    fn read_later(&mut self, now: Time, channel: &ChannelId) {
         if self
             .channels
             .get(channel)
             .is_some_and(|state| state.x_type.is_none())
         {
-            self.unknown
-                .set(channel.clone(), Some(now + shared.config.step_timeout));
+            self.unknown.set(channel.clone(), Some(now + READ_AGAIN));
         }
     }
 
@@ -295,7 +324,7 @@ impl GuildLink {
         let errand = Errand::Listing { guild: self.number };
         let request = |token| Some(routes::list_channels(token, &self.id));
         match shared.ask(now, &self.id, errand, request, out) {
-            Asked::Yes => self.membership.on_listing_asked(),
+            Asked::Yes(_) => self.membership.on_listing_asked(),
             Asked::Blocked => self.membership.on_listing_blocked(),
             Asked::Impossible(why) => self.listing_failed(now, &why, None, out),
         }

@@ -15,7 +15,6 @@ use crate::{
     deadlines::Deadlines,
     fabric::{
         realtime::{self, Membership as Pushed},
-        routes,
         session::{Command, Event, Join, Realtime},
         types::{Channel as Listed, Message},
     },
@@ -25,10 +24,10 @@ use crate::{
     plugin::{
         account::Token,
         channel::Channel,
-        io::Output,
+        io::{Http, Output},
         membership::Membership,
         note::Note,
-        shared::{Asked, DEAD, Errand, Shared},
+        shared::{DEAD, Shared},
         token::SessionNumber,
         turns::Place,
     },
@@ -42,6 +41,10 @@ use crate::{
 /// How many messages are kept that arrive before the first listing tells of their channels. Further
 /// ones are dropped, oldest first.
 const EARLY_MAX: usize = 1_000;
+
+/// How many channels are read at a time. A guild that puts the agent into thousands of channels at
+/// once is not asked thousands of questions at once.
+const READS_MAX: usize = 16;
 
 /// The link to one guild, with everything that is known of its channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +64,8 @@ pub(super) struct GuildLink {
     gaps: Deadlines<ChannelId>,
     /// When to ask for the fields of a channel whose kind is not known.
     unknown: Deadlines<ChannelId>,
+    /// Requests for the fields of a channel.
+    reads: BTreeMap<ChannelId, RequestId<Http>>,
     early: VecDeque<Message>,
     /// Why there is no connection, as last said.
     down: String,
@@ -70,7 +75,7 @@ pub(super) struct GuildLink {
     refused: bool,
 }
 canonical!(struct GuildLink {
-    id, link, authorize, membership, joins, channels, gaps, unknown, early, refused;
+    id, link, authorize, membership, joins, channels, gaps, unknown, reads, early, refused;
     - number, session, origin, down, unread
 });
 
@@ -99,6 +104,7 @@ impl GuildLink {
             channels: BTreeMap::new(),
             gaps: Deadlines::default(),
             unknown: Deadlines::default(),
+            reads: BTreeMap::new(),
             early: VecDeque::new(),
             down: String::new(),
             unread: None,
@@ -306,15 +312,10 @@ impl GuildLink {
                 self.pass_on(now, &id, released, shared, out);
             }
         }
-        while let Some(channel) = self.unknown.pop_due(now) {
-            let errand = Errand::Fields {
-                guild: self.number,
-                channel: channel.clone(),
-            };
-            let request = |token| Some(routes::read_channel(token, &channel));
-            if shared.ask(now, &self.id, errand, request, out) != Asked::Yes {
-                self.ask_fields_later(now, &channel, shared);
-            }
+        while self.reads.len() < READS_MAX
+            && let Some(channel) = self.unknown.pop_due(now)
+        {
+            self.read(now, channel, shared, out);
         }
         if self.can_go_live() {
             self.step_link(now, Some(link::Input::Live), shared, out);
@@ -341,10 +342,13 @@ impl GuildLink {
                 at,
                 why: "gap accepted",
             }),
-            self.unknown.earliest().map(|at| Wakeup {
-                at,
-                why: "channel to be read",
-            }),
+            self.unknown
+                .earliest()
+                .filter(|_| self.reads.len() < READS_MAX)
+                .map(|at| Wakeup {
+                    at,
+                    why: "channel to be read",
+                }),
         ])
     }
 }
