@@ -223,9 +223,10 @@ impl Membership {
         }
     }
 
-    /// Something hints that the memberships have changed: list soon.
+    /// Something hints that the memberships have changed: list soon, unless listings fail.
     pub fn relist(&mut self, now: Time) {
         match self.listing {
+            Listing::Due(_) if self.failures > 0 => {}
             Listing::Due(at) => self.listing = Listing::Due(at.min(now + Duration::from_secs(1))),
             Listing::Unwanted | Listing::Blocked | Listing::Asked => {}
         }
@@ -592,6 +593,17 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn refusals_do_not_hurry_listings_that_fail() {
+        let mut membership = up_with(&["a"]);
+        for _ in 0..3 {
+            membership.on_listing_failed(at(61), None);
+        }
+        membership.relist(at(61));
+        assert!(!membership.listing_due(at(64)));
+        assert!(membership.listing_due(at(65)));
     }
 
     #[test]
