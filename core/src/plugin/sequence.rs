@@ -93,6 +93,15 @@ impl Sequence {
         self.release(now, patience)
     }
 
+    /// A message that may wait behind a gap was edited or deleted.
+    pub fn amend(&mut self, newer: &Message) {
+        if let Some(ahead) = self.ahead.get_mut(&newer.seq)
+            && ahead.id == newer.id
+        {
+            ahead.amend(newer);
+        }
+    }
+
     /// Accepts a gap whose patience has run out.
     pub fn expire(&mut self, now: Time, patience: Duration) -> Option<Released> {
         self.patience.filter(|at| *at <= now)?;

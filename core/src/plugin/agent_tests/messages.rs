@@ -133,3 +133,55 @@ fn garbage_is_noted_and_dropped() {
     assert!(rig.is_live("g"));
     assert_eq!(rig.heard(), [["hello"]]);
 }
+
+#[test]
+fn edits_and_deletions_reach_what_is_held_back() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.guild("g").holds = true;
+    rig.guild("g").channels.push(("d", "dm"));
+    rig.push("g", "channel.joined", &membership("d", json!({})));
+    let edited = |message: Value, content: &str| {
+        altered(message, json!({"content": content, "wakeup": null}))
+    };
+    let deleted = |message: Value| {
+        altered(
+            edited(message, ""),
+            json!({"deletedAt": "2026-01-01T00:00:01Z"}),
+        )
+    };
+    for (channel, first) in [("d", 1), ("c", 2)] {
+        rig.says(channel, first, "typo");
+        rig.says(channel, first + 1, "oops");
+        let one = message(channel, first, "typo");
+        rig.push("g", "message.updated", &edited(one, "word"));
+        let two = message(channel, first + 1, "oops");
+        rig.push("g", "message.deleted", &deleted(two));
+    }
+    rig.release("g");
+    rig.pass(SECOND);
+    assert_eq!(rig.heard(), [["word"], ["word"]]);
+    rig.done(0);
+    rig.done(1);
+    assert_eq!(rig.heard().len(), 2);
+}
+
+#[test]
+fn edits_and_deletions_reach_what_came_before_the_listing() {
+    let guild = Guild {
+        holds: true,
+        ..Guild::new(&[("c", "general")])
+    };
+    let mut rig = Rig::new(&[("g", guild)]);
+    rig.start();
+    rig.says("c", 1, "typo");
+    rig.says("c", 2, "oops");
+    rig.push("g", "message.updated", &message("c", 1, "word"));
+    let blank = altered(
+        message("c", 2, ""),
+        json!({"deletedAt": "2026-01-01T00:00:01Z"}),
+    );
+    rig.push("g", "message.deleted", &blank);
+    rig.release("g");
+    rig.done(0);
+    assert_eq!(rig.heard(), [["word"]]);
+}

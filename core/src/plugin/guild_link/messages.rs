@@ -133,9 +133,10 @@ impl GuildLink {
 
     pub(super) fn on_edited(&mut self, now: Time, message: Message, shared: &mut Shared) {
         if message.deleted_at.is_some() {
-            self.on_deleted(now, &message, shared);
+            self.on_deleted(now, message, shared);
             return;
         }
+        self.amend(&message);
         let place = self.place(&message.channel_id);
         let Some(state) = self.channels.get_mut(&message.channel_id) else {
             return;
@@ -145,7 +146,10 @@ impl GuildLink {
         shared.turns.update(&place, &message);
     }
 
-    pub(super) fn on_deleted(&mut self, now: Time, message: &Message, shared: &mut Shared) {
+    pub(super) fn on_deleted(&mut self, now: Time, mut message: Message, shared: &mut Shared) {
+        // Not every guild tells when.
+        message.deleted_at.get_or_insert(message.created_at);
+        self.amend(&message);
         let place = self.place(&message.channel_id);
         let Some(state) = self.channels.get_mut(&message.channel_id) else {
             return;
@@ -155,5 +159,17 @@ impl GuildLink {
             .turns
             .remove(now, &shared.config, &place, &message.id);
         self.settle_cursor(&message.channel_id, shared);
+    }
+
+    /// A message was edited or deleted that may not have come as far as a queue.
+    fn amend(&mut self, newer: &Message) {
+        match self.channels.get_mut(&newer.channel_id) {
+            Some(state) => state.amend(newer),
+            None => self
+                .early
+                .iter_mut()
+                .filter(|early| early.channel_id == newer.channel_id && early.id == newer.id)
+                .for_each(|early| early.amend(newer)),
+        }
     }
 }

@@ -267,7 +267,7 @@ impl GuildLink {
                 .map(|(message,)| self.on_edited(now, message, shared)),
             realtime::MESSAGE_DELETED => event
                 .args::<(Message,)>()
-                .map(|(message,)| self.on_deleted(now, &message, shared)),
+                .map(|(message,)| self.on_deleted(now, message, shared)),
             realtime::CHANNEL_UPDATED => event
                 .args::<(Listed,)>()
                 .map(|(listed,)| self.on_fields(now, &listed, shared, out)),
