@@ -62,9 +62,9 @@ impl Sequence {
             (Some(last), Some(first)) => Some(last.min(first)),
             (last, first) => last.or(first),
         };
-        if start.is_some() {
-            self.heard = start;
-        }
+        // A guild that tells no number may have started anew while it was away: what was heard before
+        // would then make the agent deaf to it.
+        self.heard = start;
         self.release(now, patience)
     }
 

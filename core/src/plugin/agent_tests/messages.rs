@@ -185,3 +185,20 @@ fn edits_and_deletions_reach_what_came_before_the_listing() {
     rig.done(0);
     assert_eq!(rig.heard(), [["word"]]);
 }
+
+#[test]
+fn a_guild_that_starts_anew_and_tells_no_seq_is_heard() {
+    let guild = Guild {
+        last_seq: None,
+        ..Guild::new(&[("c", "general")])
+    };
+    let mut rig = Rig::new(&[("g", guild)]);
+    rig.start();
+    rig.says("c", 1_000, "before");
+    rig.done(0);
+    rig.reset("g");
+    rig.pass(5 * SECOND);
+    rig.says("c", 1, "after");
+    rig.pass(SECOND);
+    assert_eq!(rig.heard(), [["before"], ["after"]]);
+}
