@@ -202,3 +202,18 @@ fn a_guild_that_starts_anew_and_tells_no_seq_is_heard() {
     rig.pass(SECOND);
     assert_eq!(rig.heard(), [["before"], ["after"]]);
 }
+
+#[test]
+fn what_is_held_back_is_said() {
+    let config = Config {
+        allow_channels: Some([].into()),
+        ..config()
+    };
+    let mut rig = Rig::with(config, &[("g", Guild::new(&[("c", "general")]))]);
+    rig.start();
+    rig.says("c", 1, "hello");
+    let silent = altered(message("c", 2, "psst"), json!({"wakeup": false}));
+    rig.push("g", "message.created", &silent);
+    assert!(rig.inbounds.is_empty());
+    assert_eq!(rig.noted(|note| matches!(note, Note::HeldBack { .. })), 1);
+}

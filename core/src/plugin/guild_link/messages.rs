@@ -101,7 +101,17 @@ impl GuildLink {
             }
             match gate::judge(&shared.config, &mut state.guard, now, x_type, &message) {
                 Verdict::Record(gate::Reason::Deleted) => {}
-                Verdict::Record(_) => {
+                Verdict::Record(reason) => {
+                    match reason {
+                        gate::Reason::NotAllowed | gate::Reason::Loop => {
+                            out.push(Output::Note(Note::HeldBack {
+                                guild: self.id.clone(),
+                                channel: id.clone(),
+                                author: message.author.id.clone(),
+                            }));
+                        }
+                        gate::Reason::NotWoken | gate::Reason::Deleted => {}
+                    }
                     state
                         .context
                         .record(message.into(), shared.config.context_max);
