@@ -27,6 +27,10 @@ const LOGINS: u32 = 6;
 /// How often one more login may be made.
 const LOGINS_REFILL: Duration = Duration::from_secs(10);
 
+/// How long after a refusal of the account itself the next login is made, whoever asks: only a change
+/// of the configuration mends that.
+const DENIED_WAIT: Duration = Duration::from_secs(30);
+
 /// Serves tokens to the links and requests of one agent, and says when to log in for them.
 ///
 /// [`token`](Self::token) either has one, or notes that one is wanted; the owner then asks
@@ -220,6 +224,9 @@ impl Account {
                 let denied = matches!(status, 401 | 403);
                 let news = !denied || !self.refused;
                 self.refused = denied;
+                if denied {
+                    self.not_before = Some(now + DENIED_WAIT);
+                }
                 let why = if denied {
                     alloc::format!(
                         "Center refused the account ({status}: {message}); check its key or \

@@ -150,7 +150,7 @@ impl Agent {
                 for guild in self.guilds.values_mut() {
                     guild.on_login_failed(now, &why, denied, &mut self.shared, out);
                 }
-                while let Some(posted) = self.shared.outbox.on_login_failed(now, &why) {
+                while let Some(posted) = self.shared.outbox.on_login_failed(now, &why, denied) {
                     self.on_posted(now, posted, 0, out);
                 }
                 if self.guilds.is_empty() {

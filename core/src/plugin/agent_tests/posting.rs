@@ -81,3 +81,31 @@ fn an_answer_after_the_end_of_patience_is_ignored() {
     rig.step(Some(Input::Http(id, Err(Failure::TooLarge))));
     assert_eq!(rig.answers.iter().filter(|(of, _)| *of == call).count(), 1);
 }
+
+#[test]
+fn a_post_that_never_left_is_said_not_to_be_posted() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.pass(8 * MINUTE - 30 * SECOND);
+    rig.center = Center::Refuses(503);
+    rig.pass(31 * SECOND);
+    let call = rig.send("c", None, "hello");
+    rig.pass(80 * SECOND);
+    assert!(matches!(rig.answer(call), Some(Err(why)) if why.contains("nothing was posted")));
+}
+
+#[test]
+fn a_refused_account_is_told_to_the_host_and_costs_few_logins() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.pass(8 * MINUTE - 30 * SECOND);
+    rig.center = Center::Refuses(401);
+    rig.pass(31 * SECOND);
+    let before = rig.login_count;
+    let first = rig.send("c", None, "hello");
+    let second = rig.send("c", None, "hello?");
+    rig.pass(30 * SECOND);
+    for call in [first, second] {
+        let told = rig.answer(call);
+        assert!(matches!(told, Some(Err(why)) if why.contains("refused the account")));
+    }
+    assert_eq!(rig.login_count, before + 1);
+}
