@@ -146,7 +146,7 @@ impl Session {
             client::Output::Disconnected { .. } => {
                 let soon = self
                     .connected_at
-                    .is_some_and(|since| now.since(since) < REFUSAL_WINDOW);
+                    .is_none_or(|since| now.since(since) < REFUSAL_WINDOW);
                 let why = if soon {
                     "the guild disconnected the session right after it began"
                 } else {

@@ -139,6 +139,18 @@ canonical!(struct Message {
     edited_at, deleted_at, nonce, wakeup, rewake, wake_id,
 });
 
+impl Message {
+    /// Takes over what an edit or a deletion changes. Where it stands, who wrote it and whom it
+    /// wakes stay: pushes about edits need not tell them.
+    pub fn amend(&mut self, newer: &Self) {
+        self.content.clone_from(&newer.content);
+        self.mentions.clone_from(&newer.mentions);
+        self.attachments.clone_from(&newer.attachments);
+        self.edited_at = newer.edited_at;
+        self.deleted_at = newer.deleted_at;
+    }
+}
+
 /// A channel, as listings have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -27,6 +27,10 @@ const LOGINS: u32 = 6;
 /// How often one more login may be made.
 const LOGINS_REFILL: Duration = Duration::from_secs(10);
 
+/// How long after a refusal of the account itself the next login is made, whoever asks: only a change
+/// of the configuration mends that.
+const DENIED_WAIT: Duration = Duration::from_secs(30);
+
 /// Serves tokens to the links and requests of one agent, and says when to log in for them.
 ///
 /// [`token`](Self::token) either has one, or notes that one is wanted; the owner then asks
@@ -40,13 +44,14 @@ pub struct Account {
     bucket: Bucket,
     wanted: bool,
     not_before: Option<Time>,
-    /// Guilds that were missing in a session that was then thrown away for it.
-    missing: BTreeMap<GuildId, SessionNumber>,
+    /// Guilds that found no token of use in a session, and wait for a newer one. The session stays
+    /// good for all others.
+    lacking: BTreeMap<GuildId, SessionNumber>,
     refused: bool,
     planted: Planted,
 }
 canonical!(struct Account {
-    cache, user, logins, bucket, wanted, not_before, refused; - patience, missing, planted
+    cache, user, logins, bucket, wanted, not_before, refused; - patience, lacking, planted
 });
 
 /// What [`Account::token`] has.
@@ -65,6 +70,8 @@ pub enum Token {
     Wait,
     /// A new session lacks the guild too: the account has no access to it.
     NoAccess,
+    /// The token of a new session is of no use any more either.
+    Dead,
 }
 
 /// What a login's answer means.
@@ -103,7 +110,7 @@ impl Account {
             bucket: Bucket::new(LOGINS, LOGINS_REFILL),
             wanted: false,
             not_before: None,
-            missing: BTreeMap::new(),
+            lacking: BTreeMap::new(),
             refused: false,
             planted,
         }
@@ -143,23 +150,24 @@ impl Account {
                     origin: grant.base_url.clone(),
                     session,
                 };
-                self.missing.remove(guild);
+                self.lacking.remove(guild);
                 fresh
             }
-            Cache::Missing(session) => {
-                if self
-                    .missing
-                    .remove(guild)
-                    .is_some_and(|before| before != session)
-                {
-                    return Token::NoAccess;
-                }
-                self.missing.insert(guild.clone(), session);
-                self.cache.invalidate(session);
+            Cache::Missing(session) => self.lacks(guild, session, Token::NoAccess),
+            Cache::Spent(session) => self.lacks(guild, session, Token::Dead),
+            Cache::Stale => {
                 self.wanted = true;
                 Token::Wait
             }
-            Cache::Stale => {
+        }
+    }
+
+    /// Logs in once more for a guild; where that was done already, this is how it ends.
+    fn lacks(&mut self, guild: &GuildId, session: SessionNumber, end: Token) -> Token {
+        match self.lacking.remove(guild) {
+            Some(before) if before != session => end,
+            Some(_) | None => {
+                self.lacking.insert(guild.clone(), session);
                 self.wanted = true;
                 Token::Wait
             }
@@ -208,12 +216,17 @@ impl Account {
         let Some(sent_at) = self.logins.answer(id) else {
             return LoginEnd::Unknown;
         };
+        // Whoever asked meanwhile waits for this end, and asks again where it does not serve them.
+        self.wanted = false;
         match answer {
             Ok(session) => self.on_session(now, sent_at.unwrap_or(now), session),
             Err(LoginFailure::Refused { status, message }) => {
                 let denied = matches!(status, 401 | 403);
                 let news = !denied || !self.refused;
                 self.refused = denied;
+                if denied {
+                    self.not_before = Some(now + DENIED_WAIT);
+                }
                 let why = if denied {
                     alloc::format!(
                         "Center refused the account ({status}: {message}); check its key or \
@@ -252,6 +265,7 @@ impl Account {
     /// A login whose patience has run out.
     pub fn expire(&mut self, now: Time) -> Option<(RequestId<Login>, LoginEnd)> {
         let (id, _) = self.logins.expire(now)?;
+        self.wanted = false;
         let why = "Center did not answer the login in time".to_string();
         Some((
             id,

@@ -23,7 +23,7 @@ use crate::{
         dedup::Dedup,
         defect::Planted,
         guild_link::GuildLink,
-        inbound::{Inbound, InboundChannel, session_id},
+        inbound::{Inbound, InboundChannel, session_id, session_id_in},
         io::{HostEvent, Input, Login, LoginFailure, Output, Question},
         note::Note,
         outbox::{Outbox, Posted},
@@ -93,6 +93,7 @@ impl Agent {
                 dedup: Dedup::new(config.dedup_max),
                 turns: Turns::new(format!("t_{prefix}")),
                 outbox: Outbox::new(rng.fork("outbox")),
+                sessions: BTreeMap::new(),
                 nonces: format!("t_{prefix}"),
                 config: config.clone(),
             },
@@ -149,7 +150,7 @@ impl Agent {
                 for guild in self.guilds.values_mut() {
                     guild.on_login_failed(now, &why, denied, &mut self.shared, out);
                 }
-                while let Some(posted) = self.shared.outbox.on_login_failed(now, &why) {
+                while let Some(posted) = self.shared.outbox.on_login_failed(now, &why, denied) {
                     self.on_posted(now, posted, 0, out);
                 }
                 if self.guilds.is_empty() {
@@ -458,8 +459,13 @@ impl Agent {
         else {
             return;
         };
+        let session_id = if self.shared.sessions.get(&place.1) == Some(&place.0) {
+            session_id(&place.1)
+        } else {
+            session_id_in(&place.1, &guild.id)
+        };
         out.push(Output::Notify(Inbound {
-            session_id: session_id(&place.1),
+            session_id,
             agent_id: self.shared.config.agent_id.clone(),
             turn_id,
             attempt: 1,
@@ -523,7 +529,7 @@ impl Agent {
                 .shared
                 .ask(now, &guild.id, Errand::Post(id), request, out)
             {
-                Asked::Yes => {}
+                Asked::Yes(_) => {}
                 Asked::Blocked => {
                     self.shared.outbox.on_blocked(id);
                     self.give_up_posts(now, out);

@@ -57,6 +57,14 @@ impl Channel {
         }
     }
 
+    /// A message was edited or deleted: it may still wait for the channel's kind or behind a gap.
+    pub fn amend(&mut self, newer: &Message) {
+        self.sequence.amend(newer);
+        for held in self.held.iter_mut().filter(|held| held.id == newer.id) {
+            held.amend(newer);
+        }
+    }
+
     /// Whether messages wait for the channel's kind.
     pub fn holds(&self) -> bool {
         !self.held.is_empty()

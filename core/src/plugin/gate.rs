@@ -98,7 +98,10 @@ impl LoopGuard {
             let quietest = self
                 .authors
                 .iter()
-                .min_by_key(|(_, exchange)| exchange.answered.back().copied())
+                .min_by_key(|(_, exchange)| {
+                    let answered = exchange.answered.back().copied();
+                    answered.max(exchange.silenced_until)
+                })
                 .map(|(author, _)| author.clone());
             if let Some(quietest) = quietest {
                 self.authors.remove(&quietest);
@@ -260,6 +263,19 @@ mod tests {
         assert_eq!(judged(at(79), "alice"), Verdict::Record(Reason::Loop));
         assert_eq!(judged(at(79), "bob"), Verdict::Deliver);
         assert_eq!(judged(at(80), "alice"), Verdict::Deliver);
+    }
+
+    #[test]
+    fn a_silenced_author_is_not_the_first_to_be_forgotten() {
+        let config = config();
+        let mut guard = LoopGuard::default();
+        for _ in 0..=config.loop_turns {
+            guard.on_answered(&config, Time::ZERO, &user("alice"));
+        }
+        for n in 0..AUTHORS_MAX {
+            guard.on_answered(&config, Time::ZERO, &user(&alloc::format!("u{n}")));
+        }
+        assert!(guard.is_silenced(Time::ZERO, &user("alice")));
     }
 
     #[test]

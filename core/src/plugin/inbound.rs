@@ -101,6 +101,11 @@ impl From<Message> for InboundMessage {
     }
 }
 
+/// The session of a channel whose id another guild's channel had first: the guild's id follows.
+pub fn session_id_in(channel: &ChannelId, guild: &GuildId) -> String {
+    format!("{}_{guild}", session_id(channel))
+}
+
 /// The session of a channel: `s_fab_` and its id.
 pub fn session_id(channel: &ChannelId) -> String {
     format!("s_fab_{channel}")

@@ -219,26 +219,36 @@ impl Membership {
     /// The login that a listing waits for has failed.
     pub fn on_login_failed(&mut self, now: Time) {
         if self.listing == Listing::Blocked {
-            self.on_listing_failed(now);
+            self.on_listing_failed(now, None);
         }
     }
 
-    /// Something hints that the memberships have changed: list soon.
+    /// Something hints that the memberships have changed: list soon, unless listings fail.
     pub fn relist(&mut self, now: Time) {
         match self.listing {
+            Listing::Due(_) if self.failures > 0 => {}
             Listing::Due(at) => self.listing = Listing::Due(at.min(now + Duration::from_secs(1))),
             Listing::Unwanted | Listing::Blocked | Listing::Asked => {}
         }
     }
 
-    /// The listing under way failed, or the login for it; it is tried again.
-    pub fn on_listing_failed(&mut self, now: Time) {
-        self.listing = Listing::Due(now + retry(self.failures));
+    /// The listing under way failed, or the login for it; it is tried again, and not before
+    /// `after`, where the guild has asked for that.
+    pub fn on_listing_failed(&mut self, now: Time, after: Option<Duration>) {
+        let after = after.unwrap_or_default().min(self.every);
+        self.listing = Listing::Due(now + retry(self.failures).max(after));
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// The listing under way was answered; at most `most` channels are followed.
-    pub fn on_listing(&mut self, now: Time, channels: &[Channel], most: usize) -> Changes {
+    /// The listing under way was answered; at most `most` channels are followed. The channels of
+    /// `unread` are in it, but nothing else is known of them: they are neither entered nor left.
+    pub fn on_listing(
+        &mut self,
+        now: Time,
+        channels: &[Channel],
+        unread: &[ChannelId],
+        most: usize,
+    ) -> Changes {
         self.failures = 0;
         if self.outdated {
             self.listing = Listing::Due(now);
@@ -247,7 +257,8 @@ impl Membership {
         self.listed = true;
         self.listing = Listing::Due(now + self.every);
         let pushed = core::mem::take(&mut self.pushed);
-        let listed: BTreeSet<&ChannelId> = channels.iter().map(|channel| &channel.id).collect();
+        let listed = channels.iter().map(|channel| &channel.id);
+        let listed: BTreeSet<&ChannelId> = listed.chain(unread).collect();
         let mut changes = Changes::default();
         let gone: Vec<_> = self
             .channels
@@ -456,7 +467,7 @@ mod tests {
         membership.on_up(at(1));
         assert!(membership.listing_due(at(1)));
         membership.on_listing_asked();
-        membership.on_listing(at(1), &listed(ids), MOST);
+        membership.on_listing(at(1), &listed(ids), &[], MOST);
         membership
     }
 
@@ -521,12 +532,12 @@ mod tests {
         membership.on_listing_asked();
         assert!(membership.on_left_push(&id("a")));
         assert!(membership.on_joined_push(at(61), &id("c"), MOST));
-        let changes = membership.on_listing(at(62), &listed(&["a", "b"]), MOST);
+        let changes = membership.on_listing(at(62), &listed(&["a", "b"]), &[], MOST);
         assert_eq!(changes, Changes::default());
         assert!(!membership.contains(&id("a")) && membership.contains(&id("c")));
         assert!(membership.listing_due(at(122)));
         membership.on_listing_asked();
-        let changes = membership.on_listing(at(122), &listed(&["a", "b"]), MOST);
+        let changes = membership.on_listing(at(122), &listed(&["a", "b"]), &[], MOST);
         assert_eq!(
             changes,
             Changes {
@@ -544,14 +555,14 @@ mod tests {
         membership.on_down();
         membership.on_up(at(62));
         assert_eq!(
-            membership.on_listing(at(63), &listed(&[]), MOST),
+            membership.on_listing(at(63), &listed(&[]), &[], MOST),
             Changes::default()
         );
         assert!(membership.contains(&id("a")));
         assert!(membership.listing_due(at(63)));
         membership.on_listing_asked();
         assert_eq!(
-            membership.on_listing(at(64), &listed(&[]), MOST).left,
+            membership.on_listing(at(64), &listed(&[]), &[], MOST).left,
             vec![id("a")]
         );
         assert!(membership.is_settled());
@@ -585,13 +596,24 @@ mod tests {
     }
 
     #[test]
+    fn refusals_do_not_hurry_listings_that_fail() {
+        let mut membership = up_with(&["a"]);
+        for _ in 0..3 {
+            membership.on_listing_failed(at(61), None);
+        }
+        membership.relist(at(61));
+        assert!(!membership.listing_due(at(64)));
+        assert!(membership.listing_due(at(65)));
+    }
+
+    #[test]
     fn thousands_of_joins_go_out_a_few_at_a_time() {
         let mut membership = Membership::new(Duration::from_secs(60));
         membership.on_up(at(1));
         membership.on_listing_asked();
         let ids: Vec<_> = (0..1_000).map(|n| alloc::format!("c{n:04}")).collect();
         let ids: Vec<_> = ids.iter().map(String::as_str).collect();
-        membership.on_listing(at(1), &listed(&ids), 900);
+        membership.on_listing(at(1), &listed(&ids), &[], 900);
         assert_eq!(membership.len(), 900);
         let mut sent = Vec::new();
         while let Some(channel) = membership.join_due(at(1)) {

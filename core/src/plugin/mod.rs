@@ -6,6 +6,8 @@
 
 pub mod account;
 pub mod agent;
+#[cfg(test)]
+mod agent_tests;
 pub mod channel;
 pub mod config;
 pub mod context;

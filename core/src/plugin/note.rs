@@ -133,6 +133,16 @@ pub enum Note {
         /// The channel.
         channel: ChannelId,
     },
+    /// A message that should have woken the agent did not: its author or channel is not on the allow
+    /// list, or its author is silenced.
+    HeldBack {
+        /// The guild.
+        guild: GuildId,
+        /// The channel.
+        channel: ChannelId,
+        /// The author.
+        author: UserId,
+    },
     /// An author was silenced in a channel: it and the agent answered each other too often.
     LoopSilenced {
         /// The guild.
@@ -162,7 +172,10 @@ impl Note {
     /// How much it matters.
     pub fn level(&self) -> Level {
         match self {
-            Self::LoggedIn { .. } | Self::Joined { .. } | Self::Left { .. } => Level::Debug,
+            Self::LoggedIn { .. }
+            | Self::Joined { .. }
+            | Self::Left { .. }
+            | Self::HeldBack { .. } => Level::Debug,
             Self::Live { .. } | Self::Down { .. } => Level::Info,
             Self::LoginFailed { .. }
             | Self::ListingFailed { .. }
@@ -275,6 +288,15 @@ impl fmt::Display for Note {
                 f,
                 "another process posts as this account in channel {channel} of guild {guild}: run \
                  one plugin for an account"
+            ),
+            Self::HeldBack {
+                guild,
+                channel,
+                author,
+            } => write!(
+                f,
+                "a message of {author} in channel {channel} of guild {guild} was recorded, not \
+                 delivered: it is not allowed to wake the agent now"
             ),
             Self::LoopSilenced {
                 guild,

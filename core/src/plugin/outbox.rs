@@ -44,8 +44,21 @@ pub struct Post {
     failures: u32,
     /// A token was refused for it already.
     refused: bool,
+    /// It was sent at least once and may have arrived.
+    uncertain: bool,
 }
-canonical!(struct Post { call, place, body, give_up_at, failures, refused });
+canonical!(struct Post { call, place, body, give_up_at, failures, refused, uncertain });
+
+impl Post {
+    /// What the host must know of a post that is given up.
+    fn outcome(&self) -> &'static str {
+        if self.uncertain {
+            UNKNOWN
+        } else {
+            "nothing was posted"
+        }
+    }
+}
 
 /// What the answer to a post means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +126,7 @@ impl Outbox {
                 give_up_at,
                 failures: 0,
                 refused: false,
+                uncertain: false,
             },
         );
     }
@@ -140,11 +154,7 @@ impl Outbox {
                 .get(id)
                 .is_some_and(|post| post.give_up_at <= now)
         })?;
-        let hint = match self.posts.get(&id).map(|post| post.failures) {
-            Some(0) | None => "nothing was posted",
-            Some(_) => UNKNOWN,
-        };
-        self.fail(now, id, format!("there was no login in time; {hint}"))
+        self.give_up(now, id, "there was no login in time")
     }
 
     /// A login succeeded.
@@ -154,10 +164,32 @@ impl Outbox {
         }
     }
 
-    /// A login failed: the next post that waited for it, and what becomes of it.
-    pub fn on_login_failed(&mut self, now: Time, why: &str) -> Option<Posted> {
+    /// A login failed: the next post that waited for it, and what becomes of it. Where the account
+    /// was `denied`, that is the end of all posts of its channel.
+    pub fn on_login_failed(&mut self, now: Time, why: &str, denied: bool) -> Option<Posted> {
         let id = self.blocked.pop_first()?;
-        Some(self.retry(now, id, None, why))
+        if !denied {
+            return Some(self.retry(now, id, None, why));
+        }
+        let place = self.posts.get(&id).map(|post| post.place.clone());
+        let failed = self.give_up(now, id, why);
+        let next = place.and_then(|place| self.lanes.get(&place)?.front().copied());
+        if let Some(next) = next {
+            self.on_blocked(next);
+        }
+        failed
+    }
+
+    fn give_up(&mut self, now: Time, id: PostId, why: &str) -> Option<Posted> {
+        let outcome = self.posts.get(&id)?.outcome();
+        self.fail(now, id, format!("{why}; {outcome}"))
+    }
+
+    /// Whether a post was made is not known: its answer is missing or says nothing about it.
+    fn doubt(&mut self, id: PostId) {
+        if let Some(post) = self.posts.get_mut(&id) {
+            post.uncertain = true;
+        }
     }
 
     /// Gives a post up for a reason that trying again does not mend.
@@ -174,7 +206,13 @@ impl Outbox {
     ) -> Posted {
         let response = match answer {
             Ok(response) => response,
-            Err(failure) => return self.retry(now, id, None, &failure.to_string()),
+            Err(failure) => {
+                match failure {
+                    Failure::Unreachable(_) => {}
+                    Failure::Broken(_) | Failure::TooLarge => self.doubt(id),
+                }
+                return self.retry(now, id, None, &failure.to_string());
+            }
         };
         let words = || {
             serde_json::from_slice::<ErrorBody>(&response.body)
@@ -216,6 +254,7 @@ impl Outbox {
                 return self.retry(now, id, response.retry_after, &why);
             }
             500..=599 => {
+                self.doubt(id);
                 let why = format!("the guild answers {}{}", response.status, words());
                 return self.retry(now, id, response.retry_after, &why);
             }
@@ -247,11 +286,11 @@ impl Outbox {
             self.due.set(id, Some(at));
             return Posted::Again;
         }
-        let hint = match after {
-            Some(after) => format!("try again in {} s", after.as_secs().max(1)),
-            None => UNKNOWN.to_string(),
+        let why = match after {
+            Some(after) => format!("{why}; try again in {} s", after.as_secs().max(1)),
+            None => why.to_string(),
         };
-        self.failed(now, id, format!("{why}; {hint}"))
+        self.give_up(now, id, &why).unwrap_or(Posted::Again)
     }
 
     /// Takes one post out, whatever its state: at the end of the process.
@@ -465,10 +504,10 @@ mod tests {
         due(&mut outbox, now);
         outbox.on_blocked(0);
         assert_eq!(
-            outbox.on_login_failed(now, "Center is down"),
+            outbox.on_login_failed(now, "Center is down", false),
             Some(Posted::Again)
         );
-        assert_eq!(outbox.on_login_failed(now, "Center is down"), None);
+        assert_eq!(outbox.on_login_failed(now, "Center is down", false), None);
         assert!(outbox.next_wakeup().unwrap().at > now);
     }
 

@@ -62,9 +62,9 @@ impl Sequence {
             (Some(last), Some(first)) => Some(last.min(first)),
             (last, first) => last.or(first),
         };
-        if start.is_some() {
-            self.heard = start;
-        }
+        // A guild that tells no number may have started anew while it was away: what was heard before
+        // would then make the agent deaf to it.
+        self.heard = start;
         self.release(now, patience)
     }
 
@@ -91,6 +91,15 @@ impl Sequence {
             return self.accept_gap(now, patience);
         }
         self.release(now, patience)
+    }
+
+    /// A message that may wait behind a gap was edited or deleted.
+    pub fn amend(&mut self, newer: &Message) {
+        if let Some(ahead) = self.ahead.get_mut(&newer.seq)
+            && ahead.id == newer.id
+        {
+            ahead.amend(newer);
+        }
     }
 
     /// Accepts a gap whose patience has run out.

@@ -1,6 +1,10 @@
 //! What all guilds of one agent share: its account, its open questions, its turns and posts.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{
+    collections::BTreeMap,
+    string::{String, ToString},
+    vec::Vec,
+};
 
 use crate::{
     canonical,
@@ -16,10 +20,14 @@ use crate::{
         token::SessionNumber,
         turns::Turns,
     },
-    request::Requests,
+    request::{RequestId, Requests},
     secret::Secret,
     time::Time,
 };
+
+/// What a login that gives no living token means.
+pub(super) const DEAD: &str =
+    "Center gave out a token that has hardly any life left: its clock or its token life is wrong";
 
 /// The parts that are not a guild's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +38,13 @@ pub(super) struct Shared {
     pub(super) dedup: Dedup,
     pub(super) turns: Turns,
     pub(super) outbox: Outbox,
+    /// The guild whose channel has the plain session id; the channel of the same id in another guild
+    /// has one with its guild's.
+    pub(super) sessions: BTreeMap<ChannelId, u32>,
     /// Every nonce of this process begins with it.
     pub(super) nonces: String,
 }
-canonical!(struct Shared { account, http, dedup, turns, outbox; - config, nonces });
+canonical!(struct Shared { account, http, dedup, turns, outbox, sessions; - config, nonces });
 
 /// What a REST request was sent for, and with the token of which session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +68,7 @@ canonical!(enum Errand { Listing { guild }, Fields { guild, channel }, Post(id) 
 /// Whether a request went out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    Yes,
+    Yes(RequestId<Http>),
     /// It waits for a login.
     Blocked,
     /// There is no way, in words.
@@ -82,21 +93,14 @@ impl Shared {
             } => (token, origin, session),
             Token::Wait => return Asked::Blocked,
             Token::NoAccess => {
-                return Asked::Impossible(alloc::format!(
-                    "{}",
-                    Note::NoAccess {
-                        guild: guild.clone()
-                    }
-                ));
+                let guild = guild.clone();
+                return Asked::Impossible(Note::NoAccess { guild }.to_string());
             }
+            Token::Dead => return Asked::Impossible(DEAD.into()),
         };
         let Some(origin) = self.origin(guild, origin) else {
-            return Asked::Impossible(alloc::format!(
-                "{}",
-                Note::NoOrigin {
-                    guild: guild.clone()
-                }
-            ));
+            let guild = guild.clone();
+            return Asked::Impossible(Note::NoOrigin { guild }.to_string());
         };
         let Some(request) = request(token) else {
             return Asked::Impossible("the request cannot be written as JSON".into());
@@ -108,7 +112,7 @@ impl Shared {
             origin,
             request,
         });
-        Asked::Yes
+        Asked::Yes(id)
     }
 
     /// Where a guild is: the configuration's word goes before Center's.

@@ -45,6 +45,8 @@ pub enum Cache<'a> {
     Fresh(&'a Grant, SessionNumber),
     /// A fresh session in which the guild is missing.
     Missing(SessionNumber),
+    /// A fresh session whose token for the guild has too little of its life left.
+    Spent(SessionNumber),
     /// Nothing that may be used: log in.
     Stale,
 }
@@ -93,7 +95,7 @@ impl TokenCache {
         if left > MARGIN.min(grant.life / 5) {
             Cache::Fresh(grant, cached.number)
         } else {
-            Cache::Stale
+            Cache::Spent(cached.number)
         }
     }
 
@@ -150,7 +152,7 @@ mod tests {
     fn token(cache: &TokenCache, now: Time) -> Option<&str> {
         match cache.fresh(now, &GuildId::new("g").unwrap()) {
             Cache::Fresh(grant, _) => Some(grant.token.expose()),
-            Cache::Missing(_) | Cache::Stale => None,
+            Cache::Missing(_) | Cache::Spent(_) | Cache::Stale => None,
         }
     }
 

@@ -1,0 +1,104 @@
+//! The Center and the guilds of the stories.
+
+use alloc::{collections::VecDeque, format, string::ToString, vec::Vec};
+use core::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::ME;
+use crate::http::{Method, Request, Response};
+
+/// How Center answers logins.
+#[derive(Clone, Debug)]
+pub(super) enum Center {
+    /// With a session for these guilds, whose tokens live so long.
+    Grants(Vec<&'static str>, Duration),
+    /// With this status.
+    Refuses(u16),
+    /// Not before the story says so.
+    Holds,
+}
+
+/// How a guild answers, until the story changes it.
+#[derive(Clone, Debug)]
+pub(super) struct Guild {
+    /// Its channels with their kinds.
+    pub(super) channels: Vec<(&'static str, &'static str)>,
+    /// The `lastSeq` of each join's ack; `None`: the ack does not tell.
+    pub(super) last_seq: Option<u64>,
+    /// The error of each join's ack.
+    pub(super) join_error: Option<&'static str>,
+    /// What a CONNECT is refused with.
+    pub(super) refuses: Option<&'static str>,
+    /// Statuses of the next answers to listings, reads and posts, before they are good.
+    pub(super) listings: VecDeque<u16>,
+    pub(super) reads: VecDeque<u16>,
+    pub(super) posts: VecDeque<u16>,
+    /// The next listing's body, instead of its channels.
+    pub(super) body: Option<Value>,
+    /// While set, requests stay open.
+    pub(super) holds: bool,
+    /// The `seq` of its next message.
+    pub(super) seq: u64,
+}
+
+impl Guild {
+    pub(super) fn new(channels: &[(&'static str, &'static str)]) -> Self {
+        Self {
+            channels: channels.to_vec(),
+            last_seq: Some(0),
+            join_error: None,
+            refuses: None,
+            listings: VecDeque::new(),
+            reads: VecDeque::new(),
+            posts: VecDeque::new(),
+            body: None,
+            holds: false,
+            seq: 1,
+        }
+    }
+
+    fn listed(&self, id: &str) -> Option<Value> {
+        let (id, x_type) = self.channels.iter().find(|(known, _)| *known == id)?;
+        Some(json!({"id": id, "name": format!("#{id}"), "xType": x_type}))
+    }
+
+    pub(super) fn answer(&mut self, request: &Request) -> Response {
+        let path = request.target.strip_prefix("/api/channels").unwrap();
+        let (statuses, body) = if request.method == Method::Post {
+            let sent: Value = serde_json::from_slice(&request.body).unwrap();
+            let seq = self.seq;
+            self.seq += 1;
+            let message = json!({
+                "id": format!("p{seq}"), "channelId": "c", "seq": seq,
+                "author": {"id": ME}, "content": sent["content"], "nonce": sent["nonce"],
+                "createdAt": "2026-01-01T00:00:00Z",
+            });
+            (&mut self.posts, message)
+        } else if let Some(id) = path.strip_prefix('/') {
+            let listed = self.listed(id).unwrap_or_default();
+            (&mut self.reads, listed)
+        } else {
+            let all: Vec<_> = self
+                .channels
+                .iter()
+                .map(|(id, _)| self.listed(id))
+                .collect();
+            let body = self.body.take().unwrap_or_else(|| json!(all));
+            (&mut self.listings, body)
+        };
+        match statuses.pop_front() {
+            Some(status) => respond(status, &json!({"statusCode": status, "message": "because"})),
+            None => respond(200, &body),
+        }
+    }
+}
+
+pub(super) fn respond(status: u16, body: &Value) -> Response {
+    Response {
+        status,
+        retry_after: (status == 429).then_some(Duration::from_secs(20)),
+        body: Bytes::from(body.to_string()),
+    }
+}

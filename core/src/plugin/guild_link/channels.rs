@@ -1,0 +1,390 @@
+//! The channels of a guild: listings, joins, and the pushes about memberships.
+
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::GuildLink;
+use crate::{
+    fabric::{
+        error::ErrorBody,
+        realtime::{self, Membership as Pushed},
+        routes,
+        session::{Command, Join},
+        types::Channel as Listed,
+    },
+    http::{Failure, Response},
+    id::ChannelId,
+    link,
+    plugin::{
+        channel::Channel,
+        io::{Output, Question},
+        membership::Joined,
+        note::Note,
+        shared::{Asked, Errand, Shared},
+        token::SessionNumber,
+    },
+    request::RequestId,
+    time::Time,
+};
+
+/// How long after a failed read of a channel the next one follows. The next listing brings the
+/// fields as well.
+const READ_AGAIN: Duration = Duration::from_secs(10);
+
+impl GuildLink {
+    pub(super) fn on_joined(
+        &mut self,
+        now: Time,
+        id: RequestId<Join>,
+        answer: Result<realtime::JoinAck, String>,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(channel) = self.joins.answer(id) else {
+            return;
+        };
+        match self.membership.on_join_answer(now, &channel, answer) {
+            Joined::Stale => {}
+            Joined::Ok(last_seq) => {
+                let patience = shared.config.gap_patience;
+                let state = self.channels.entry(channel.clone()).or_default();
+                let released = state.sequence.on_joined(now, last_seq, patience);
+                self.pass_on(now, &channel, released, shared, out);
+            }
+            Joined::Failed { why, token_expired } => {
+                let guild = self.id.clone();
+                out.push(Output::Note(Note::JoinFailed {
+                    guild,
+                    channel,
+                    why: why.clone(),
+                }));
+                if token_expired {
+                    shared.account.invalidate(self.session);
+                    self.step_link(now, Some(link::Input::Reconnect(why)), shared, out);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_joined_push(
+        &mut self,
+        now: Time,
+        pushed: &Pushed,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        if shared.account.user() != Some(&pushed.user_id) {
+            return;
+        }
+        let most = shared.config.channels_max;
+        if !self
+            .membership
+            .on_joined_push(now, &pushed.channel_id, most)
+        {
+            return;
+        }
+        self.enter(now, &pushed.channel_id, shared, out);
+        if let Some(x_type) = pushed.x_type {
+            let state = self.channels.entry(pushed.channel_id.clone()).or_default();
+            let held = state.on_kind(x_type);
+            self.filter(now, &pushed.channel_id, held, shared, out);
+        }
+    }
+
+    pub(super) fn on_left_push(
+        &mut self,
+        now: Time,
+        pushed: &Pushed,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let own = shared.account.user() == Some(&pushed.user_id);
+        if own && self.membership.on_left_push(&pushed.channel_id) {
+            self.leave(now, &pushed.channel_id, shared, out);
+        }
+    }
+
+    fn enter(
+        &mut self,
+        now: Time,
+        channel: &ChannelId,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        shared
+            .sessions
+            .entry(channel.clone())
+            .or_insert(self.number);
+        self.channels.insert(channel.clone(), Channel::default());
+        self.unknown.set(channel.clone(), Some(now));
+        out.push(Output::Note(Note::Joined {
+            guild: self.id.clone(),
+            channel: channel.clone(),
+        }));
+    }
+
+    pub(super) fn leave(
+        &mut self,
+        now: Time,
+        channel: &ChannelId,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        while self.joins.withdraw(|of| of == channel).is_some() {}
+        self.channels.remove(channel);
+        if shared.sessions.get(channel) == Some(&self.number) {
+            shared.sessions.remove(channel);
+        }
+        self.gaps.set(channel.clone(), None);
+        self.unknown.set(channel.clone(), None);
+        if let Some(id) = self.reads.remove(channel)
+            && shared.http.answer(id).is_some()
+        {
+            out.push(Output::Forget(Question::Http(id)));
+        }
+        let dropped = shared
+            .turns
+            .drop_waiting(now, &shared.config, &self.place(channel));
+        self.step_link(
+            now,
+            Some(link::Input::Command(Command::Leave(channel.clone()))),
+            shared,
+            out,
+        );
+        let (guild, channel) = (self.id.clone(), channel.clone());
+        out.push(Output::Note(Note::Left {
+            guild,
+            channel,
+            dropped,
+        }));
+    }
+
+    /// The guild answered a listing, or did not.
+    pub(in crate::plugin) fn on_listing(
+        &mut self,
+        now: Time,
+        session: SessionNumber,
+        answer: Result<Response, Failure>,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let listing = match read::<Vec<Box<RawValue>>>(answer) {
+            Ok(listing) => Listing::new(&listing),
+            Err(Unread::Unauthorized) if !self.refused => {
+                self.refused = true;
+                shared.account.invalidate(session);
+                self.membership.on_listing_blocked();
+                self.membership.on_token(now);
+                return;
+            }
+            Err(Unread::Unauthorized) => {
+                self.listing_failed(now, "the guild refuses the token, a new one too", None, out);
+                return;
+            }
+            Err(Unread::Failed(why, after)) => {
+                self.listing_failed(now, &why, after, out);
+                return;
+            }
+        };
+        self.refused = false;
+        let Listing {
+            listed,
+            unread,
+            why,
+        } = listing;
+        if let Some(why) = why.clone().filter(|_| self.unread != why) {
+            let guild = self.id.clone();
+            out.push(Output::Note(Note::ListingFailed { guild, why }));
+        }
+        self.unread = why;
+        let most = shared.config.channels_max;
+        if listed.len() > most {
+            let what = format!(
+                "guild {} has {} channels, {most} are followed",
+                self.id,
+                listed.len()
+            );
+            out.push(Output::Note(Note::TooMany { what }));
+        }
+        let changes = self.membership.on_listing(now, &listed, &unread, most);
+        for channel in &changes.left {
+            self.leave(now, channel, shared, out);
+        }
+        for channel in &changes.joined {
+            self.enter(now, channel, shared, out);
+        }
+        for channel in &listed {
+            self.on_fields(now, channel, shared, out);
+        }
+        for message in core::mem::take(&mut self.early) {
+            self.on_message(now, message, shared, out);
+        }
+    }
+
+    pub(super) fn listing_failed(
+        &mut self,
+        now: Time,
+        why: &str,
+        after: Option<Duration>,
+        out: &mut Vec<Output>,
+    ) {
+        self.refused = false;
+        self.membership.on_listing_failed(now, after);
+        out.push(Output::Note(Note::ListingFailed {
+            guild: self.id.clone(),
+            why: why.to_string(),
+        }));
+    }
+
+    /// The guild answered about the fields of one channel, or did not.
+    pub(in crate::plugin) fn on_fields_answer(
+        &mut self,
+        now: Time,
+        channel: &ChannelId,
+        session: SessionNumber,
+        answer: Result<Response, Failure>,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        self.reads.remove(channel);
+        match read::<Listed>(answer) {
+            Ok(listed) => self.on_fields(now, &listed, shared, out),
+            Err(unread) => {
+                let why = match unread {
+                    Unread::Unauthorized => {
+                        shared.account.invalidate(session);
+                        "the guild refuses the token".to_string()
+                    }
+                    Unread::Failed(why, _) => why,
+                };
+                self.read_later(now, channel);
+                out.push(Output::Note(Note::ListingFailed {
+                    guild: self.id.clone(),
+                    why,
+                }));
+            }
+        }
+    }
+
+    /// Asks for the fields of a channel.
+    pub(super) fn read(
+        &mut self,
+        now: Time,
+        channel: ChannelId,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let errand = Errand::Fields {
+            guild: self.number,
+            channel: channel.clone(),
+        };
+        let request = |token| Some(routes::read_channel(token, &channel));
+        match shared.ask(now, &self.id, errand, request, out) {
+            Asked::Yes(id) => {
+                self.reads.insert(channel, id);
+            }
+            Asked::Blocked | Asked::Impossible(_) => self.read_later(now, &channel),
+        }
+    }
+
+    fn read_later(&mut self, now: Time, channel: &ChannelId) {
+        if self
+            .channels
+            .get(channel)
+            .is_some_and(|state| state.x_type.is_none())
+        {
+            self.unknown.set(channel.clone(), Some(now + READ_AGAIN));
+        }
+    }
+
+    pub(super) fn on_fields(
+        &mut self,
+        now: Time,
+        listed: &Listed,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(state) = self.channels.get_mut(&listed.id) else {
+            return;
+        };
+        let held = state.on_fields(listed);
+        self.unknown.set(listed.id.clone(), None);
+        self.filter(now, &listed.id, held, shared, out);
+    }
+
+    pub(super) fn list(&mut self, now: Time, shared: &mut Shared, out: &mut Vec<Output>) {
+        let errand = Errand::Listing { guild: self.number };
+        let request = |token| Some(routes::list_channels(token, &self.id));
+        match shared.ask(now, &self.id, errand, request, out) {
+            Asked::Yes(_) => self.membership.on_listing_asked(),
+            Asked::Blocked => self.membership.on_listing_blocked(),
+            Asked::Impossible(why) => self.listing_failed(now, &why, None, out),
+        }
+    }
+}
+
+/// A listing, read channel by channel: one that cannot be read, such as one of a kind that does not
+/// exist yet, must not hide the others.
+#[derive(Default)]
+struct Listing {
+    listed: Vec<Listed>,
+    /// Channels of which no more than the id can be read.
+    unread: Vec<ChannelId>,
+    /// How many cannot be read, and why the first of them, in words.
+    why: Option<String>,
+}
+
+impl Listing {
+    fn new(channels: &[Box<RawValue>]) -> Self {
+        #[derive(Deserialize)]
+        struct Named {
+            id: ChannelId,
+        }
+        let mut listing = Self::default();
+        let mut first = None;
+        for channel in channels {
+            match serde_json::from_str::<Listed>(channel.get()) {
+                Ok(channel) => listing.listed.push(channel),
+                Err(error) => {
+                    first.get_or_insert(error);
+                    let named = serde_json::from_str::<Named>(channel.get());
+                    listing.unread.extend(named.ok().map(|named| named.id));
+                }
+            }
+        }
+        let unread = channels.len() - listing.listed.len();
+        listing.why = first.map(|error| format!("{unread} of them cannot be read: {error}"));
+        listing
+    }
+}
+
+enum Unread {
+    Unauthorized,
+    /// Why, in words, and how long the guild wants to be left alone.
+    Failed(String, Option<Duration>),
+}
+
+/// The value of a good answer, or why there is none.
+fn read<T: serde::de::DeserializeOwned>(answer: Result<Response, Failure>) -> Result<T, Unread> {
+    let failed = |why| Unread::Failed(why, None);
+    let response = answer.map_err(|failure| failed(failure.to_string()))?;
+    match response.status {
+        200..=299 => serde_json::from_slice(&response.body)
+            .map_err(|error| failed(format!("its answer cannot be read: {error}"))),
+        401 => Err(Unread::Unauthorized),
+        status => {
+            let words = serde_json::from_slice::<ErrorBody>(&response.body)
+                .map_or_else(|_| String::new(), |body| format!(": {}", body.message));
+            let why = format!("it answered {status}{words}");
+            Err(Unread::Failed(why, response.retry_after))
+        }
+    }
+}
