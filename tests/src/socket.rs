@@ -186,7 +186,7 @@ impl Client {
         let tcp = TcpStream::connect(("127.0.0.1", port)).await;
         let tcp = tcp.expect("a connection to the server");
         let url = format!("ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket");
-        let limits = Some(pump::config());
+        let limits = Some(pump::config(1_000_000));
         let opened = tokio_tungstenite::client_async_with_config(url, tcp, limits).await;
         let (socket, _) = opened.expect("a WebSocket to the server");
         let clock = Clock::start();
@@ -261,7 +261,7 @@ impl Server {
     pub async fn accept(listener: &TcpListener, config: server::Config) -> Self {
         let accepted = timeout(PATIENCE, async {
             let (tcp, _) = listener.accept().await?;
-            let limits = Some(pump::config());
+            let limits = Some(pump::config(1_000_000));
             tokio_tungstenite::accept_async_with_config(tcp, limits)
                 .await
                 .map_err(std::io::Error::other)

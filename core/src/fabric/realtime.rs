@@ -124,24 +124,35 @@ canonical!(struct Membership { channel_id, user_id, x_type, occurred_at });
 /// Names the token of a Socket.IO CONNECT packet, for recordings: the value of every `token` in
 /// the packet's payload, however the rest of it looks.
 pub fn tokens_in_connect(frame: &str, found: &mut dyn FnMut(&str)) {
-    let Some(packet) = frame.strip_prefix("40") else {
+    if let Some(packet) = frame.strip_prefix("40") {
+        values(packet, "\"token\"", found);
+    }
+}
+
+/// Names the session id of an Engine.IO open packet, for recordings: whoever knows it can speak for
+/// the connection where the peer allows polling.
+pub fn sid_in_open(frame: &str, found: &mut dyn FnMut(&str)) {
+    if let Some(packet) = frame.strip_prefix('0') {
+        values(packet, "\"sid\"", found);
+    }
+}
+
+/// The string values that stand behind `key` in the JSON of a packet.
+fn values(packet: &str, key: &str, found: &mut dyn FnMut(&str)) {
+    let Some((_, mut rest)) = packet.split_once('{') else {
         return;
     };
-    let Some((_, payload)) = packet.split_once('{') else {
-        return;
-    };
-    let mut rest = payload;
-    while let Some((_, after)) = rest.split_once("\"token\"") {
+    while let Some((_, after)) = rest.split_once(key) {
         let value = after
             .trim_start()
             .strip_prefix(':')
             .map(str::trim_start)
             .unwrap_or_default();
-        if let Some((token, _)) = value
+        if let Some((value, _)) = value
             .strip_prefix('"')
             .and_then(|value| value.split_once('"'))
         {
-            found(token);
+            found(value);
         }
         rest = after;
     }
@@ -164,5 +175,18 @@ mod tests {
         assert_eq!(tokens(r#"40{"x":1,"token" : "a.b.c""#), vec!["a.b.c"]);
         assert_eq!(tokens(r#"42/realtime,["token","x"]"#), Vec::<String>::new());
         assert_eq!(tokens("40"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_session_id_of_an_open_packet_is_found() {
+        let mut sids = Vec::new();
+        for frame in [
+            r#"0{"sid":"s1","upgrades":[]}"#,
+            r#"40/realtime,{"sid":"public"}"#,
+            "0",
+        ] {
+            sid_in_open(frame, &mut |sid| sids.push(sid.to_string()));
+        }
+        assert_eq!(sids, vec!["s1"]);
     }
 }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    fabric::center::Session,
+    fabric::{center::Session, realtime},
     http::{CallId, Failure, Request, Response},
     id::TurnId,
     plugin::{
@@ -15,7 +15,7 @@ use crate::{
     },
     record::Recorded,
     request::RequestId,
-    ws::{self, ConnId},
+    ws::{self, ConnId, Frame},
 };
 
 /// The kind of a login at Center.
@@ -140,10 +140,13 @@ impl Recorded for Input {
                     found(grant.token.expose());
                 }
             }
+            Self::Transport(_, ws::Event::Frame(Frame::Text(text))) => {
+                realtime::sid_in_open(text, found);
+            }
             Self::Admitted(_)
             | Self::LoggedIn(_, Err(_))
             | Self::Dialed(..)
-            | Self::Transport(..)
+            | Self::Transport(_, ws::Event::Frame(Frame::Binary(_)) | ws::Event::Closed(_))
             | Self::Http(..)
             | Self::Host(_)
             | Self::Shutdown => {}
