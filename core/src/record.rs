@@ -34,7 +34,7 @@ const SECRETS_MAX: usize = 10_000;
 
 /// What is shorter is written as it is: it could be guessed anyway, and a peer that chooses its own
 /// "secret" must not be able to change words of our own, such as a method's name.
-const SECRET_BYTES_MIN: usize = 8;
+pub const SECRET_BYTES_MIN: usize = 8;
 
 impl Redactor {
     /// `input` as one line of JSON, without its secrets.

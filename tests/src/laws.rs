@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Debug, time::Duration};
 
 use selvedge_core::{
     Machine as _, Time, canonical_hash,
-    record::{Recorded, Redactor},
+    record::{Recorded, Redactor, SECRET_BYTES_MIN},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -283,7 +283,9 @@ where
         let Some(input) = input else { return Ok(()) };
         let line = redactor.line(input).map_err(|error| error.to_string())?;
         let mut leaked = line.contains(SECRET_MARK);
-        input.secrets(&mut |secret| leaked |= !secret.is_empty() && line.contains(secret));
+        input.secrets(&mut |secret| {
+            leaked |= secret.len() >= SECRET_BYTES_MIN && line.contains(secret)
+        });
         if leaked {
             return Err(format!("a secret stands in {line}"));
         }

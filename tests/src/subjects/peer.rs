@@ -62,7 +62,7 @@ impl Peer {
         if !self.opened {
             self.opened = true;
             return text(
-                r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000}"#,
+                r#"0{"sid":"TopSecret-sid","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000}"#,
             );
         }
         if let Some(namespace) = self.asking.pop() {
