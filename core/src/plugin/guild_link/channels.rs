@@ -40,6 +40,7 @@ use crate::{
 const READ_AGAIN: Duration = Duration::from_secs(10);
 
 impl GuildLink {
+    /// A join was answered. With a reason where the connection is no good any more.
     pub(super) fn on_joined(
         &mut self,
         now: Time,
@@ -47,29 +48,27 @@ impl GuildLink {
         answer: Result<realtime::JoinAck, String>,
         shared: &mut Shared,
         out: &mut Vec<Output>,
-    ) {
-        let Some(channel) = self.joins.answer(id) else {
-            return;
-        };
+    ) -> Option<String> {
+        let channel = self.joins.answer(id)?;
         match self.membership.on_join_answer(now, &channel, answer) {
-            Joined::Stale => {}
+            Joined::Stale => None,
             Joined::Ok(last_seq) => {
                 let patience = shared.config.gap_patience;
                 let state = self.channels.entry(channel.clone()).or_default();
                 let released = state.sequence.on_joined(now, last_seq, patience);
                 self.pass_on(now, &channel, released, shared, out);
+                None
             }
             Joined::Failed { why, token_expired } => {
-                let guild = self.id.clone();
                 out.push(Output::Note(Note::JoinFailed {
-                    guild,
+                    guild: self.id.clone(),
                     channel,
                     why: why.clone(),
                 }));
                 if token_expired {
                     shared.account.invalidate(self.session);
-                    self.step_link(now, Some(link::Input::Reconnect(why)), shared, out);
                 }
+                token_expired.then_some(why)
             }
         }
     }

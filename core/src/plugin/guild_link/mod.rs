@@ -134,6 +134,8 @@ impl GuildLink {
         out: &mut Vec<Output>,
     ) {
         let mut said = Vec::new();
+        // Only when all is said: what the old connection still says must not follow its end.
+        let mut reconnect = None;
         step(&mut self.link, now, input, &mut said);
         for output in said {
             match output {
@@ -154,7 +156,7 @@ impl GuildLink {
                 }
                 link::Output::Up => self.membership.on_up(now),
                 link::Output::Event(Event::Joined(id, answer)) => {
-                    self.on_joined(now, id, answer, shared, out);
+                    reconnect = self.on_joined(now, id, answer, shared, out).or(reconnect);
                 }
                 link::Output::Event(Event::Push(event)) => self.on_push(now, &event, shared, out),
                 link::Output::Down {
@@ -178,6 +180,9 @@ impl GuildLink {
                     }
                 }
             }
+        }
+        if let Some(why) = reconnect {
+            self.step_link(now, Some(link::Input::Reconnect(why)), shared, out);
         }
     }
 
