@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use selvedge_core::{Canonical, Machine, Time, step};
+use selvedge_core::{Canonical, Machine, Time, step, ws::ConnId};
 
 /// One draw, which a subject turns into an input that fits the state of its machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,15 @@ pub struct Move {
     pub advance: Advance,
     /// then this happens.
     pub choice: Choice,
+}
+
+/// What an output does to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// It sends on it.
+    Uses(ConnId),
+    /// It closes it or hangs it up.
+    Ends(ConnId),
 }
 
 /// What an input or an output means for the questions and calls of a machine.
@@ -96,6 +105,10 @@ pub trait Subject: Sized {
     fn is_over(&self) -> bool;
     /// What an input means for questions and calls.
     fn of_input(_: &Self::Input) -> Option<Traffic> {
+        None
+    }
+    /// What an output does to a connection.
+    fn on_wire(_: &Self::Output) -> Option<Wire> {
         None
     }
     /// What an output means for questions and calls.

@@ -8,7 +8,7 @@ use selvedge_core::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::history::{Advance, Choice, Id, Move, Run, Subject, Traffic, stepped, ticked};
+use crate::history::{Advance, Choice, Id, Move, Run, Subject, Traffic, Wire, stepped, ticked};
 
 /// What a check says: nothing, or how the law was broken.
 pub type Verdict = Result<(), String>;
@@ -293,6 +293,30 @@ where
             serde_json::from_str(&line).map_err(|error| format!("{line}: {error}"))?;
         let again = serde_json::to_string(&read).map_err(|error| error.to_string())?;
         same("the redacted line", &again, &line)
+    })
+}
+
+/// Nothing is done to a connection that the machine has closed or hung up.
+///
+/// # Errors
+///
+/// Where something is.
+pub fn connections_end_once<S: Subject>(history: &[Move]) -> Verdict {
+    let mut ended = BTreeSet::new();
+    walk::<S>(START, history, |_, _, out| {
+        for output in out {
+            let Some(wire) = S::on_wire(output) else {
+                continue;
+            };
+            let (Wire::Uses(conn) | Wire::Ends(conn)) = wire;
+            if ended.contains(&conn) {
+                return Err(format!("{output:?} comes after the end of its connection"));
+            }
+            if wire == Wire::Ends(conn) {
+                ended.insert(conn);
+            }
+        }
+        Ok(())
     })
 }
 

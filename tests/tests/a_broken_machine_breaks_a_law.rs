@@ -11,10 +11,10 @@ use std::{
     time::Duration,
 };
 
-use selvedge_core::{Canonical, Machine, Time, Wakeup, canon::Canon, record::Recorded};
+use selvedge_core::{Canonical, Machine, Time, Wakeup, canon::Canon, record::Recorded, ws::ConnId};
 use selvedge_tests::{
     histories::hold,
-    history::{Choice, Move, Subject, Traffic},
+    history::{Choice, Move, Subject, Traffic, Wire},
     laws::{self, Verdict},
 };
 use serde::{Deserialize, Serialize};
@@ -270,6 +270,14 @@ impl<const FAULT: usize> Subject for Canary<FAULT> {
         }
     }
 
+    /// Every ring ends the same connection, which no sound machine does.
+    fn on_wire(output: &Output) -> Option<Wire> {
+        match output {
+            Output::Rang(_) => Some(Wire::Ends(ConnId(1))),
+            Output::Ask(_) | Output::Forget(_) | Output::Reply(_) => None,
+        }
+    }
+
     fn of_output(output: &Output) -> Option<Traffic> {
         match output {
             Output::Ask(id) => Some(Traffic::Ask(("question", *id))),
@@ -322,6 +330,12 @@ fn breaks(law: Law, words: &str) {
         panic!("a broken machine keeps the law");
     };
     assert!(why.contains(words), "it fails for another reason: {why}");
+}
+
+#[test]
+fn what_follows_the_end_of_a_connection_is_not_missed() {
+    let law = laws::connections_end_once::<Canary<0>>;
+    breaks(law, "after the end of its connection");
 }
 
 #[test]

@@ -102,6 +102,11 @@ macro_rules! every_machine_keeps_the_laws {
             }
 
             #[test]
+            fn leaves_an_ended_connection_alone() {
+                hold(laws::connections_end_once::<$subject>).unwrap();
+            }
+
+            #[test]
             fn is_silent_after_its_end() {
                 hold(laws::drop_safe::<$subject>).unwrap();
             }

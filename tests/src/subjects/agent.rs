@@ -14,12 +14,12 @@ use selvedge_core::{
         io::{HostEvent, Http, Input, Login, LoginFailure, Output, Question},
         tools::Tool,
     },
-    ws::{ConnId, Event, Frame},
+    ws::{Action, ConnId, Event, Frame},
 };
 
 use super::peer::{Peer, channel_json, closed, message_json, take};
 use crate::{
-    history::{Choice, Subject, Traffic},
+    history::{Choice, Subject, Traffic, Wire},
     laws::SECRET_MARK,
 };
 
@@ -335,6 +335,22 @@ impl Subject for Agent {
                 HostEvent::Ready { .. } | HostEvent::Written(_) | HostEvent::Cancelled(_),
             )
             | Input::Shutdown => None,
+        }
+    }
+
+    fn on_wire(output: &Output) -> Option<Wire> {
+        match output {
+            Output::Transport(conn, Action::Send(_)) => Some(Wire::Uses(*conn)),
+            Output::Transport(conn, Action::Close) | Output::HangUp(conn) => {
+                Some(Wire::Ends(*conn))
+            }
+            Output::Login(_)
+            | Output::Dial { .. }
+            | Output::Http { .. }
+            | Output::Forget(_)
+            | Output::Notify(_)
+            | Output::Answer { .. }
+            | Output::Note(_) => None,
         }
     }
 

@@ -23,7 +23,7 @@ use selvedge_core::{
 
 use super::peer::{Peer, closed, take, text};
 use crate::{
-    history::{Choice, Subject, Traffic},
+    history::{Choice, Subject, Traffic, Wire},
     laws::SECRET_MARK,
 };
 
@@ -359,6 +359,20 @@ impl Subject for Guild {
             Input::Clock(_) | Input::Accepted { .. } | Input::Transport(..) | Input::Shutdown => {
                 None
             }
+        }
+    }
+
+    fn on_wire(output: &Output) -> Option<Wire> {
+        match output {
+            Output::Transport(conn, Action::Send(_)) => Some(Wire::Uses(*conn)),
+            Output::Transport(conn, Action::Close) => Some(Wire::Ends(*conn)),
+            Output::Respond { .. }
+            | Output::Introspect(..)
+            | Output::Resolve(..)
+            | Output::Store(..)
+            | Output::Load(..)
+            | Output::Forget(_)
+            | Output::Fatal(_) => None,
         }
     }
 

@@ -8,11 +8,11 @@ use selvedge_core::{
     id::ChannelId,
     link::{self, Authorize, AuthorizeFailure, Input, Link, Output, backoff},
     socketio::client,
-    ws::{ConnId, Event},
+    ws::{Action, ConnId, Event},
 };
 
 use super::peer::{Peer, closed, take};
-use crate::history::{Choice, Subject, Traffic};
+use crate::history::{Choice, Subject, Traffic, Wire};
 
 /// A link, with an owner and a guild.
 #[derive(Clone, Debug, Default)]
@@ -165,6 +165,21 @@ impl Subject for RealtimeLink {
             | Input::Live
             | Input::Reconnect(_)
             | Input::Shutdown => None,
+        }
+    }
+
+    fn on_wire(output: &Output<Realtime>) -> Option<Wire> {
+        match output {
+            Output::Transport(conn, Action::Send(_)) => Some(Wire::Uses(*conn)),
+            Output::Transport(conn, Action::Close) | Output::HangUp(conn) => {
+                Some(Wire::Ends(*conn))
+            }
+            Output::Authorize(_)
+            | Output::Forget(_)
+            | Output::Dial(_)
+            | Output::Up
+            | Output::Event(_)
+            | Output::Down { .. } => None,
         }
     }
 
