@@ -7,6 +7,7 @@
 pub mod client;
 mod handshake;
 pub mod packet;
+pub mod payload;
 pub mod server;
 
 use core::{fmt, time::Duration};
