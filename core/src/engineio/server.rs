@@ -171,7 +171,8 @@ pub enum Output {
     /// Close this WebSocket, which the session has no use for. Nothing that happens on it is for
     /// the session.
     Refused(ConnId),
-    /// Answer a poll or a post.
+    /// Answer a poll or a post: also where a message of the same step, handed up before it, has
+    /// made the embedder close the session.
     Answer {
         /// Which one.
         call: CallId,
