@@ -1,6 +1,9 @@
 //! The laws that fuzzing holds, as plain functions over bytes: the targets in `fuzz/` call them.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::{
+    collections::{BTreeSet, VecDeque},
+    vec::Vec,
+};
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     Secret, canonical_hash,
-    engineio::{self, Handshake},
+    engineio::{self, Handshake, payload},
     machine::{Machine, step},
     request::RequestId,
     socketio::{
@@ -39,6 +42,36 @@ pub fn engineio_packet(input: &[u8]) {
     }
     let again = engineio::packet::decode(engineio::packet::encode(packet.clone()));
     assert_eq!(again, Ok(packet));
+}
+
+/// What was read from an Engine.IO body can be written and read again, whole and in batches.
+///
+/// # Panics
+///
+/// Where that does not hold.
+pub fn engineio_payload(input: &[u8]) {
+    let max = input.len() as u64;
+    let Ok(packets) = payload::decode(Bytes::copy_from_slice(input), max) else {
+        return;
+    };
+    let encoded = packets.iter().cloned().map(engineio::packet::encode);
+    let mut frames: VecDeque<_> = encoded.collect();
+    assert!(frames.iter().all(payload::carries), "a text that cannot be");
+    let body = payload::encode(&frames);
+    let lengths = frames.iter().map(payload::encoded_len).sum::<u64>();
+    assert_eq!(body.len() as u64, lengths + packets.len() as u64 - 1);
+    let again = payload::decode(body.into_bytes(), u64::MAX);
+    assert_eq!(again.as_ref(), Ok(&packets));
+    let mut batched = Vec::new();
+    while let Some(first) = frames.front() {
+        let most = payload::encoded_len(first).max(max / 2);
+        let body = payload::batch(&mut frames, max / 2);
+        assert!(body.len() as u64 <= most, "a batch that is too large");
+        if let Ok(packets) = payload::decode(body.into_bytes(), most) {
+            batched.extend(packets);
+        }
+    }
+    assert_eq!(batched, packets);
 }
 
 /// What was read from a Socket.IO message can be written and read again, and the arguments of an
@@ -290,6 +323,8 @@ mod tests {
         ).as_bytes());
         engineio_packet(b"0{\"sid\":\"x\",\"pingInterval\":1,\"pingTimeout\":1}");
         engineio_packet(b"\xff\x1e");
+        engineio_payload(b"4a\x1ebAQIDBA\x1e2probe\x1eb\x1e4");
+        engineio_payload(b"");
         socketio_packet(b"2/a,7[\"name\",1,{}]");
         socketio_packet(b"610-7[{}]");
         socketio_packet(b"4/a,{\"message\":\"no\",\"data\":null}");

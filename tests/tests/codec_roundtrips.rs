@@ -127,6 +127,30 @@ proptest! {
         prop_assert_eq!(engineio::packet::decode(written), Ok(packet));
     }
 
+    /// Whole, and in batches of any size; a text with the separator in it is told apart.
+    #[test]
+    fn payloads_survive(packets in vec(engine_packet(), 1..8), max in 1..200_u64) {
+        use engineio::{packet, payload};
+        let frames = packets.iter().cloned().map(packet::encode);
+        let (mut frames, packets): (std::collections::VecDeque<_>, Vec<_>) = frames
+            .zip(packets.clone())
+            .filter(|(frame, _)| payload::carries(frame))
+            .unzip();
+        prop_assume!(!frames.is_empty());
+        let body = payload::encode(&frames).into_bytes();
+        prop_assert_eq!(payload::decode(body.clone(), body.len() as u64), Ok(packets.clone()));
+        let bytes = body.len() as u64;
+        let too_large = payload::DecodeError::TooLarge { bytes, max: bytes - 1 };
+        prop_assert_eq!(payload::decode(body, bytes - 1), Err(too_large));
+        let mut batched = Vec::new();
+        while let Some(first) = frames.front() {
+            let most = payload::encoded_len(first).max(max);
+            let body = payload::batch(&mut frames, max).into_bytes();
+            batched.extend(payload::decode(body, most).unwrap());
+        }
+        prop_assert_eq!(batched, packets);
+    }
+
     #[test]
     fn handshakes_survive(handshake in handshake()) {
         let written = handshake.encode();
@@ -195,9 +219,15 @@ proptest! {
     #[test]
     fn garbage_does_not_panic(bytes in vec(any::<u8>(), 0..64), text in "[0-9]{0,3}(/[a-z]*,?)?.*") {
         fuzzing::engineio_packet(&bytes);
+        fuzzing::engineio_payload(&bytes);
         fuzzing::socketio_packet(&bytes);
         fuzzing::engineio_packet(text.as_bytes());
         fuzzing::socketio_packet(text.as_bytes());
+    }
+
+    #[test]
+    fn bodies_keep_their_law(body in "([0-6b][a-zA-Z0-9+/]{0,8}={0,2}\u{1e}?){0,6}") {
+        fuzzing::engineio_payload(body.as_bytes());
     }
 
     /// Histories that are likely to get somewhere: lines of the operations that the law knows, with

@@ -142,6 +142,9 @@ every_machine_keeps_the_laws! {
     the_engine_client: engine::Client,
         [Opened Message Unsent PingTimeout HandshakeTimeout Local BadPacket], written;
     the_engine_server: engine::Server, [Message PingTimeout Local BadPacket], written;
+    the_polling_server: engine::PollingServer,
+        [Answer Message Send Close Refused Farewell Unsent PingTimeout Local Peer BadPayload
+         BadPacket SecondPoll SecondPost Cancelled Overrun], written;
     the_socket_client: socket_client::SocketClient,
         [Opened Connected Refused Event Disconnected Dropped Answered Timeout NotConnected TooMany
          ConnectTimeout], written;

@@ -126,6 +126,8 @@ impl Client {
             | CloseReason::HandshakeTimeout
             | CloseReason::Peer
             | CloseReason::BadPacket(_)
+            | CloseReason::BadPayload(_)
+            | CloseReason::Polling(_)
             | CloseReason::Local => out.push(Output::Transport(ws::Action::Close)),
         }
         self.state = State::Closed;

@@ -1,19 +1,24 @@
-//! Engine.IO v4 over WebSocket: packets, and the two ends of a connection.
+//! Engine.IO v4: packets, payloads, and the two ends of a connection.
 //!
-//! [`client::Client`] and [`server::Server`] are machines; each is made when its WebSocket is open.
-//! Between them they do the handshake, the heartbeat and the closing, and hand whole messages up.
+//! [`client::Client`] and [`server::Server`] are machines. The client speaks over a WebSocket and is
+//! made when it is open; a server speaks over a WebSocket, or polls and moves to one. Between them they do the handshake, the heartbeat and the closing, and hand whole messages up.
 //! Source of the wire facts: `docs/engine.io-protocol/v4-current.md` of socketio/socket.io.
 
 pub mod client;
 mod handshake;
 pub mod packet;
+pub mod payload;
+mod polling;
 pub mod server;
+#[cfg(test)]
+mod server_cases;
 
 use core::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 pub use self::handshake::{HANDSHAKE_BYTES_MAX, HEARTBEAT_MAX, Handshake, HandshakeError};
+pub use self::polling::{PollingConfig, PollingFault};
 use crate::{canonical, ws};
 
 /// The rhythm of a connection: the server pings, the client answers.
@@ -50,6 +55,10 @@ pub enum CloseReason {
     Transport(ws::Closed),
     /// The peer broke the protocol.
     BadPacket(packet::DecodeError),
+    /// The peer posted a body that cannot be read.
+    BadPayload(payload::DecodeError),
+    /// The peer broke the rules of polling.
+    Polling(PollingFault),
     /// The embedder asked for it.
     Local,
 }
@@ -60,6 +69,8 @@ canonical!(
         Peer,
         Transport(closed),
         BadPacket(error),
+        BadPayload(error),
+        Polling(fault),
         Local,
     }
 );
@@ -89,6 +100,8 @@ impl fmt::Display for CloseReason {
                 f.write_str("the peer read too slowly: the write buffer ran full")
             }
             Self::BadPacket(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::BadPayload(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::Polling(fault) => write!(f, "the peer broke the protocol: {fault}"),
             Self::Local => f.write_str("closed from this side"),
         }
     }

@@ -1,16 +1,49 @@
 //! The server end of an Engine.IO connection.
+//!
+//! A session lives on a WebSocket from its start ([`Server::new`]), or starts by polling
+//! ([`Server::polling`]) and may move. While it polls, packets wait in a queue for the next poll,
+//! and a poll for the next packet; requests come in as calls, each answered once. A WebSocket that
+//! the client opens for the session is first probed beside the polling. From the moment the client
+//! knows that it works until it moves, no poll is left waiting, because the client waits for its
+//! poll before it moves; and no ping is begun, because its pong could come on neither side. When it
+//! moves, all that waits goes onto the WebSocket before anything newer. What goes wrong with a
+//! WebSocket before that is no harm to the session.
+//!
+//! ```text
+//! polling() --> POLLING <---------------------------------+
+//!                  | Accepted                             | the WebSocket ends, or says
+//!                  v                                      | anything else, or does not
+//!               PROBING ----------------------------------+ move in time: it is closed
+//!                  | `2probe`: answer `3probe`            |
+//!                  v                                      |
+//!               MOVING -----------------------------------+
+//!                  | a poll gets what waits, or `6`
+//!                  | `5`: the open poll gets `6`, the queue is sent
+//!                  v
+//! new() -----> WEBSOCKET    Poll, Post: 400    Accepted: Refused
+//!
+//! any of them --> CLOSED: open calls are answered, then Closed is the last output
+//! ```
 
-use alloc::vec::Vec;
+mod requests;
 
+use alloc::{boxed::Box, vec::Vec};
+use core::mem;
+
+use bytes::Bytes;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
-use super::{CloseReason, Handshake, Heartbeat, packet, packet::Packet};
+use super::{
+    CloseReason, Handshake, Heartbeat, PollingConfig, packet, packet::Packet, payload,
+    polling::Polling,
+};
 use crate::{
     canonical,
-    machine::{Machine, Wakeup},
+    http::CallId,
+    machine::{Machine, Wakeup, earliest},
     time::Time,
-    ws,
+    ws::{self, ConnId},
 };
 
 /// How a server behaves.
@@ -18,8 +51,9 @@ use crate::{
 pub struct Config {
     /// When to ping, and how long to wait for a pong.
     pub heartbeat: Heartbeat,
-    /// The largest packet that is taken, in bytes with the packet's type; 1,000,000 by default, as
-    /// in the official server. A client that sends more is disconnected. Each connection can make
+    /// The largest packet, and the largest body, that is taken, in bytes with the packet's type;
+    /// 1,000,000 by default, as in the official server. A client that sends more is disconnected.
+    /// A poll is answered with at most as much, or with one packet. Each connection can make
     /// the process hold as much.
     pub max_payload: u64,
 }
@@ -34,7 +68,7 @@ impl Default for Config {
     }
 }
 
-/// The server machine, made when its WebSocket is open.
+/// The server machine, made when its WebSocket is open or its first poll has come.
 ///
 /// Its first step sends the handshake. It pings `interval` after the handshake and after every
 /// pong, and closes when a pong takes longer than `timeout`: other traffic does not stand in for
@@ -44,8 +78,22 @@ impl Default for Config {
 pub struct Server {
     config: Config,
     state: State,
+    link: Link,
 }
-canonical!(struct Server { config, state });
+canonical!(struct Server { config, state, link });
+
+/// How the client is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Link {
+    WebSocket,
+    Polling(Box<Polling>),
+}
+canonical!(
+    enum Link {
+        WebSocket,
+        Polling(polling),
+    }
+);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
@@ -77,8 +125,35 @@ canonical!(
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
-    /// Something happened on the WebSocket.
+    /// Something happened on the WebSocket of the session: the one that it started on, or the one
+    /// that was accepted last and not refused.
     Transport(ws::Event),
+    /// A WebSocket was opened with the id of this session.
+    Accepted(ConnId),
+    /// The client polls.
+    Poll {
+        /// Comes back with the answer. A call that was answered is over.
+        call: CallId,
+    },
+    /// The client has begun to post, and the body is being read. Without it the machine cannot tell
+    /// when two are under way at once.
+    Posting {
+        /// Comes back with the answer, which may come before the body does: then the body is not
+        /// wanted.
+        call: CallId,
+    },
+    /// The client has posted.
+    Post {
+        /// Comes back with the answer.
+        call: CallId,
+        /// All of it.
+        body: Bytes,
+    },
+    /// The client has given up a poll or a post; no answer is wanted.
+    Gone {
+        /// Which one.
+        call: CallId,
+    },
     /// Send a message.
     Send(ws::Frame),
     /// Send a frame that already is a whole message packet: a text that starts with `4`, or binary.
@@ -91,8 +166,27 @@ pub enum Input {
 /// What a server asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Do this with the WebSocket.
+    /// Do this with the WebSocket of the session.
     Transport(ws::Action),
+    /// Close this WebSocket, which the session has no use for. Nothing that happens on it is for
+    /// the session.
+    Refused(ConnId),
+    /// Answer a poll or a post: also where a message of the same step, handed up before it, has
+    /// made the embedder close the session.
+    Answer {
+        /// Which one.
+        call: CallId,
+        /// 200, or the status of a refusal.
+        status: u16,
+        /// The payload, `ok`, or the reason as JSON.
+        body: Bytes,
+    },
+    /// The session was closed from this side, and no poll was open to say so: answer the next one
+    /// with this, if it comes soon. Without it the client loses what still waited, and takes the
+    /// end for an accident.
+    Farewell(Bytes),
+    /// A message was not sent: a text that holds [`payload::SEPARATOR`] cannot be polled.
+    Unsent(ws::Frame),
     /// A message arrived.
     Message(ws::Frame),
     /// The connection has ended.
@@ -106,6 +200,24 @@ impl Server {
         Self {
             config,
             state: State::Fresh { sid, since: now },
+            link: Link::WebSocket,
+        }
+    }
+
+    /// A server for a client that polled without a session at `now`: hand that poll to it first.
+    pub fn polling(config: Config, polling: PollingConfig, sid: ByteString, now: Time) -> Self {
+        Self {
+            config,
+            state: State::Fresh { sid, since: now },
+            link: Link::Polling(Box::new(Polling::new(polling))),
+        }
+    }
+
+    /// Whether the client polls: it has not started on a WebSocket, or moved to one.
+    pub fn is_polling(&self) -> bool {
+        match self.link {
+            Link::WebSocket => false,
+            Link::Polling(_) => true,
         }
     }
 
@@ -123,26 +235,69 @@ impl Server {
                 sid: sid.clone(),
                 heartbeat: self.config.heartbeat,
                 max_payload: Some(self.config.max_payload),
-                upgrades: Vec::new(),
+                upgrades: match self.link {
+                    Link::WebSocket => Vec::new(),
+                    Link::Polling(_) => [ByteString::from_static("websocket")].into(),
+                },
             };
-            send(Packet::Open(handshake.encode()), out);
             self.state = State::Quiet {
                 ping_at: now + self.config.heartbeat.interval,
             };
+            self.send(packet::encode(Packet::Open(handshake.encode())), out);
         }
     }
 
     fn close(&mut self, reason: CloseReason, out: &mut Vec<Output>) {
-        match reason {
-            CloseReason::Transport(_) => {}
-            CloseReason::PingTimeout
-            | CloseReason::HandshakeTimeout
-            | CloseReason::Peer
-            | CloseReason::BadPacket(_)
-            | CloseReason::Local => out.push(Output::Transport(ws::Action::Close)),
+        match mem::replace(&mut self.link, Link::WebSocket) {
+            Link::WebSocket => match reason {
+                CloseReason::Transport(_) => {}
+                CloseReason::PingTimeout
+                | CloseReason::HandshakeTimeout
+                | CloseReason::Peer
+                | CloseReason::BadPacket(_)
+                | CloseReason::BadPayload(_)
+                | CloseReason::Polling(_)
+                | CloseReason::Local => out.push(Output::Transport(ws::Action::Close)),
+            },
+            Link::Polling(polling) => requests::end(*polling, &reason, out),
         }
         self.state = State::Closed;
         out.push(Output::Closed(reason));
+    }
+
+    /// `frame` is a whole packet.
+    fn send(&mut self, frame: ws::Frame, out: &mut Vec<Output>) {
+        let Link::Polling(polling) = &mut self.link else {
+            return out.push(Output::Transport(ws::Action::Send(frame)));
+        };
+        if !payload::carries(&frame) {
+            // Only a message can hold what the embedder wrote.
+            if let Ok(Packet::Message(content)) = packet::decode(frame) {
+                out.push(Output::Unsent(content));
+            }
+        } else if polling.push(frame) {
+            self.flush(out);
+        } else {
+            self.close(CloseReason::Transport(ws::Closed::Overrun), out);
+        }
+    }
+
+    fn on_transport(&mut self, now: Time, event: ws::Event, out: &mut Vec<Output>) {
+        match (&mut self.link, event) {
+            (Link::WebSocket, ws::Event::Frame(frame)) => self.on_frame(now, frame, out),
+            (Link::WebSocket, ws::Event::Closed(closed)) => {
+                self.close(CloseReason::Transport(closed), out);
+            }
+            (Link::Polling(polling), ws::Event::Closed(_)) => polling.probe = None,
+            (Link::Polling(_), ws::Event::Frame(frame)) => self.on_probe(frame, out),
+        }
+    }
+
+    fn is_moving(&self) -> bool {
+        match &self.link {
+            Link::WebSocket => false,
+            Link::Polling(polling) => polling.is_moving(),
+        }
     }
 
     fn on_frame(&mut self, now: Time, frame: ws::Frame, out: &mut Vec<Output>) {
@@ -181,11 +336,6 @@ impl Server {
     }
 }
 
-fn send(packet: Packet, out: &mut Vec<Output>) {
-    let frame = packet::encode(packet);
-    out.push(Output::Transport(ws::Action::Send(frame)));
-}
-
 impl Machine for Server {
     type Input = Input;
     type Output = Output;
@@ -196,25 +346,35 @@ impl Machine for Server {
             return;
         }
         match input {
-            Input::Transport(ws::Event::Frame(frame)) => self.on_frame(now, frame, out),
-            Input::Transport(ws::Event::Closed(closed)) => {
-                self.close(CloseReason::Transport(closed), out);
+            Input::Transport(event) => self.on_transport(now, event, out),
+            Input::Accepted(conn) => self.on_accepted(now, conn, out),
+            Input::Poll { call } => self.on_poll(call, out),
+            Input::Posting { call } => {
+                self.on_posting(call, out);
             }
-            Input::Send(frame) => send(Packet::Message(frame), out),
-            Input::SendEncoded(frame) => out.push(Output::Transport(ws::Action::Send(frame))),
+            Input::Post { call, body } => self.on_post(now, call, body, out),
+            Input::Gone { call } => self.on_gone(call, out),
+            Input::Send(frame) => self.send(packet::encode(Packet::Message(frame)), out),
+            Input::SendEncoded(frame) => self.send(frame, out),
             Input::Close => self.close(CloseReason::Local, out),
         }
     }
 
     fn tick(&mut self, now: Time, out: &mut Vec<Output>) {
         self.open(now, out);
+        if let Link::Polling(polling) = &mut self.link
+            && polling.expire(now)
+        {
+            out.push(Output::Transport(ws::Action::Close));
+        }
         if let State::Quiet { ping_at } = self.state
             && ping_at <= now
+            && !self.is_moving()
         {
-            send(Packet::Ping(ByteString::new()), out);
             self.state = State::Pinged {
                 expires_at: now + self.config.heartbeat.timeout,
             };
+            self.send(packet::encode(Packet::Ping(ByteString::new())), out);
         }
         if let State::Pinged { expires_at } = self.state
             && expires_at <= now
@@ -224,7 +384,7 @@ impl Machine for Server {
     }
 
     fn next_wakeup(&self) -> Option<Wakeup> {
-        match self.state {
+        let beat = match self.state {
             State::Fresh { since, .. } => Some(Wakeup {
                 at: since,
                 why: "engine.io handshake",
@@ -232,13 +392,22 @@ impl Machine for Server {
             State::Quiet { ping_at } => Some(Wakeup {
                 at: ping_at,
                 why: "engine.io ping",
-            }),
+            })
+            .filter(|_| !self.is_moving()),
             State::Pinged { expires_at } => Some(Wakeup {
                 at: expires_at,
                 why: "engine.io pong timeout",
             }),
             State::Closed => None,
-        }
+        };
+        let upgrade = match &self.link {
+            Link::WebSocket => None,
+            Link::Polling(polling) => polling.probe.as_ref().map(|probe| Wakeup {
+                at: probe.expires_at,
+                why: "engine.io upgrade timeout",
+            }),
+        };
+        earliest([beat, upgrade])
     }
 }
 

@@ -239,6 +239,11 @@ impl Server {
             engineio::server::Output::Message(ws::Frame::Binary(_)) => {
                 self.fail(now, CloseReason::Binary, out);
             }
+            // Its session lives on a WebSocket from the start.
+            engineio::server::Output::Refused(_)
+            | engineio::server::Output::Answer { .. }
+            | engineio::server::Output::Farewell(_)
+            | engineio::server::Output::Unsent(_) => {}
             engineio::server::Output::Closed(reason) => {
                 let reason = self.fault.take().unwrap_or(CloseReason::Engine(reason));
                 self.is_closed = true;

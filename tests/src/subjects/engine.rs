@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use selvedge_core::{
     Time,
-    engineio::{client, server},
-    ws::{Event, Frame},
+    engineio::{PollingConfig, client, server},
+    http::CallId,
+    ws::{Action, ConnId, Event, Frame},
 };
 
 use super::peer::{Peer, closed, text};
-use crate::history::{Choice, Subject};
+use crate::history::{Choice, Subject, Traffic};
 
 /// The client end.
 #[derive(Clone, Debug, Default)]
@@ -105,6 +106,177 @@ impl Subject for Server {
 
     fn is_over(&self) -> bool {
         self.over
+    }
+}
+
+/// The server end of a session that polls first, and mostly moves to a WebSocket later.
+#[derive(Clone, Debug, Default)]
+pub struct PollingServer {
+    calls: u64,
+    conns: u64,
+    poll: Option<CallId>,
+    posting: Option<CallId>,
+    upgrade: Upgrade,
+    over: bool,
+}
+
+/// How far the client has come with its WebSocket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Upgrade {
+    #[default]
+    None,
+    Open,
+    Probed,
+    Done,
+}
+
+impl PollingServer {
+    fn call(&mut self) -> CallId {
+        self.calls += 1;
+        CallId(self.calls)
+    }
+
+    fn poll(&mut self) -> server::Input {
+        let call = self.call();
+        self.poll = Some(call);
+        server::Input::Poll { call }
+    }
+
+    /// The end of a post that has begun, or a whole one.
+    fn post(&mut self, body: impl Into<Bytes>) -> server::Input {
+        let call = self.posting.take().unwrap_or_else(|| self.call());
+        let body = body.into();
+        server::Input::Post { call, body }
+    }
+
+    fn pong(&mut self) -> server::Input {
+        if self.upgrade == Upgrade::Done {
+            server::Input::Transport(Event::Frame(text("3")))
+        } else {
+            self.post("3")
+        }
+    }
+
+    /// The next step of an upgrade.
+    fn upgrade(&mut self) -> server::Input {
+        let (upgrade, packet) = match self.upgrade {
+            Upgrade::None => {
+                self.upgrade = Upgrade::Open;
+                return self.accepted();
+            }
+            Upgrade::Open => (Upgrade::Probed, "2probe"),
+            Upgrade::Probed => (Upgrade::Done, "5"),
+            Upgrade::Done => (Upgrade::Done, "4moved"),
+        };
+        self.upgrade = upgrade;
+        server::Input::Transport(Event::Frame(text(packet)))
+    }
+
+    fn accepted(&mut self) -> server::Input {
+        self.conns += 1;
+        server::Input::Accepted(ConnId(self.conns))
+    }
+}
+
+impl Subject for PollingServer {
+    type Input = server::Input;
+    type Output = server::Output;
+    type Machine = server::Server;
+
+    const KINDS: u8 = 14;
+    const DEBUG_MAX: usize = 5_000;
+
+    fn start(now: Time) -> (Self, Self::Machine) {
+        let config = server::Config {
+            max_payload: 1_000,
+            ..server::Config::default()
+        };
+        let polling = PollingConfig {
+            queue_bytes_max: 1_200,
+            queue_packets_max: 40,
+            ..PollingConfig::default()
+        };
+        let server = server::Server::polling(config, polling, "sid".into(), now);
+        (Self::default(), server)
+    }
+
+    fn decode(&mut self, Choice { kind, a, b }: Choice) -> Option<server::Input> {
+        Some(match kind % Self::KINDS {
+            0 if self.poll.is_none() && self.upgrade != Upgrade::Done => self.poll(),
+            0 | 1 => self.pong(),
+            2 => {
+                let messages = "4a\u{1e}bAQID\u{1e}".repeat((b % 8) as usize);
+                self.post(format!("{messages}3"))
+            }
+            3 if a % 8 == 7 => server::Input::Send(text("4a\u{1e}b")),
+            3 => server::Input::Send(message(a, b)),
+            4 => server::Input::SendEncoded(message(a, b)),
+            5 => self.upgrade(),
+            6 if self.posting.is_none() || a % 4 == 0 => {
+                let call = self.call();
+                self.posting = Some(call);
+                server::Input::Posting { call }
+            }
+            7 if a % 8 == 0 => match Peer::default().odd(b, a) {
+                Frame::Text(body) => self.post(body.into_bytes()),
+                Frame::Binary(body) => self.post(body),
+            },
+            8 if a % 16 == 0 => server::Input::Gone {
+                call: CallId(self.calls.saturating_sub(b % 3)),
+            },
+            9 if self.poll.is_none() || a % 16 == 0 => self.poll(),
+            10 if a % 4 == 0 => self.accepted(),
+            11 if a % 16 == 0 => server::Input::Transport(Event::Frame(Peer::default().odd(b, a))),
+            12 if a % 16 == 0 => server::Input::Transport(closed(b)),
+            13 if a % 16 == 0 => server::Input::Close,
+            _ => return None,
+        })
+    }
+
+    fn heard(&mut self, output: &server::Output) {
+        match output {
+            server::Output::Answer { call, .. } => {
+                self.poll.take_if(|it| it == call);
+                self.posting.take_if(|it| it == call);
+            }
+            server::Output::Transport(Action::Close) => self.upgrade = Upgrade::None,
+            server::Output::Closed(_) => self.over = true,
+            server::Output::Transport(Action::Send(_))
+            | server::Output::Refused(_)
+            | server::Output::Farewell(_)
+            | server::Output::Unsent(_)
+            | server::Output::Message(_) => {}
+        }
+    }
+
+    fn end(&mut self) -> server::Input {
+        server::Input::Close
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+
+    fn of_input(input: &server::Input) -> Option<Traffic> {
+        match input {
+            server::Input::Poll { call }
+            | server::Input::Posting { call }
+            | server::Input::Post { call, .. } => Some(Traffic::Call(("http", call.0))),
+            server::Input::Gone { call } => Some(Traffic::Gone(("http", call.0))),
+            server::Input::Transport(_)
+            | server::Input::Accepted(_)
+            | server::Input::Send(_)
+            | server::Input::SendEncoded(_)
+            | server::Input::Close => None,
+        }
+    }
+
+    fn of_output(output: &server::Output) -> Option<Traffic> {
+        if let server::Output::Answer { call, .. } = output {
+            Some(Traffic::Reply(("http", call.0)))
+        } else {
+            None
+        }
     }
 }
 

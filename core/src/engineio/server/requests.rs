@@ -1,0 +1,192 @@
+//! The requests of a session that polls, and the WebSocket that it moves to.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::{Link, Output, Server};
+use crate::{
+    engineio::{
+        CloseReason, PollingFault, packet,
+        packet::Packet,
+        payload,
+        polling::{CLOSE, NOOP, Polling},
+    },
+    http::CallId,
+    time::Time,
+    ws::{self, ConnId},
+};
+
+impl Server {
+    pub(super) fn flush(&mut self, out: &mut Vec<Output>) {
+        if let Link::Polling(polling) = &mut self.link
+            && let Some((call, body)) = polling.flush(self.config.max_payload)
+        {
+            out.push(answer(call, 200, body));
+        }
+    }
+
+    pub(super) fn on_poll(&mut self, call: CallId, out: &mut Vec<Output>) {
+        match &mut self.link {
+            Link::WebSocket => out.push(refusal(call)),
+            Link::Polling(polling) => match polling.poll {
+                None => {
+                    polling.poll = Some(call);
+                    self.flush(out);
+                }
+                Some(open) if open == call => {}
+                Some(_) => {
+                    out.push(refusal(call));
+                    self.close(CloseReason::Polling(PollingFault::SecondPoll), out);
+                }
+            },
+        }
+    }
+
+    /// Whether the post is the only one.
+    pub(super) fn on_posting(&mut self, call: CallId, out: &mut Vec<Output>) -> bool {
+        let is_first = match &mut self.link {
+            Link::WebSocket => {
+                out.push(refusal(call));
+                return false;
+            }
+            Link::Polling(polling) => *polling.posting.get_or_insert(call) == call,
+        };
+        if !is_first {
+            out.push(refusal(call));
+            self.close(CloseReason::Polling(PollingFault::SecondPost), out);
+        }
+        is_first
+    }
+
+    pub(super) fn on_post(&mut self, now: Time, call: CallId, body: Bytes, out: &mut Vec<Output>) {
+        if !self.on_posting(call, out) {
+            return;
+        }
+        match payload::decode(body, self.config.max_payload) {
+            Ok(packets) => {
+                for packet in packets {
+                    // A packet may have been the end; what came in the same body after it is void.
+                    if !self.is_closed() {
+                        self.on_packet(now, packet, out);
+                    }
+                }
+            }
+            Err(error) => self.close(CloseReason::BadPayload(error), out),
+        }
+        if let Link::Polling(polling) = &mut self.link
+            && let Some(call) = polling.posting.take()
+        {
+            out.push(answer(call, 200, OK));
+        }
+    }
+
+    pub(super) fn on_gone(&mut self, call: CallId, out: &mut Vec<Output>) {
+        let Link::Polling(polling) = &mut self.link else {
+            return;
+        };
+        let is_open = |it: &mut CallId| *it == call;
+        let gone = polling.poll.take_if(is_open);
+        if gone.is_some() || polling.posting.take_if(is_open).is_some() {
+            self.close(CloseReason::Polling(PollingFault::Cancelled), out);
+        }
+    }
+
+    pub(super) fn on_accepted(&mut self, now: Time, conn: ConnId, out: &mut Vec<Output>) {
+        let is_taken = match &mut self.link {
+            Link::WebSocket => false,
+            Link::Polling(polling) => polling.on_accepted(now),
+        };
+        if !is_taken {
+            out.push(Output::Refused(conn));
+        }
+    }
+
+    pub(super) fn on_probe(&mut self, frame: ws::Frame, out: &mut Vec<Output>) {
+        let Link::Polling(polling) = &mut self.link else {
+            return;
+        };
+        let Some(probe) = &mut polling.probe else {
+            return;
+        };
+        let packet = packet::decode(frame);
+        if let Ok(Packet::Ping(content)) = &packet
+            && content == "probe"
+        {
+            probe.is_answered = true;
+            let pong = packet::encode(Packet::Pong(content.clone()));
+            out.push(Output::Transport(ws::Action::Send(pong)));
+            self.flush(out);
+        } else if packet == Ok(Packet::Upgrade) {
+            self.upgrade(out);
+        } else {
+            polling.probe = None;
+            out.push(Output::Transport(ws::Action::Close));
+        }
+    }
+
+    fn upgrade(&mut self, out: &mut Vec<Output>) {
+        if let Link::Polling(polling) = mem::replace(&mut self.link, Link::WebSocket) {
+            out.extend(polling.poll.map(|call| answer(call, 200, NOOP)));
+            // A client waits for its post before it moves: this one does not keep order.
+            out.extend(polling.posting.map(refusal));
+            let sends = polling.into_queue().into_iter().map(ws::Action::Send);
+            out.extend(sends.map(Output::Transport));
+        }
+    }
+}
+
+/// Answers what is open when a session ends that polls.
+pub(super) fn end(polling: Polling, reason: &CloseReason, out: &mut Vec<Output>) {
+    if polling.probe.is_some() {
+        out.push(Output::Transport(ws::Action::Close));
+    }
+    let (poll, posting) = (polling.poll, polling.posting);
+    let is_local = *reason == CloseReason::Local;
+    let last = if is_local {
+        let mut frames = polling.into_queue();
+        frames.push_back(ws::Frame::Text(CLOSE));
+        payload::encode(&frames)
+    } else if *reason == CloseReason::Peer {
+        NOOP
+    } else {
+        CLOSE
+    };
+    match poll {
+        Some(call) => out.push(answer(call, 200, last)),
+        None if is_local => out.push(Output::Farewell(last.into_bytes())),
+        None => {}
+    }
+    out.extend(posting.map(|call| match reason {
+        CloseReason::Peer => answer(call, 200, OK),
+        CloseReason::BadPayload(payload::DecodeError::TooLarge { .. }) => {
+            answer(call, 413, TOO_LARGE)
+        }
+        CloseReason::PingTimeout
+        | CloseReason::HandshakeTimeout
+        | CloseReason::Transport(_)
+        | CloseReason::BadPacket(_)
+        | CloseReason::BadPayload(_)
+        | CloseReason::Polling(_)
+        | CloseReason::Local => refusal(call),
+    }));
+}
+
+fn answer(call: CallId, status: u16, body: ByteString) -> Output {
+    let body = body.into_bytes();
+    Output::Answer { call, status, body }
+}
+
+fn refusal(call: CallId) -> Output {
+    answer(call, 400, BAD_REQUEST)
+}
+
+/// The answer to a post that was taken.
+const OK: ByteString = ByteString::from_static("ok");
+/// The official server's words for a request that has no place.
+const BAD_REQUEST: ByteString = ByteString::from_static(r#"{"code":3,"message":"Bad request"}"#);
+/// In the manner of the words above: the official server has none.
+const TOO_LARGE: ByteString =
+    ByteString::from_static(r#"{"code":3,"message":"Payload too large"}"#);
