@@ -7,7 +7,8 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AckId, CONNECT_TIMEOUT, Call, CallError, CloseReason, Namespace, Unsent,
+    AckId, CONNECT_TIMEOUT, Call, CallError, CloseReason, Namespace, Unsent, assemble,
+    assemble::Assembler,
     calls::Calls,
     event::{Answer, Emission, Event},
     packet,
@@ -38,8 +39,10 @@ pub struct Config {
     /// How many events are kept that arrive before the answer to a CONNECT, of all namespaces; 256
     /// by default. Raised, a server can make the client hold more.
     pub early_events_max: usize,
-    /// How many bytes of JSON these events may have together; 4 MiB by default.
+    /// How many bytes these events may have together; 4 MiB by default.
     pub early_bytes_max: usize,
+    /// What the attachments of one packet may come to.
+    pub attachments: assemble::Limits,
 }
 canonical!(
     struct Config {
@@ -49,6 +52,7 @@ canonical!(
         calls_max,
         early_events_max,
         early_bytes_max,
+        attachments,
     }
 );
 
@@ -61,6 +65,7 @@ impl Default for Config {
             calls_max: 1_000,
             early_events_max: 256,
             early_bytes_max: 4 * 1024 * 1024,
+            attachments: assemble::Limits::default(),
         }
     }
 }
@@ -79,12 +84,13 @@ pub struct Client {
     phase: Phase,
     namespaces: BTreeMap<Namespace, Membership>,
     calls: Calls,
+    assembler: Assembler,
     /// Why the Engine.IO end is being closed from here.
     fault: Option<CloseReason>,
     /// Empty between steps: kept for its memory.
     scratch: Vec<engineio::client::Output>,
 }
-canonical!(struct Client { config, engine, phase, namespaces, calls, fault; - scratch });
+canonical!(struct Client { config, engine, phase, namespaces, calls, assembler, fault; - scratch });
 
 /// How far the connection is, as far as it has been told to the embedder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,6 +222,7 @@ impl Client {
     pub fn new(config: Config, now: Time) -> Self {
         Self {
             engine: engineio::client::Client::new(config.engine.clone(), now),
+            assembler: Assembler::new(config.attachments),
             config,
             phase: Phase::Opening,
             namespaces: BTreeMap::new(),
@@ -257,24 +264,25 @@ impl Client {
                     }
                 }
             }
-            engineio::client::Output::Message(ws::Frame::Text(text)) => {
-                match packet::decode(text) {
-                    Ok(packet) => self.on_packet(now, packet, out),
-                    Err(error) => self.fail(now, CloseReason::BadPacket(error), out),
-                }
-            }
-            engineio::client::Output::Message(ws::Frame::Binary(_)) => {
-                self.fail(now, CloseReason::Binary, out);
-            }
+            engineio::client::Output::Message(message) => self.on_message(now, message, out),
             // Sizes are checked before anything is handed down.
             engineio::client::Output::Unsent(_) => {}
             engineio::client::Output::Closed(reason) => {
                 let reason = self.fault.take().unwrap_or(CloseReason::Engine(reason));
                 self.phase = Phase::Closed;
                 self.namespaces.clear();
+                self.assembler.clear();
                 self.withdraw(None, out);
                 out.push(Output::Closed(reason));
             }
+        }
+    }
+
+    fn on_message(&mut self, now: Time, message: ws::Frame, out: &mut Vec<Output>) {
+        match self.assembler.take(now, message) {
+            Ok(Some(packet)) => self.on_packet(now, packet, out),
+            Ok(None) => {}
+            Err(reason) => self.fail(now, reason, out),
         }
     }
 
@@ -286,6 +294,18 @@ impl Client {
     fn send(&mut self, now: Time, packet: &Packet, out: &mut Vec<Output>) {
         let frame = ws::Frame::Text(packet::encode(packet));
         self.drive(now, Some(engineio::client::Input::Send(frame)), out);
+    }
+
+    /// Sends a header and its attachments, with nothing between them.
+    fn send_all(
+        &mut self,
+        now: Time,
+        frames: impl Iterator<Item = ws::Frame>,
+        out: &mut Vec<Output>,
+    ) {
+        for frame in frames {
+            self.drive(now, Some(engineio::client::Input::SendEncoded(frame)), out);
+        }
     }
 
     fn withdraw(&mut self, from: Option<&Namespace>, out: &mut Vec<Output>) {
@@ -360,10 +380,9 @@ impl Client {
 
     fn emit(&mut self, now: Time, emission: &Emission, out: &mut Vec<Output>) {
         let namespace = emission.namespace();
-        let frame = emission.frame();
         let why = match self.namespaces.get(namespace) {
-            Some(Membership::Joined { .. }) if self.engine.takes(frame.len()) => {
-                return self.drive(now, Some(engineio::client::Input::SendEncoded(frame)), out);
+            Some(Membership::Joined { .. }) if self.engine.takes(emission.largest_frame(None)) => {
+                return self.send_all(now, emission.frames(None), out);
             }
             Some(Membership::Joined { .. }) => Unsent::TooLarge,
             None
@@ -390,7 +409,7 @@ impl Client {
             });
         }
         match self.register(now, id, emission, patience) {
-            Ok(frame) => self.drive(now, Some(engineio::client::Input::SendEncoded(frame)), out),
+            Ok(ack) => self.send_all(now, emission.frames(Some(ack)), out),
             Err(error) => {
                 let result = Err(error);
                 out.push(Output::Answered { id, result });
@@ -405,7 +424,7 @@ impl Client {
         id: RequestId<Call>,
         emission: &Emission,
         patience: Duration,
-    ) -> Result<ws::Frame, CallError> {
+    ) -> Result<AckId, CallError> {
         let next_ack = match self.namespaces.get_mut(emission.namespace()) {
             Some(Membership::Joined { next_ack }) => next_ack,
             None
@@ -417,14 +436,16 @@ impl Client {
             return Err(CallError::TooMany);
         }
         let ack = AckId::from_number(*next_ack);
-        let frame = emission.frame_with_ack(ack).ok_or(CallError::NotAnEvent)?;
-        if !self.engine.takes(frame.len()) {
+        if !emission.is_event() {
+            return Err(CallError::NotAnEvent);
+        }
+        if !self.engine.takes(emission.largest_frame(Some(ack))) {
             return Err(CallError::TooLarge);
         }
         *next_ack += 1;
         let key = (emission.namespace().clone(), ack);
         self.calls.open(now, id, key, patience);
-        Ok(frame)
+        Ok(ack)
     }
 
     /// Packets for a namespace that is not joined are ignored: they crossed a disconnect.
@@ -434,11 +455,20 @@ impl Client {
                 self.on_connect(now, &namespace, payload.as_deref(), out);
             }
             Packet::Disconnect { namespace } => self.on_disconnect(&namespace, out),
-            Packet::Event { namespace, event } => self.on_event(now, &namespace, event, out),
+            Packet::Event { namespace, event }
+            | Packet::BinaryEvent {
+                namespace, event, ..
+            } => self.on_event(now, &namespace, event, out),
             Packet::Answer {
                 namespace,
                 ack,
                 answer,
+            }
+            | Packet::BinaryAnswer {
+                namespace,
+                ack,
+                answer,
+                ..
             } => {
                 if let Some(id) = self.calls.answer(namespace, ack) {
                     let result = Ok(answer);
@@ -450,9 +480,6 @@ impl Client {
                 message,
                 data,
             } => self.on_refusal(&namespace, message, data, out),
-            Packet::BinaryEvent { .. } | Packet::BinaryAnswer { .. } => {
-                self.fail(now, CloseReason::Binary, out);
-            }
         }
     }
 
@@ -534,7 +561,7 @@ impl Client {
     fn on_event(&mut self, now: Time, namespace: &Namespace, event: Event, out: &mut Vec<Output>) {
         let early = |membership: &Membership| match membership {
             Membership::Joining { early, .. } => {
-                let bytes = early.iter().map(|event| event.payload().len()).sum();
+                let bytes = early.iter().map(|event| event.bytes()).sum();
                 (early.len(), bytes)
             }
             Membership::Wanted { .. } | Membership::Leaving { .. } | Membership::Joined { .. } => {
@@ -551,7 +578,7 @@ impl Client {
                     .namespaces
                     .values()
                     .map(early)
-                    .fold((0, event.payload().len()), |sum, next| {
+                    .fold((0, event.bytes()), |sum, next| {
                         (sum.0 + next.0, sum.1 + next.1)
                     });
                 if events >= self.config.early_events_max || bytes > self.config.early_bytes_max {
@@ -608,6 +635,9 @@ impl Machine for Client {
         if self.answer_due_at().is_some_and(|at| at <= now) {
             self.fail(now, CloseReason::ConnectTimeout, out);
         }
+        if let Err(reason) = self.assembler.expire(now) {
+            self.fail(now, reason, out);
+        }
         while let Some(id) = self.calls.expire(now) {
             let result = Err(CallError::Timeout);
             out.push(Output::Answered { id, result });
@@ -621,6 +651,7 @@ impl Machine for Client {
                 at,
                 why: "socket.io connect timeout",
             }),
+            self.assembler.next_wakeup(),
             self.calls.next_wakeup(),
         ])
     }

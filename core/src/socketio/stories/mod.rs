@@ -1,5 +1,6 @@
 //! Tests of the two ends against one another, on a perfect network.
 
+mod binary;
 mod scripted;
 
 use alloc::{format, string::String, vec, vec::Vec};
