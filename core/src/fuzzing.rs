@@ -83,7 +83,14 @@ fn arguments(event: &Event) {
 ///
 /// Where that does not hold.
 pub fn socketio_session(input: &[u8]) {
-    let mut client = Subject::new(Client::new(client::Config::default(), Time::ZERO));
+    let config = client::Config {
+        buffer: client::Buffer::Keep {
+            events_max: 4,
+            bytes_max: 200,
+        },
+        ..client::Config::default()
+    };
+    let mut client = Subject::new(Client::new(config, Time::ZERO));
     let mut server = Subject::new(Server::new(
         server::Config::default(),
         ByteString::from_static("x"),
@@ -151,6 +158,7 @@ fn client_input(op: u8, rest: &[u8], id: RequestId<Call>) -> Option<client::Inpu
     match op {
         b'<' => Some(client::Input::Transport(ws::Event::Frame(frame(rest)))),
         b'[' => Some(client::Input::Transport(binary(rest))),
+        b'v' => event(rest).map(client::Input::EmitVolatile),
         b'j' => Some(client::Input::Connect {
             namespace: namespace(rest),
             auth: Some(Secret::new("{}")),
@@ -326,7 +334,7 @@ mod tests {
         ).as_bytes());
         socketio_session(concat!(
             "<0{\"sid\":\"x\",\"pingInterval\":25000,\"pingTimeout\":20000,\"maxPayload\":99}\n",
-            "j/a\n<452-/a,0[\"early\",{\"_placeholder\":true,\"num\":1}]\n[1\n[\x1e\n",
+            "j/a\ne/a\nv/a\nq/a\nq/a\nb/a\ne/a\n<452-/a,0[\"early\",{\"_placeholder\":true,\"num\":1}]\n[1\n[\x1e\n",
             "<40/a,{\"sid\":\"s\"}\nq/a\nb/a\np/a\n<461-/a,0[{\"_placeholder\":true,\"num\":0}]\nt0\n<2\n[\n",
             ">40/a\ni/a\n>451-/a,[\"x\",{\"_placeholder\":true,\"num\":0}]\n]1\nq/a\np/a\n",
             ">461-/a,0[1]\n]2\n>451-/a,[\"x\"]\nd/a\n<451-/a,[\"x\"]\n",

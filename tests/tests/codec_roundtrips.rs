@@ -245,7 +245,7 @@ proptest! {
     fn sessions_keep_the_laws(
         steps in vec(
             prop_oneof![
-                "[jicdeartbpq]/a",
+                "[jicdeartbpqv]/a",
                 "[<>]4[0-6](/a,)?[0-9]?(\\[\"x\",1\\]|\\{\"sid\":\"s\"\\})?",
                 "[<>]4[56][12]-/a,[0-1]\\[\"x\",\\{\"_placeholder\":true,\"num\":[01]\\}\\]",
                 "[\\[\\]][a-c]{0,3}",

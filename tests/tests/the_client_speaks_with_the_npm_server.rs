@@ -9,7 +9,7 @@ use selvedge_core::{
     RequestId, engineio,
     socketio::{
         CallError, CloseReason, Namespace, Unsent,
-        client::{Config, Input, Output},
+        client::{Buffer, Config, Input, Output},
         event::{Attachment, Emission},
     },
     ws,
@@ -160,6 +160,42 @@ async fn nothing_is_written_before_the_server_has_admitted() {
     let mut written = client.written();
     written.retain(|frame| frame != "3");
     assert_eq!(written, [r#"40{"delay":250}"#]);
+    assert_alive(&mut client, &root()).await;
+}
+
+/// Lessons 7, 8, 21 and 22: what is emitted before the reply waits for it where that is wanted, and
+/// is written in order after it.
+#[tokio::test]
+async fn what_is_kept_is_written_when_the_server_has_admitted() {
+    let Some((mut server, port)) = server().await else {
+        return;
+    };
+    let config = Config {
+        buffer: Buffer::Keep {
+            events_max: 3,
+            bytes_max: 1_000,
+        },
+        ..Config::default()
+    };
+    let mut client = Client::connect(port, config).await;
+    client.join(&root(), &json!({ "delay": 250 })).await;
+    client.emit(&root(), "first", &json!([1])).await;
+    server.saw(&json!({ "saw": "auth" })).await;
+    let contents = vec![vec![0x1e].into(), Vec::new().into()];
+    let args = json!([Attachment(0), Attachment(1)]);
+    let binary = Emission::event_with(&root(), "binary", &args, contents.clone()).unwrap();
+    client.send(Input::Emit(binary)).await;
+    client
+        .call(1, (&root(), "call", &json!([2])), PATIENCE)
+        .await;
+    client.emit(&root(), "surplus", &json!([])).await;
+    assert_eq!(client.dropped().await, (root(), Unsent::BufferFull));
+    client.connected(&root()).await;
+    for (name, args) in [("first", json!([1])), ("binary", args)] {
+        let event = client.event(&root()).await;
+        assert_eq!(parts(&event), (name.into(), args));
+    }
+    assert_eq!(client.answer().await, (1, Ok(json!([2]))));
     assert_alive(&mut client, &root()).await;
 }
 

@@ -216,6 +216,12 @@ impl Emission {
             Kind::Answer => false,
         }
     }
+
+    /// How many bytes are held for it.
+    pub(super) fn bytes(&self) -> usize {
+        let attachments: usize = self.attachments.iter().map(Bytes::len).sum();
+        self.frame.len() + attachments
+    }
 }
 
 /// The JSON array of an event.

@@ -11,6 +11,7 @@
 
 pub mod assemble;
 mod attachment;
+mod backlog;
 mod calls;
 pub mod client;
 mod emission;
@@ -153,6 +154,9 @@ pub enum CallError {
     /// Not sent: larger than the peer takes.
     #[error("not sent: larger than the peer takes")]
     TooLarge,
+    /// Not sent: the namespace is not joined yet, and too much waits for it already.
+    #[error("not sent: too much waits for the namespace to be joined")]
+    BufferFull,
     /// Not sent: an acknowledgement is not an event, so nobody can answer it.
     #[error("not sent: an acknowledgement cannot be called")]
     NotAnEvent,
@@ -164,6 +168,7 @@ canonical!(
         NotConnected,
         TooMany,
         TooLarge,
+        BufferFull,
         NotAnEvent,
     }
 );
@@ -178,6 +183,9 @@ pub enum Unsent {
     /// Larger than the peer takes.
     #[error("larger than the peer takes")]
     TooLarge,
+    /// The namespace is not joined yet, and too much waits for it already.
+    #[error("too much waits for the namespace to be joined")]
+    BufferFull,
     /// One namespace more than the limit.
     #[error("too many namespaces")]
     TooMany,
@@ -192,6 +200,7 @@ canonical!(
     enum Unsent {
         NotConnected,
         TooLarge,
+        BufferFull,
         TooMany,
         Duplicate,
         BadJson,

@@ -6,7 +6,7 @@ use selvedge_core::{
     RequestId, Secret, Time,
     socketio::{
         Namespace,
-        client::{Client, Config, Input, Output},
+        client::{Buffer, Client, Config, Input, Output},
         event::{Attachment, Emission},
     },
     ws::{Event, Frame},
@@ -34,7 +34,8 @@ impl Subject for SocketClient {
     type Machine = Client;
 
     const KINDS: u8 = 14;
-    /// 3 namespaces, 8 early events of about 300 bytes, 4 calls, and 3 attachments.
+    /// 3 namespaces, 8 early events of about 300 bytes, 4 calls, 3 attachments, and
+    /// 5 emissions that wait.
     const DEBUG_MAX: usize = 20_000;
 
     fn start(now: Time) -> (Self, Client) {
@@ -42,6 +43,10 @@ impl Subject for SocketClient {
             namespaces_max: 3,
             calls_max: 4,
             early_events_max: 8,
+            buffer: Buffer::Keep {
+                events_max: 5,
+                bytes_max: 400,
+            },
             ..Config::default()
         };
         (Self::default(), Client::new(config, now))
@@ -68,6 +73,7 @@ impl Subject for SocketClient {
                     _ => Some(Secret::new(&format!("{{\"token\":\"{SECRET_MARK}\"}}"))),
                 },
             },
+            2 if b % 8 == 3 => Input::EmitVolatile(emission(a, b / 8)?),
             2 => Input::Emit(emission(a, b)?),
             3 | 4 => Input::Call {
                 id: RequestId::from_number(match b % 8 {
@@ -132,6 +138,7 @@ impl Subject for SocketClient {
             Input::Transport(_)
             | Input::Connect { .. }
             | Input::Emit(_)
+            | Input::EmitVolatile(_)
             | Input::Disconnect { .. }
             | Input::Close => None,
         }

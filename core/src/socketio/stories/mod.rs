@@ -1,5 +1,6 @@
 //! Tests of the two ends against one another, on a perfect network.
 
+mod backlog;
 mod binary;
 mod scripted;
 
