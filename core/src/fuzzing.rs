@@ -18,7 +18,7 @@ use crate::{
     socketio::{
         AckId, Call, Namespace, client,
         client::Client,
-        event::{Emission, Event},
+        event::{Attachment, Emission, Event},
         packet, server,
         server::Server,
     },
@@ -116,7 +116,14 @@ fn arguments(event: &Event) {
 ///
 /// Where that does not hold.
 pub fn socketio_session(input: &[u8]) {
-    let mut client = Subject::new(Client::new(client::Config::default(), Time::ZERO));
+    let config = client::Config {
+        buffer: client::Buffer::Keep {
+            events_max: 4,
+            bytes_max: 200,
+        },
+        ..client::Config::default()
+    };
+    let mut client = Subject::new(Client::new(config, Time::ZERO));
     let mut server = Subject::new(Server::new(
         server::Config::default(),
         ByteString::from_static("x"),
@@ -160,15 +167,44 @@ fn answer(rest: &[u8]) -> Option<Emission> {
     Emission::answer(&namespace(rest), AckId::from_number(0), &()).ok()
 }
 
+/// Two attachments, the same bytes once with and once without their first.
+fn attachments(rest: &[u8]) -> Vec<Bytes> {
+    let bytes = Bytes::copy_from_slice(rest);
+    [bytes.slice(rest.len().min(1)..), bytes].into()
+}
+
+fn binary_event(rest: &[u8]) -> Option<Emission> {
+    let args = (Attachment(1), [Attachment(0)]);
+    Emission::event_with(&namespace(rest), "event", &args, attachments(rest)).ok()
+}
+
+fn binary_answer(rest: &[u8]) -> Option<Emission> {
+    let ack = AckId::from_number(0);
+    Emission::answer_with(&namespace(rest), ack, &(Attachment(1),), attachments(rest)).ok()
+}
+
+fn binary(rest: &[u8]) -> ws::Event {
+    ws::Event::Frame(ws::Frame::Binary(Bytes::copy_from_slice(rest)))
+}
+
 fn client_input(op: u8, rest: &[u8], id: RequestId<Call>) -> Option<client::Input> {
     match op {
         b'<' => Some(client::Input::Transport(ws::Event::Frame(frame(rest)))),
+        b'[' => Some(client::Input::Transport(binary(rest))),
+        b'v' => event(rest).map(client::Input::EmitVolatile),
         b'j' => Some(client::Input::Connect {
             namespace: namespace(rest),
             auth: Some(Secret::new("{}")),
         }),
         b'e' => event(rest).map(client::Input::Emit),
         b'a' => answer(rest).map(client::Input::Emit),
+        b'b' => binary_event(rest).map(client::Input::Emit),
+        b'p' => binary_answer(rest).map(client::Input::Emit),
+        b'q' => binary_event(rest).map(|emission| client::Input::Call {
+            id,
+            emission,
+            patience: Duration::from_secs(rest.len() as u64),
+        }),
         b'c' => event(rest).map(|emission| client::Input::Call {
             id,
             emission,
@@ -188,6 +224,7 @@ fn client_input(op: u8, rest: &[u8], id: RequestId<Call>) -> Option<client::Inpu
 fn server_input(op: u8, rest: &[u8], id: RequestId<Call>) -> Option<server::Input> {
     match op {
         b'>' => Some(server::Input::Transport(ws::Event::Frame(frame(rest)))),
+        b']' => Some(server::Input::Transport(binary(rest))),
         b'i' => Some(server::Input::Admit {
             namespace: namespace(rest),
             sid: ByteString::from_static("s"),
@@ -199,6 +236,13 @@ fn server_input(op: u8, rest: &[u8], id: RequestId<Call>) -> Option<server::Inpu
         }),
         b'e' => event(rest).map(server::Input::Emit),
         b'a' => answer(rest).map(server::Input::Emit),
+        b'b' => binary_event(rest).map(server::Input::Emit),
+        b'p' => binary_answer(rest).map(server::Input::Emit),
+        b'q' => binary_event(rest).map(|emission| server::Input::Call {
+            id,
+            emission,
+            patience: Duration::from_secs(rest.len() as u64),
+        }),
         b'c' => event(rest).map(|emission| server::Input::Call {
             id,
             emission,
@@ -321,12 +365,21 @@ mod tests {
             ">40/b,{\"token\":1}\ni/b\n>42/b,0[\"x\"]\nc/b\nd/b\n>42/b,[\"late\"]\n>40/b\nr/b\n",
             ">40/b\ni/b\nc/b\nt0123456789012345678901234567890\n>3\nx\n<2\n>3\nc/b\n",
         ).as_bytes());
+        socketio_session(concat!(
+            "<0{\"sid\":\"x\",\"pingInterval\":25000,\"pingTimeout\":20000,\"maxPayload\":99}\n",
+            "j/a\ne/a\nv/a\nq/a\nq/a\nb/a\ne/a\n<452-/a,0[\"early\",{\"_placeholder\":true,\"num\":1}]\n[1\n[\x1e\n",
+            "<40/a,{\"sid\":\"s\"}\nq/a\nb/a\np/a\n<461-/a,0[{\"_placeholder\":true,\"num\":0}]\nt0\n<2\n[\n",
+            ">40/a\ni/a\n>451-/a,[\"x\",{\"_placeholder\":true,\"num\":0}]\n]1\nq/a\np/a\n",
+            ">461-/a,0[1]\n]2\n>451-/a,[\"x\"]\nd/a\n<451-/a,[\"x\"]\n",
+            "t012345678901234567890123456789012345678901234567890\n",
+        ).as_bytes());
         engineio_packet(b"0{\"sid\":\"x\",\"pingInterval\":1,\"pingTimeout\":1}");
         engineio_packet(b"\xff\x1e");
         engineio_payload(b"4a\x1ebAQIDBA\x1e2probe\x1eb\x1e4");
         engineio_payload(b"");
         socketio_packet(b"2/a,7[\"name\",1,{}]");
         socketio_packet(b"610-7[{}]");
+        socketio_packet(b"51-[\"a\",[{\"_placeholder\":true,\"num\":0}]]");
         socketio_packet(b"4/a,{\"message\":\"no\",\"data\":null}");
     }
 }

@@ -31,7 +31,15 @@ const scenarios = {
       );
       print({ saw: "answer", i, answer });
     }),
-  send_bytes: (socket) => socket.emit("bytes", Buffer.from([1, 2, 3])),
+  /** Emits what has binary content, and hands an answer that has some back as an event. */
+  send_bytes: async (socket) => {
+    const [bytes, empty, mark] = [Buffer.from([1, 2, 3]), Buffer.alloc(0), Buffer.from([0x1e])];
+    socket.emit("bytes", bytes);
+    socket.emit("several", { json: [1] }, mark, empty);
+    socket.emit("nested", { a: [{ b: mark }, "text"], c: bytes }, null);
+    socket.emit("after", "text");
+    socket.emit("back", ...(await socket.timeout(timeout).emitWithAck("question", mark, 7, empty)));
+  },
   /** Emits before the namespace is joined: see `join`. */
   emit_early: () => {},
 };
@@ -51,6 +59,9 @@ function join(manager, namespace) {
   socket.onAny((name, ...args) => {
     const ack = typeof args.at(-1) === "function" ? args.pop() : undefined;
     tell("event", { name, args });
+    if (name === "hand_back") {
+      socket.emit(...args);
+    }
     if (name !== "mute") {
       ack?.(...args);
     }

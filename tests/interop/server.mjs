@@ -15,6 +15,10 @@ const orders = {
   kick: (socket) => socket.disconnect(),
   hang_up: (socket) => socket.disconnect(true),
   send_bytes: (socket) => socket.emit("bytes", bytes),
+  /** Asks the client a question with attachments, and tells what was answered. */
+  ask_bytes: async (socket, ...args) => {
+    socket.emit("answers", ...(await socket.timeout(5_000).emitWithAck("question", ...args)));
+  },
   /** Asks the client `count` questions at once, and tells what was answered to each. */
   ask: async (socket, count, timeout) => {
     const ask = (i) =>

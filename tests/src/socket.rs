@@ -9,18 +9,19 @@
 
 use std::{fmt::Debug, time::Duration};
 
+use bytes::Bytes;
 use selvedge::{clock::Clock, ws as pump};
 use selvedge_core::{
     Machine, RequestId, Secret,
     engineio::Handshake,
     socketio::{
         Call, CallError, CloseReason, Namespace, Unsent, client,
-        event::{Emission, Event},
+        event::{Answer, Attachment, Emission, Event},
         server,
     },
     step, ws,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
@@ -141,6 +142,19 @@ macro_rules! end {
                     _ => None,
                 })
                 .await
+            }
+
+            /// Waits for an answer: all of it.
+            ///
+            /// # Panics
+            ///
+            /// Where the call ends without one, too.
+            pub async fn whole_answer(&mut self) -> Answer {
+                let ended = self.wait_for("the end of a call", |output| match output {
+                    $end::Output::Answered { result, .. } => Some(result.clone()),
+                    _ => None,
+                });
+                ended.await.expect("an answer")
             }
 
             /// Waits until the peer has ended `wanted`.
@@ -309,6 +323,31 @@ pub fn parts(event: &Event) -> (String, Value) {
     let args = format!("[{}]", event.raw_args());
     let args = serde_json::from_str(&args).expect("arguments in JSON");
     (event.name().into(), args)
+}
+
+/// Arguments with placeholders, and their attachments: several, nested, empty, with the byte that
+/// separates packets elsewhere, and beside other JSON. They stand in the order in which the official
+/// peers number them.
+pub fn binary_arguments() -> Vec<(Value, Vec<Bytes>)> {
+    let mark = Bytes::from_static(&[0x1e]);
+    let around = Bytes::from_static(b"4\x1e4\x1e\xff\x00");
+    let at = Attachment;
+    vec![
+        (json!([at(0)]), vec![Bytes::new()]),
+        (json!([at(0)]), vec![mark.clone()]),
+        (
+            json!([{ "size": 6, "name": "\u{1e}" }, at(0), at(1)]),
+            vec![around.clone(), mark.clone()],
+        ),
+        (
+            json!([{ "a": [[at(0)], { "b": at(1) }], "c": null }, "text", at(2)]),
+            vec![around, Bytes::new(), mark],
+        ),
+        (
+            json!([(0..10).map(at).collect::<Vec<_>>()]),
+            (0..10).map(|size| vec![7; size * 1_000].into()).collect(),
+        ),
+    ]
 }
 
 impl<E: End> Socket<E> {

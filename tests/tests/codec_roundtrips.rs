@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use proptest::{collection::vec, option, prelude::*};
 use selvedge_core::{
@@ -9,7 +10,7 @@ use selvedge_core::{
     fuzzing,
     socketio::{
         AckId, Namespace,
-        event::{Emission, RESERVED_NAMES},
+        event::{Attachment, Emission, RESERVED_NAMES},
         packet,
     },
     ws,
@@ -200,6 +201,44 @@ proptest! {
     }
 
     #[test]
+    fn attachments_survive(
+        namespace in namespace(),
+        name in name(),
+        ack in any::<u64>(),
+        args in vec(value(), 0..4),
+        contents in vec(vec(any::<u8>(), 0..16), 1..=packet::ATTACHMENTS_MAX as usize),
+    ) {
+        let contents: Vec<Bytes> = contents.into_iter().map(Bytes::from).collect();
+        let places: Vec<Attachment> = (0..contents.len()).map(Attachment).collect();
+        let args = (places, args);
+        let event = Emission::event_with(&namespace, &name, &args, contents.clone()).unwrap();
+        let ack = AckId::from_number(ack);
+        let answer = Emission::answer_with(&namespace, ack, &args, contents.clone()).unwrap();
+        for emission in [event, answer] {
+            prop_assert_eq!(emission.attachments(), &contents);
+            let recorded = serde_json::to_string(&emission).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Emission>(&recorded).unwrap(), &emission);
+            let decoded = packet::decode(message_of(emission.frame()).unwrap()).unwrap();
+            let (count, read) = match &decoded {
+                packet::Packet::BinaryEvent { attachments, event, .. } => {
+                    (*attachments, event.args::<(Vec<Attachment>, Vec<Value>)>().unwrap())
+                }
+                packet::Packet::BinaryAnswer { attachments, answer, .. } => {
+                    (*attachments, answer.args::<(Vec<Attachment>, Vec<Value>)>().unwrap())
+                }
+                packet::Packet::Connect { .. }
+                | packet::Packet::Disconnect { .. }
+                | packet::Packet::Event { .. }
+                | packet::Packet::Answer { .. }
+                | packet::Packet::ConnectError { .. } => panic!("not binary: {decoded:?}"),
+            };
+            prop_assert_eq!(count as usize, contents.len());
+            prop_assert_eq!(&read, &args);
+            prop_assert_eq!(packet::decode(packet::encode(&decoded)), Ok(decoded));
+        }
+    }
+
+    #[test]
     fn answers_survive(
         namespace in namespace(),
         ack in any::<u64>(),
@@ -236,8 +275,10 @@ proptest! {
     fn sessions_keep_the_laws(
         steps in vec(
             prop_oneof![
-                "[jicdeart]/a",
+                "[jicdeartbpqv]/a",
                 "[<>]4[0-6](/a,)?[0-9]?(\\[\"x\",1\\]|\\{\"sid\":\"s\"\\})?",
+                "[<>]4[56][12]-/a,[0-1]\\[\"x\",\\{\"_placeholder\":true,\"num\":[01]\\}\\]",
+                "[\\[\\]][a-c]{0,3}",
                 "[<>][0-6]",
                 "t[0]{0,50}",
                 "[xy]",

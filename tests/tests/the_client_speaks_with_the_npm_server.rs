@@ -6,20 +6,20 @@ use std::time::Duration;
 use futures::{SinkExt as _, StreamExt as _};
 use selvedge::clock::Clock;
 use selvedge_core::{
-    engineio,
+    RequestId, engineio,
     socketio::{
         CallError, CloseReason, Namespace, Unsent,
-        client::{Config, Input, Output},
-        event::Emission,
+        client::{Buffer, Config, Input, Output},
+        event::{Attachment, Emission},
     },
     ws,
 };
 use selvedge_tests::{
     PATIENCE,
     npm::{self, Peer},
-    socket::{Client, listen, parts, realtime, root},
+    socket::{Client, binary_arguments, listen, parts, realtime, root},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -160,6 +160,42 @@ async fn nothing_is_written_before_the_server_has_admitted() {
     let mut written = client.written();
     written.retain(|frame| frame != "3");
     assert_eq!(written, [r#"40{"delay":250}"#]);
+    assert_alive(&mut client, &root()).await;
+}
+
+/// Lessons 7, 8, 21 and 22: what is emitted before the reply waits for it where that is wanted, and
+/// is written in order after it.
+#[tokio::test]
+async fn what_is_kept_is_written_when_the_server_has_admitted() {
+    let Some((mut server, port)) = server().await else {
+        return;
+    };
+    let config = Config {
+        buffer: Buffer::Keep {
+            events_max: 3,
+            bytes_max: 1_000,
+        },
+        ..Config::default()
+    };
+    let mut client = Client::connect(port, config).await;
+    client.join(&root(), &json!({ "delay": 250 })).await;
+    client.emit(&root(), "first", &json!([1])).await;
+    server.saw(&json!({ "saw": "auth" })).await;
+    let contents = vec![vec![0x1e].into(), Vec::new().into()];
+    let args = json!([Attachment(0), Attachment(1)]);
+    let binary = Emission::event_with(&root(), "binary", &args, contents.clone()).unwrap();
+    client.send(Input::Emit(binary)).await;
+    client
+        .call(1, (&root(), "call", &json!([2])), PATIENCE)
+        .await;
+    client.emit(&root(), "surplus", &json!([])).await;
+    assert_eq!(client.dropped().await, (root(), Unsent::BufferFull));
+    client.connected(&root()).await;
+    for (name, args) in [("first", json!([1])), ("binary", args)] {
+        let event = client.event(&root()).await;
+        assert_eq!(parts(&event), (name.into(), args));
+    }
+    assert_eq!(client.answer().await, (1, Ok(json!([2]))));
     assert_alive(&mut client, &root()).await;
 }
 
@@ -431,15 +467,63 @@ async fn leaving_one_namespace_leaves_the_other() {
     server.saw(&left("/realtime", "transport close")).await;
 }
 
-/// The rows on binary content: this session takes text alone, and says so.
+/// The rows on binary content, and lesson 23: several attachments, nested, empty and with the byte
+/// that separates packets elsewhere; and what follows them is not lost.
 #[tokio::test]
-async fn attachments_end_the_session_with_a_reason() {
+async fn events_with_attachments_go_both_ways() {
     let Some((_server, port)) = server().await else {
         return;
     };
     let mut client = joined(port).await;
+    for (args, contents) in binary_arguments() {
+        let emission = Emission::event_with(&root(), "file", &args, contents.clone()).unwrap();
+        client.send(Input::Emit(emission)).await;
+        client.emit(&root(), "next", &json!(["text"])).await;
+        let event = client.event(&root()).await;
+        assert_eq!(parts(&event), ("file".into(), args));
+        assert_eq!(event.attachments(), contents);
+        let next = client.event(&root()).await;
+        assert_eq!(parts(&next), ("next".into(), json!(["text"])));
+    }
     client.emit(&root(), "send_bytes", &json!([])).await;
-    assert_eq!(client.closed().await, CloseReason::Binary);
+    let event = client.event(&root()).await;
+    let (bytes,) = event.args::<(Attachment,)>().unwrap();
+    assert_eq!(event.attachment(&bytes).unwrap()[..], [1, 2, 3]);
+    assert_alive(&mut client, &root()).await;
+}
+
+/// The same with answers, those of the server and ours.
+#[tokio::test]
+async fn answers_with_attachments_go_both_ways() {
+    let Some((_server, port)) = server().await else {
+        return;
+    };
+    let mut client = joined(port).await;
+    for (id, (args, contents)) in (0..).zip(binary_arguments()) {
+        let question = Emission::event_with(&root(), "file", &args, contents.clone()).unwrap();
+        client
+            .send(Input::Call {
+                id: RequestId::from_number(id),
+                emission: question,
+                patience: PATIENCE,
+            })
+            .await;
+        let answer = client.whole_answer().await;
+        assert_eq!(answer.args::<Value>().unwrap(), args);
+        assert_eq!(answer.attachments(), contents);
+
+        let order = Emission::event_with(&root(), "ask_bytes", &args, contents.clone()).unwrap();
+        client.send(Input::Emit(order)).await;
+        let event = client.event(&root()).await;
+        assert_eq!(parts(&event), ("question".into(), args.clone()));
+        let contents = event.attachments().to_vec();
+        let ack = event.ack().unwrap();
+        let answer = Emission::answer_with(&root(), ack, &[&args], contents.clone()).unwrap();
+        client.send(Input::Emit(answer)).await;
+        let event = client.event(&root()).await;
+        assert_eq!(parts(&event), ("answers".into(), args));
+        assert_eq!(event.attachments(), contents);
+    }
 }
 
 /// Facts 3 and 4, and lessons 16 and 19, with a server of our own that breaks the protocol: the
@@ -464,7 +548,7 @@ async fn malformed_frames_end_the_session_with_a_reason() {
         (&[OPEN, JOINED, "42[\"connect\"]"], "the reserved name"),
         (&[OPEN, JOINED, "43[]"], "without the id"),
         (&[OPEN, JOINED, "450-[\"a\"]"], "an illegal count"),
-        (&[OPEN, JOINED, "4511-[\"a\"]"], "more than 10 attachments"),
+        (&[OPEN, JOINED, "4511-[\"a\"]"], "too many attachments"),
         (&[OPEN, "1"], "the peer closed the connection"),
     ] {
         let peer = async {

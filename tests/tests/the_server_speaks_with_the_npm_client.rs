@@ -6,10 +6,11 @@ use std::time::Duration;
 use futures::{SinkExt as _, StreamExt as _};
 use selvedge::clock::Clock;
 use selvedge_core::{
+    RequestId,
     engineio::{self, Heartbeat, packet::DecodeError},
     socketio::{
         CallError, CloseReason, Namespace,
-        event::Emission,
+        event::{Attachment, Emission},
         server::{Config, Input, Output},
     },
     ws,
@@ -17,7 +18,7 @@ use selvedge_core::{
 use selvedge_tests::{
     PATIENCE,
     npm::{self, Peer},
-    socket::{Server, listen, parts, realtime, root},
+    socket::{Server, binary_arguments, listen, parts, realtime, root},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -387,32 +388,98 @@ async fn a_client_gives_up_a_server_that_does_not_keep_its_rhythm() {
     peer.saw(&left("/", "ping timeout", true)).await;
 }
 
-/// Fact 6 and lesson 29: what is above the limit that we announced ends the session, and the rows
-/// on binary content: this session takes text alone. Either way there is a reason.
+/// Fact 6 and lesson 29: what is above the limit that we announced ends the session, with a reason.
 #[tokio::test]
 async fn what_is_not_taken_ends_the_session_with_a_reason() {
-    let too_large = json!({ "events": [["event", "x".repeat(2_000)]] });
-    for (scenario, options, wanted) in [
-        ("send_bytes", json!({}), CloseReason::Binary),
+    let (listener, port) = listen().await;
+    let options = json!({ "events": [["event", "x".repeat(2_000)]] });
+    let Some(mut peer) = npm::client(port, "emit", &options) else {
+        return;
+    };
+    let mut config = config();
+    config.engine.max_payload = 1_000;
+    let mut server = Server::accept(&listener, config).await;
+    let_in(&mut peer, &mut server, &root()).await;
+    let too_large = DecodeError::TooLarge {
+        bytes: 2_014,
+        max: 1_000,
+    };
+    assert_eq!(
+        server.closed().await,
+        CloseReason::Engine(engineio::CloseReason::BadPacket(too_large))
+    );
+    peer.saw(&left("/", "transport close", true)).await;
+}
+
+/// The rows on binary content, and lesson 23: several attachments, nested, empty and with the byte
+/// that separates packets elsewhere; and what follows them is not lost.
+#[tokio::test]
+async fn attachments_of_the_client_arrive_with_their_events() {
+    let Some((_peer, mut server)) = joined("send_bytes", &json!({})).await else {
+        return;
+    };
+    let place = |num: usize| json!({ "_placeholder": true, "num": num });
+    let (bytes, empty, mark) = (&[1, 2, 3][..], &[][..], &[0x1e][..]);
+    for (name, args, contents) in [
+        ("bytes", json!([place(0)]), vec![bytes]),
         (
-            "emit",
-            too_large,
-            CloseReason::Engine(engineio::CloseReason::BadPacket(DecodeError::TooLarge {
-                bytes: 2_014,
-                max: 1_000,
-            })),
+            "several",
+            json!([{ "json": [1] }, place(0), place(1)]),
+            vec![mark, empty],
         ),
+        (
+            "nested",
+            json!([{ "a": [{ "b": place(0) }, "text"], "c": place(1) }, null]),
+            vec![mark, bytes],
+        ),
+        ("after", json!(["text"]), vec![]),
     ] {
-        let (listener, port) = listen().await;
-        let Some(mut peer) = npm::client(port, scenario, &options) else {
-            return;
-        };
-        let mut config = config();
-        config.engine.max_payload = 1_000;
-        let mut server = Server::accept(&listener, config).await;
-        let_in(&mut peer, &mut server, &root()).await;
-        assert_eq!(server.closed().await, wanted);
-        peer.saw(&left("/", "transport close", true)).await;
+        let event = server.event(&root()).await;
+        assert_eq!(parts(&event), (name.into(), args));
+        assert_eq!(event.attachments(), contents);
+    }
+    let question = server.event(&root()).await;
+    let (first, seven, second) = question.args::<(Attachment, u8, Attachment)>().unwrap();
+    assert_eq!((first, seven, second), (Attachment(0), 7, Attachment(1)));
+    let contents = question.attachments().to_vec();
+    assert_eq!(contents, [mark, empty]);
+    // The client hands what stands in the array back as arguments.
+    let args = [[place(1), place(0)]];
+    let ack = question.ack().unwrap();
+    let answer = Emission::answer_with(&root(), ack, &args, contents).unwrap();
+    server.send(Input::Emit(answer)).await;
+    let back = server.event(&root()).await;
+    assert_eq!(parts(&back), ("back".into(), json!([place(0), place(1)])));
+    assert_eq!(back.attachments(), [empty, mark]);
+}
+
+/// The other direction: the client hands events and answers with attachments back as they came.
+#[tokio::test]
+async fn attachments_reach_the_client_with_their_events_and_answers() {
+    let Some((_peer, mut server)) = joined("stay", &json!({})).await else {
+        return;
+    };
+    for (id, (args, contents)) in (0..).zip(binary_arguments()) {
+        let mut handed = vec![json!("back")];
+        handed.extend(args.as_array().unwrap().clone());
+        let emission =
+            Emission::event_with(&root(), "hand_back", &handed, contents.clone()).unwrap();
+        server.send(Input::Emit(emission)).await;
+        let back = server.event(&root()).await;
+        assert_eq!(parts(&back), ("back".into(), args.clone()));
+        assert_eq!(back.attachments(), contents);
+
+        let question = Emission::event_with(&root(), "echo", &args, contents.clone()).unwrap();
+        server
+            .send(Input::Call {
+                id: RequestId::from_number(id),
+                emission: question,
+                patience: PATIENCE,
+            })
+            .await;
+        let answer = server.whole_answer().await;
+        assert_eq!(answer.args::<Value>().unwrap(), args);
+        assert_eq!(answer.attachments(), contents);
     }
 }
 

@@ -1,15 +1,24 @@
 //! The client end of a Socket.IO connection.
 
+mod config;
+mod io;
+
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::{mem, time::Duration};
 
 use bytestring::ByteString;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+pub use self::{
+    config::{Buffer, Config},
+    io::{Input, Output},
+};
 use super::{
-    AckId, CONNECT_TIMEOUT, Call, CallError, CloseReason, Namespace, Unsent,
+    AckId, Call, CallError, CloseReason, Namespace, Unsent,
+    assemble::Assembler,
+    backlog::{Backlog, Waiting},
     calls::Calls,
-    event::{Answer, Emission, Event},
+    event::{Emission, Event},
     packet,
     packet::Packet,
 };
@@ -22,54 +31,12 @@ use crate::{
     ws,
 };
 
-/// How a client behaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// The Engine.IO end underneath.
-    pub engine: engineio::client::Config,
-    /// How long the server may take to answer a CONNECT; [`CONNECT_TIMEOUT`] by default. A server
-    /// that takes longer is taken for hung, and the connection is closed.
-    pub connect_timeout: Duration,
-    /// How many namespaces one connection can have; 64 by default. It bounds what is remembered.
-    pub namespaces_max: usize,
-    /// How many calls can wait for their answers; 1,000 by default. Raised, a server that never
-    /// answers costs more memory.
-    pub calls_max: usize,
-    /// How many events are kept that arrive before the answer to a CONNECT, of all namespaces; 256
-    /// by default. Raised, a server can make the client hold more.
-    pub early_events_max: usize,
-    /// How many bytes of JSON these events may have together; 4 MiB by default.
-    pub early_bytes_max: usize,
-}
-canonical!(
-    struct Config {
-        engine,
-        connect_timeout,
-        namespaces_max,
-        calls_max,
-        early_events_max,
-        early_bytes_max,
-    }
-);
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            engine: engineio::client::Config::default(),
-            connect_timeout: CONNECT_TIMEOUT,
-            namespaces_max: 64,
-            calls_max: 1_000,
-            early_events_max: 256,
-            early_bytes_max: 4 * 1024 * 1024,
-        }
-    }
-}
-
 /// The client machine, made when its WebSocket is open.
 ///
 /// Ask it to join namespaces with [`Input::Connect`], at any time; each ends in
 /// [`Output::Connected`], [`Output::Refused`] or [`Output::Dropped`], or with the connection. What
-/// is emitted before that is not written, because a server closes the whole connection on it.
+/// is emitted before that is not written, because a server closes the whole connection on it;
+/// [`Config::buffer`] says what becomes of it.
 /// [`Output::Closed`] is the last output: by then every call has been answered, and everything
 /// that comes in later is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,12 +46,15 @@ pub struct Client {
     phase: Phase,
     namespaces: BTreeMap<Namespace, Membership>,
     calls: Calls,
+    /// What waits for a namespace to be joined.
+    backlog: Backlog,
+    assembler: Assembler,
     /// Why the Engine.IO end is being closed from here.
     fault: Option<CloseReason>,
     /// Empty between steps: kept for its memory.
     scratch: Vec<engineio::client::Output>,
 }
-canonical!(struct Client { config, engine, phase, namespaces, calls, fault; - scratch });
+canonical!(struct Client { config, engine, phase, namespaces, calls, backlog, assembler, fault; - scratch });
 
 /// How far the connection is, as far as it has been told to the embedder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,104 +92,17 @@ canonical!(
     }
 );
 
-/// What can happen to a client.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Input {
-    /// Something happened on the WebSocket.
-    Transport(ws::Event),
-    /// Join a namespace.
-    Connect {
-        /// Which one.
-        namespace: Namespace,
-        /// The JSON text of an object that the server judges.
-        #[serde(default, with = "recorded_auth")]
-        auth: Option<Secret>,
-    },
-    /// Send an event without an answer, or an answer.
-    Emit(Emission),
-    /// Send an event, and wait for its answer.
-    Call {
-        /// Comes back with the answer; unique among the open calls.
-        id: RequestId<Call>,
-        /// The event.
-        emission: Emission,
-        /// How long to wait for the answer.
-        patience: Duration,
-    },
-    /// Leave a namespace. Its open calls end in [`CallError::Disconnected`]; there is no other
-    /// output about it.
-    Disconnect {
-        /// Which one.
-        namespace: Namespace,
-    },
-    /// Close the connection.
-    Close,
-}
-
-/// What a client asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Do this with the WebSocket.
-    Transport(ws::Action),
-    /// The Engine.IO handshake is done.
-    Opened(engineio::Handshake),
-    /// A namespace is joined.
-    Connected {
-        /// Which one.
-        namespace: Namespace,
-        /// This membership's id at the server.
-        sid: ByteString,
-    },
-    /// The server refused to let the client into a namespace. The connection goes on, and the
-    /// namespace can be asked for again.
-    Refused {
-        /// Which one.
-        namespace: Namespace,
-        /// The server's words.
-        message: ByteString,
-        /// JSON text, as the server sent it along.
-        data: Option<ByteString>,
-    },
-    /// An event arrived.
-    Event {
-        /// Where.
-        namespace: Namespace,
-        /// What.
-        event: Event,
-    },
-    /// A call has ended.
-    Answered {
-        /// Which one.
-        id: RequestId<Call>,
-        /// How.
-        result: Result<Answer, CallError>,
-    },
-    /// The server ended this client's membership of a namespace. The connection goes on.
-    Disconnected {
-        /// Which one.
-        namespace: Namespace,
-    },
-    /// A `Connect`, an `Emit` or a `Call` was not carried out.
-    Dropped {
-        /// For which namespace.
-        namespace: Namespace,
-        /// Why.
-        why: Unsent,
-    },
-    /// The connection has ended, and all memberships with it.
-    Closed(CloseReason),
-}
-
 impl Client {
     /// A client on a WebSocket that opened at `now`.
     pub fn new(config: Config, now: Time) -> Self {
         Self {
             engine: engineio::client::Client::new(config.engine.clone(), now),
+            assembler: Assembler::new(config.attachments),
             config,
             phase: Phase::Opening,
             namespaces: BTreeMap::new(),
             calls: Calls::default(),
+            backlog: Backlog::default(),
             fault: None,
             scratch: Vec::new(),
         }
@@ -257,24 +140,25 @@ impl Client {
                     }
                 }
             }
-            engineio::client::Output::Message(ws::Frame::Text(text)) => {
-                match packet::decode(text) {
-                    Ok(packet) => self.on_packet(now, packet, out),
-                    Err(error) => self.fail(now, CloseReason::BadPacket(error), out),
-                }
-            }
-            engineio::client::Output::Message(ws::Frame::Binary(_)) => {
-                self.fail(now, CloseReason::Binary, out);
-            }
+            engineio::client::Output::Message(message) => self.on_message(now, message, out),
             // Sizes are checked before anything is handed down.
             engineio::client::Output::Unsent(_) => {}
             engineio::client::Output::Closed(reason) => {
                 let reason = self.fault.take().unwrap_or(CloseReason::Engine(reason));
                 self.phase = Phase::Closed;
                 self.namespaces.clear();
+                self.assembler.clear();
                 self.withdraw(None, out);
                 out.push(Output::Closed(reason));
             }
+        }
+    }
+
+    fn on_message(&mut self, now: Time, message: ws::Frame, out: &mut Vec<Output>) {
+        match self.assembler.take(now, message) {
+            Ok(Some(packet)) => self.on_packet(now, packet, out),
+            Ok(None) => {}
+            Err(reason) => self.fail(now, reason, out),
         }
     }
 
@@ -288,7 +172,28 @@ impl Client {
         self.drive(now, Some(engineio::client::Input::Send(frame)), out);
     }
 
+    /// Sends a header and its attachments, with nothing between them.
+    fn send_all(
+        &mut self,
+        now: Time,
+        frames: impl Iterator<Item = ws::Frame>,
+        out: &mut Vec<Output>,
+    ) {
+        for frame in frames {
+            self.drive(now, Some(engineio::client::Input::SendEncoded(frame)), out);
+        }
+    }
+
+    /// Ends the calls and hands back what waits, of one namespace or of all.
     fn withdraw(&mut self, from: Option<&Namespace>, out: &mut Vec<Output>) {
+        for Waiting { emission, call } in self.backlog.take(from) {
+            if call.is_none() {
+                out.push(Output::Dropped {
+                    namespace: emission.namespace().clone(),
+                    why: Unsent::NotConnected,
+                });
+            }
+        }
         while let Some(id) = self.calls.withdraw(from) {
             let result = Err(CallError::Disconnected);
             out.push(Output::Answered { id, result });
@@ -332,6 +237,7 @@ impl Client {
         });
         // The type of the Engine.IO packet is one byte more.
         if !self.engine.takes(text.len() + 1) {
+            self.withdraw(Some(&namespace), out);
             let why = Unsent::TooLarge;
             return out.push(Output::Dropped { namespace, why });
         }
@@ -345,31 +251,37 @@ impl Client {
     }
 
     fn disconnect(&mut self, now: Time, namespace: Namespace, out: &mut Vec<Output>) {
-        match self.namespaces.remove(&namespace) {
+        let membership = self.namespaces.remove(&namespace);
+        self.withdraw(Some(&namespace), out);
+        match membership {
             None | Some(Membership::Wanted { .. }) => {}
             Some(Membership::Joining { expires_at, .. } | Membership::Leaving { expires_at }) => {
                 let leaving = Membership::Leaving { expires_at };
                 self.namespaces.insert(namespace, leaving);
             }
             Some(Membership::Joined { .. }) => {
-                self.withdraw(Some(&namespace), out);
                 self.send(now, &Packet::Disconnect { namespace }, out);
             }
         }
     }
 
-    fn emit(&mut self, now: Time, emission: &Emission, out: &mut Vec<Output>) {
+    /// `buffer` says what becomes of it where the answer to the CONNECT is still to come.
+    fn emit(&mut self, now: Time, emission: Emission, buffer: Buffer, out: &mut Vec<Output>) {
         let namespace = emission.namespace();
-        let frame = emission.frame();
         let why = match self.namespaces.get(namespace) {
-            Some(Membership::Joined { .. }) if self.engine.takes(frame.len()) => {
-                return self.drive(now, Some(engineio::client::Input::SendEncoded(frame)), out);
+            Some(Membership::Joined { .. }) if self.engine.takes(emission.largest_frame(None)) => {
+                return self.send_all(now, emission.frames(None), out);
             }
             Some(Membership::Joined { .. }) => Unsent::TooLarge,
-            None
-            | Some(
-                Membership::Wanted { .. } | Membership::Joining { .. } | Membership::Leaving { .. },
-            ) => Unsent::NotConnected,
+            Some(Membership::Wanted { .. } | Membership::Joining { .. }) => match buffer {
+                Buffer::Drop => Unsent::NotConnected,
+                Buffer::Keep { .. } if self.backlog.has_room(buffer, &emission) => {
+                    let call = None;
+                    return self.backlog.push(Waiting { emission, call });
+                }
+                Buffer::Keep { .. } => Unsent::BufferFull,
+            },
+            None | Some(Membership::Leaving { .. }) => Unsent::NotConnected,
         };
         let namespace = namespace.clone();
         out.push(Output::Dropped { namespace, why });
@@ -379,7 +291,7 @@ impl Client {
         &mut self,
         now: Time,
         id: RequestId<Call>,
-        emission: &Emission,
+        emission: Emission,
         patience: Duration,
         out: &mut Vec<Output>,
     ) {
@@ -389,8 +301,12 @@ impl Client {
                 why: Unsent::Duplicate,
             });
         }
-        match self.register(now, id, emission, patience) {
-            Ok(frame) => self.drive(now, Some(engineio::client::Input::SendEncoded(frame)), out),
+        match self.register(now, id, &emission, patience) {
+            Ok((ack, true)) => self.send_all(now, emission.frames(Some(ack)), out),
+            Ok((ack, false)) => {
+                let call = Some((id, ack));
+                self.backlog.push(Waiting { emission, call });
+            }
             Err(error) => {
                 let result = Err(error);
                 out.push(Output::Answered { id, result });
@@ -398,16 +314,24 @@ impl Client {
         }
     }
 
-    /// Opens the call before anything is sent: no answer can be faster.
+    /// Opens the call before anything is sent: no answer can be faster. Says whether it is to be
+    /// sent at once; otherwise it is to wait.
     fn register(
         &mut self,
         now: Time,
         id: RequestId<Call>,
         emission: &Emission,
         patience: Duration,
-    ) -> Result<ws::Frame, CallError> {
-        let next_ack = match self.namespaces.get_mut(emission.namespace()) {
-            Some(Membership::Joined { next_ack }) => next_ack,
+    ) -> Result<(AckId, bool), CallError> {
+        let namespace = emission.namespace();
+        let mut waits_for = self.backlog.next_ack(namespace);
+        let (next_ack, is_joined) = match self.namespaces.get_mut(namespace) {
+            Some(Membership::Joined { next_ack }) => (next_ack, true),
+            Some(Membership::Wanted { .. } | Membership::Joining { .. })
+                if self.config.buffer != Buffer::Drop =>
+            {
+                (&mut waits_for, false)
+            }
             None
             | Some(
                 Membership::Wanted { .. } | Membership::Joining { .. } | Membership::Leaving { .. },
@@ -416,15 +340,41 @@ impl Client {
         if self.calls.len() >= self.config.calls_max {
             return Err(CallError::TooMany);
         }
+        if !emission.is_event() {
+            return Err(CallError::NotAnEvent);
+        }
         let ack = AckId::from_number(*next_ack);
-        let frame = emission.frame_with_ack(ack).ok_or(CallError::NotAnEvent)?;
-        if !self.engine.takes(frame.len()) {
+        if is_joined && !self.engine.takes(emission.largest_frame(Some(ack))) {
             return Err(CallError::TooLarge);
         }
+        if !is_joined && !self.backlog.has_room(self.config.buffer, emission) {
+            return Err(CallError::BufferFull);
+        }
         *next_ack += 1;
-        let key = (emission.namespace().clone(), ack);
-        self.calls.open(now, id, key, patience);
-        Ok(frame)
+        self.calls.open(now, id, (namespace.clone(), ack), patience);
+        Ok((ack, is_joined))
+    }
+
+    /// Sends what has waited for a namespace that is joined now. What turns out to be larger than
+    /// the server takes is refused.
+    fn flush(&mut self, now: Time, namespace: &Namespace, out: &mut Vec<Output>) {
+        for Waiting { emission, call } in self.backlog.take(Some(namespace)) {
+            let ack = call.map(|(_, ack)| ack);
+            if self.engine.takes(emission.largest_frame(ack)) {
+                self.send_all(now, emission.frames(ack), out);
+                continue;
+            }
+            match ack.and_then(|ack| self.calls.answer(namespace.clone(), ack)) {
+                Some(id) => {
+                    let result = Err(CallError::TooLarge);
+                    out.push(Output::Answered { id, result });
+                }
+                None => out.push(Output::Dropped {
+                    namespace: namespace.clone(),
+                    why: Unsent::TooLarge,
+                }),
+            }
+        }
     }
 
     /// Packets for a namespace that is not joined are ignored: they crossed a disconnect.
@@ -434,13 +384,24 @@ impl Client {
                 self.on_connect(now, &namespace, payload.as_deref(), out);
             }
             Packet::Disconnect { namespace } => self.on_disconnect(&namespace, out),
-            Packet::Event { namespace, event } => self.on_event(now, &namespace, event, out),
+            Packet::Event { namespace, event }
+            | Packet::BinaryEvent {
+                namespace, event, ..
+            } => self.on_event(now, &namespace, event, out),
             Packet::Answer {
                 namespace,
                 ack,
                 answer,
+            }
+            | Packet::BinaryAnswer {
+                namespace,
+                ack,
+                answer,
+                ..
             } => {
-                if let Some(id) = self.calls.answer(namespace, ack) {
+                if let Some(Membership::Joined { .. }) = self.namespaces.get(&namespace)
+                    && let Some(id) = self.calls.answer(namespace, ack)
+                {
                     let result = Ok(answer);
                     out.push(Output::Answered { id, result });
                 }
@@ -450,9 +411,6 @@ impl Client {
                 message,
                 data,
             } => self.on_refusal(&namespace, message, data, out),
-            Packet::BinaryEvent { .. } | Packet::BinaryAnswer { .. } => {
-                self.fail(now, CloseReason::Binary, out);
-            }
         }
     }
 
@@ -474,12 +432,14 @@ impl Client {
                     let error = packet::DecodeError::MissingSid;
                     return self.fail(now, CloseReason::BadPacket(error), out);
                 };
-                let joined = Membership::Joined { next_ack: 0 };
+                let next_ack = self.backlog.next_ack(&namespace);
+                let joined = Membership::Joined { next_ack };
                 self.namespaces.insert(namespace.clone(), joined);
                 out.push(Output::Connected {
                     namespace: namespace.clone(),
                     sid,
                 });
+                self.flush(now, &namespace, out);
                 out.extend(early.into_iter().map(|event| Output::Event {
                     namespace: namespace.clone(),
                     event,
@@ -534,7 +494,7 @@ impl Client {
     fn on_event(&mut self, now: Time, namespace: &Namespace, event: Event, out: &mut Vec<Output>) {
         let early = |membership: &Membership| match membership {
             Membership::Joining { early, .. } => {
-                let bytes = early.iter().map(|event| event.payload().len()).sum();
+                let bytes = early.iter().map(|event| event.bytes()).sum();
                 (early.len(), bytes)
             }
             Membership::Wanted { .. } | Membership::Leaving { .. } | Membership::Joined { .. } => {
@@ -551,7 +511,7 @@ impl Client {
                     .namespaces
                     .values()
                     .map(early)
-                    .fold((0, event.payload().len()), |sum, next| {
+                    .fold((0, event.bytes()), |sum, next| {
                         (sum.0 + next.0, sum.1 + next.1)
                     });
                 if events >= self.config.early_events_max || bytes > self.config.early_bytes_max {
@@ -592,12 +552,13 @@ impl Machine for Client {
                 self.drive(now, Some(engineio::client::Input::Transport(event)), out);
             }
             Input::Connect { namespace, auth } => self.connect(now, namespace, auth, out),
-            Input::Emit(emission) => self.emit(now, &emission, out),
+            Input::Emit(emission) => self.emit(now, emission, self.config.buffer, out),
+            Input::EmitVolatile(emission) => self.emit(now, emission, Buffer::Drop, out),
             Input::Call {
                 id,
                 emission,
                 patience,
-            } => self.call(now, id, &emission, patience, out),
+            } => self.call(now, id, emission, patience, out),
             Input::Disconnect { namespace } => self.disconnect(now, namespace, out),
             Input::Close => self.drive(now, Some(engineio::client::Input::Close), out),
         }
@@ -608,7 +569,11 @@ impl Machine for Client {
         if self.answer_due_at().is_some_and(|at| at <= now) {
             self.fail(now, CloseReason::ConnectTimeout, out);
         }
+        if let Err(reason) = self.assembler.expire(now) {
+            self.fail(now, reason, out);
+        }
         while let Some(id) = self.calls.expire(now) {
+            self.backlog.forget(id);
             let result = Err(CallError::Timeout);
             out.push(Output::Answered { id, result });
         }
@@ -621,30 +586,8 @@ impl Machine for Client {
                 at,
                 why: "socket.io connect timeout",
             }),
+            self.assembler.next_wakeup(),
             self.calls.next_wakeup(),
         ])
-    }
-}
-
-/// The auth of a CONNECT in a recording, by the rules of [`secret::recorded`](crate::secret).
-mod recorded_auth {
-    use alloc::string::String;
-
-    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
-
-    use crate::Secret;
-
-    pub(super) fn serialize<S: Serializer>(
-        auth: &Option<Secret>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        auth.as_ref().map(Secret::expose).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Secret>, D::Error> {
-        let auth = Option::<String>::deserialize(deserializer)?;
-        Ok(auth.map(|auth| Secret::new(&auth)))
     }
 }

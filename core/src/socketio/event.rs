@@ -1,18 +1,20 @@
-//! Events and answers as they arrive, and emissions as they leave: JSON arrays, kept as text.
+//! Events and answers as they arrive: JSON arrays, kept as text, with their attachments.
 
-use alloc::string::String;
-use core::{fmt, fmt::Write as _, marker::PhantomData};
+use alloc::{borrow::Cow, string::String, vec::Vec};
+use core::{fmt, marker::PhantomData};
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer, de,
     de::{IgnoredAny, SeqAccess, Visitor},
-    forward_to_deserialize_any, ser,
+    forward_to_deserialize_any,
 };
 use serde_json::value::RawValue;
 
-use super::{AckId, Namespace, packet};
-use crate::{canonical, engineio, text, ws};
+use super::{AckId, packet};
+pub use super::{attachment::Attachment, emission::Emission};
+use crate::canonical;
 
 /// Names that the official peers keep for themselves: an event with one of them is refused, in
 /// both directions (socket.io-parser, `RESERVED_EVENTS`).
@@ -34,8 +36,9 @@ pub struct Event {
     arguments: ByteString,
     count: usize,
     ack: Option<AckId>,
+    attachments: Vec<Bytes>,
 }
-canonical!(struct Event { payload, ack; - name, arguments, count });
+canonical!(struct Event { payload, ack, attachments; - name, arguments, count });
 
 impl Event {
     /// Reads the payload of an event packet: an array whose first element is the name.
@@ -70,7 +73,13 @@ impl Event {
             count,
             ack,
             payload,
+            attachments: Vec::new(),
         })
+    }
+
+    /// Hands over the attachments that its header has announced.
+    pub(super) fn attach(&mut self, attachments: Vec<Bytes>) {
+        self.attachments = attachments;
     }
 
     /// What the event is called.
@@ -107,6 +116,23 @@ impl Event {
         self.ack
     }
 
+    /// The binary contents that came with the event, by their numbers.
+    pub fn attachments(&self) -> &[Bytes] {
+        &self.attachments
+    }
+
+    /// What a placeholder among the arguments stands for. Those that arrived in a session all
+    /// stand for something.
+    pub fn attachment(&self, placeholder: &Attachment) -> Option<&Bytes> {
+        placeholder.of(&self.attachments)
+    }
+
+    /// How many bytes are held for it.
+    pub(super) fn bytes(&self) -> usize {
+        let attachments: usize = self.attachments.iter().map(Bytes::len).sum();
+        self.payload.len() + attachments
+    }
+
     /// The whole JSON array.
     pub(super) fn payload(&self) -> &str {
         &self.payload
@@ -118,8 +144,9 @@ impl Event {
 pub struct Answer {
     payload: ByteString,
     count: usize,
+    attachments: Vec<Bytes>,
 }
-canonical!(struct Answer { payload; - count });
+canonical!(struct Answer { payload, attachments; - count });
 
 impl Answer {
     /// Reads the payload of an ack packet: an array.
@@ -128,7 +155,16 @@ impl Answer {
         let mut json = serde_json::Deserializer::from_str(&payload);
         let count = json.deserialize_seq(Elements).map_err(bad)?;
         json.end().map_err(bad)?;
-        Ok(Self { count, payload })
+        Ok(Self {
+            count,
+            payload,
+            attachments: Vec::new(),
+        })
+    }
+
+    /// Hands over the attachments that its header has announced.
+    pub(super) fn attach(&mut self, attachments: Vec<Bytes>) {
+        self.attachments = attachments;
     }
 
     /// The arguments as a tuple, by the rules of [`Event::args`].
@@ -149,185 +185,58 @@ impl Answer {
     pub fn raw_args(&self) -> &str {
         &self.payload
     }
+
+    /// The binary contents that came with the answer, by their numbers.
+    pub fn attachments(&self) -> &[Bytes] {
+        &self.attachments
+    }
+
+    /// What a placeholder among the arguments stands for. Those that arrived in a session all
+    /// stand for something.
+    pub fn attachment(&self, placeholder: &Attachment) -> Option<&Bytes> {
+        placeholder.of(&self.attachments)
+    }
+}
+
+/// An answer in a recording.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Recorded<'a> {
+    Plain(Cow<'a, str>),
+    Binary {
+        payload: Cow<'a, str>,
+        attachments: Cow<'a, [Bytes]>,
+    },
 }
 
 impl Serialize for Answer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.payload)
+        let payload = Cow::Borrowed(&*self.payload);
+        let recorded = if self.attachments.is_empty() {
+            Recorded::Plain(payload)
+        } else {
+            let attachments = Cow::Borrowed(&*self.attachments);
+            Recorded::Binary {
+                payload,
+                attachments,
+            }
+        };
+        recorded.serialize(serializer)
     }
 }
 impl<'de> Deserialize<'de> for Answer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let payload = text::deserialize(deserializer)?;
-        Self::decode(payload).map_err(de::Error::custom)
-    }
-}
-
-/// Something to send: an event or an acknowledgement, encoded once.
-///
-/// It holds the whole Engine.IO frame, such as `42/realtime,["name",1]`. A clone shares the bytes,
-/// and so does every connection it is sent on; only a call copies, because its id stands in the
-/// middle of the frame.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Emission {
-    frame: ByteString,
-    payload: ByteString,
-    namespace: Namespace,
-    kind: Kind,
-}
-canonical!(struct Emission { frame; - payload, namespace, kind });
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Event,
-    Answer,
-}
-
-impl Emission {
-    /// An event. `args` is a tuple or an array of the arguments after the name: `(&message, 7)`,
-    /// `(one,)`, or `()` for none.
-    ///
-    /// # Errors
-    ///
-    /// Where `name` is one of [`RESERVED_NAMES`], or `args` is not a tuple or an array, or does
-    /// not serialise.
-    pub fn event(
-        namespace: &Namespace,
-        name: &str,
-        args: &(impl Serialize + ?Sized),
-    ) -> Result<Self, serde_json::Error> {
-        if RESERVED_NAMES.contains(&name) {
-            return Err(ser::Error::custom(format_args!(
-                "{name:?} is a reserved name"
-            )));
-        }
-        let name = serde_json::to_string(name)?;
-        let args = serde_json::to_string(args)?;
-        let args = elements_of(&args)?;
-        let mut frame = String::with_capacity(namespace.0.len() + name.len() + args.len() + 6);
-        packet::open_frame(packet::Kind::Event, namespace, None, &mut frame);
-        let start = frame.len();
-        frame.push('[');
-        frame.push_str(&name);
-        if !args.is_empty() {
-            frame.push(',');
-            frame.push_str(args);
-        }
-        frame.push(']');
-        Ok(Self::of_parts(frame.into(), start, namespace, Kind::Event))
-    }
-
-    /// The answer to the event that arrived with `ack`. `args` as in [`event`](Self::event).
-    ///
-    /// # Errors
-    ///
-    /// Where `args` is not a tuple or an array, or does not serialise.
-    pub fn answer(
-        namespace: &Namespace,
-        ack: AckId,
-        args: &(impl Serialize + ?Sized),
-    ) -> Result<Self, serde_json::Error> {
-        let args = serde_json::to_string(args)?;
-        let args = elements_of(&args)?;
-        let mut frame = String::with_capacity(namespace.0.len() + args.len() + 25);
-        packet::open_frame(packet::Kind::Ack, namespace, Some(ack), &mut frame);
-        let start = frame.len();
-        frame.push('[');
-        frame.push_str(args);
-        frame.push(']');
-        Ok(Self::of_parts(frame.into(), start, namespace, Kind::Answer))
-    }
-
-    fn of_parts(frame: ByteString, start: usize, namespace: &Namespace, kind: Kind) -> Self {
-        let payload = frame.get(start..).unwrap_or_default();
-        Self {
-            payload: frame.slice_ref(payload),
-            namespace: namespace.clone(),
-            kind,
-            frame,
-        }
-    }
-
-    /// Where it goes.
-    pub fn namespace(&self) -> &Namespace {
-        &self.namespace
-    }
-
-    /// The whole Engine.IO frame, shared.
-    pub fn frame(&self) -> ws::Frame {
-        ws::Frame::Text(self.frame.clone())
-    }
-
-    /// The frame of this event with an id for its answer: a copy. `None` for an acknowledgement.
-    pub(super) fn frame_with_ack(&self, ack: AckId) -> Option<ws::Frame> {
-        match self.kind {
-            Kind::Answer => None,
-            Kind::Event => {
-                let mut frame = String::with_capacity(self.frame.len() + 20);
-                packet::open_frame(packet::Kind::Event, &self.namespace, Some(ack), &mut frame);
-                frame.push_str(&self.payload);
-                Some(ws::Frame::Text(frame.into()))
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Emission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Emission").field(&self.frame).finish()
-    }
-}
-impl Serialize for Emission {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.frame)
-    }
-}
-impl<'de> Deserialize<'de> for Emission {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let frame = text::deserialize(deserializer)?;
-        let engine = engineio::packet::decode(ws::Frame::Text(frame.clone()));
-        let Ok(engineio::packet::Packet::Message(ws::Frame::Text(text))) = engine else {
-            return Err(de::Error::custom("an emission is an Engine.IO message"));
+        let (payload, attachments) = match Recorded::deserialize(deserializer)? {
+            Recorded::Plain(payload) => (payload, Vec::new()),
+            Recorded::Binary {
+                payload,
+                attachments,
+            } => (payload, attachments.into_owned()),
         };
-        let (payload_len, namespace, kind) = match packet::decode(text) {
-            Ok(packet::Packet::Event { namespace, event }) if event.ack.is_none() => {
-                (event.payload.len(), namespace, Kind::Event)
-            }
-            Ok(packet::Packet::Answer {
-                namespace, answer, ..
-            }) => (answer.payload.len(), namespace, Kind::Answer),
-            Ok(
-                packet::Packet::Connect { .. }
-                | packet::Packet::Disconnect { .. }
-                | packet::Packet::Event { .. }
-                | packet::Packet::ConnectError { .. }
-                | packet::Packet::BinaryEvent { .. }
-                | packet::Packet::BinaryAnswer { .. },
-            )
-            | Err(_) => {
-                return Err(de::Error::custom("an emission is an event or an answer"));
-            }
-        };
-        let start = frame.len().saturating_sub(payload_len);
-        Ok(Self::of_parts(frame, start, &namespace, kind))
+        let mut answer = Self::decode(payload.as_ref().into()).map_err(de::Error::custom)?;
+        answer.attach(attachments);
+        Ok(answer)
     }
-}
-
-/// Writes a number of a header.
-pub(super) fn push_number(number: u64, out: &mut String) {
-    // Writing to a `String` does not fail.
-    let _ = write!(out, "{number}");
-}
-
-/// What stands between the brackets of the JSON of a tuple or an array; `()` is `null`.
-fn elements_of(json: &str) -> Result<&str, serde_json::Error> {
-    if json == "null" {
-        return Ok("");
-    }
-    json.strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .map(str::trim)
-        .ok_or_else(|| ser::Error::custom("arguments must be a tuple or an array"))
 }
 
 /// The part of `whole` from the start of `first` to the end of `last`, both slices of it.
@@ -527,40 +436,5 @@ mod tests {
         }
         let text = serde_json::to_string(&answer).unwrap();
         assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), answer);
-    }
-
-    #[test]
-    fn an_emission_is_encoded_once() {
-        let realtime = Namespace::new("/realtime").unwrap();
-        let emission = Emission::event(&realtime, "a\"b", &("x", 7)).unwrap();
-        assert_eq!(emission.frame, r#"42/realtime,["a\"b","x",7]"#);
-        let again = emission.clone();
-        assert_eq!(emission.frame.as_ptr(), again.frame.as_ptr());
-        assert_eq!(
-            emission.frame_with_ack(AckId(12)),
-            Some(ws::Frame::Text(r#"42/realtime,12["a\"b","x",7]"#.into()))
-        );
-        let text = serde_json::to_string(&emission).unwrap();
-        assert_eq!(serde_json::from_str::<Emission>(&text).unwrap(), emission);
-    }
-
-    #[test]
-    fn emissions_take_tuples_arrays_and_nothing() {
-        let root = Namespace::root();
-        let text = |emission: Result<Emission, _>| emission.unwrap().frame;
-        assert_eq!(text(Emission::event(&root, "e", &())), r#"42["e"]"#);
-        assert_eq!(text(Emission::event(&root, "e", &[0; 0])), r#"42["e"]"#);
-        assert_eq!(text(Emission::event(&root, "e", &[[1]])), r#"42["e",[1]]"#);
-        assert!(Emission::event(&root, "e", "text").is_err());
-        assert!(Emission::event(&root, "connect", &()).is_err());
-        let answer = Emission::answer(&root, AckId(456), &("a",)).unwrap();
-        assert_eq!(answer.frame, r#"43456["a"]"#);
-        assert_eq!(answer.frame_with_ack(AckId(1)), None);
-        let text = serde_json::to_string(&answer).unwrap();
-        assert_eq!(serde_json::from_str::<Emission>(&text).unwrap(), answer);
-        for bad in ["", "2", "40", "42{}", "421[\"a\"]"] {
-            let text = serde_json::to_string(bad).unwrap();
-            assert!(serde_json::from_str::<Emission>(&text).is_err(), "{bad}");
-        }
     }
 }

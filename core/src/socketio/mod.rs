@@ -5,11 +5,16 @@
 //! its own. Source of the wire facts: `docs/socket.io-protocol/v5-current.md` of
 //! socketio/socket.io, and where that is silent, the official server and parser.
 //!
-//! Binary attachments are read as far as their header; a session that meets one closes with
-//! [`CloseReason::Binary`].
+//! Binary attachments travel as messages of their own after the packet they belong to. An
+//! [`event::Event`] comes up when all of its attachments are there, and an [`event::Emission`] goes
+//! out with all of its own.
 
+pub mod assemble;
+mod attachment;
+mod backlog;
 mod calls;
 pub mod client;
+mod emission;
 pub mod event;
 pub mod packet;
 pub mod server;
@@ -149,6 +154,9 @@ pub enum CallError {
     /// Not sent: larger than the peer takes.
     #[error("not sent: larger than the peer takes")]
     TooLarge,
+    /// Not sent: the namespace is not joined yet, and too much waits for it already.
+    #[error("not sent: too much waits for the namespace to be joined")]
+    BufferFull,
     /// Not sent: an acknowledgement is not an event, so nobody can answer it.
     #[error("not sent: an acknowledgement cannot be called")]
     NotAnEvent,
@@ -160,6 +168,7 @@ canonical!(
         NotConnected,
         TooMany,
         TooLarge,
+        BufferFull,
         NotAnEvent,
     }
 );
@@ -174,6 +183,9 @@ pub enum Unsent {
     /// Larger than the peer takes.
     #[error("larger than the peer takes")]
     TooLarge,
+    /// The namespace is not joined yet, and too much waits for it already.
+    #[error("too much waits for the namespace to be joined")]
+    BufferFull,
     /// One namespace more than the limit.
     #[error("too many namespaces")]
     TooMany,
@@ -188,6 +200,7 @@ canonical!(
     enum Unsent {
         NotConnected,
         TooLarge,
+        BufferFull,
         TooMany,
         Duplicate,
         BadJson,
@@ -212,8 +225,14 @@ pub enum CloseReason {
         /// Where to.
         namespace: Namespace,
     },
-    /// The peer sent binary attachments, which are not taken.
+    /// The peer sent a binary message that no packet has announced.
     Binary,
+    /// The peer sent a text where an announced attachment was due.
+    MissingAttachments,
+    /// The peer sent attachments of more bytes than the limit.
+    AttachmentsTooLarge,
+    /// The peer announced attachments, and did not send them in time.
+    AttachmentsTimeout,
     /// The peer asked for more namespaces than the limit.
     TooManyNamespaces,
     /// The peer asked for more admissions than the embedder could decide.
@@ -228,6 +247,9 @@ canonical!(
         BadPacket(error),
         OutOfPlace { packet, namespace },
         Binary,
+        MissingAttachments,
+        AttachmentsTooLarge,
+        AttachmentsTimeout,
         TooManyNamespaces,
         TooManyAdmissions,
         TooManyEarlyEvents,
@@ -244,7 +266,18 @@ impl fmt::Display for CloseReason {
                 f,
                 "the peer broke the protocol: {packet} has no place in {namespace} now"
             ),
-            Self::Binary => f.write_str("the peer sent binary attachments, which are not taken"),
+            Self::Binary => f.write_str(
+                "the peer broke the protocol: binary content that no packet has announced",
+            ),
+            Self::MissingAttachments => {
+                f.write_str("the peer broke the protocol: a text where an attachment was due")
+            }
+            Self::AttachmentsTooLarge => {
+                f.write_str("the peer sent attachments above the limit for one packet")
+            }
+            Self::AttachmentsTimeout => {
+                f.write_str("the peer did not send the attachments it announced in time")
+            }
             Self::TooManyNamespaces => f.write_str("the peer asked for too many namespaces"),
             Self::TooManyAdmissions => {
                 f.write_str("the peer asked for too many namespaces at a time")

@@ -1,20 +1,21 @@
 //! Socket.IO packets, and how each stands in an Engine.IO message.
 
 use alloc::string::{String, ToString as _};
-use core::fmt;
+use core::{fmt, fmt::Write as _};
 
 use bytestring::ByteString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    AckId, Namespace,
-    event::{Answer, Event, push_number},
+    AckId, Namespace, attachment,
+    event::{Answer, Event},
 };
 use crate::canonical;
 
-/// The most attachments that a binary packet may announce: what the official parser takes by
-/// default, and so what a peer can count on. Each is a frame that must be kept until all are there.
+/// The most attachments that a binary packet may announce, unless an end is set to another limit:
+/// what the official parser takes by default, and so what a peer can count on. Each is a frame that
+/// must be kept until all are there.
 pub const ATTACHMENTS_MAX: u32 = 10;
 
 /// The type of a packet.
@@ -150,6 +151,18 @@ pub enum Packet {
     },
 }
 
+canonical!(
+    enum Packet {
+        Connect { namespace, payload },
+        Disconnect { namespace },
+        Event { namespace, event },
+        Answer { namespace, ack, answer },
+        ConnectError { namespace, message, data },
+        BinaryEvent { attachments, namespace, event },
+        BinaryAnswer { attachments, namespace, ack, answer },
+    }
+);
+
 /// What is wrong with a packet. The peer is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -162,9 +175,12 @@ pub enum DecodeError {
     /// The count of attachments is missing, not a number, or 0.
     #[error("an illegal count of attachments")]
     IllegalAttachments,
-    /// More attachments than [`ATTACHMENTS_MAX`].
-    #[error("more than {ATTACHMENTS_MAX} attachments")]
+    /// More attachments than the limit, [`ATTACHMENTS_MAX`] by default.
+    #[error("too many attachments")]
     TooManyAttachments,
+    /// A placeholder with a number that none of the attachments has.
+    #[error("a placeholder without its attachment")]
+    BadPlaceholder,
     /// A name longer than [`NAMESPACE_BYTES_MAX`](super::NAMESPACE_BYTES_MAX).
     #[error("the name of the namespace is too long")]
     BadNamespace,
@@ -190,6 +206,7 @@ canonical!(
         UnknownType(found),
         IllegalAttachments,
         TooManyAttachments,
+        BadPlaceholder,
         BadNamespace,
         BadAckId,
         MissingAckId,
@@ -211,12 +228,19 @@ canonical!(
 ///   message may be any JSON: taken, with the text of that JSON;
 /// - an event or an answer without a payload, or an answer without an id: refused, nothing could
 ///   be done with it;
-/// - a number before the payload of other types, which it skips: refused.
+/// - a number before the payload of other types, which it skips: refused;
+/// - a placeholder whose number is a fraction, which it takes for nothing: refused, and so is a
+///   binary packet that nests deeper than 127 levels.
 ///
 /// # Errors
 ///
 /// Where the text is not a packet by these rules.
 pub fn decode(text: ByteString) -> Result<Packet, DecodeError> {
+    decode_with(text, ATTACHMENTS_MAX)
+}
+
+/// The same, with another limit for the attachments that a packet announces.
+pub(super) fn decode_with(text: ByteString, attachments_max: u32) -> Result<Packet, DecodeError> {
     let mut rest = text.chars();
     let digit = rest.next().ok_or(DecodeError::Empty)?;
     let kind = Kind::of_digit(digit).ok_or(DecodeError::UnknownType(digit))?;
@@ -254,8 +278,9 @@ pub fn decode(text: ByteString) -> Result<Packet, DecodeError> {
             })
         }
         Kind::BinaryEvent => {
-            let (attachments, rest) = take_attachments(rest)?;
+            let (attachments, rest) = take_attachments(rest, attachments_max)?;
             let (namespace, event) = event(&text, rest)?;
+            check_placeholders(kind, event.payload(), attachments)?;
             Ok(Packet::BinaryEvent {
                 attachments,
                 namespace,
@@ -263,8 +288,9 @@ pub fn decode(text: ByteString) -> Result<Packet, DecodeError> {
             })
         }
         Kind::BinaryAck => {
-            let (attachments, rest) = take_attachments(rest)?;
+            let (attachments, rest) = take_attachments(rest, attachments_max)?;
             let (namespace, ack, answer) = answer(&text, rest)?;
+            check_placeholders(kind, answer.raw_args(), attachments)?;
             Ok(Packet::BinaryAnswer {
                 attachments,
                 namespace,
@@ -317,7 +343,7 @@ pub fn encode(packet: &Packet) -> ByteString {
             namespace,
             event,
         } => {
-            push_binary(Kind::BinaryEvent, *attachments, &mut out);
+            push_binary(Kind::BinaryEvent, u64::from(*attachments), &mut out);
             push_address(namespace, event.ack(), &mut out);
             out.push_str(event.payload());
         }
@@ -327,7 +353,7 @@ pub fn encode(packet: &Packet) -> ByteString {
             ack,
             answer,
         } => {
-            push_binary(Kind::BinaryAck, *attachments, &mut out);
+            push_binary(Kind::BinaryAck, u64::from(*attachments), &mut out);
             push_address(namespace, Some(*ack), &mut out);
             out.push_str(answer.raw_args());
         }
@@ -348,9 +374,19 @@ pub(super) fn any(json: &str) -> Option<&str> {
 }
 
 /// Writes the beginning of an Engine.IO frame, up to the payload.
-pub(super) fn open_frame(kind: Kind, namespace: &Namespace, ack: Option<AckId>, out: &mut String) {
+pub(super) fn open_frame(
+    kind: Kind,
+    attachments: usize,
+    namespace: &Namespace,
+    ack: Option<AckId>,
+    out: &mut String,
+) {
     out.push('4');
-    push_header(kind, namespace, ack, out);
+    match attachments {
+        0 => out.push(kind.digit()),
+        more => push_binary(kind, more as u64, out),
+    }
+    push_address(namespace, ack, out);
 }
 
 fn push_header(kind: Kind, namespace: &Namespace, ack: Option<AckId>, out: &mut String) {
@@ -358,10 +394,15 @@ fn push_header(kind: Kind, namespace: &Namespace, ack: Option<AckId>, out: &mut 
     push_address(namespace, ack, out);
 }
 
-fn push_binary(kind: Kind, attachments: u32, out: &mut String) {
+fn push_binary(kind: Kind, attachments: u64, out: &mut String) {
     out.push(kind.digit());
-    push_number(u64::from(attachments), out);
+    push_number(attachments, out);
     out.push('-');
+}
+
+fn push_number(number: u64, out: &mut String) {
+    // Writing to a `String` does not fail.
+    let _ = write!(out, "{number}");
 }
 
 fn push_address(namespace: &Namespace, ack: Option<AckId>, out: &mut String) {
@@ -374,7 +415,7 @@ fn push_address(namespace: &Namespace, ack: Option<AckId>, out: &mut String) {
     }
 }
 
-fn take_attachments(rest: &str) -> Result<(u32, &str), DecodeError> {
+fn take_attachments(rest: &str, max: u32) -> Result<(u32, &str), DecodeError> {
     let (digits, rest) = take_digits(rest);
     let rest = rest
         .strip_prefix('-')
@@ -383,9 +424,16 @@ fn take_attachments(rest: &str) -> Result<(u32, &str), DecodeError> {
         return Err(DecodeError::IllegalAttachments);
     }
     match digits.parse() {
-        Ok(count) if count <= ATTACHMENTS_MAX => Ok((count, rest)),
+        Ok(count) if count <= max => Ok((count, rest)),
         Ok(_) | Err(_) => Err(DecodeError::TooManyAttachments),
     }
+}
+
+fn check_placeholders(kind: Kind, payload: &str, attachments: u32) -> Result<(), DecodeError> {
+    attachment::check(payload, attachments as usize).map_err(|error| match error.is_data() {
+        true => DecodeError::BadPlaceholder,
+        false => DecodeError::BadPayload(kind),
+    })
 }
 
 fn take_namespace<'a>(
@@ -619,6 +667,15 @@ mod tests {
             ("511-[\"a\"]", E::TooManyAttachments),
             ("599999999999-[\"a\"]", E::TooManyAttachments),
             ("61-[\"a\"]", E::MissingAckId),
+            (
+                "51-[\"a\",{\"_placeholder\":true,\"num\":1}]",
+                E::BadPlaceholder,
+            ),
+            (
+                "61-0[[{\"_placeholder\":true,\"num\":-1}]]",
+                E::BadPlaceholder,
+            ),
+            ("51-[\"a\",1e999]", E::BadPayload(Kind::BinaryEvent)),
         ] {
             assert_eq!(decode(text.into()), Err(error), "{text}");
         }

@@ -7,7 +7,8 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AckId, CONNECT_TIMEOUT, Call, CallError, CloseReason, Namespace, Unsent,
+    AckId, CONNECT_TIMEOUT, Call, CallError, CloseReason, Namespace, Unsent, assemble,
+    assemble::Assembler,
     calls::Calls,
     event::{Answer, Emission, Event},
     packet,
@@ -39,6 +40,8 @@ pub struct Config {
     /// How many calls can wait for their answers; 1,000 by default. Raised, a client that never
     /// answers costs more memory.
     pub calls_max: usize,
+    /// What the attachments of one packet may come to.
+    pub attachments: assemble::Limits,
 }
 canonical!(
     struct Config {
@@ -47,6 +50,7 @@ canonical!(
         namespaces_max,
         admissions_max,
         calls_max,
+        attachments,
     }
 );
 
@@ -58,6 +62,7 @@ impl Default for Config {
             namespaces_max: 64,
             admissions_max: 16,
             calls_max: 1_000,
+            attachments: assemble::Limits::default(),
         }
     }
 }
@@ -79,12 +84,13 @@ pub struct Server {
     join_by: Option<Time>,
     namespaces: BTreeMap<Namespace, Membership>,
     calls: Calls,
+    assembler: Assembler,
     /// Why the Engine.IO end is being closed from here.
     fault: Option<CloseReason>,
     /// Empty between steps: kept for its memory.
     scratch: Vec<engineio::server::Output>,
 }
-canonical!(struct Server { config, engine, is_closed, join_by, namespaces, calls, fault; - scratch });
+canonical!(struct Server { config, engine, is_closed, join_by, namespaces, calls, assembler, fault; - scratch });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Membership {
@@ -202,6 +208,7 @@ impl Server {
             engine: engineio::server::Server::new(config.engine.clone(), sid, now),
             is_closed: false,
             join_by: Some(now + config.connect_timeout),
+            assembler: Assembler::new(config.attachments),
             config,
             namespaces: BTreeMap::new(),
             calls: Calls::default(),
@@ -230,15 +237,7 @@ impl Server {
     fn on_engine(&mut self, now: Time, output: engineio::server::Output, out: &mut Vec<Output>) {
         match output {
             engineio::server::Output::Transport(action) => out.push(Output::Transport(action)),
-            engineio::server::Output::Message(ws::Frame::Text(text)) => {
-                match packet::decode(text) {
-                    Ok(packet) => self.on_packet(now, packet, out),
-                    Err(error) => self.fail(now, CloseReason::BadPacket(error), out),
-                }
-            }
-            engineio::server::Output::Message(ws::Frame::Binary(_)) => {
-                self.fail(now, CloseReason::Binary, out);
-            }
+            engineio::server::Output::Message(message) => self.on_message(now, message, out),
             // Its session lives on a WebSocket from the start.
             engineio::server::Output::Refused(_)
             | engineio::server::Output::Answer { .. }
@@ -249,9 +248,26 @@ impl Server {
                 self.is_closed = true;
                 self.join_by = None;
                 self.namespaces.clear();
+                self.assembler.clear();
                 self.withdraw(None, out);
                 out.push(Output::Closed(reason));
             }
+        }
+    }
+
+    fn on_message(&mut self, now: Time, message: ws::Frame, out: &mut Vec<Output>) {
+        match self.assembler.take(now, message) {
+            Ok(Some(packet)) => self.on_packet(now, packet, out),
+            Ok(None) => self.on_header(now, out),
+            Err(reason) => self.fail(now, reason, out),
+        }
+    }
+
+    /// What has no place is refused before its attachments arrive.
+    fn on_header(&mut self, now: Time, out: &mut Vec<Output>) {
+        if let Some((packet, namespace)) = self.assembler.announced() {
+            let namespace = namespace.clone();
+            self.joined(now, packet, &namespace, out);
         }
     }
 
@@ -263,6 +279,18 @@ impl Server {
     fn send(&mut self, now: Time, packet: &Packet, out: &mut Vec<Output>) {
         let frame = ws::Frame::Text(packet::encode(packet));
         self.drive(now, Some(engineio::server::Input::Send(frame)), out);
+    }
+
+    /// Sends a header and its attachments, with nothing between them.
+    fn send_all(
+        &mut self,
+        now: Time,
+        frames: impl Iterator<Item = ws::Frame>,
+        out: &mut Vec<Output>,
+    ) {
+        for frame in frames {
+            self.drive(now, Some(engineio::server::Input::SendEncoded(frame)), out);
+        }
     }
 
     fn withdraw(&mut self, from: Option<&Namespace>, out: &mut Vec<Output>) {
@@ -336,8 +364,7 @@ impl Server {
     fn emit(&mut self, now: Time, emission: &Emission, out: &mut Vec<Output>) {
         match self.namespaces.get(emission.namespace()) {
             Some(Membership::Joined { .. }) => {
-                let frame = emission.frame();
-                self.drive(now, Some(engineio::server::Input::SendEncoded(frame)), out);
+                self.send_all(now, emission.frames(None), out);
             }
             None | Some(Membership::Asked | Membership::Dismissed) => out.push(Output::Dropped {
                 namespace: emission.namespace().clone(),
@@ -361,7 +388,7 @@ impl Server {
             });
         }
         match self.register(now, id, emission, patience) {
-            Ok(frame) => self.drive(now, Some(engineio::server::Input::SendEncoded(frame)), out),
+            Ok(ack) => self.send_all(now, emission.frames(Some(ack)), out),
             Err(error) => {
                 let result = Err(error);
                 out.push(Output::Answered { id, result });
@@ -376,7 +403,7 @@ impl Server {
         id: RequestId<Call>,
         emission: &Emission,
         patience: Duration,
-    ) -> Result<ws::Frame, CallError> {
+    ) -> Result<AckId, CallError> {
         let next_ack = match self.namespaces.get_mut(emission.namespace()) {
             Some(Membership::Joined { next_ack }) => next_ack,
             None | Some(Membership::Asked | Membership::Dismissed) => {
@@ -387,11 +414,13 @@ impl Server {
             return Err(CallError::TooMany);
         }
         let ack = AckId::from_number(*next_ack);
-        let frame = emission.frame_with_ack(ack).ok_or(CallError::NotAnEvent)?;
+        if !emission.is_event() {
+            return Err(CallError::NotAnEvent);
+        }
         *next_ack += 1;
         let key = (emission.namespace().clone(), ack);
         self.calls.open(now, id, key, patience);
-        Ok(frame)
+        Ok(ack)
     }
 
     fn on_packet(&mut self, now: Time, packet: Packet, out: &mut Vec<Output>) {
@@ -400,7 +429,10 @@ impl Server {
                 self.on_connect(now, &namespace, payload, out);
             }
             Packet::Disconnect { namespace } => self.on_disconnect(now, &namespace, out),
-            Packet::Event { namespace, event } => {
+            Packet::Event { namespace, event }
+            | Packet::BinaryEvent {
+                namespace, event, ..
+            } => {
                 if let Some(namespace) = self.joined(now, Kind::Event, &namespace, out) {
                     out.push(Output::Event { namespace, event });
                 }
@@ -409,6 +441,12 @@ impl Server {
                 namespace,
                 ack,
                 answer,
+            }
+            | Packet::BinaryAnswer {
+                namespace,
+                ack,
+                answer,
+                ..
             } => {
                 if let Some(namespace) = self.joined(now, Kind::Ack, &namespace, out)
                     && let Some(id) = self.calls.answer(namespace, ack)
@@ -419,9 +457,6 @@ impl Server {
             }
             Packet::ConnectError { namespace, .. } => {
                 self.refuse_packet(now, Kind::ConnectError, &namespace, out);
-            }
-            Packet::BinaryEvent { .. } | Packet::BinaryAnswer { .. } => {
-                self.fail(now, CloseReason::Binary, out);
             }
         }
     }
@@ -536,6 +571,9 @@ impl Machine for Server {
         if self.join_by.is_some_and(|at| at <= now) {
             self.fail(now, CloseReason::ConnectTimeout, out);
         }
+        if let Err(reason) = self.assembler.expire(now) {
+            self.fail(now, reason, out);
+        }
         while let Some(id) = self.calls.expire(now) {
             let result = Err(CallError::Timeout);
             out.push(Output::Answered { id, result });
@@ -549,6 +587,7 @@ impl Machine for Server {
                 at,
                 why: "socket.io connect timeout",
             }),
+            self.assembler.next_wakeup(),
             self.calls.next_wakeup(),
         ])
     }

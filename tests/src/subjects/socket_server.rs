@@ -13,7 +13,7 @@ use selvedge_core::{
 
 use super::{
     peer::{Peer, closed, take, text},
-    socket_client::{emission, namespace},
+    socket_client::{binary, binary_args, emission, namespace},
 };
 use crate::history::{Choice, Subject, Traffic};
 
@@ -24,6 +24,8 @@ pub struct SocketServer {
     joined: Vec<Namespace>,
     acks: u64,
     next_call: u64,
+    /// How many attachments of a packet are still to come.
+    due: u64,
     over: bool,
 }
 
@@ -44,8 +46,8 @@ impl Subject for SocketServer {
     type Output = Output;
     type Machine = Server;
 
-    const KINDS: u8 = 14;
-    /// 6 namespaces and 16 calls.
+    const KINDS: u8 = 16;
+    /// 6 namespaces, 16 calls and 3 attachments.
     const DEBUG_MAX: usize = 8_000;
 
     fn start(now: Time) -> (Self, Server) {
@@ -62,7 +64,13 @@ impl Subject for SocketServer {
     fn decode(&mut self, Choice { kind, a, b }: Choice) -> Option<Input> {
         let frame = |frame| Input::Transport(Event::Frame(frame));
         let sent = |content: String| frame(text(&content));
-        Some(match kind % Self::KINDS {
+        let kind = kind % Self::KINDS;
+        let is_text = matches!(kind, 0 | 2 | 3 | 7 | 10 | 14 | 15);
+        if self.due > 0 && is_text && b % 32 != 31 {
+            self.due -= 1;
+            return Some(frame(binary(a)));
+        }
+        Some(match kind {
             0 => match take(&mut self.asked, a) {
                 Some(namespace) => {
                     self.joined.push(namespace.clone());
@@ -116,6 +124,21 @@ impl Subject for SocketServer {
             11 if a % 16 == 0 => frame(Peer::default().odd(b, a)),
             12 if a % 32 == 0 => Input::Transport(closed(b)),
             13 if a % 32 == 0 => Input::Close,
+            14 => {
+                let namespace = self.namespace(a)?;
+                self.due = b % 3 + 1;
+                sent(format!("45{}-{namespace},{}", self.due, binary_args(b)))
+            }
+            15 => {
+                let namespace = self.namespace(a)?;
+                self.due = b % 3 + 1;
+                let ack = self.acks.saturating_sub(b % 4);
+                sent(format!(
+                    "46{}-{namespace},{ack}{}",
+                    self.due,
+                    binary_args(b)
+                ))
+            }
             _ => return None,
         })
     }

@@ -1,5 +1,7 @@
 //! Tests of the two ends against one another, on a perfect network.
 
+mod backlog;
+mod binary;
 mod scripted;
 
 use alloc::{format, string::String, vec, vec::Vec};

@@ -187,8 +187,13 @@ fn a_server_closes_on_what_has_no_place() {
         ("40/a,", out_of_place(Kind::Connect, "/a")),
         ("40/b", out_of_place(Kind::Connect, "/b")),
         ("44/a,{}", out_of_place(Kind::ConnectError, "/a")),
-        ("451-/a,[\"b\",{}]", CloseReason::Binary),
-        ("461-/a,0[{}]", CloseReason::Binary),
+        ("451-/b,[\"b\",{}]", out_of_place(Kind::BinaryEvent, "/b")),
+        ("461-/c,0[{}]", out_of_place(Kind::BinaryAck, "/c")),
+        (
+            "451-/a,[\"b\",{\"_placeholder\":true,\"num\":1}]",
+            bad(E::BadPlaceholder),
+        ),
+        ("4511-/a,[\"b\"]", bad(E::TooManyAttachments)),
         ("450-/a,[\"b\"]", bad(E::IllegalAttachments)),
         ("1", CloseReason::Engine(engineio::CloseReason::Peer)),
     ] {

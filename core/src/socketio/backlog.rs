@@ -1,0 +1,117 @@
+//! The emissions that wait for the answer to a CONNECT, at a client.
+
+use alloc::{collections::VecDeque, vec::Vec};
+
+use super::{AckId, Call, Namespace, client::Buffer, event::Emission};
+use crate::{canonical, request::RequestId};
+
+/// Emissions in the order in which they came, within the limits of a [`Buffer`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Backlog {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+}
+canonical!(struct Backlog { waiting, bytes });
+
+/// One of them, and which call it is, if it is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) emission: Emission,
+    pub(super) call: Option<(RequestId<Call>, AckId)>,
+}
+canonical!(struct Waiting { emission, call });
+
+impl Backlog {
+    /// Whether one more finds room.
+    pub(super) fn has_room(&self, limits: Buffer, emission: &Emission) -> bool {
+        match limits {
+            Buffer::Drop => false,
+            Buffer::Keep {
+                events_max,
+                bytes_max,
+            } => {
+                let bytes = self.bytes.saturating_add(emission.bytes());
+                self.waiting.len() < events_max && bytes <= bytes_max
+            }
+        }
+    }
+
+    pub(super) fn push(&mut self, waiting: Waiting) {
+        self.bytes += waiting.emission.bytes();
+        self.waiting.push_back(waiting);
+    }
+
+    /// The number of the next call to a namespace: one above those that wait.
+    pub(super) fn next_ack(&self, namespace: &Namespace) -> u64 {
+        let mut newest_first = self.waiting.iter().rev();
+        newest_first
+            .find_map(|waiting| {
+                let (_, ack) = waiting.call?;
+                (waiting.emission.namespace() == namespace).then_some(ack.number() + 1)
+            })
+            .unwrap_or(0)
+    }
+
+    /// Takes out what waits for a namespace, or everything.
+    pub(super) fn take(&mut self, of: Option<&Namespace>) -> Vec<Waiting> {
+        let is_wanted = |waiting: &Waiting| of.is_none_or(|of| waiting.emission.namespace() == of);
+        self.split(is_wanted)
+    }
+
+    /// Forgets a call that has ended.
+    pub(super) fn forget(&mut self, id: RequestId<Call>) {
+        self.split(|waiting| waiting.call.is_some_and(|(call, _)| call == id));
+    }
+
+    fn split(&mut self, is_taken: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
+        if !self.waiting.iter().any(&is_taken) {
+            return Vec::new();
+        }
+        let all = core::mem::take(&mut self.waiting);
+        let (taken, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(is_taken);
+        let bytes: usize = taken.iter().map(|waiting| waiting.emission.bytes()).sum();
+        self.bytes -= bytes;
+        self.waiting = rest.into();
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(name: &str, call: Option<(u64, u64)>) -> Waiting {
+        let namespace = Namespace::new(name).unwrap();
+        Waiting {
+            emission: Emission::event(&namespace, "e", &()).unwrap(),
+            call: call.map(|(id, ack)| (RequestId::from_number(id), AckId::from_number(ack))),
+        }
+    }
+
+    #[test]
+    fn what_waits_leaves_in_order_and_gives_its_room_back() {
+        let [a, b] = ["/a", "/b"].map(|name| Namespace::new(name).unwrap());
+        let bytes = waiting("/a", None).emission.bytes();
+        let limits = |events_max, bytes_max| Buffer::Keep {
+            events_max,
+            bytes_max,
+        };
+        let mut backlog = Backlog::default();
+        for (name, call) in [("/a", None), ("/b", Some((7, 0))), ("/a", Some((8, 3)))] {
+            backlog.push(waiting(name, call));
+        }
+        let next = waiting("/a", None).emission;
+        assert!(backlog.has_room(limits(4, bytes * 4), &next));
+        assert!(!backlog.has_room(limits(3, bytes * 4), &next));
+        assert!(!backlog.has_room(limits(4, bytes * 4 - 1), &next));
+        assert!(!backlog.has_room(Buffer::Drop, &next));
+        assert_eq!((backlog.next_ack(&a), backlog.next_ack(&b)), (4, 1));
+        backlog.forget(RequestId::from_number(7));
+        assert_eq!(backlog.next_ack(&b), 0);
+        assert_eq!(backlog.take(Some(&b)), []);
+        let taken = [waiting("/a", None), waiting("/a", Some((8, 3)))];
+        assert_eq!(backlog.clone().take(None), taken);
+        assert_eq!(backlog.take(Some(&a)), taken);
+        assert_eq!(backlog, Backlog::default());
+    }
+}
