@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration, TOML. Environment variables such as SELVEDGE_CENTER__URL override it.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = "selvedge.toml")]
     config: PathBuf,
     /// Only try everything out and say what works.
     #[arg(long)]

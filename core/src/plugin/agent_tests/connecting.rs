@@ -72,6 +72,22 @@ fn a_disconnect_right_after_connect_is_a_refusal_and_a_later_one_is_not() {
 }
 
 #[test]
+fn a_malformed_frame_ends_its_connection_with_a_reason_and_another_is_dialed() {
+    for malformed in ["42/realtime,[", "x", "4", "42/realtime,{}", "49"] {
+        let mut rig = Rig::live(&[("c", "general")]);
+        let conn = rig.conn("g");
+        rig.step(Some(frame(conn, malformed)));
+        assert!(!rig.is_live("g"), "{malformed}");
+        let said =
+            |note: &Note| matches!(note, Note::Down { why, lived: Some(_), .. } if !why.is_empty());
+        assert_eq!(rig.noted(said), 1, "{malformed}");
+        rig.pass(5 * SECOND);
+        assert!(rig.is_live("g"), "{malformed}");
+        assert_ne!(rig.conn("g"), conn);
+    }
+}
+
+#[test]
 fn a_login_that_fails_is_tried_again_with_backoff() {
     let mut rig = Rig::new(&[("g", Guild::new(&[]))]);
     rig.center = Center::Refuses(503);
