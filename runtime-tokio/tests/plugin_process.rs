@@ -253,9 +253,20 @@ fn a_wrong_configuration_is_told_in_words() {
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    let output = selvedge().arg("plugin").output().unwrap();
+    let output = selvedge()
+        .args(["plugin", "--confg", "x"])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(words(&output.stderr).contains("--config <FILE>"));
+    let folder = tempfile::tempdir().unwrap();
+    let unnamed = selvedge()
+        .arg("plugin")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(unnamed.status.code(), Some(1));
+    assert!(words(&unnamed.stderr).contains("the configuration selvedge.toml"));
     let (_folder, path) = config(UNREACHABLE);
     let output = selvedge()
         .env("SELVEDGE_LOG", "selvedge=loud")

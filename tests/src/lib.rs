@@ -1,5 +1,13 @@
 //! Helpers of the tests from outside: the laws of every machine and the machines under them, real
 //! processes on loopback, and the official Socket.IO peers from npm.
+//!
+//! A law is held over random histories of a machine:
+//!
+//! ```
+//! use selvedge_tests::{histories::hold, laws, subjects::login_gate::Gate};
+//!
+//! hold(laws::progress::<Gate>).unwrap();
+//! ```
 
 pub mod binary;
 pub mod fabric;
