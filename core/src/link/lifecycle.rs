@@ -7,6 +7,8 @@ use alloc::{
 };
 use core::{mem, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     End, Protocol, SessionInput, SessionOutput,
     backoff::{self, Backoff, Bucket},
@@ -57,7 +59,8 @@ pub enum Input<P: Protocol> {
 }
 
 /// Why there is nothing to dial with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AuthorizeFailure {
     /// It may work at another time.
     Unavailable(String),

@@ -16,6 +16,7 @@ mod calls;
 pub mod client;
 mod emission;
 pub mod event;
+pub mod manager;
 pub mod packet;
 pub mod server;
 #[cfg(test)]
@@ -186,6 +187,9 @@ pub enum Unsent {
     /// The namespace is not joined yet, and too much waits for it already.
     #[error("too much waits for the namespace to be joined")]
     BufferFull,
+    /// It was kept for a namespace that was not joined in time.
+    #[error("the namespace was not joined in time")]
+    Expired,
     /// One namespace more than the limit.
     #[error("too many namespaces")]
     TooMany,
@@ -201,6 +205,7 @@ canonical!(
         NotConnected,
         TooLarge,
         BufferFull,
+        Expired,
         TooMany,
         Duplicate,
         BadJson,
