@@ -13,7 +13,7 @@ use bytes::Bytes;
 use selvedge::{clock::Clock, ws as pump};
 use selvedge_core::{
     Machine, RequestId, Secret,
-    engineio::Handshake,
+    engineio::{Handshake, transport::ClientAction},
     socketio::{
         Call, CallError, CloseReason, Namespace, Unsent, client,
         event::{Answer, Attachment, Emission, Event},
@@ -87,15 +87,15 @@ pub trait End: Machine<Input: Debug + Send, Output: Clone + Debug + Send> + Send
 }
 
 macro_rules! end {
-    ($end:ident, $machine:ty) => {
+    ($end:ident, $machine:ty, $action:ident => $websocket:pat) => {
         impl End for $machine {
             fn input(event: ws::Event) -> Self::Input {
-                $end::Input::Transport(event)
+                $end::Input::Transport(event.into())
             }
 
             fn action(output: &Self::Output) -> Option<&ws::Action> {
-                if let $end::Output::Transport(action) = output {
-                    Some(action)
+                if let $websocket = output {
+                    Some($action)
                 } else {
                     None
                 }
@@ -187,8 +187,8 @@ macro_rules! end {
         }
     };
 }
-end!(client, client::Client);
-end!(server, server::Server);
+end!(client, client::Client, action => client::Output::Transport(ClientAction::WebSocket(action)));
+end!(server, server::Server, action => server::Output::Transport(action));
 
 impl Client {
     /// Opens a WebSocket to a server on this machine.

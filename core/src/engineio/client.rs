@@ -5,7 +5,11 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CloseReason, Handshake, Heartbeat, packet, packet::Packet};
+use super::{
+    CloseReason, Handshake, Heartbeat, packet,
+    packet::Packet,
+    transport::{ClientAction, ClientEvent},
+};
 use crate::{
     canonical,
     machine::{Machine, Wakeup},
@@ -65,8 +69,8 @@ canonical!(
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
-    /// Something happened on the WebSocket.
-    Transport(ws::Event),
+    /// Something happened to what carries the session.
+    Transport(ClientEvent),
     /// Send a message.
     Send(ws::Frame),
     /// Send a frame that already is a whole message packet: a text that starts with `4`, or binary.
@@ -79,8 +83,8 @@ pub enum Input {
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Do this with the WebSocket.
-    Transport(ws::Action),
+    /// Do this with what carries the session.
+    Transport(ClientAction),
     /// The handshake is done: messages can be sent.
     Opened(Handshake),
     /// A message arrived.
@@ -128,7 +132,7 @@ impl Client {
             | CloseReason::BadPacket(_)
             | CloseReason::BadPayload(_)
             | CloseReason::Polling(_)
-            | CloseReason::Local => out.push(Output::Transport(ws::Action::Close)),
+            | CloseReason::Local => out.push(websocket(ws::Action::Close)),
         }
         self.state = State::Closed;
         out.push(Output::Closed(reason));
@@ -187,7 +191,7 @@ impl Client {
         match packet {
             Packet::Ping(content) => {
                 let pong = packet::encode(Packet::Pong(content));
-                out.push(Output::Transport(ws::Action::Send(pong)));
+                out.push(websocket(ws::Action::Send(pong)));
             }
             Packet::Message(frame) => out.push(Output::Message(frame)),
             Packet::Close => self.close(CloseReason::Peer, out),
@@ -207,7 +211,7 @@ impl Client {
             return;
         }
         if self.takes(frame.len()) {
-            out.push(Output::Transport(ws::Action::Send(frame)));
+            out.push(websocket(ws::Action::Send(frame)));
             return;
         }
         match packet::decode(frame) {
@@ -225,6 +229,10 @@ impl Client {
     }
 }
 
+fn websocket(action: ws::Action) -> Output {
+    Output::Transport(ClientAction::WebSocket(action))
+}
+
 impl Machine for Client {
     type Input = Input;
     type Output = Output;
@@ -234,10 +242,14 @@ impl Machine for Client {
             return;
         }
         match input {
-            Input::Transport(ws::Event::Frame(frame)) => self.on_frame(now, frame, out),
-            Input::Transport(ws::Event::Closed(closed)) => {
+            Input::Transport(ClientEvent::WebSocket(ws::Event::Frame(frame))) => {
+                self.on_frame(now, frame, out);
+            }
+            Input::Transport(ClientEvent::WebSocket(ws::Event::Closed(closed))) => {
                 self.close(CloseReason::Transport(closed), out);
             }
+            // It has dialed nothing and asked nothing.
+            Input::Transport(ClientEvent::Dialed(_) | ClientEvent::Answered { .. }) => {}
             Input::Send(frame) => {
                 let frame = packet::encode(Packet::Message(frame));
                 self.send(now, frame, out);
@@ -293,15 +305,15 @@ mod tests {
     }
 
     fn frame(content: &str) -> Option<Input> {
-        Some(Input::Transport(ws::Event::Frame(text(content))))
+        Some(Input::Transport(ws::Event::Frame(text(content)).into()))
     }
 
     fn sent(content: &str) -> Output {
-        Output::Transport(ws::Action::Send(text(content)))
+        websocket(ws::Action::Send(text(content)))
     }
 
     fn closed(reason: CloseReason) -> Vec<Output> {
-        vec![Output::Transport(ws::Action::Close), Output::Closed(reason)]
+        vec![websocket(ws::Action::Close), Output::Closed(reason)]
     }
 
     fn unexpected(name: &'static str) -> CloseReason {
@@ -403,7 +415,7 @@ mod tests {
             matches!(
                 out.as_slice(),
                 [
-                    Output::Transport(ws::Action::Close),
+                    Output::Transport(ClientAction::WebSocket(ws::Action::Close)),
                     Output::Closed(CloseReason::BadPacket(packet::DecodeError::Handshake(_)))
                 ]
             ),
@@ -423,7 +435,7 @@ mod tests {
             run(&mut client, 1_002, frame(HANDSHAKE)),
             closed(unexpected("open"))
         );
-        let gone = Some(Input::Transport(ws::Event::Closed(broken.clone())));
+        let gone = Some(Input::Transport(ws::Event::Closed(broken.clone()).into()));
         assert_eq!(
             run(&mut other, 1_002, gone),
             [Output::Closed(CloseReason::Transport(broken))]

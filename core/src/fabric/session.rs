@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use crate::{
     canonical,
+    engineio::transport::ClientAction,
     fabric::realtime::{self, ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL},
     id::ChannelId,
     link::{End, Protocol, SessionInput, SessionOutput},
@@ -108,12 +109,12 @@ impl Session {
         if self.ended {
             // What the client still does while it closes is its goodbye.
             if let client::Output::Transport(action) = output {
-                out.push(SessionOutput::Transport(action));
+                transport(action, out);
             }
             return;
         }
         match output {
-            client::Output::Transport(action) => out.push(SessionOutput::Transport(action)),
+            client::Output::Transport(action) => transport(action, out),
             client::Output::Opened(_) => self.connect(now, out),
             client::Output::Connected { .. } => {
                 self.connected_at = Some(now);
@@ -220,6 +221,17 @@ impl Session {
 
 type Output = SessionOutput<Event>;
 
+/// A session begins on an open WebSocket, so its client asks for nothing else.
+fn transport(action: ClientAction, out: &mut Vec<Output>) {
+    match action {
+        ClientAction::WebSocket(action) => out.push(SessionOutput::Transport(action)),
+        ClientAction::Dial { .. }
+        | ClientAction::Get { .. }
+        | ClientAction::Post { .. }
+        | ClientAction::Abort(_) => {}
+    }
+}
+
 fn namespace() -> Namespace {
     Namespace::new(realtime::NAMESPACE).unwrap_or_else(Namespace::root)
 }
@@ -238,7 +250,7 @@ impl Machine for Session {
         }
         match input {
             SessionInput::Transport(event) => {
-                self.drive(now, Some(client::Input::Transport(event)), out);
+                self.drive(now, Some(client::Input::Transport(event.into())), out);
             }
             SessionInput::Command(Command::Join(id, channel)) => self.join(now, id, channel, out),
             SessionInput::Command(Command::Leave(channel)) => {

@@ -6,21 +6,24 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Secret, engineio,
+    Secret,
+    engineio::{
+        self,
+        transport::{ClientAction, ClientEvent},
+    },
     request::RequestId,
     socketio::{
         Call, CallError, CloseReason, Namespace, Unsent,
         event::{Answer, Emission, Event},
     },
-    ws,
 };
 
 /// What can happen to a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
-    /// Something happened on the WebSocket.
-    Transport(ws::Event),
+    /// Something happened to what carries the connection.
+    Transport(ClientEvent),
     /// Join a namespace.
     Connect {
         /// Which one.
@@ -55,8 +58,8 @@ pub enum Input {
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Do this with the WebSocket.
-    Transport(ws::Action),
+    /// Do this with what carries the connection.
+    Transport(ClientAction),
     /// The Engine.IO handshake is done.
     Opened(engineio::Handshake),
     /// A namespace is joined.

@@ -18,7 +18,8 @@ use super::{
     server::Server,
 };
 use crate::{
-    Secret, canonical_hash, engineio,
+    Secret, canonical_hash,
+    engineio::{self, transport::ClientAction},
     machine::{Machine, earliest, step},
     request::RequestId,
     time::Time,
@@ -88,7 +89,7 @@ impl Pair {
         let mut out = Vec::new();
         step(&mut self.client, self.now, input, &mut out);
         for output in out {
-            if let client::Output::Transport(action) = output {
+            if let client::Output::Transport(ClientAction::WebSocket(action)) = output {
                 let event = self.carry('>', action);
                 self.step_server(Some(server::Input::Transport(event)));
             } else {
@@ -103,7 +104,7 @@ impl Pair {
         for output in out {
             if let server::Output::Transport(action) = output {
                 let event = self.carry('<', action);
-                self.step_client(Some(client::Input::Transport(event)));
+                self.step_client(Some(client::Input::Transport(event.into())));
             } else {
                 self.at_server.push(output);
             }
@@ -463,7 +464,7 @@ fn what_crosses_a_dismissal_is_forgiven_and_the_client_can_come_back() {
         namespace: namespace("/realtime"),
     }));
     for output in late {
-        if let client::Output::Transport(action) = output {
+        if let client::Output::Transport(ClientAction::WebSocket(action)) = output {
             let event = pair.carry('>', action);
             pair.step_server(Some(server::Input::Transport(event)));
         }
@@ -494,7 +495,7 @@ fn a_client_that_joins_nothing_is_sent_away() {
 fn inputs_can_be_written_down_and_states_can_be_compared() {
     let (_, call) = call(3, SECOND);
     for input in [
-        client::Input::Transport(text("2")),
+        client::Input::Transport(text("2").into()),
         client::Input::Connect {
             namespace: Namespace::root(),
             auth: Some(Secret::new("{}")),

@@ -18,7 +18,7 @@ fn tell(client: &mut Client, input: client::Input) -> Vec<client::Output> {
 }
 
 fn hear(client: &mut Client, content: &str) -> Vec<client::Output> {
-    tell(client, client::Input::Transport(text(content)))
+    tell(client, client::Input::Transport(text(content).into()))
 }
 
 /// What a server that has admitted its client to `/a` and has been asked for `/b` makes of one
@@ -64,7 +64,7 @@ fn a_server_that_does_not_answer_a_connect_is_left() {
     );
     let mut out = Vec::new();
     for now in [20_000, 40_000] {
-        let ping = client::Input::Transport(text("2"));
+        let ping = client::Input::Transport(text("2").into());
         step(&mut client, Time::from_millis(now), Some(ping), &mut out);
     }
     assert_eq!(client.next_wakeup().unwrap().at, Time::from_millis(45_000));
@@ -73,7 +73,7 @@ fn a_server_that_does_not_answer_a_connect_is_left() {
     assert_eq!(
         out,
         [
-            client::Output::Transport(ws::Action::Close),
+            client::Output::Transport(ClientAction::WebSocket(ws::Action::Close)),
             client::Output::Closed(CloseReason::ConnectTimeout),
         ]
     );
@@ -114,7 +114,7 @@ fn events_before_the_answer_are_kept_in_order_and_bounded() {
     assert_eq!(
         hear(&mut client, r#"42/b,["one"]"#),
         [
-            client::Output::Transport(ws::Action::Close),
+            client::Output::Transport(ClientAction::WebSocket(ws::Action::Close)),
             client::Output::Closed(CloseReason::TooManyEarlyEvents),
         ]
     );
@@ -271,7 +271,9 @@ fn what_was_wanted_before_the_handshake_is_asked_for_after_it() {
         r#"0{"sid":"x","pingInterval":1,"pingTimeout":1}"#,
     );
     let sent = |content: &str| {
-        client::Output::Transport(ws::Action::Send(ws::Frame::Text(content.into())))
+        client::Output::Transport(ClientAction::WebSocket(ws::Action::Send(ws::Frame::Text(
+            content.into(),
+        ))))
     };
     assert_eq!(out[1..], [sent("40/a,"), sent("40/b,")]);
 }
