@@ -2,6 +2,7 @@
 
 mod backlog;
 mod binary;
+mod recovery;
 mod scripted;
 
 use alloc::{format, string::String, vec, vec::Vec};
@@ -75,6 +76,7 @@ impl Pair {
         self.step_client(Some(client::Input::Connect {
             namespace: namespace(name),
             auth: None,
+            recover: None,
         }));
     }
 
@@ -184,6 +186,7 @@ fn a_client_joins_with_its_auth_and_talks() {
     pair.step_client(Some(client::Input::Connect {
         namespace: realtime.clone(),
         auth: Some(Secret::new(auth)),
+        recover: None,
     }));
     let (_, asked) = pair.look();
     assert_eq!(
@@ -199,6 +202,9 @@ fn a_client_joins_with_its_auth_and_talks() {
         [client::Output::Connected {
             namespace: realtime.clone(),
             sid: "s".into(),
+            pid: None,
+            recovered: false,
+            early: 0,
         }]
     );
     pair.step_client(Some(client::Input::Emit(event("up"))));
@@ -499,6 +505,7 @@ fn inputs_can_be_written_down_and_states_can_be_compared() {
         client::Input::Connect {
             namespace: Namespace::root(),
             auth: Some(Secret::new("{}")),
+            recover: None,
         },
         client::Input::Emit(event("a")),
         call,
