@@ -18,7 +18,7 @@ pub use self::{
 use super::{
     AckId, Call, CallError, CloseReason, Namespace, Unsent,
     assemble::Assembler,
-    backlog::{Backlog, Waiting},
+    backlog::{Backlog, Waiting, WaitingCall},
     calls::Calls,
     event::{Emission, Event},
     packet,
@@ -49,7 +49,7 @@ pub struct Client {
     namespaces: BTreeMap<Namespace, Membership>,
     calls: Calls,
     /// What waits for a namespace to be joined.
-    backlog: Backlog,
+    backlog: Backlog<WaitingCall>,
     assembler: Assembler,
     /// Why the Engine.IO end is being closed from here.
     fault: Option<CloseReason>,

@@ -80,32 +80,3 @@ pub enum Transports {
     /// A WebSocket; polling where that fails.
     WebSocketPolling,
 }
-
-/// How an attempt begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Start {
-    WebSocket,
-    Polling { upgrade: bool },
-}
-crate::canonical!(
-    enum Start {
-        WebSocket,
-        Polling { upgrade },
-    }
-);
-
-impl Transports {
-    /// How the attempt after `failures` changes of the transport begins.
-    pub(super) fn start(self, changes: u32) -> Start {
-        let is_first = changes.is_multiple_of(2);
-        match (self, is_first) {
-            (Self::WebSocket, _)
-            | (Self::WebSocketPolling, true)
-            | (Self::PollingWebSocket, false) => Start::WebSocket,
-            (Self::Polling, _) => Start::Polling { upgrade: false },
-            (Self::PollingWebSocket, true) | (Self::WebSocketPolling, false) => {
-                Start::Polling { upgrade: true }
-            }
-        }
-    }
-}
