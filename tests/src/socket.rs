@@ -13,7 +13,7 @@ use bytes::Bytes;
 use selvedge::{clock::Clock, ws as pump};
 use selvedge_core::{
     Machine, RequestId, Secret,
-    engineio::Handshake,
+    engineio::{Handshake, transport::ServerAction},
     socketio::{
         Call, CallError, CloseReason, Namespace, Unsent, client,
         event::{Answer, Attachment, Emission, Event},
@@ -87,18 +87,14 @@ pub trait End: Machine<Input: Debug + Send, Output: Clone + Debug + Send> + Send
 }
 
 macro_rules! end {
-    ($end:ident, $machine:ty) => {
+    ($end:ident, $machine:ty, $action:ident) => {
         impl End for $machine {
             fn input(event: ws::Event) -> Self::Input {
-                $end::Input::Transport(event)
+                $end::Input::Transport(event.into())
             }
 
             fn action(output: &Self::Output) -> Option<&ws::Action> {
-                if let $end::Output::Transport(action) = output {
-                    Some(action)
-                } else {
-                    None
-                }
+                $action(output)
             }
 
             fn emit(emission: Emission) -> Self::Input {
@@ -187,8 +183,24 @@ macro_rules! end {
         }
     };
 }
-end!(client, client::Client);
-end!(server, server::Server);
+end!(client, client::Client, action_of_client);
+end!(server, server::Server, action_of_server);
+
+fn action_of_client(output: &client::Output) -> Option<&ws::Action> {
+    if let client::Output::Transport(action) = output {
+        Some(action)
+    } else {
+        None
+    }
+}
+
+fn action_of_server(output: &server::Output) -> Option<&ws::Action> {
+    if let server::Output::Transport(ServerAction::WebSocket(action)) = output {
+        Some(action)
+    } else {
+        None
+    }
+}
 
 impl Client {
     /// Opens a WebSocket to a server on this machine.
