@@ -5,6 +5,8 @@
 //! messages up.
 //! Source of the wire facts: `docs/engine.io-protocol/v4-current.md` of socketio/socket.io.
 
+#[cfg(test)]
+mod both_ends;
 pub mod client;
 #[cfg(test)]
 mod client_cases;
