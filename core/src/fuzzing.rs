@@ -226,8 +226,10 @@ fn client_input(op: u8, rest: &[u8], id: RequestId<Call>) -> Option<client::Inpu
 
 fn server_input(op: u8, rest: &[u8], id: RequestId<Call>) -> Option<server::Input> {
     match op {
-        b'>' => Some(server::Input::Transport(ws::Event::Frame(frame(rest)))),
-        b']' => Some(server::Input::Transport(binary(rest))),
+        b'>' => Some(server::Input::Transport(
+            ws::Event::Frame(frame(rest)).into(),
+        )),
+        b']' => Some(server::Input::Transport(binary(rest).into())),
         b'i' => Some(server::Input::Admit {
             namespace: namespace(rest),
             sid: ByteString::from_static("s"),
@@ -255,9 +257,9 @@ fn server_input(op: u8, rest: &[u8], id: RequestId<Call>) -> Option<server::Inpu
             namespace: namespace(rest),
         }),
         b'x' => Some(server::Input::Close),
-        b'y' => Some(server::Input::Transport(ws::Event::Closed(
-            ws::Closed::TooLarge,
-        ))),
+        b'y' => Some(server::Input::Transport(
+            ws::Event::Closed(ws::Closed::TooLarge).into(),
+        )),
         _ => None,
     }
 }

@@ -13,7 +13,10 @@ use bytes::Bytes;
 use selvedge::{clock::Clock, ws as pump};
 use selvedge_core::{
     Machine, RequestId, Secret,
-    engineio::{Handshake, transport::ClientAction},
+    engineio::{
+        Handshake,
+        transport::{ClientAction, ServerAction},
+    },
     socketio::{
         Call, CallError, CloseReason, Namespace, Unsent, client,
         event::{Answer, Attachment, Emission, Event},
@@ -188,7 +191,7 @@ macro_rules! end {
     };
 }
 end!(client, client::Client, action => client::Output::Transport(ClientAction::WebSocket(action)));
-end!(server, server::Server, action => server::Output::Transport(action));
+end!(server, server::Server, action => server::Output::Transport(ServerAction::WebSocket(action)));
 
 impl Client {
     /// Opens a WebSocket to a server on this machine.

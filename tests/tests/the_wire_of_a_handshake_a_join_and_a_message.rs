@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use selvedge_core::{
     Machine as _, RequestId, Secret, Time,
-    engineio::transport::ClientAction,
+    engineio::transport::{ClientAction, ServerAction},
     machine::{earliest, step},
     socketio::{
         AckId, Namespace,
@@ -43,7 +43,7 @@ impl Wire {
         for output in out {
             if let client::Output::Transport(ClientAction::WebSocket(action)) = output {
                 let event = self.carry("client", action);
-                self.step_server(Some(server::Input::Transport(event)));
+                self.step_server(Some(server::Input::Transport(event.into())));
             }
         }
     }
@@ -52,7 +52,7 @@ impl Wire {
         let mut out = Vec::new();
         step(&mut self.server, self.now, input, &mut out);
         for output in out {
-            if let server::Output::Transport(action) = output {
+            if let server::Output::Transport(ServerAction::WebSocket(action)) = output {
                 let event = self.carry("server", action);
                 self.step_client(Some(client::Input::Transport(event.into())));
             }

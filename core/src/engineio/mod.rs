@@ -1,10 +1,15 @@
 //! Engine.IO v4: packets, payloads, and the two ends of a connection.
 //!
-//! [`client::Client`] and [`server::Server`] are machines. The client speaks over a WebSocket and is
-//! made when it is open; a server speaks over a WebSocket, or polls and moves to one. Between them they do the handshake, the heartbeat and the closing, and hand whole messages up.
+//! [`client::Client`] and [`server::Server`] are machines. Each speaks over a WebSocket, or polls and
+//! may move to one. Between them they do the handshake, the heartbeat and the closing, and hand whole
+//! messages up.
 //! Source of the wire facts: `docs/engine.io-protocol/v4-current.md` of socketio/socket.io.
 
+#[cfg(test)]
+mod both_ends;
 pub mod client;
+#[cfg(test)]
+mod client_cases;
 mod handshake;
 pub mod packet;
 pub mod payload;
@@ -14,13 +19,16 @@ pub mod server;
 mod server_cases;
 pub mod transport;
 
+use alloc::string::String;
 use core::{fmt, time::Duration};
 
+use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 pub use self::handshake::{HANDSHAKE_BYTES_MAX, HEARTBEAT_MAX, Handshake, HandshakeError};
 pub use self::polling::{PollingConfig, PollingFault};
-use crate::{canonical, ws};
+use self::transport::Answer;
+use crate::{canonical, http, ws};
 
 /// The rhythm of a connection: the server pings, the client answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +68,15 @@ pub enum CloseReason {
     BadPayload(payload::DecodeError),
     /// The peer broke the rules of polling.
     Polling(PollingFault),
+    /// The server answered a poll or a post with anything but 200.
+    Refused {
+        /// The status code.
+        status: u16,
+        /// The server's words, at most [`WORDS_BYTES_MAX`] of them; may be empty.
+        words: ByteString,
+    },
+    /// A poll or a post came to nothing.
+    Unanswered(http::Failure),
     /// The embedder asked for it.
     Local,
 }
@@ -72,9 +89,39 @@ canonical!(
         BadPacket(error),
         BadPayload(error),
         Polling(fault),
+        Refused { status, words },
+        Unanswered(failure),
         Local,
     }
 );
+
+/// How much is kept of the words of a refusal, in bytes: what stands in the place of a server, such
+/// as a proxy, answers with pages.
+pub const WORDS_BYTES_MAX: usize = 200;
+
+impl CloseReason {
+    /// A refusal: its words are the `message` where the body is JSON as Engine.IO servers write it,
+    /// such as `{"code":1,"message":"Session ID unknown"}`, or its beginning.
+    fn refused(answer: &Answer) -> Self {
+        #[derive(Deserialize)]
+        struct Wire {
+            message: String,
+        }
+        let body = answer.body.get(..REFUSAL_BYTES_MAX).unwrap_or(&answer.body);
+        let mut words = match serde_json::from_slice::<Wire>(body) {
+            Ok(wire) => wire.message,
+            Err(_) => String::from_utf8_lossy(body).into_owned(),
+        };
+        words.truncate(words.floor_char_boundary(WORDS_BYTES_MAX));
+        Self::Refused {
+            status: answer.status,
+            words: words.trim().into(),
+        }
+    }
+}
+
+/// The longest refusal that is read, in bytes. Escaped, the words can be six times as long.
+const REFUSAL_BYTES_MAX: usize = 8 * WORDS_BYTES_MAX;
 
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,6 +150,16 @@ impl fmt::Display for CloseReason {
             Self::BadPacket(error) => write!(f, "the peer broke the protocol: {error}"),
             Self::BadPayload(error) => write!(f, "the peer broke the protocol: {error}"),
             Self::Polling(fault) => write!(f, "the peer broke the protocol: {fault}"),
+            Self::Refused { status, words } if words.is_empty() => {
+                write!(f, "the server refused a request with status {status}")
+            }
+            Self::Refused { status, words } => {
+                write!(
+                    f,
+                    "the server refused a request with status {status}: {words}"
+                )
+            }
+            Self::Unanswered(failure) => write!(f, "a request came to nothing: {failure}"),
             Self::Local => f.write_str("closed from this side"),
         }
     }

@@ -56,6 +56,40 @@ impl Packet {
     }
 }
 
+/// How large a packet is, in bytes, before there is a frame of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// Text, with the packet's type.
+    Text(usize),
+    /// The content of a binary message.
+    Binary(usize),
+}
+
+impl Size {
+    /// The size of the packet that is this frame.
+    pub fn of(frame: &ws::Frame) -> Self {
+        match frame {
+            ws::Frame::Text(text) => Self::Text(text.len()),
+            ws::Frame::Binary(bytes) => Self::Binary(bytes.len()),
+        }
+    }
+
+    /// How many bytes it takes in a frame of its own.
+    pub fn in_frame(self) -> u64 {
+        match self {
+            Self::Text(bytes) | Self::Binary(bytes) => bytes as u64,
+        }
+    }
+
+    /// How many bytes it takes in a payload, without a separator: binary is base64 there.
+    pub fn in_payload(self) -> u64 {
+        match self {
+            Self::Text(bytes) => bytes as u64,
+            Self::Binary(bytes) => 1 + (bytes as u64).div_ceil(3) * 4,
+        }
+    }
+}
+
 /// What is wrong with a packet. The peer is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {

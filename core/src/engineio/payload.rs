@@ -139,10 +139,7 @@ pub fn batch(frames: &mut VecDeque<ws::Frame>, max: u64) -> ByteString {
 
 /// How many bytes a packet takes in a body, without a separator.
 pub fn encoded_len(frame: &ws::Frame) -> u64 {
-    match frame {
-        ws::Frame::Text(text) => text.len() as u64,
-        ws::Frame::Binary(bytes) => 1 + (bytes.len() as u64).div_ceil(3) * 4,
-    }
+    packet::Size::of(frame).in_payload()
 }
 
 /// Whether a packet can stand in a body at all: the protocol has no way to write a text that holds

@@ -30,20 +30,21 @@ mod requests;
 use alloc::{boxed::Box, vec::Vec};
 use core::mem;
 
-use bytes::Bytes;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CloseReason, Handshake, Heartbeat, PollingConfig, packet, packet::Packet, payload,
+    CloseReason, Handshake, Heartbeat, PollingConfig,
+    packet::{self, Packet},
+    payload,
     polling::Polling,
+    transport::{ServerAction, ServerEvent},
 };
 use crate::{
     canonical,
-    http::CallId,
     machine::{Machine, Wakeup, earliest},
     time::Time,
-    ws::{self, ConnId},
+    ws,
 };
 
 /// How a server behaves.
@@ -56,14 +57,17 @@ pub struct Config {
     /// A poll is answered with at most as much, or with one packet. Each connection can make
     /// the process hold as much.
     pub max_payload: u64,
+    /// How a session that polls is served.
+    pub polling: PollingConfig,
 }
-canonical!(struct Config { heartbeat, max_payload });
+canonical!(struct Config { heartbeat, max_payload, polling });
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             heartbeat: Heartbeat::default(),
             max_payload: 1_000_000,
+            polling: PollingConfig::default(),
         }
     }
 }
@@ -125,35 +129,8 @@ canonical!(
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
-    /// Something happened on the WebSocket of the session: the one that it started on, or the one
-    /// that was accepted last and not refused.
-    Transport(ws::Event),
-    /// A WebSocket was opened with the id of this session.
-    Accepted(ConnId),
-    /// The client polls.
-    Poll {
-        /// Comes back with the answer. A call that was answered is over.
-        call: CallId,
-    },
-    /// The client has begun to post, and the body is being read. Without it the machine cannot tell
-    /// when two are under way at once.
-    Posting {
-        /// Comes back with the answer, which may come before the body does: then the body is not
-        /// wanted.
-        call: CallId,
-    },
-    /// The client has posted.
-    Post {
-        /// Comes back with the answer.
-        call: CallId,
-        /// All of it.
-        body: Bytes,
-    },
-    /// The client has given up a poll or a post; no answer is wanted.
-    Gone {
-        /// Which one.
-        call: CallId,
-    },
+    /// Something happened to what carries the session.
+    Transport(ServerEvent),
     /// Send a message.
     Send(ws::Frame),
     /// Send a frame that already is a whole message packet: a text that starts with `4`, or binary.
@@ -166,25 +143,8 @@ pub enum Input {
 /// What a server asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Do this with the WebSocket of the session.
-    Transport(ws::Action),
-    /// Close this WebSocket, which the session has no use for. Nothing that happens on it is for
-    /// the session.
-    Refused(ConnId),
-    /// Answer a poll or a post: also where a message of the same step, handed up before it, has
-    /// made the embedder close the session.
-    Answer {
-        /// Which one.
-        call: CallId,
-        /// 200, or the status of a refusal.
-        status: u16,
-        /// The payload, `ok`, or the reason as JSON.
-        body: Bytes,
-    },
-    /// The session was closed from this side, and no poll was open to say so: answer the next one
-    /// with this, if it comes soon. Without it the client loses what still waited, and takes the
-    /// end for an accident.
-    Farewell(Bytes),
+    /// Do this with what carries the session.
+    Transport(ServerAction),
     /// A message was not sent: a text that holds [`payload::SEPARATOR`] cannot be polled.
     Unsent(ws::Frame),
     /// A message arrived.
@@ -205,11 +165,11 @@ impl Server {
     }
 
     /// A server for a client that polled without a session at `now`: hand that poll to it first.
-    pub fn polling(config: Config, polling: PollingConfig, sid: ByteString, now: Time) -> Self {
+    pub fn polling(config: Config, sid: ByteString, now: Time) -> Self {
         Self {
-            config,
             state: State::Fresh { sid, since: now },
-            link: Link::Polling(Box::new(Polling::new(polling))),
+            link: Link::Polling(Box::new(Polling::new(config.polling.clone()))),
+            config,
         }
     }
 
@@ -257,7 +217,9 @@ impl Server {
                 | CloseReason::BadPacket(_)
                 | CloseReason::BadPayload(_)
                 | CloseReason::Polling(_)
-                | CloseReason::Local => out.push(Output::Transport(ws::Action::Close)),
+                | CloseReason::Refused { .. }
+                | CloseReason::Unanswered(_)
+                | CloseReason::Local => out.push(websocket(ws::Action::Close)),
             },
             Link::Polling(polling) => requests::end(*polling, &reason, out),
         }
@@ -268,7 +230,7 @@ impl Server {
     /// `frame` is a whole packet.
     fn send(&mut self, frame: ws::Frame, out: &mut Vec<Output>) {
         let Link::Polling(polling) = &mut self.link else {
-            return out.push(Output::Transport(ws::Action::Send(frame)));
+            return out.push(websocket(ws::Action::Send(frame)));
         };
         if !payload::carries(&frame) {
             // Only a message can hold what the embedder wrote.
@@ -282,7 +244,20 @@ impl Server {
         }
     }
 
-    fn on_transport(&mut self, now: Time, event: ws::Event, out: &mut Vec<Output>) {
+    fn on_transport(&mut self, now: Time, event: ServerEvent, out: &mut Vec<Output>) {
+        match event {
+            ServerEvent::WebSocket(event) => self.on_websocket(now, event, out),
+            ServerEvent::Accepted(conn) => self.on_accepted(now, conn, out),
+            ServerEvent::Poll { call } => self.on_poll(call, out),
+            ServerEvent::Posting { call } => {
+                self.on_posting(call, out);
+            }
+            ServerEvent::Post { call, body } => self.on_post(now, call, body, out),
+            ServerEvent::Gone { call } => self.on_gone(call, out),
+        }
+    }
+
+    fn on_websocket(&mut self, now: Time, event: ws::Event, out: &mut Vec<Output>) {
         match (&mut self.link, event) {
             (Link::WebSocket, ws::Event::Frame(frame)) => self.on_frame(now, frame, out),
             (Link::WebSocket, ws::Event::Closed(closed)) => {
@@ -347,13 +322,6 @@ impl Machine for Server {
         }
         match input {
             Input::Transport(event) => self.on_transport(now, event, out),
-            Input::Accepted(conn) => self.on_accepted(now, conn, out),
-            Input::Poll { call } => self.on_poll(call, out),
-            Input::Posting { call } => {
-                self.on_posting(call, out);
-            }
-            Input::Post { call, body } => self.on_post(now, call, body, out),
-            Input::Gone { call } => self.on_gone(call, out),
             Input::Send(frame) => self.send(packet::encode(Packet::Message(frame)), out),
             Input::SendEncoded(frame) => self.send(frame, out),
             Input::Close => self.close(CloseReason::Local, out),
@@ -365,7 +333,7 @@ impl Machine for Server {
         if let Link::Polling(polling) = &mut self.link
             && polling.expire(now)
         {
-            out.push(Output::Transport(ws::Action::Close));
+            out.push(websocket(ws::Action::Close));
         }
         if let State::Quiet { ping_at } = self.state
             && ping_at <= now
@@ -411,6 +379,11 @@ impl Machine for Server {
     }
 }
 
+/// What is done with the WebSocket of the session.
+fn websocket(action: ws::Action) -> Output {
+    Output::Transport(ServerAction::WebSocket(action))
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::vec;
@@ -430,15 +403,15 @@ mod tests {
     }
 
     fn frame(content: &str) -> Option<Input> {
-        Some(Input::Transport(ws::Event::Frame(text(content))))
+        Some(Input::Transport(ws::Event::Frame(text(content)).into()))
     }
 
     fn sent(content: &str) -> Output {
-        Output::Transport(ws::Action::Send(text(content)))
+        websocket(ws::Action::Send(text(content)))
     }
 
     fn closed(reason: CloseReason) -> Vec<Output> {
-        vec![Output::Transport(ws::Action::Close), Output::Closed(reason)]
+        vec![websocket(ws::Action::Close), Output::Closed(reason)]
     }
 
     fn run(server: &mut Server, now: u64, input: Option<Input>) -> Vec<Output> {
@@ -455,6 +428,7 @@ mod tests {
                 timeout: Duration::from_millis(200),
             },
             max_payload: 10,
+            ..Config::default()
         };
         let mut server = Server::new(config, "x".into(), ms(0));
         assert_eq!(server.next_wakeup().unwrap().at, ms(0));
@@ -511,7 +485,7 @@ mod tests {
     fn messages_are_handed_up_and_what_is_not_allowed_ends_the_connection() {
         let binary = ws::Frame::Binary(Bytes::from_static(b"\x1e1"));
         let mut server = opened();
-        let arrived = Some(Input::Transport(ws::Event::Frame(binary.clone())));
+        let arrived = Some(Input::Transport(ws::Event::Frame(binary.clone()).into()));
         assert_eq!(
             run(&mut server, 1, arrived),
             [Output::Message(binary.clone())]
@@ -519,7 +493,7 @@ mod tests {
         let send = Some(Input::Send(binary.clone()));
         assert_eq!(
             run(&mut server, 1, send),
-            [Output::Transport(ws::Action::Send(binary))]
+            [websocket(ws::Action::Send(binary))]
         );
         let send = Some(Input::Send(text("a")));
         assert_eq!(run(&mut server, 1, send), [sent("4a")]);

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::{
     CloseReason, Heartbeat, PollingConfig, PollingFault, packet, payload,
     server::{Config, Input, Output, Server},
+    transport::{ServerAction, ServerEvent},
 };
 use crate::{
     http::CallId,
@@ -42,26 +43,26 @@ fn due(server: &Server) -> Option<(u64, &'static str)> {
 }
 
 fn poll(call: u64) -> Input {
-    Input::Poll { call: CallId(call) }
+    Input::Transport(ServerEvent::Poll { call: CallId(call) })
 }
 
 fn posting(call: u64) -> Input {
-    Input::Posting { call: CallId(call) }
+    Input::Transport(ServerEvent::Posting { call: CallId(call) })
 }
 
 fn post(call: u64, body: &str) -> Input {
-    Input::Post {
+    Input::Transport(ServerEvent::Post {
         call: CallId(call),
         body: Bytes::copy_from_slice(body.as_bytes()),
-    }
+    })
 }
 
 fn gone(call: u64) -> Input {
-    Input::Gone { call: CallId(call) }
+    Input::Transport(ServerEvent::Gone { call: CallId(call) })
 }
 
 fn frame(content: &str) -> Input {
-    Input::Transport(ws::Event::Frame(text(content)))
+    Input::Transport(ws::Event::Frame(text(content)).into())
 }
 
 fn send(content: &str) -> Input {
@@ -69,19 +70,31 @@ fn send(content: &str) -> Input {
 }
 
 fn answer(call: u64, status: u16, body: &str) -> Output {
-    Output::Answer {
+    Output::Transport(ServerAction::Answer {
         call: CallId(call),
         status,
         body: Bytes::copy_from_slice(body.as_bytes()),
-    }
+    })
 }
 
 fn refusal(call: u64) -> Output {
     answer(call, 400, BAD_REQUEST)
 }
 
+fn websocket(action: ws::Action) -> Output {
+    Output::Transport(ServerAction::WebSocket(action))
+}
+
+fn accepted(conn: ConnId) -> Input {
+    Input::Transport(ServerEvent::Accepted(conn))
+}
+
+fn refused(conn: ConnId) -> Output {
+    Output::Transport(ServerAction::Refused(conn))
+}
+
 fn sent(content: &str) -> Output {
-    Output::Transport(ws::Action::Send(text(content)))
+    websocket(ws::Action::Send(text(content)))
 }
 
 fn message(content: &str) -> Output {
@@ -89,7 +102,7 @@ fn message(content: &str) -> Output {
 }
 
 fn hang_up() -> Output {
-    Output::Transport(ws::Action::Close)
+    websocket(ws::Action::Close)
 }
 
 /// The timings of the official suite.
@@ -100,6 +113,7 @@ fn config() -> Config {
             timeout: Duration::from_millis(200),
         },
         max_payload: 1_000,
+        polling: PollingConfig::default(),
     }
 }
 
@@ -113,10 +127,17 @@ fn small() -> PollingConfig {
 
 /// A session that has its handshake.
 fn polling_with(polling: PollingConfig) -> Server {
-    let mut server = Server::polling(config(), polling, "x".into(), Time::ZERO);
+    let config = Config {
+        polling,
+        ..config()
+    };
+    let mut server = Server::polling(config, "x".into(), Time::ZERO);
     let out = run(&mut server, 0, poll(1));
     assert!(
-        matches!(out.as_slice(), [Output::Answer { status: 200, .. }]),
+        matches!(
+            out.as_slice(),
+            [Output::Transport(ServerAction::Answer { status: 200, .. })]
+        ),
         "{out:?}"
     );
     server
@@ -136,7 +157,7 @@ fn on_websocket() -> Server {
 /// A session that has moved to a WebSocket.
 fn upgraded() -> Server {
     let mut server = polling();
-    assert_eq!(run(&mut server, 1, Input::Accepted(ConnId(1))), []);
+    assert_eq!(run(&mut server, 1, accepted(ConnId(1))), []);
     assert_eq!(run(&mut server, 2, frame("2probe")), [sent("3probe")]);
     assert_eq!(run(&mut server, 3, frame("5")), []);
     assert!(!server.is_polling());
@@ -148,8 +169,7 @@ mod handshake {
 
     #[test]
     fn polling_successfully_opens_a_session() {
-        let mut server =
-            Server::polling(config(), PollingConfig::default(), "x".into(), Time::ZERO);
+        let mut server = Server::polling(config(), "x".into(), Time::ZERO);
         let handshake = concat!(
             r#"0{"sid":"x","upgrades":["websocket"],"pingInterval":300,"#,
             r#""pingTimeout":200,"maxPayload":1000}"#
@@ -292,14 +312,14 @@ mod message {
     fn websocket_sends_and_receives_a_binary_packet() {
         for mut server in [on_websocket(), upgraded()] {
             let binary = ws::Frame::Binary(Bytes::from_static(&[1, 2, 3, 4]));
-            let arrived = Input::Transport(ws::Event::Frame(binary.clone()));
+            let arrived = Input::Transport(ws::Event::Frame(binary.clone()).into());
             assert_eq!(
                 run(&mut server, 10, arrived),
                 [Output::Message(binary.clone())]
             );
             assert_eq!(
                 run(&mut server, 10, Input::Send(binary.clone())),
-                [Output::Transport(ws::Action::Send(binary))]
+                [websocket(ws::Action::Send(binary))]
             );
         }
     }
@@ -345,7 +365,10 @@ mod message {
         };
         let out = run(&mut server, 1, post(2, &"4".repeat(1_001)));
         assert!(
-            matches!(out.first(), Some(Output::Answer { status: 413, .. })),
+            matches!(
+                out.first(),
+                Some(Output::Transport(ServerAction::Answer { status: 413, .. }))
+            ),
             "{out:?}"
         );
         let closed = Output::Closed(CloseReason::BadPayload(error));
@@ -387,7 +410,7 @@ mod message {
         assert_eq!(run(&mut server, 3, send(&"a".repeat(199))), []);
         assert_eq!(run(&mut server, 3, send("")), slice::from_ref(&overrun));
         let mut server = polling_with(small());
-        run(&mut server, 3, Input::Accepted(ConnId(1)));
+        run(&mut server, 3, accepted(ConnId(1)));
         for _ in 0..8 {
             assert_eq!(run(&mut server, 3, send("")), []);
         }
@@ -510,7 +533,8 @@ mod close {
         );
         let mut server = polling();
         run(&mut server, 1, send("last"));
-        let farewell = Output::Farewell(Bytes::from_static(b"4last\x1e1"));
+        let farewell = ServerAction::Farewell(Bytes::from_static(b"4last\x1e1"));
+        let farewell = Output::Transport(farewell);
         assert_eq!(run(&mut server, 2, Input::Close), [farewell, local]);
         assert_eq!(due(&server), None);
     }
@@ -523,7 +547,7 @@ mod upgrade {
     fn successfully_upgrades_from_http_long_polling_to_websocket() {
         let mut server = polling();
         assert_eq!(run(&mut server, 1, poll(2)), []);
-        assert_eq!(run(&mut server, 1, Input::Accepted(ConnId(1))), []);
+        assert_eq!(run(&mut server, 1, accepted(ConnId(1))), []);
         assert_eq!(
             run(&mut server, 2, frame("2probe")),
             [sent("3probe"), answer(2, 200, "6")]
@@ -549,7 +573,7 @@ mod upgrade {
         let mut server = polling();
         run(&mut server, 1, poll(2));
         run(&mut server, 1, posting(3));
-        run(&mut server, 1, Input::Accepted(ConnId(1)));
+        run(&mut server, 1, accepted(ConnId(1)));
         assert_eq!(
             run(&mut server, 2, frame("5")),
             [answer(2, 200, "6"), refusal(3)]
@@ -571,24 +595,18 @@ mod upgrade {
     fn ignores_websocket_connection_with_same_sid_after_upgrade() {
         let second = ConnId(9);
         for mut server in [on_websocket(), upgraded()] {
-            assert_eq!(
-                run(&mut server, 10, Input::Accepted(second)),
-                [Output::Refused(second)]
-            );
+            assert_eq!(run(&mut server, 10, accepted(second)), [refused(second)]);
             assert_eq!(run(&mut server, 11, frame("4a")), [message("a")]);
         }
         let mut server = polling();
-        run(&mut server, 1, Input::Accepted(ConnId(1)));
-        assert_eq!(
-            run(&mut server, 2, Input::Accepted(second)),
-            [Output::Refused(second)]
-        );
+        run(&mut server, 1, accepted(ConnId(1)));
+        assert_eq!(run(&mut server, 2, accepted(second)), [refused(second)]);
         assert_eq!(run(&mut server, 3, frame("2probe")), [sent("3probe")]);
     }
 
     #[test]
     fn a_probe_that_fails_is_no_harm_to_the_session() {
-        let broken = Input::Transport(ws::Event::Closed(ws::Closed::TooLarge));
+        let broken = Input::Transport(ws::Event::Closed(ws::Closed::TooLarge).into());
         let mut server = polling_with(small());
         for probed in [true, false] {
             for (input, says) in [
@@ -597,7 +615,7 @@ mod upgrade {
                 (frame("2"), vec![hang_up()]),
                 (broken.clone(), vec![]),
             ] {
-                assert_eq!(run(&mut server, 1, Input::Accepted(ConnId(1))), []);
+                assert_eq!(run(&mut server, 1, accepted(ConnId(1))), []);
                 if probed {
                     assert_eq!(run(&mut server, 1, frame("2probe")), [sent("3probe")]);
                 }
@@ -612,7 +630,7 @@ mod upgrade {
     #[test]
     fn an_upgrade_has_its_time_and_the_ping_waits_for_it() {
         let mut server = polling_with(small());
-        run(&mut server, 250, Input::Accepted(ConnId(1)));
+        run(&mut server, 250, accepted(ConnId(1)));
         assert_eq!(due(&server), Some((300, "engine.io ping")));
         run(&mut server, 251, frame("2probe"));
         assert_eq!(due(&server), Some((350, "engine.io upgrade timeout")));
@@ -627,7 +645,7 @@ mod upgrade {
     #[test]
     fn the_end_takes_the_probe_along() {
         let mut server = polling();
-        run(&mut server, 1, Input::Accepted(ConnId(1)));
+        run(&mut server, 1, accepted(ConnId(1)));
         assert_eq!(
             run(&mut server, 2, post(2, "1")),
             [

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::{
     canonical,
     deadlines::Deadlines,
+    engineio::transport::ServerAction,
     fabric::{
         realtime::{
             self, Auth, CHANNEL_JOINED, CHANNEL_LEFT, CHANNEL_UPDATED, JoinAck, MESSAGE_CREATED,
@@ -158,7 +159,7 @@ impl Sockets {
         event: ws::Event,
         out: &mut Vec<Output>,
     ) -> Vec<Heard> {
-        self.drive(now, conn, Some(Input::Transport(event)), out)
+        self.drive(now, conn, Some(Input::Transport(event.into())), out)
     }
 
     /// Admits a socket that asked; one too many of its user is refused.
@@ -400,7 +401,15 @@ impl Sockets {
             self.wakeups.set(conn, wakeup);
             for said in said {
                 match said {
-                    Said::Transport(action) => out.push(Output::Transport(conn, action)),
+                    Said::Transport(ServerAction::WebSocket(action)) => {
+                        out.push(Output::Transport(conn, action));
+                    }
+                    // Its session lives on a WebSocket from the start.
+                    Said::Transport(
+                        ServerAction::Refused(_)
+                        | ServerAction::Answer { .. }
+                        | ServerAction::Farewell(_),
+                    ) => {}
                     Said::Admission { namespace, auth } => {
                         if namespace.as_str() == realtime::NAMESPACE {
                             let token = token_of(auth.as_deref());

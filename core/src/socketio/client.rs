@@ -25,7 +25,8 @@ use super::{
     packet::Packet,
 };
 use crate::{
-    Secret, canonical, engineio,
+    Secret, canonical,
+    engineio::{self, client::Refusal, packet::Size},
     machine::{Machine, Wakeup, earliest, step},
     request::RequestId,
     text,
@@ -33,7 +34,7 @@ use crate::{
     ws,
 };
 
-/// The client machine, made when its WebSocket is open.
+/// The client machine, made when its WebSocket is open or is to be done without.
 ///
 /// Ask it to join namespaces with [`Input::Connect`], at any time; each ends in
 /// [`Output::Connected`], [`Output::Refused`] or [`Output::Dropped`], or with the connection. What
@@ -104,8 +105,20 @@ canonical!(
 impl Client {
     /// A client on a WebSocket that opened at `now`.
     pub fn new(config: Config, now: Time) -> Self {
+        let engine = engineio::client::Client::new(config.engine.clone(), now);
+        Self::on(engine, config)
+    }
+
+    /// A client that begins its connection by polling, at `now`. With `upgrade` it moves to a
+    /// WebSocket where the server offers that.
+    pub fn polling(config: Config, upgrade: bool, now: Time) -> Self {
+        let engine = engineio::client::Client::polling(config.engine.clone(), upgrade, now);
+        Self::on(engine, config)
+    }
+
+    fn on(engine: engineio::client::Client, config: Config) -> Self {
         Self {
-            engine: engineio::client::Client::new(config.engine.clone(), now),
+            engine,
             assembler: Assembler::new(config.attachments),
             config,
             phase: Phase::Opening,
@@ -149,9 +162,14 @@ impl Client {
                     }
                 }
             }
+            engineio::client::Output::Upgraded => {}
             engineio::client::Output::Message(message) => self.on_message(now, message, out),
-            // Sizes are checked before anything is handed down.
-            engineio::client::Output::Unsent(_) => {}
+            // All else has been checked, so this is a DISCONNECT for which there is no room. Without
+            // it the two ends would not agree on who has joined what.
+            engineio::client::Output::Unsent(_) => {
+                let overrun = engineio::CloseReason::Transport(ws::Closed::Overrun);
+                self.fail(now, CloseReason::Engine(overrun), out);
+            }
             engineio::client::Output::Closed(reason) => {
                 let reason = self.fault.take().unwrap_or(CloseReason::Engine(reason));
                 self.phase = Phase::Closed;
@@ -244,9 +262,9 @@ impl Client {
             payload: asking.payload().map(ByteString::from),
         });
         // The type of the Engine.IO packet is one byte more.
-        if !self.engine.takes(text.len() + 1) {
+        if let Err(refusal) = self.engine.check([Size::Text(text.len() + 1)]) {
             self.withdraw(Some(&namespace), out);
-            let why = Unsent::TooLarge;
+            let why = unsent(refusal);
             return out.push(Output::Dropped { namespace, why });
         }
         let joining = Membership::Joining {
@@ -281,10 +299,10 @@ impl Client {
     fn emit(&mut self, now: Time, emission: Emission, buffer: Buffer, out: &mut Vec<Output>) {
         let namespace = emission.namespace();
         let why = match self.namespaces.get(namespace) {
-            Some(Membership::Joined { .. }) if self.engine.takes(emission.largest_frame(None)) => {
-                return self.send_all(now, emission.frames(None), out);
-            }
-            Some(Membership::Joined { .. }) => Unsent::TooLarge,
+            Some(Membership::Joined { .. }) => match self.engine.check(emission.sizes(None)) {
+                Ok(()) => return self.send_all(now, emission.frames(None), out),
+                Err(refusal) => unsent(refusal),
+            },
             Some(
                 Membership::Wanted { .. }
                 | Membership::Joining { .. }
@@ -360,8 +378,8 @@ impl Client {
             return Err(CallError::NotAnEvent);
         }
         let ack = AckId::from_number(*next_ack);
-        if is_joined && !self.engine.takes(emission.largest_frame(Some(ack))) {
-            return Err(CallError::TooLarge);
+        if is_joined && let Err(refusal) = self.engine.check(emission.sizes(Some(ack))) {
+            return Err(call_error(refusal));
         }
         if !is_joined && !self.backlog.has_room(self.config.buffer, emission) {
             return Err(CallError::BufferFull);
@@ -372,22 +390,22 @@ impl Client {
     }
 
     /// Sends what has waited for a namespace that is joined now. What turns out to be larger than
-    /// the server takes is refused.
+    /// the server takes, or than there is room for, is refused.
     fn flush(&mut self, now: Time, namespace: &Namespace, out: &mut Vec<Output>) {
         for Waiting { emission, call } in self.backlog.take(Some(namespace)) {
             let ack = call.map(|(_, ack)| ack);
-            if self.engine.takes(emission.largest_frame(ack)) {
+            let Err(refusal) = self.engine.check(emission.sizes(ack)) else {
                 self.send_all(now, emission.frames(ack), out);
                 continue;
-            }
+            };
             match ack.and_then(|ack| self.calls.answer(namespace.clone(), ack)) {
                 Some(id) => {
-                    let result = Err(CallError::TooLarge);
+                    let result = Err(call_error(refusal));
                     out.push(Output::Answered { id, result });
                 }
                 None => out.push(Output::Dropped {
                     namespace: namespace.clone(),
-                    why: Unsent::TooLarge,
+                    why: unsent(refusal),
                 }),
             }
         }
@@ -586,6 +604,23 @@ impl Client {
                 Membership::Wanted { .. } | Membership::Joined { .. } => None,
             })
             .min()
+    }
+}
+
+/// Nothing is sent before the connection is open, or after its end.
+fn unsent(refusal: Refusal) -> Unsent {
+    match refusal {
+        Refusal::NotOpen => Unsent::NotConnected,
+        Refusal::TooLarge => Unsent::TooLarge,
+        Refusal::Full => Unsent::BufferFull,
+    }
+}
+
+fn call_error(refusal: Refusal) -> CallError {
+    match refusal {
+        Refusal::NotOpen => CallError::NotConnected,
+        Refusal::TooLarge => CallError::TooLarge,
+        Refusal::Full => CallError::BufferFull,
     }
 }
 

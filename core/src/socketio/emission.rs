@@ -8,7 +8,11 @@ use bytestring::ByteString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use super::{AckId, Namespace, attachment, event::RESERVED_NAMES, packet};
-use crate::{canonical, engineio, ws};
+use crate::{
+    canonical,
+    engineio::{self, packet::Size},
+    ws,
+};
 
 /// Something to send: an event or an acknowledgement, encoded once.
 ///
@@ -199,14 +203,11 @@ impl Emission {
         iter::once(ws::Frame::Text(frame)).chain(attachments)
     }
 
-    /// The length of the largest of [`frames`](Self::frames).
-    pub(super) fn largest_frame(&self, ack: Option<AckId>) -> usize {
+    /// The sizes of [`frames`](Self::frames).
+    pub(super) fn sizes(&self, ack: Option<AckId>) -> impl Iterator<Item = Size> {
         let digits = ack.map_or(0, |ack| ack.0.checked_ilog10().unwrap_or(0) + 1);
-        let attachments = self.attachments.iter().map(Bytes::len);
-        attachments
-            .chain([self.frame.len() + digits as usize])
-            .max()
-            .unwrap_or(0)
+        let attachments = self.attachments.iter().map(Bytes::len).map(Size::Binary);
+        iter::once(Size::Text(self.frame.len() + digits as usize)).chain(attachments)
     }
 
     /// Whether it can have an answer: it is not one itself.
@@ -425,8 +426,8 @@ mod tests {
         );
         for ack in [None, Some(0), Some(9), Some(10), Some(u64::MAX)] {
             let ack = ack.map(AckId);
-            let largest = emission.frames(ack).map(|frame| frame.len()).max();
-            assert_eq!(largest, Some(emission.largest_frame(ack)));
+            let frames = emission.frames(ack);
+            assert!(emission.sizes(ack).eq(frames.map(|frame| Size::of(&frame))));
         }
         let a = Namespace::new("/a").unwrap();
         let answer = Emission::answer_with(&a, AckId(7), &(Attachment(0),), contents(1)).unwrap();

@@ -27,7 +27,11 @@ use core::{borrow::Borrow, fmt, time::Duration};
 use bytestring::ByteString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{canonical, engineio, text};
+use crate::{
+    canonical,
+    engineio::{self, payload},
+    text,
+};
 
 /// The longest name of a namespace, in bytes. Names are keys that outlive the frame that brought
 /// them, so a peer that sends longer ones is refused rather than remembered.
@@ -51,8 +55,8 @@ impl Namespace {
         Self(ByteString::from_static("/"))
     }
 
-    /// `None` where `name` does not start with `/`, has a comma, or is longer than
-    /// [`NAMESPACE_BYTES_MAX`].
+    /// `None` where `name` does not start with `/`, has a comma or the separator 0x1e, with which it
+    /// could not be polled, or is longer than [`NAMESPACE_BYTES_MAX`].
     pub fn new(name: &str) -> Option<Self> {
         Self::is_valid(name).then(|| Self(name.into()))
     }
@@ -82,7 +86,9 @@ impl Namespace {
     }
 
     fn is_valid(name: &str) -> bool {
-        name.starts_with('/') && !name.contains(',') && name.len() <= NAMESPACE_BYTES_MAX
+        name.starts_with('/')
+            && !name.contains([',', payload::SEPARATOR])
+            && name.len() <= NAMESPACE_BYTES_MAX
     }
 }
 
@@ -155,8 +161,9 @@ pub enum CallError {
     /// Not sent: larger than the peer takes.
     #[error("not sent: larger than the peer takes")]
     TooLarge,
-    /// Not sent: the namespace is not joined yet, and too much waits for it already.
-    #[error("not sent: too much waits for the namespace to be joined")]
+    /// Not sent: the namespace is not joined yet, or the connection polls, and too much waits
+    /// already.
+    #[error("not sent: too much waits to be sent already")]
     BufferFull,
     /// Not sent: an acknowledgement is not an event, so nobody can answer it.
     #[error("not sent: an acknowledgement cannot be called")]
@@ -184,8 +191,8 @@ pub enum Unsent {
     /// Larger than the peer takes.
     #[error("larger than the peer takes")]
     TooLarge,
-    /// The namespace is not joined yet, and too much waits for it already.
-    #[error("too much waits for the namespace to be joined")]
+    /// The namespace is not joined yet, or the connection polls, and too much waits already.
+    #[error("too much waits to be sent already")]
     BufferFull,
     /// It was kept for a namespace that was not joined in time.
     #[error("the namespace was not joined in time")]

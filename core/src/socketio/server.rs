@@ -15,7 +15,11 @@ use super::{
     packet::{Kind, Packet},
 };
 use crate::{
-    canonical, engineio,
+    canonical,
+    engineio::{
+        self,
+        transport::{ServerAction, ServerEvent},
+    },
     machine::{Machine, Wakeup, earliest, step},
     request::RequestId,
     text,
@@ -67,7 +71,7 @@ impl Default for Config {
     }
 }
 
-/// The server machine, made when its WebSocket is open.
+/// The server machine, made when its WebSocket is open or its first poll has come.
 ///
 /// Answer every [`Output::Admission`] with [`Input::Admit`] or [`Input::Refuse`]; there is at most
 /// one for a namespace at a time. As the official server does, it closes the whole connection when
@@ -113,8 +117,8 @@ canonical!(
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
-    /// Something happened on the WebSocket.
-    Transport(ws::Event),
+    /// Something happened to what carries the connection.
+    Transport(ServerEvent),
     /// Let the client into a namespace that it asked for.
     Admit {
         /// Which one.
@@ -160,8 +164,8 @@ pub enum Input {
 /// What a server asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Do this with the WebSocket.
-    Transport(ws::Action),
+    /// Do this with what carries the connection. Of one step, this comes before all else.
+    Transport(ServerAction),
     /// The client asks to join a namespace: answer with `Admit` or `Refuse`. The question ends with
     /// the connection.
     Admission {
@@ -204,8 +208,19 @@ impl Server {
     /// A server on a WebSocket that opened at `now`. `sid` names the connection to the client: the
     /// runtime makes it, unguessable.
     pub fn new(config: Config, sid: ByteString, now: Time) -> Self {
+        let engine = engineio::server::Server::new(config.engine.clone(), sid, now);
+        Self::over(engine, config, now)
+    }
+
+    /// A server for a client that polled without a session at `now`: hand that poll to it first.
+    pub fn polling(config: Config, sid: ByteString, now: Time) -> Self {
+        let engine = engineio::server::Server::polling(config.engine.clone(), sid, now);
+        Self::over(engine, config, now)
+    }
+
+    fn over(engine: engineio::server::Server, config: Config, now: Time) -> Self {
         Self {
-            engine: engineio::server::Server::new(config.engine.clone(), sid, now),
+            engine,
             is_closed: false,
             join_by: Some(now + config.connect_timeout),
             assembler: Assembler::new(config.attachments),
@@ -225,8 +240,19 @@ impl Server {
     fn drive(&mut self, now: Time, input: Option<engineio::server::Input>, out: &mut Vec<Output>) {
         let mut scratch = mem::take(&mut self.scratch);
         step(&mut self.engine, now, input, &mut scratch);
+        // What a message leads to comes after this step of the connection, and may be its end: the
+        // answer to the request that brought the message must not be lost to that.
+        let actions = scratch.extract_if(.., |output| match output {
+            engineio::server::Output::Transport(_) => true,
+            engineio::server::Output::Message(_)
+            | engineio::server::Output::Unsent(_)
+            | engineio::server::Output::Closed(_) => false,
+        });
+        for action in actions {
+            self.on_engine(now, action, out);
+        }
         for output in scratch.drain(..) {
-            // A message may have been the end; what the same step had ready after it is void.
+            // A message may have been the end; what was ready after it is void.
             if !self.is_closed() {
                 self.on_engine(now, output, out);
             }
@@ -238,11 +264,9 @@ impl Server {
         match output {
             engineio::server::Output::Transport(action) => out.push(Output::Transport(action)),
             engineio::server::Output::Message(message) => self.on_message(now, message, out),
-            // Its session lives on a WebSocket from the start.
-            engineio::server::Output::Refused(_)
-            | engineio::server::Output::Answer { .. }
-            | engineio::server::Output::Farewell(_)
-            | engineio::server::Output::Unsent(_) => {}
+            // No packet holds what cannot be polled: JSON escapes it, and a namespace that was
+            // joined by polling has none. One that was joined on a WebSocket stays there.
+            engineio::server::Output::Unsent(_) => {}
             engineio::server::Output::Closed(reason) => {
                 let reason = self.fault.take().unwrap_or(CloseReason::Engine(reason));
                 self.is_closed = true;

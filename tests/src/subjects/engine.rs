@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use selvedge_core::{
     Time,
-    engineio::{PollingConfig, client, server},
+    engineio::{
+        PollingConfig, client, server,
+        transport::{ServerAction, ServerEvent},
+    },
     http::CallId,
     ws::{Action, ConnId, Event, Frame},
 };
@@ -83,14 +86,14 @@ impl Subject for Server {
     }
 
     fn decode(&mut self, Choice { kind, a, b }: Choice) -> Option<server::Input> {
-        let frame = |frame| server::Input::Transport(Event::Frame(frame));
+        let frame = |frame| server::Input::Transport(Event::Frame(frame).into());
         Some(match kind % Self::KINDS {
             0 | 1 => frame(text("3")),
             2 => frame(message(a, b)),
             3 => server::Input::Send(message(a, b)),
             4 => server::Input::SendEncoded(message(a, b)),
             5 if a % 16 == 0 => frame(Peer::default().odd(b, a)),
-            6 if a % 32 == 0 => server::Input::Transport(closed(b)),
+            6 if a % 32 == 0 => server::Input::Transport(closed(b).into()),
             7 if a % 32 == 0 => server::Input::Close,
             _ => return None,
         })
@@ -139,19 +142,19 @@ impl PollingServer {
     fn poll(&mut self) -> server::Input {
         let call = self.call();
         self.poll = Some(call);
-        server::Input::Poll { call }
+        server::Input::Transport(ServerEvent::Poll { call })
     }
 
     /// The end of a post that has begun, or a whole one.
     fn post(&mut self, body: impl Into<Bytes>) -> server::Input {
         let call = self.posting.take().unwrap_or_else(|| self.call());
         let body = body.into();
-        server::Input::Post { call, body }
+        server::Input::Transport(ServerEvent::Post { call, body })
     }
 
     fn pong(&mut self) -> server::Input {
         if self.upgrade == Upgrade::Done {
-            server::Input::Transport(Event::Frame(text("3")))
+            server::Input::Transport(Event::Frame(text("3")).into())
         } else {
             self.post("3")
         }
@@ -169,12 +172,12 @@ impl PollingServer {
             Upgrade::Done => (Upgrade::Done, "4moved"),
         };
         self.upgrade = upgrade;
-        server::Input::Transport(Event::Frame(text(packet)))
+        server::Input::Transport(Event::Frame(text(packet)).into())
     }
 
     fn accepted(&mut self) -> server::Input {
         self.conns += 1;
-        server::Input::Accepted(ConnId(self.conns))
+        server::Input::Transport(ServerEvent::Accepted(ConnId(self.conns)))
     }
 }
 
@@ -189,14 +192,14 @@ impl Subject for PollingServer {
     fn start(now: Time) -> (Self, Self::Machine) {
         let config = server::Config {
             max_payload: 1_000,
+            polling: PollingConfig {
+                queue_bytes_max: 1_200,
+                queue_packets_max: 40,
+                ..PollingConfig::default()
+            },
             ..server::Config::default()
         };
-        let polling = PollingConfig {
-            queue_bytes_max: 1_200,
-            queue_packets_max: 40,
-            ..PollingConfig::default()
-        };
-        let server = server::Server::polling(config, polling, "sid".into(), now);
+        let server = server::Server::polling(config, "sid".into(), now);
         (Self::default(), server)
     }
 
@@ -215,19 +218,21 @@ impl Subject for PollingServer {
             6 if self.posting.is_none() || a % 4 == 0 => {
                 let call = self.call();
                 self.posting = Some(call);
-                server::Input::Posting { call }
+                server::Input::Transport(ServerEvent::Posting { call })
             }
             7 if a % 8 == 0 => match Peer::default().odd(b, a) {
                 Frame::Text(body) => self.post(body.into_bytes()),
                 Frame::Binary(body) => self.post(body),
             },
-            8 if a % 16 == 0 => server::Input::Gone {
+            8 if a % 16 == 0 => server::Input::Transport(ServerEvent::Gone {
                 call: CallId(self.calls.saturating_sub(b % 3)),
-            },
+            }),
             9 if self.poll.is_none() || a % 16 == 0 => self.poll(),
             10 if a % 4 == 0 => self.accepted(),
-            11 if a % 16 == 0 => server::Input::Transport(Event::Frame(Peer::default().odd(b, a))),
-            12 if a % 16 == 0 => server::Input::Transport(closed(b)),
+            11 if a % 16 == 0 => {
+                server::Input::Transport(Event::Frame(Peer::default().odd(b, a)).into())
+            }
+            12 if a % 16 == 0 => server::Input::Transport(closed(b).into()),
             13 if a % 16 == 0 => server::Input::Close,
             _ => return None,
         })
@@ -235,15 +240,19 @@ impl Subject for PollingServer {
 
     fn heard(&mut self, output: &server::Output) {
         match output {
-            server::Output::Answer { call, .. } => {
+            server::Output::Transport(ServerAction::Answer { call, .. }) => {
                 self.poll.take_if(|it| it == call);
                 self.posting.take_if(|it| it == call);
             }
-            server::Output::Transport(Action::Close) => self.upgrade = Upgrade::None,
+            server::Output::Transport(ServerAction::WebSocket(Action::Close)) => {
+                self.upgrade = Upgrade::None
+            }
             server::Output::Closed(_) => self.over = true,
-            server::Output::Transport(Action::Send(_))
-            | server::Output::Refused(_)
-            | server::Output::Farewell(_)
+            server::Output::Transport(
+                ServerAction::WebSocket(Action::Send(_))
+                | ServerAction::Refused(_)
+                | ServerAction::Farewell(_),
+            )
             | server::Output::Unsent(_)
             | server::Output::Message(_) => {}
         }
@@ -259,12 +268,15 @@ impl Subject for PollingServer {
 
     fn of_input(input: &server::Input) -> Option<Traffic> {
         match input {
-            server::Input::Poll { call }
-            | server::Input::Posting { call }
-            | server::Input::Post { call, .. } => Some(Traffic::Call(("http", call.0))),
-            server::Input::Gone { call } => Some(Traffic::Gone(("http", call.0))),
-            server::Input::Transport(_)
-            | server::Input::Accepted(_)
+            server::Input::Transport(
+                ServerEvent::Poll { call }
+                | ServerEvent::Posting { call }
+                | ServerEvent::Post { call, .. },
+            ) => Some(Traffic::Call(("http", call.0))),
+            server::Input::Transport(ServerEvent::Gone { call }) => {
+                Some(Traffic::Gone(("http", call.0)))
+            }
+            server::Input::Transport(ServerEvent::WebSocket(_) | ServerEvent::Accepted(_))
             | server::Input::Send(_)
             | server::Input::SendEncoded(_)
             | server::Input::Close => None,
@@ -272,7 +284,7 @@ impl Subject for PollingServer {
     }
 
     fn of_output(output: &server::Output) -> Option<Traffic> {
-        if let server::Output::Answer { call, .. } = output {
+        if let server::Output::Transport(ServerAction::Answer { call, .. }) = output {
             Some(Traffic::Reply(("http", call.0)))
         } else {
             None

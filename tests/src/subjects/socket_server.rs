@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use selvedge_core::{
-    RequestId, Time, engineio,
+    RequestId, Time,
+    engineio::{self, transport::ServerAction},
     socketio::{
         Namespace,
         server::{Config, Input, Output, Server},
@@ -62,7 +63,7 @@ impl Subject for SocketServer {
     }
 
     fn decode(&mut self, Choice { kind, a, b }: Choice) -> Option<Input> {
-        let frame = |frame| Input::Transport(Event::Frame(frame));
+        let frame = |frame| Input::Transport(Event::Frame(frame).into());
         let sent = |content: String| frame(text(&content));
         let kind = kind % Self::KINDS;
         let is_text = matches!(kind, 0 | 2 | 3 | 7 | 10 | 14 | 15);
@@ -122,7 +123,7 @@ impl Subject for SocketServer {
                 sent(format!("41{namespace},"))
             }
             11 if a % 16 == 0 => frame(Peer::default().odd(b, a)),
-            12 if a % 32 == 0 => Input::Transport(closed(b)),
+            12 if a % 32 == 0 => Input::Transport(closed(b).into()),
             13 if a % 32 == 0 => Input::Close,
             14 => {
                 let namespace = self.namespace(a)?;
@@ -147,14 +148,14 @@ impl Subject for SocketServer {
         match output {
             Output::Admission { namespace, .. } => self.asked.push(namespace.clone()),
             Output::Closed(_) => self.over = true,
-            Output::Transport(Action::Send(Frame::Text(text))) => {
+            Output::Transport(ServerAction::WebSocket(Action::Send(Frame::Text(text)))) => {
                 let call = text.strip_prefix("42/realtime,");
                 let digits = call.and_then(|call| call.split_once('['));
                 if let Some(ack) = digits.and_then(|(digits, _)| digits.parse().ok()) {
                     self.acks = ack;
                 }
             }
-            Output::Transport(Action::Send(Frame::Binary(_)) | Action::Close)
+            Output::Transport(_)
             | Output::Event { .. }
             | Output::Answered { .. }
             | Output::Disconnected { .. }

@@ -6,13 +6,14 @@ use core::mem;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{Link, Output, Server};
+use super::{Link, Output, Server, websocket};
 use crate::{
     engineio::{
         CloseReason, PollingFault, packet,
         packet::Packet,
         payload,
         polling::{CLOSE, NOOP, Polling},
+        transport::ServerAction,
     },
     http::CallId,
     time::Time,
@@ -100,7 +101,7 @@ impl Server {
             Link::Polling(polling) => polling.on_accepted(now),
         };
         if !is_taken {
-            out.push(Output::Refused(conn));
+            out.push(Output::Transport(ServerAction::Refused(conn)));
         }
     }
 
@@ -117,13 +118,13 @@ impl Server {
         {
             probe.is_answered = true;
             let pong = packet::encode(Packet::Pong(content.clone()));
-            out.push(Output::Transport(ws::Action::Send(pong)));
+            out.push(websocket(ws::Action::Send(pong)));
             self.flush(out);
         } else if packet == Ok(Packet::Upgrade) {
             self.upgrade(out);
         } else {
             polling.probe = None;
-            out.push(Output::Transport(ws::Action::Close));
+            out.push(websocket(ws::Action::Close));
         }
     }
 
@@ -133,7 +134,7 @@ impl Server {
             // A client waits for its post before it moves: this one does not keep order.
             out.extend(polling.posting.map(refusal));
             let sends = polling.into_queue().into_iter().map(ws::Action::Send);
-            out.extend(sends.map(Output::Transport));
+            out.extend(sends.map(websocket));
         }
     }
 }
@@ -141,7 +142,7 @@ impl Server {
 /// Answers what is open when a session ends that polls.
 pub(super) fn end(polling: Polling, reason: &CloseReason, out: &mut Vec<Output>) {
     if polling.probe.is_some() {
-        out.push(Output::Transport(ws::Action::Close));
+        out.push(websocket(ws::Action::Close));
     }
     let (poll, posting) = (polling.poll, polling.posting);
     let is_local = *reason == CloseReason::Local;
@@ -156,7 +157,10 @@ pub(super) fn end(polling: Polling, reason: &CloseReason, out: &mut Vec<Output>)
     };
     match poll {
         Some(call) => out.push(answer(call, 200, last)),
-        None if is_local => out.push(Output::Farewell(last.into_bytes())),
+        None if is_local => {
+            let farewell = ServerAction::Farewell(last.into_bytes());
+            out.push(Output::Transport(farewell));
+        }
         None => {}
     }
     out.extend(posting.map(|call| match reason {
@@ -170,13 +174,15 @@ pub(super) fn end(polling: Polling, reason: &CloseReason, out: &mut Vec<Output>)
         | CloseReason::BadPacket(_)
         | CloseReason::BadPayload(_)
         | CloseReason::Polling(_)
+        | CloseReason::Refused { .. }
+        | CloseReason::Unanswered(_)
         | CloseReason::Local => refusal(call),
     }));
 }
 
 fn answer(call: CallId, status: u16, body: ByteString) -> Output {
     let body = body.into_bytes();
-    Output::Answer { call, status, body }
+    Output::Transport(ServerAction::Answer { call, status, body })
 }
 
 fn refusal(call: CallId) -> Output {

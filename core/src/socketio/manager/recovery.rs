@@ -94,7 +94,11 @@ impl Recovery {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{format, string::String, vec::Vec};
+    use alloc::{
+        format,
+        string::{String, ToString},
+        vec::Vec,
+    };
 
     use super::*;
 
@@ -111,7 +115,7 @@ mod tests {
     }
 
     fn offered(recovery: &Recovery) -> Option<String> {
-        recovery.offer().map(|offer| offer.offset.as_ref().into())
+        recovery.offer().map(|offer| offer.offset.to_string())
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Protocol for SocketIo {
         let config = self.client.clone();
         let client = match start {
             Start::WebSocket => Client::new(config, now),
-            Start::Polling { .. } => Client::new(config, now),
+            Start::Polling { upgrade } => Client::polling(config, upgrade, now),
         };
         Session { client }
     }

@@ -128,18 +128,16 @@ fn the_messages_of_the_official_suite_come_back_byte_exact() {
             step(&mut server, Time::ZERO, Some(input), &mut out);
             out.clone()
         };
-        tell(server::Input::Transport(ws::Event::Frame(text(
-            "40".into(),
-        ))));
+        tell(arrived(ws::Event::Frame(text("40".into()))));
         tell(server::Input::Admit {
             namespace: root.clone(),
             sid: "s".into(),
         });
         let attached = &attached[..count];
-        let mut out = tell(server::Input::Transport(ws::Event::Frame(text(sent))));
+        let mut out = tell(arrived(ws::Event::Frame(text(sent))));
         for frame in attached {
             assert_eq!(out, []);
-            out = tell(server::Input::Transport(ws::Event::Frame(frame.clone())));
+            out = tell(arrived(ws::Event::Frame(frame.clone())));
         }
         let [server::Output::Event { event, .. }] = out.as_slice() else {
             panic!("{out:?}");
@@ -153,7 +151,10 @@ fn the_messages_of_the_official_suite_come_back_byte_exact() {
         let out = tell(server::Input::Emit(back.unwrap()));
         let frames = [text(header)].into_iter().chain(attached.iter().cloned());
         let wanted: Vec<_> = frames
-            .map(|frame| server::Output::Transport(ws::Action::Send(frame)))
+            .map(|frame| {
+                let action = ServerAction::WebSocket(ws::Action::Send(frame));
+                server::Output::Transport(action)
+            })
             .collect();
         assert_eq!(out, wanted);
     }
@@ -163,7 +164,7 @@ fn the_messages_of_the_official_suite_come_back_byte_exact() {
 fn a_partial_packet_ends_the_connection_when_it_takes_too_long() {
     let mut pair = Pair::joined();
     let header = text("451-/realtime,[\"x\"]");
-    pair.step_server(Some(server::Input::Transport(header.clone())));
+    pair.step_server(Some(arrived(header.clone())));
     pair.step_client(Some(client::Input::Transport(header.into())));
     pair.sleep(assemble::ATTACHMENTS_TIMEOUT - Duration::from_millis(1));
     assert_eq!(pair.look(), (vec![], vec![]));
@@ -247,11 +248,11 @@ fn what_is_larger_than_the_server_takes_is_not_begun() {
 fn a_dismissal_in_the_middle_of_a_packet_is_forgiven() {
     let mut pair = Pair::joined();
     let header = text("451-/realtime,[\"x\"]");
-    pair.step_server(Some(server::Input::Transport(header)));
+    pair.step_server(Some(arrived(header)));
     pair.step_server(Some(server::Input::Disconnect {
         namespace: namespace("/realtime"),
     }));
-    pair.step_server(Some(server::Input::Transport(binary(b"1"))));
+    pair.step_server(Some(arrived(binary(b"1"))));
     assert_eq!(pair.look().1, []);
     assert!(!pair.server.is_closed());
 }

@@ -20,7 +20,11 @@ use super::{
 };
 use crate::{
     Secret, canonical_hash,
-    engineio::{self, transport::ClientAction},
+    engineio::{
+        self,
+        transport::{ClientAction, ServerAction, ServerEvent},
+    },
+    http::CallId,
     machine::{Machine, earliest, step},
     request::RequestId,
     time::Time,
@@ -40,6 +44,10 @@ struct Pair {
     at_server: Vec<server::Output>,
     /// Every frame: `>` from the client, `<` from the server.
     wire: Vec<String>,
+}
+
+fn arrived(event: ws::Event) -> server::Input {
+    server::Input::Transport(event.into())
 }
 
 impl Pair {
@@ -93,7 +101,7 @@ impl Pair {
         for output in out {
             if let client::Output::Transport(ClientAction::WebSocket(action)) = output {
                 let event = self.carry('>', action);
-                self.step_server(Some(server::Input::Transport(event)));
+                self.step_server(Some(arrived(event)));
             } else {
                 self.at_client.push(output);
             }
@@ -104,7 +112,7 @@ impl Pair {
         let mut out = Vec::new();
         step(&mut self.server, self.now, input, &mut out);
         for output in out {
-            if let server::Output::Transport(action) = output {
+            if let server::Output::Transport(ServerAction::WebSocket(action)) = output {
                 let event = self.carry('<', action);
                 self.step_client(Some(client::Input::Transport(event.into())));
             } else {
@@ -472,7 +480,7 @@ fn what_crosses_a_dismissal_is_forgiven_and_the_client_can_come_back() {
     for output in late {
         if let client::Output::Transport(ClientAction::WebSocket(action)) = output {
             let event = pair.carry('>', action);
-            pair.step_server(Some(server::Input::Transport(event)));
+            pair.step_server(Some(arrived(event)));
         }
     }
     assert_eq!(pair.look().1, []);
@@ -529,9 +537,9 @@ fn an_event_shares_its_frame() {
     let frame = ByteString::from(r#"42/realtime,["name","argument"]"#);
     let range = frame.as_bytes().as_ptr_range();
     let mut pair = Pair::joined();
-    pair.step_server(Some(server::Input::Transport(ws::Event::Frame(
-        ws::Frame::Text(frame.clone()),
-    ))));
+    pair.step_server(Some(arrived(ws::Event::Frame(ws::Frame::Text(
+        frame.clone(),
+    )))));
     let (_, heard) = pair.look();
     let [server::Output::Event { event, .. }] = heard.as_slice() else {
         panic!("{heard:?}");

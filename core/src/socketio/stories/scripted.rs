@@ -27,13 +27,13 @@ fn serve(event: ws::Event) -> Vec<server::Output> {
     let mut server = Server::new(server::Config::default(), "x".into(), Time::ZERO);
     let mut out = Vec::new();
     for input in [
-        server::Input::Transport(text("40/a,")),
+        arrived(text("40/a,")),
         server::Input::Admit {
             namespace: namespace("/a"),
             sid: "s".into(),
         },
-        server::Input::Transport(text("40/b,")),
-        server::Input::Transport(event),
+        arrived(text("40/b,")),
+        arrived(event),
     ] {
         out.clear();
         step(&mut server, Time::ZERO, Some(input), &mut out);
@@ -44,7 +44,7 @@ fn serve(event: ws::Event) -> Vec<server::Output> {
 fn closes(out: &[server::Output]) -> Option<&CloseReason> {
     match out {
         [
-            server::Output::Transport(ws::Action::Close),
+            server::Output::Transport(ServerAction::WebSocket(ws::Action::Close)),
             server::Output::Closed(reason),
         ] => Some(reason),
         _ => None,
@@ -218,7 +218,7 @@ fn a_server_bounds_what_a_client_can_ask_for() {
     let max = server::Config::default().admissions_max;
     for number in 0..=max {
         out.clear();
-        let input = server::Input::Transport(text(&format!("40/{number},")));
+        let input = arrived(text(&format!("40/{number},")));
         step(&mut server, Time::ZERO, Some(input), &mut out);
     }
     assert_eq!(closes(&out), Some(&CloseReason::TooManyAdmissions));
@@ -232,10 +232,55 @@ fn an_end_in_the_middle_of_a_step_is_the_end() {
     step(&mut server, Time::ZERO, None, &mut out);
     out.clear();
     // The bad packet arrives at the moment at which a ping is due.
-    let input = server::Input::Transport(text("4abc"));
+    let input = arrived(text("4abc"));
     let now = Time::from_millis(25_000);
     step(&mut server, now, Some(input), &mut out);
-    assert!(closes(&out).is_some(), "{out:?}");
+    // What was due goes out before the end, and nothing after it.
+    assert_eq!(out.len(), 3);
+    assert!(closes(&out[1..]).is_some(), "{out:?}");
+}
+
+#[test]
+fn a_request_that_brings_the_end_is_answered() {
+    let request = |event| server::Input::Transport(event);
+    let poll = |call| request(ServerEvent::Poll { call: CallId(call) });
+    let post = |call, body: &'static str| {
+        request(ServerEvent::Post {
+            call: CallId(call),
+            body: Bytes::from_static(body.as_bytes()),
+        })
+    };
+    let mut server = Server::polling(server::Config::default(), "x".into(), Time::ZERO);
+    let mut tell = |input| {
+        let mut out = Vec::new();
+        step(&mut server, Time::ZERO, Some(input), &mut out);
+        out
+    };
+    let answer = |call, status, body: &'static str| {
+        server::Output::Transport(ServerAction::Answer {
+            call: CallId(call),
+            status,
+            body: Bytes::from_static(body.as_bytes()),
+        })
+    };
+    assert_eq!(tell(poll(1)).len(), 1);
+    assert_eq!(tell(poll(2)), []);
+    assert_eq!(
+        tell(post(3, "40/a,"))[..1],
+        [answer(3, 200, "ok")],
+        "the answer comes before the question"
+    );
+    assert_eq!(
+        tell(post(4, "42/a,[\"early\"]\u{1e}4void")),
+        [
+            answer(4, 200, "ok"),
+            answer(2, 200, "1"),
+            server::Output::Closed(CloseReason::OutOfPlace {
+                packet: packet::Kind::Event,
+                namespace: namespace("/a"),
+            })
+        ]
+    );
 }
 
 #[test]
