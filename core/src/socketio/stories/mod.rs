@@ -2,6 +2,7 @@
 
 mod backlog;
 mod binary;
+mod polling;
 mod scripted;
 
 use alloc::{format, string::String, vec, vec::Vec};
