@@ -106,15 +106,20 @@ pub mod heartbeat {
     pub mod polling {
         use tokio::time::sleep;
 
-        use crate::conformance::{Answer, Endpoint, PING_TIMEOUT};
+        use crate::conformance::{Answer, Endpoint, PING_TIMEOUT, Protocol};
 
-        /// A poll waits for each ping.
+        /// A poll waits for each ping. With Socket.IO a client has to join something for that: it
+        /// is not kept for long without.
         ///
         /// # Panics
         ///
         /// Where the server does otherwise; so do all cases.
         pub async fn sends_ping_pong_packets(server: Endpoint) {
             let session = server.polling().await;
+            if server.protocol == Protocol::SocketIo {
+                session.post("40").await;
+                session.packets(2).await;
+            }
             for _ in 0..3 {
                 assert_eq!(session.poll().await, Answer::new(200, "2"));
                 session.post("3").await;
@@ -138,15 +143,20 @@ pub mod heartbeat {
         use selvedge::clock::Clock;
         use tokio_tungstenite::tungstenite::Message;
 
-        use crate::conformance::{EARLY_MAX, Endpoint, LATE_MAX, PING_INTERVAL, PING_TIMEOUT};
+        use crate::conformance::{
+            EARLY_MAX, Endpoint, LATE_MAX, PING_INTERVAL, PING_TIMEOUT, Protocol,
+        };
 
-        /// Pings come by themselves.
+        /// Pings come by themselves. Socket.IO is joined, as above.
         ///
         /// # Panics
         ///
         /// Where the server does otherwise; so do all cases.
         pub async fn sends_ping_pong_packets(server: Endpoint) {
-            let mut socket = server.session().await;
+            let mut socket = match server.protocol {
+                Protocol::EngineIo => server.session().await,
+                Protocol::SocketIo => server.member().await,
+            };
             for _ in 0..3 {
                 assert_eq!(socket.frame().await, Some(Message::text("2")));
                 socket.send("3").await;
