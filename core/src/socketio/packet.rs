@@ -4,12 +4,12 @@ use alloc::string::{String, ToString as _};
 use core::{fmt, fmt::Write as _};
 
 use bytestring::ByteString;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
     AckId, Namespace, attachment,
     event::{Answer, Event},
+    refusal,
 };
 use crate::canonical;
 
@@ -230,6 +230,9 @@ canonical!(
 /// - an event or an answer without a payload, or an answer without an id: refused, nothing could
 ///   be done with it;
 /// - a number before the payload of other types, which it skips: refused;
+/// - white space for a type, in an id or in the count of attachments, or a count such as `1e0`, for
+///   all of which JavaScript has a number: refused, and white space before a payload is no id;
+/// - half of a surrogate pair in the name of an event: refused, it is no text;
 /// - a placeholder whose number is a fraction, which it takes for nothing: refused, and so is a
 ///   binary packet that nests deeper than 127 levels.
 ///
@@ -479,33 +482,16 @@ fn answer(text: &ByteString, rest: &str) -> Result<(Namespace, AckId, Answer), D
 }
 
 fn connect_error(text: &ByteString, namespace: Namespace, json: &str) -> Option<Packet> {
-    #[derive(Deserialize, Default)]
-    struct Wire<'a> {
-        #[serde(borrow, default)]
-        message: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        data: Option<&'a RawValue>,
-    }
-    let wire = if json.is_empty() {
-        Wire::default()
-    } else if any(json)?.starts_with('"') {
-        Wire {
-            message: serde_json::from_str(json).ok(),
-            data: None,
-        }
-    } else {
-        serde_json::from_str(object(json)?).ok()?
-    };
-    let message = match wire.message.map(RawValue::get) {
+    let (message, data) = refusal::decode(json)?;
+    let message = match message {
         None => ByteString::new(),
         Some(json) => serde_json::from_str::<String>(json)
             .map_or_else(|_| text.slice_ref(json), ByteString::from),
     };
-    let data = wire.data.map(|json| text.slice_ref(json.get()));
     Some(Packet::ConnectError {
         namespace,
         message,
-        data,
+        data: data.map(|json| text.slice_ref(json)),
     })
 }
 
