@@ -10,6 +10,7 @@
 //! ```
 
 pub mod binary;
+pub mod codecs;
 pub mod fabric;
 pub mod histories;
 pub mod history;
