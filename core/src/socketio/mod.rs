@@ -17,6 +17,7 @@ pub mod client;
 mod emission;
 pub mod event;
 pub mod packet;
+mod refusal;
 pub mod server;
 #[cfg(test)]
 mod stories;
