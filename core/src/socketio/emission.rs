@@ -113,11 +113,7 @@ impl Emission {
     }
 
     /// From the JSON of the arguments.
-    fn new(
-        head: Head<'_>,
-        args: &str,
-        attachments: Vec<Bytes>,
-    ) -> Result<Self, serde_json::Error> {
+    fn new(head: Head<'_>, args: &str, attachments: Vec<Bytes>) -> Result<Self, serde_json::Error> {
         let args = elements_of(args)?;
         let name = head.name.unwrap_or_default();
         // The brackets, the comma, and the quotes of the name, which rarely has escapes.
@@ -253,8 +249,16 @@ fn open(
     ack: Option<AckId>,
     length: usize,
 ) -> String {
-    // The types, the count of attachments, the comma and the id take 27 bytes at most.
-    let mut frame = String::with_capacity(namespace.0.len() + length + 27);
+    // Exact where there is neither a count of attachments nor an id, because room to spare makes
+    // one more allocation when the text is shared; and enough where there is.
+    let name = if namespace.is_root() {
+        0
+    } else {
+        namespace.0.len() + 1
+    };
+    let count = if attachments == 0 { 0 } else { 21 };
+    let id = if ack.is_none() { 0 } else { 20 };
+    let mut frame = String::with_capacity(2 + name + count + id + length);
     let kind = kind.on_wire(attachments);
     packet::open_frame(kind, attachments, namespace, ack, &mut frame);
     frame
