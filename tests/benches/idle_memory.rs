@@ -48,7 +48,7 @@ const AT_A_TIME: usize = 50;
 /// How often the server pings.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is left to itself before it is measured: every connection is pinged meanwhile.
+/// For how long all is left to itself before it is measured: two pings of a server of ours.
 const QUIET: Duration = Duration::from_millis(2_500);
 
 /// The largest message that is taken.
