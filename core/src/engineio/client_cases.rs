@@ -328,7 +328,10 @@ mod polling {
     #[test]
     fn a_body_that_cannot_be_read_is_the_end_and_none_of_it_counts() {
         let mut client = opened(false);
-        let error = payload::DecodeError::NotBase64 { at: 1 };
+        let error = payload::DecodeError::Packet {
+            at: 1,
+            error: packet::DecodeError::NotBase64,
+        };
         assert_eq!(
             run(&mut client, 1, answer(1, "4a\u{1e}b!")),
             [post(2, "1"), Output::Closed(CloseReason::BadPayload(error))]

@@ -270,7 +270,8 @@ pub(super) fn decode_with(text: ByteString, attachments_max: u32) -> Result<Pack
             connect_error(&text, namespace, rest).ok_or(DecodeError::BadPayload(kind))
         }
         Kind::Event => {
-            let (namespace, event) = event(&text, rest)?;
+            let (namespace, ack, payload) = take_address(&text, rest)?;
+            let event = Event::decode(text, payload, ack)?;
             Ok(Packet::Event { namespace, event })
         }
         Kind::Ack => {
@@ -283,7 +284,8 @@ pub(super) fn decode_with(text: ByteString, attachments_max: u32) -> Result<Pack
         }
         Kind::BinaryEvent => {
             let (attachments, rest) = take_attachments(rest, attachments_max)?;
-            let (namespace, event) = event(&text, rest)?;
+            let (namespace, ack, payload) = take_address(&text, rest)?;
+            let event = Event::decode(text, payload, ack)?;
             check_placeholders(kind, event.payload(), attachments)?;
             Ok(Packet::BinaryEvent {
                 attachments,
@@ -468,10 +470,14 @@ fn take_digits(rest: &str) -> (&str, &str) {
     rest.split_at_checked(end).unwrap_or((rest, ""))
 }
 
-fn event(text: &ByteString, rest: &str) -> Result<(Namespace, Event), DecodeError> {
+/// The namespace, the id, and where in `text` the payload starts.
+fn take_address(
+    text: &ByteString,
+    rest: &str,
+) -> Result<(Namespace, Option<AckId>, usize), DecodeError> {
     let (namespace, rest) = take_namespace(text, rest)?;
     let (ack, payload) = take_ack(rest)?;
-    Ok((namespace, Event::decode(text.slice_ref(payload), ack)?))
+    Ok((namespace, ack, text.len() - payload.len()))
 }
 
 fn answer(text: &ByteString, rest: &str) -> Result<(Namespace, AckId, Answer), DecodeError> {
@@ -504,7 +510,7 @@ mod tests {
     }
 
     fn an_event(payload: &str, ack: Option<u64>) -> Event {
-        Event::decode(payload.into(), ack.map(AckId::from_number)).unwrap()
+        Event::decode(payload.into(), 0, ack.map(AckId::from_number)).unwrap()
     }
 
     /// The vectors of socket.io-parser's tests and of the protocol text.
