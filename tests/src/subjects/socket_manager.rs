@@ -84,7 +84,7 @@ impl SocketManager {
                 let reply = reply.replace(r#"{"sid""#, r#"{"pid":"TopSecret-pid","sid""#);
                 self.say(text(&reply))
             }
-            frame => self.say(frame),
+            frame @ (Frame::Text(_) | Frame::Binary(_)) => self.say(frame),
         }
     }
 
