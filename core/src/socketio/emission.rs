@@ -252,7 +252,12 @@ fn check(payload: &str, attachments: &[Bytes]) -> Result<(), serde_json::Error> 
     if attachments.len() > packet::ATTACHMENTS_MAX as usize {
         return Err(ser::Error::custom(packet::DecodeError::TooManyAttachments));
     }
-    attachment::check(payload, attachments.len())
+    attachment::check(payload, attachments.len()).map_err(|fault| {
+        ser::Error::custom(match fault {
+            attachment::Fault::Placeholder => "a placeholder without its attachment",
+            attachment::Fault::TooDeep => "nested too deep for a binary packet",
+        })
+    })
 }
 
 fn frame_of(

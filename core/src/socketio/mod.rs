@@ -21,6 +21,7 @@ mod emission;
 pub mod event;
 pub mod manager;
 pub mod packet;
+mod refusal;
 pub mod server;
 #[cfg(test)]
 mod stories;
