@@ -60,7 +60,7 @@ enum Next {
     Wait,
 }
 
-/// How far a request of the client has come.
+/// A request of the client, and the call that it is at the server.
 type Call = (RequestId<Exchange>, CallId);
 
 struct World {

@@ -305,7 +305,7 @@ mod polling {
             (400, json, refused(400, "Session ID unknown")),
             (502, "<h1>Bad\n", refused(502, "<h1>Bad")),
             (204, "", refused(204, "")),
-            (500, &long, refused(500, &long[..WORDS_BYTES_MAX])),
+            (500, &long, refused(500, &"é".repeat(WORDS_BYTES_MAX / 2))),
         ] {
             let mut client = opened(true);
             run(&mut client, 1, send("a"));
@@ -328,7 +328,10 @@ mod polling {
     #[test]
     fn a_body_that_cannot_be_read_is_the_end_and_none_of_it_counts() {
         let mut client = opened(false);
-        let error = payload::DecodeError::NotBase64 { at: 1 };
+        let error = payload::DecodeError::Packet {
+            at: 1,
+            error: packet::DecodeError::NotBase64,
+        };
         assert_eq!(
             run(&mut client, 1, answer(1, "4a\u{1e}b!")),
             [post(2, "1"), Output::Closed(CloseReason::BadPayload(error))]

@@ -56,15 +56,15 @@ impl Default for Heartbeat {
 pub enum CloseReason {
     /// The peer was silent for longer than the heartbeat allows.
     PingTimeout,
-    /// The server opened the WebSocket, and then did not send its handshake in time.
+    /// The server did not send its handshake in time.
     HandshakeTimeout,
     /// The peer sent a close packet.
     Peer,
-    /// The WebSocket ended underneath.
+    /// The WebSocket ended underneath, or the queue of a session that polls ran full.
     Transport(ws::Closed),
     /// The peer broke the protocol.
     BadPacket(packet::DecodeError),
-    /// The peer posted a body that cannot be read.
+    /// The peer posted a body, or answered with one, that cannot be read.
     BadPayload(payload::DecodeError),
     /// The peer broke the rules of polling.
     Polling(PollingFault),
@@ -72,7 +72,7 @@ pub enum CloseReason {
     Refused {
         /// The status code.
         status: u16,
-        /// The server's words, at most [`WORDS_BYTES_MAX`] of them; may be empty.
+        /// The server's words, at most [`WORDS_BYTES_MAX`]; may be empty.
         words: ByteString,
     },
     /// A poll or a post came to nothing.
@@ -190,6 +190,18 @@ mod tests {
         assert_eq!(
             CloseReason::BadPacket(packet::DecodeError::Empty).to_string(),
             "the peer broke the protocol: an empty frame"
+        );
+        let refused = |words: &str| CloseReason::Refused {
+            status: 400,
+            words: words.into(),
+        };
+        assert_eq!(
+            refused("Session ID unknown").to_string(),
+            "the server refused a request with status 400: Session ID unknown"
+        );
+        assert_eq!(
+            refused("").to_string(),
+            "the server refused a request with status 400"
         );
     }
 }

@@ -37,7 +37,8 @@ pub enum SessionInput<H, C> {
     Transport(H),
     /// The owner wants something.
     Command(C),
-    /// Say goodbye and close the connection; nothing but transport outputs follow.
+    /// Say goodbye and close the connection. Events that follow tell how what was under way has
+    /// ended.
     Close,
 }
 

@@ -52,7 +52,7 @@ use crate::{
 /// [gives up](Output::GaveUp). Without namespaces it closes the connection and rests again.
 ///
 /// What is emitted to a namespace that is wanted and not joined is kept, and sent in order when it
-/// is joined. Nothing that was written to a connection is sent a second time: calls that wait for
+/// is joined; but not an answer, which means nothing on another connection. Nothing that was written to a connection is sent a second time: calls that wait for
 /// their answers when it is lost end in [`CallError::Disconnected`].
 ///
 /// Where the server does connection-state recovery, a membership is gone on with after a loss of the
@@ -88,11 +88,6 @@ impl Manager {
             config,
             rng,
         }
-    }
-
-    /// Whether there is a connection with its handshake done.
-    pub fn is_up(&self) -> bool {
-        self.link.is_up()
     }
 
     /// Whether a namespace is joined.
@@ -345,8 +340,9 @@ impl Manager {
             Some(Stage::Joined) => {
                 return self.command(now, client::Input::Emit(emission), out);
             }
+            // An answer belongs to the connection that brought its question.
             Some(Stage::Wanted | Stage::Asked(_) | Stage::Joining | Stage::Refused { .. })
-                if !volatile =>
+                if !volatile && emission.is_event() =>
             {
                 self.outbox.keep(now, emission)
             }

@@ -5,6 +5,9 @@
 //! its own. Source of the wire facts: `docs/socket.io-protocol/v5-current.md` of
 //! socketio/socket.io, and where that is silent, the official server and parser.
 //!
+//! [`manager::Manager`] is what an application wants of the client's end: one server, a connection
+//! that is kept up, and namespaces that are joined on each.
+//!
 //! Binary attachments travel as messages of their own after the packet they belong to. An
 //! [`event::Event`] comes up when all of its attachments are there, and an [`event::Emission`] goes
 //! out with all of its own.
@@ -18,6 +21,7 @@ mod emission;
 pub mod event;
 pub mod manager;
 pub mod packet;
+mod refusal;
 pub mod server;
 #[cfg(test)]
 mod stories;

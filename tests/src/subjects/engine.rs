@@ -292,7 +292,8 @@ impl Subject for PollingServer {
     }
 }
 
-fn message(a: u64, b: u64) -> Frame {
+/// A message packet, of up to 1,200 bytes.
+pub(super) fn message(a: u64, b: u64) -> Frame {
     let content = format!("4{}", "m".repeat((b % 300 * (a % 16) / 4) as usize));
     match a % 4 {
         0 => Frame::Binary(Bytes::from(content)),

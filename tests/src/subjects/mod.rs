@@ -6,5 +6,7 @@ pub mod guild;
 pub mod link;
 pub mod login_gate;
 pub mod peer;
+pub mod polling_client;
 pub mod socket_client;
+pub mod socket_manager;
 pub mod socket_server;

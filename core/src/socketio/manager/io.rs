@@ -50,8 +50,9 @@ pub enum Input {
         RequestId<Auth>,
         #[serde(with = "recorded_answer")] Result<Option<Secret>, String>,
     ),
-    /// Send an event without an answer, or an answer. It is kept where the namespace is wanted and
-    /// not joined.
+    /// Send an event without an answer, or an answer. An event is kept where the namespace is wanted
+    /// and not joined. An answer is not, and after [`Output::Disconnected`] there is nobody to answer
+    /// any more: on the next connection it could be taken for the answer to another event.
     Emit(Emission),
     /// Send an event or an answer now, or not at all.
     EmitVolatile(Emission),

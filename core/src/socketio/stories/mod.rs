@@ -2,6 +2,7 @@
 
 mod backlog;
 mod binary;
+mod polling;
 mod recovery;
 mod scripted;
 

@@ -85,7 +85,15 @@ impl Rig {
                 Output::Dial(conn) | Output::Transport(conn, _) => self.conn = *conn,
                 Output::Auth { id, namespace } => self.auths.push((*id, namespace.clone())),
                 Output::ForgetAuth(id) => self.auths.retain(|(auth, _)| auth != id),
-                _ => {}
+                Output::HangUp(_)
+                | Output::Connected { .. }
+                | Output::Refused { .. }
+                | Output::Disconnected { .. }
+                | Output::Down { .. }
+                | Output::GaveUp { .. }
+                | Output::Event { .. }
+                | Output::Answered { .. }
+                | Output::Dropped { .. } => {}
             }
         }
         out.iter().map(shown).collect()

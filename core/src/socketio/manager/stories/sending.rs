@@ -73,6 +73,17 @@ fn what_is_kept_outlives_connections_and_is_sent_once() {
 }
 
 #[test]
+fn an_answer_is_not_kept_for_another_connection() {
+    let mut rig = Rig::joined(Config::default(), ["/a"]);
+    assert_eq!(rig.hear(r#"42/a,5["asks"]"#), ["event /a asks "]);
+    let ack = crate::socketio::AckId::from_number(5);
+    let answer = Input::Emit(Emission::answer(&namespace("/a"), ack, &()).unwrap());
+    assert_eq!(rig.tell(answer.clone()), ["> 43/a,5[]"]);
+    rig.lose();
+    assert_eq!(rig.tell(answer), ["dropped /a NotConnected"]);
+}
+
+#[test]
 fn each_call_ends_once() {
     let mut rig = Rig::joined(Config::default(), ["/a"]);
     rig.call(1, "/a", "asks", SECOND * 10);

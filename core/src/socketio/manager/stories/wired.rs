@@ -79,7 +79,7 @@ impl World {
         }
     }
 
-    fn to_client(&mut self, conn: ConnId, event: impl Into<ClientEvent>) {
+    fn tell_client(&mut self, conn: ConnId, event: impl Into<ClientEvent>) {
         let input = Input::Transport(conn, event.into());
         self.way.push_back(Parcel::Client(Some(conn), input));
     }
@@ -146,7 +146,7 @@ impl World {
             ClientAction::WebSocket(ws::Action::Send(frame)) => ws::Event::Frame(frame).into(),
             ClientAction::WebSocket(ws::Action::Close) => closed().into(),
             ClientAction::Dial { .. } => {
-                self.to_client(conn, ClientEvent::Dialed(Ok(())));
+                self.tell_client(conn, ClientEvent::Dialed(Ok(())));
                 if let Some(line) = self.lines.get_mut(&conn) {
                     line.websocket = true;
                 }
@@ -188,7 +188,7 @@ impl World {
     fn fail(&mut self, conn: ConnId, id: u64) {
         let id = RequestId::from_number(id);
         let result = Err(Failure::Broken("cut".into()));
-        self.to_client(conn, ClientEvent::Answered { id, result });
+        self.tell_client(conn, ClientEvent::Answered { id, result });
     }
 
     fn server(&mut self, conn: ConnId, event: Option<ServerEvent>) {
@@ -208,15 +208,15 @@ impl World {
     fn on_server(&mut self, conn: ConnId, output: server::Output) {
         match output {
             server::Output::Transport(ServerAction::WebSocket(ws::Action::Send(frame))) => {
-                self.to_client(conn, ws::Event::Frame(frame));
+                self.tell_client(conn, ws::Event::Frame(frame));
             }
             server::Output::Transport(
                 ServerAction::WebSocket(ws::Action::Close) | ServerAction::Refused(_),
-            ) => self.to_client(conn, closed()),
+            ) => self.tell_client(conn, closed()),
             server::Output::Transport(ServerAction::Answer { call, status, body }) => {
                 let id = RequestId::from_number(call.0);
                 let result = Ok(Answer { status, body });
-                self.to_client(conn, ClientEvent::Answered { id, result });
+                self.tell_client(conn, ClientEvent::Answered { id, result });
             }
             server::Output::Admission { namespace, auth } => {
                 let auth = auth.unwrap().to_string();
@@ -294,7 +294,7 @@ impl World {
             });
             if line.websocket {
                 let broken = ws::Closed::Broken("cut".into());
-                self.to_client(conn, ws::Event::Closed(broken));
+                self.tell_client(conn, ws::Event::Closed(broken));
             }
             for id in line.requests {
                 self.fail(conn, id);
