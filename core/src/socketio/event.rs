@@ -158,7 +158,7 @@ impl Event {
         if self.ack.is_some() {
             return None;
         }
-        let open = self.arguments.strip_suffix('"')?;
+        let open = self.raw_args().strip_suffix('"')?;
         // Inside of a string every quote has an odd number of backslashes before it.
         let content = open.rmatch_indices('"').find_map(|(at, _)| {
             let (before, quoted) = open.split_at_checked(at)?;
@@ -471,7 +471,7 @@ mod tests {
             (r#"["first",["b"]]"#, None),
         ] {
             assert_eq!(event(payload).offset().as_deref(), offset, "{payload}");
-            let asks = Event::decode(payload.into(), Some(AckId::from_number(0)));
+            let asks = Event::decode(payload.into(), 0, Some(AckId::from_number(0)));
             assert_eq!(asks.unwrap().offset(), None);
         }
     }

@@ -104,7 +104,7 @@ mod tests {
 
     fn event(offset: &str) -> Event {
         let payload = format!(r#"["e","{offset}"]"#);
-        Event::decode(payload.into(), None).unwrap()
+        Event::decode(payload.into(), 0, None).unwrap()
     }
 
     fn admitted(recovery: &mut Recovery, offsets: &str) -> String {
