@@ -630,4 +630,44 @@ mod tests {
         }
         sending.await.unwrap();
     }
+
+    #[tokio::test]
+    async fn nothing_is_read_while_it_is_held() {
+        let (ours, theirs) = tokio::io::duplex(1_024);
+        let ours = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
+        let mut peer = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
+        let (sender, mut events) = mpsc::channel(8);
+        let (hold, held) = watch::channel(1);
+        let (_handle, pump) = open(ours);
+        tokio::spawn(pump.run_with(held, sender, |event| event));
+        peer.send(Message::text("a")).await.unwrap();
+        let early = timeout(Duration::from_millis(20), events.recv()).await;
+        assert!(early.is_err());
+        hold.send_replace(0);
+        assert_eq!(events.recv().await, Some(Event::Frame(text("a"))));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_room_goes_on_when_there_is_some_or_the_connection_ends() {
+        let one = Limits {
+            frames: 1,
+            bytes: 1_000,
+        };
+        for reads in [true, false] {
+            let mut ends = ends(8, 64).await;
+            let backlog = ends.handle.backlog();
+            backlog.below(one).await;
+            ends.handle
+                .send(Action::Send(Frame::Binary(vec![0; 500].into())));
+            assert!(!backlog.is_below(one));
+            let waiting = timeout(Duration::from_millis(20), backlog.below(one)).await;
+            assert!(waiting.is_err());
+            if reads {
+                ends.peer.next().await.unwrap().unwrap();
+            } else {
+                drop(ends.peer);
+            }
+            backlog.below(one).await;
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::{StreamExt as _, future::join_all};
+use futures::future::join_all;
 use selvedge::socketio::{Attachment, CallError, EmitError, Transport};
 use selvedge_tests::{
     PATIENCE,

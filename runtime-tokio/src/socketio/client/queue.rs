@@ -193,3 +193,62 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::socketio::Unsent;
+
+    fn queue(events_max: usize) -> Queue {
+        let (hold, _) = watch::channel(0);
+        Queue::new(events_max, SlowConsumer::Wait, Arc::new(hold))
+    }
+
+    fn taken(queue: &Queue) -> Vec<Signal> {
+        let mut cx = Context::from_waker(Waker::noop());
+        std::iter::from_fn(|| match queue.poll_next(&mut cx) {
+            Poll::Ready(signal) => signal,
+            Poll::Pending => None,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn signals_of_a_kind_become_one_and_all_others_are_bounded() {
+        let queue = queue(10);
+        for millis in 0..1_000 {
+            queue.push(Signal::Retrying {
+                why: "refused".into(),
+                retry_in: Duration::from_millis(millis),
+            });
+            queue.push(Signal::Unsent {
+                why: Unsent::Expired,
+                count: 1,
+            });
+            queue.push(Signal::Unsent {
+                why: Unsent::Expired,
+                count: 2,
+            });
+        }
+        let signals = taken(&queue);
+        assert_eq!(signals.len(), 10 + STATUS_MAX);
+        let three = matches!(signals[1], Signal::Unsent { count: 3, .. });
+        assert!(three, "{:?}", signals[1]);
+    }
+
+    #[test]
+    fn a_closed_queue_ends_after_what_is_there() {
+        let queue = queue(1);
+        queue.push(Signal::Lagged(1));
+        queue.close();
+        queue.push(Signal::Lagged(2));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(
+            queue.poll_next(&mut cx),
+            Poll::Ready(Some(Signal::Lagged(1)))
+        ));
+        assert!(matches!(queue.poll_next(&mut cx), Poll::Ready(None)));
+    }
+}

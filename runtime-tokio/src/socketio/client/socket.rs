@@ -327,6 +327,23 @@ impl Socket {
         self.sender.call_with_timeout(name, args, timeout).await
     }
 
+    /// [`Sender::call_with`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn call_with(
+        &self,
+        name: &str,
+        args: &(impl Serialize + ?Sized),
+        attachments: Vec<Bytes>,
+        timeout: Duration,
+    ) -> Result<Answer, CallError> {
+        self.sender
+            .call_with(name, args, attachments, timeout)
+            .await
+    }
+
     /// [`Sender::namespace`].
     #[must_use]
     pub fn namespace(&self, name: &str) -> NamespaceBuilder {
