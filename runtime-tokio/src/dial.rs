@@ -14,7 +14,11 @@ use tokio_tungstenite::{
     tungstenite::{self, client::IntoClientRequest as _},
 };
 
-use crate::{proxy::Proxy, report::chain, ws};
+use crate::{
+    proxy::{self, Proxy},
+    report::{advised, chain, clipped},
+    tls, ws,
+};
 
 /// Where a guild node takes Engine.IO connections: path and query.
 const TARGET: (&str, &str) = ("/socket.io/", "EIO=4&transport=websocket");
@@ -49,9 +53,12 @@ pub enum DialError {
     /// No TCP connection to the proxy.
     #[error("no connection to the proxy {0}")]
     ConnectProxy(String, #[source] io::Error),
-    /// The proxy did not open a tunnel.
-    #[error("the proxy did not open a tunnel: {0}")]
-    Tunnel(String),
+    /// The proxy does not know the credentials, or was given none.
+    #[error("the proxy {0} wants other credentials")]
+    ProxyCredentials(String),
+    /// The proxy did not open a tunnel for another reason.
+    #[error("the proxy {0} did not open a tunnel: {1}")]
+    Tunnel(String, String),
     /// TLS failed.
     #[error("TLS with {0} failed")]
     Tls(String, #[source] io::Error),
@@ -61,6 +68,29 @@ pub enum DialError {
     /// The handshake broke.
     #[error("the WebSocket handshake failed: {0}")]
     Handshake(String),
+}
+
+impl DialError {
+    /// What to do about it, where that is known.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::ConnectProxy(..) => Some(proxy::ABSENT),
+            Self::ProxyCredentials(_) => Some(proxy::CREDENTIALS),
+            Self::Tunnel(..) => Some(proxy::NO_TUNNEL),
+            Self::Tls(_, error) => tls::advice(error),
+            // The first two say it themselves.
+            Self::Origin(_)
+            | Self::Url
+            | Self::Connect(..)
+            | Self::Refused(_)
+            | Self::Handshake(_) => None,
+        }
+    }
+
+    /// The step that failed, why, and what to do about it where that is known.
+    pub fn words(&self) -> String {
+        advised(&chain(self), self.advice())
+    }
 }
 
 /// Dials; every connection shares its TLS configuration and proxy.
@@ -89,9 +119,12 @@ impl Dialer {
         url.set_path(path);
         url.set_query(Some(query));
         let opened = self.open(&url, &HeaderMap::new(), MESSAGE_BYTES_MAX).await;
-        opened.map_err(|error| match error {
-            DialError::Url => wrong(),
-            error => error,
+        opened.map_err(|error| {
+            if let DialError::Url = error {
+                wrong()
+            } else {
+                error
+            }
         })
     }
 
@@ -182,7 +215,8 @@ fn without_delay(tcp: TcpStream) -> io::Result<TcpStream> {
 
 /// Asks the proxy for a tunnel: RFC 9110, section 9.3.6.
 async fn tunnel(tcp: &mut TcpStream, proxy: &Proxy, authority: &str) -> Result<(), DialError> {
-    let broken = |error: io::Error| DialError::Tunnel(error.to_string());
+    let failed = |why: String| DialError::Tunnel(proxy.url(), why);
+    let broken = |error: io::Error| failed(error.to_string());
     let authorization = proxy
         .authorization()
         .map(|value| format!("Proxy-Authorization: {}\r\n", value.expose()))
@@ -194,16 +228,18 @@ async fn tunnel(tcp: &mut TcpStream, proxy: &Proxy, authority: &str) -> Result<(
         // Byte by byte: what follows the head belongs to the server.
         head.push(tcp.read_u8().await.map_err(broken)?);
         if head.len() > HEAD_BYTES_MAX {
-            return Err(DialError::Tunnel("its answer has no end".into()));
+            return Err(failed("its answer has no end".into()));
         }
     }
     let head = String::from_utf8_lossy(&head);
     let status = head.split_ascii_whitespace().nth(1).unwrap_or_default();
     if status.len() == 3 && status.starts_with('2') {
         Ok(())
+    } else if status == "407" {
+        Err(DialError::ProxyCredentials(proxy.url()))
     } else {
         let line = head.lines().next().unwrap_or_default();
-        Err(DialError::Tunnel(format!("it answered `{}`", line.trim())))
+        Err(failed(format!("it answered `{}`", clipped(line, 80))))
     }
 }
 

@@ -95,7 +95,26 @@ async fn a_failed_dial_says_at_which_step() {
             "http://guild.invalid".into()
         )
         .await,
-        "the proxy did not open a tunnel: it answered `HTTP/1.1 407 Proxy Authentication Required`"
+        format!("the proxy http://{address} wants other credentials")
+    );
+    let (address, _asked) = proxy("HTTP/1.1 403 Forbidden\r\n\r\n").await;
+    assert_eq!(
+        words(
+            dialer(Some(&format!("http://{address}"))),
+            "http://guild.invalid".into()
+        )
+        .await,
+        format!(
+            "the proxy http://{address} did not open a tunnel: it answered `HTTP/1.1 403 Forbidden`"
+        )
+    );
+    assert!(
+        words(
+            dialer(Some("http://127.0.0.1:1")),
+            "http://guild.invalid".into()
+        )
+        .await
+        .starts_with("no connection to the proxy http://127.0.0.1:1: "),
     );
     let (address, _asked) = proxy("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(

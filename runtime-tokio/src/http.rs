@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use jiff::fmt::rfc2822;
 use reqwest::{
-    Method as Verb, Response as Answer,
+    Method as Verb, RequestBuilder, Response as Answer, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER},
 };
 use rustls::ClientConfig;
@@ -22,8 +22,9 @@ use selvedge_core::{
 
 use crate::{
     jwt,
-    proxy::Proxy,
-    report::{chain, clipped},
+    proxy::{self, Proxy},
+    report::{advised, chain, clipped},
+    tls,
 };
 
 /// The largest answer that is read: a page of 200 messages of the greatest length in the longest
@@ -51,6 +52,7 @@ const WORDS_MAX: usize = 200;
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: reqwest::Client,
+    proxy: Option<Proxy>,
 }
 
 /// Why there is no HTTP client.
@@ -69,6 +71,7 @@ impl Client {
         let builder = builder(tls, proxy)?.timeout(TOTAL_TIMEOUT);
         Ok(Self {
             inner: builder.build()?,
+            proxy: proxy.cloned(),
         })
     }
 
@@ -79,6 +82,11 @@ impl Client {
     /// [`Failure::Unreachable`] where the request was certainly not carried out, [`Failure::Broken`]
     /// where that is unknown, [`Failure::TooLarge`] beyond [`ANSWER_BYTES_MAX`].
     pub async fn send(&self, origin: &str, request: Request) -> Result<Response, Failure> {
+        Ok(self.attempt(origin, request).await?)
+    }
+
+    /// The same, for whoever wants the advice about a failure apart from it.
+    pub(crate) async fn attempt(&self, origin: &str, request: Request) -> Result<Response, Fault> {
         let Request {
             method,
             target,
@@ -94,7 +102,7 @@ impl Client {
         if !body.is_empty() {
             builder = builder.header(CONTENT_TYPE, "application/json").body(body);
         }
-        let answer = builder.send().await.map_err(failure)?;
+        let answer = sent(builder, self.proxy.as_ref()).await?;
         let status = answer.status().as_u16();
         let retry_after = retry_after(answer.headers());
         Ok(Response {
@@ -111,24 +119,26 @@ impl Client {
     /// Where Center refuses or cannot be asked; the words hold neither key nor password nor any
     /// part of a token.
     pub async fn login(&self, center_url: &str, login: &Login) -> Result<Session, LoginFailure> {
-        let unavailable = |failure: Failure| {
-            LoginFailure::Unavailable(format!(
-                "Center {failure}; check that [center] url is right and Center runs"
-            ))
+        let unavailable = |fault: Fault| {
+            let advice = fault.advice;
+            let advice = advice.unwrap_or("check that [center] url is right and Center runs");
+            LoginFailure::Unavailable(format!("Center {}; {advice}", fault.failure))
         };
         let body = serde_json::to_vec(login)
             .map_err(|error| LoginFailure::Unavailable(error.to_string()))?;
-        let answer = self
+        let request = self
             .inner
             .post(format!("{center_url}{}", center::LOGIN))
             .header(CONTENT_TYPE, "application/json")
-            .body(body)
-            .send()
+            .body(body);
+        let answer = sent(request, self.proxy.as_ref())
             .await
-            .map_err(|error| unavailable(failure(error)))?;
+            .map_err(unavailable)?;
         let status = answer.status();
         let date = date(answer.headers());
-        let body = read(answer).await.map_err(unavailable)?;
+        let body = read(answer)
+            .await
+            .map_err(|failure| unavailable(failure.into()))?;
         if !status.is_success() {
             return Err(LoginFailure::Refused {
                 status: status.as_u16(),
@@ -195,17 +205,109 @@ fn bearer_value(token: &Secret) -> Result<HeaderValue, Failure> {
     Ok(value)
 }
 
+/// Why there is no answer, and what to do about it where that is known.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) failure: Failure,
+    pub(crate) advice: Option<&'static str>,
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            advice: None,
+        }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(Fault { failure, advice }: Fault) -> Self {
+        match failure {
+            Self::Unreachable(why) => Self::Unreachable(advised(&why, advice).into()),
+            Self::Broken(why) => Self::Broken(advised(&why, advice).into()),
+            Self::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
+/// Sends a request, and waits for the head of its answer. What the proxy says of itself is none.
+pub(crate) async fn sent(request: RequestBuilder, proxy: Option<&Proxy>) -> Result<Answer, Fault> {
+    match (request.send().await, proxy) {
+        (Ok(answer), Some(proxy))
+            if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>
+        {
+            Err(unknown(proxy))
+        }
+        (Ok(answer), _) => Ok(answer),
+        (Err(error), Some(proxy)) if error.is_connect() => Err(behind(error, proxy)),
+        (Err(error), _) => Err(fault(error)),
+    }
+}
+
+/// The proxy does not know us.
+fn unknown(proxy: &Proxy) -> Fault {
+    Fault {
+        failure: Failure::Unreachable(
+            format!("the proxy {} wants other credentials", proxy.url()).into(),
+        ),
+        advice: Some(proxy::CREDENTIALS),
+    }
+}
+
+/// Why there is no connection through a proxy. The library tells by words only which step failed.
+fn behind(error: reqwest::Error, proxy: &Proxy) -> Fault {
+    let Fault { failure, advice } = fault(error);
+    let words = failure.to_string();
+    let url = proxy.url();
+    let step = |step: String, advice| Fault {
+        failure: Failure::Unreachable(step.into()),
+        advice: Some(advice),
+    };
+    if words.contains("proxy authorization required") {
+        unknown(proxy)
+    } else if words.contains("tunnel error: unsuccessful") {
+        step(
+            format!("the proxy {url} did not open a tunnel"),
+            proxy::NO_TUNNEL,
+        )
+    } else if let Some((_, why)) = words.split_once("tcp connect error: ") {
+        step(
+            format!("no connection to the proxy {url}: {why}"),
+            proxy::ABSENT,
+        )
+    } else if words.contains("Invalid Server Name") {
+        // reqwest 0.13 leaves the brackets of such an address in the name that TLS verifies: its
+        // issue 3094.
+        let advice = "reach the server by a name instead of an IPv6 address, or without the proxy";
+        Fault {
+            failure,
+            advice: Some(advice),
+        }
+    } else if words.contains("dns error") {
+        step(
+            format!("the host of the proxy {url} is not known"),
+            proxy::ABSENT,
+        )
+    } else {
+        Fault { failure, advice }
+    }
+}
+
 /// Whose fault it was, in words without the URL.
-pub(crate) fn failure(error: reqwest::Error) -> Failure {
+fn fault(error: reqwest::Error) -> Fault {
     let never_sent = error.is_connect() || error.is_builder();
     let error = error.without_url();
     // The outer two layers say no more than that a request failed.
     let layer = std::error::Error::source(&error).and_then(|layer| layer.source().or(Some(layer)));
     let words = layer.map_or_else(|| chain(&error), chain).into();
-    if never_sent {
-        Failure::Unreachable(words)
-    } else {
-        Failure::Broken(words)
+    Fault {
+        failure: if never_sent {
+            Failure::Unreachable(words)
+        } else {
+            Failure::Broken(words)
+        },
+        advice: tls::advice(&error),
     }
 }
 
@@ -221,7 +323,7 @@ pub(crate) async fn read_within(mut answer: Answer, bytes_max: usize) -> Result<
         return Err(Failure::TooLarge);
     }
     let mut body = BytesMut::new();
-    while let Some(chunk) = answer.chunk().await.map_err(failure)? {
+    while let Some(chunk) = answer.chunk().await.map_err(fault)? {
         if body.len() + chunk.len() > bytes_max {
             return Err(Failure::TooLarge);
         }

@@ -243,3 +243,42 @@ async fn the_proxy_gets_the_request_and_its_credentials() {
         "{asked}"
     );
 }
+
+#[tokio::test]
+async fn what_the_proxy_says_of_itself_is_no_answer() {
+    let words = |origin: &'static str, url: String| async move {
+        let proxy = Proxy::parse(&url).unwrap();
+        let client = Client::new(&tls::client_config(None).unwrap(), Some(&proxy)).unwrap();
+        let failure = client.send(origin, get()).await.unwrap_err();
+        let Failure::Unreachable(why) = failure else {
+            panic!("{failure:?}");
+        };
+        why.replace(&proxy.url(), "PROXY")
+    };
+    let refusing = |status: &str| {
+        answering(format!(
+            "HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        ))
+    };
+    let origins = ["http://guild.invalid", "https://guild.invalid"];
+    for origin in origins {
+        assert_eq!(
+            words(origin, refusing("407").await).await,
+            "the proxy PROXY wants other credentials; put the user and the password that the proxy \
+             knows into its URL"
+        );
+        assert_eq!(
+            words(origin, "http://me:very-secret@127.0.0.1:1".into()).await,
+            "no connection to the proxy PROXY: Connection refused (os error 111); see whether the \
+             proxy runs and its URL is right"
+        );
+    }
+    assert_eq!(
+        words("https://guild.invalid", refusing("502").await).await,
+        "the proxy PROXY did not open a tunnel; see whether the proxy lets connections to this \
+         server through, and whether the server runs"
+    );
+    // Without a proxy it is whose it seems.
+    let origin = refusing("407").await;
+    assert_eq!(client().send(&origin, get()).await.unwrap().status, 407);
+}

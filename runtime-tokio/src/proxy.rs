@@ -12,6 +12,15 @@ pub struct Proxy {
     authorization: Option<Secret>,
 }
 
+/// What to do where the proxy answers 407.
+pub(crate) const CREDENTIALS: &str = "put the user and the password that the proxy knows into its \
+                                      URL";
+/// What to do where the proxy answers something else instead of opening a tunnel.
+pub(crate) const NO_TUNNEL: &str = "see whether the proxy lets connections to this server through, \
+                                    and whether the server runs";
+/// What to do where nobody is there.
+pub(crate) const ABSENT: &str = "see whether the proxy runs and its URL is right";
+
 impl Proxy {
     /// Reads `http://host:port` or `http://user:password@host:port`; `None` where it is something
     /// else.

@@ -17,6 +17,14 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     words
 }
 
+/// What is wrong, and what to do about it where that is known.
+pub(crate) fn advised(words: &str, advice: Option<&str>) -> String {
+    match advice {
+        Some(advice) => format!("{words}; {advice}"),
+        None => words.to_owned(),
+    }
+}
+
 /// The first `most` characters of `text`, on one line, for the words of others.
 pub fn clipped(text: &str, most: usize) -> String {
     let mut line: String = text

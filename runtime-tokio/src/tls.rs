@@ -1,6 +1,7 @@
 //! The one TLS client configuration, for REST and sockets alike.
 
 use std::{
+    error::Error,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -68,6 +69,52 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsErr
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::new(config))
+}
+
+/// What to do about a failure of TLS, wherever in `error` it stands; `None` where there was none, or
+/// nobody can tell.
+pub(crate) fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    use rustls::{CertificateError as Fault, Error::InvalidCertificate};
+    let error = within(error)?;
+    if let InvalidCertificate(Fault::UnknownIssuer | Fault::BadSignature) = error {
+        // A bad signature is that of another CA with the name of one that is trusted.
+        Some(
+            "nobody who is trusted here has signed the server's certificate: if it is the right \
+             server, give the certificate of its CA as `ca_file`",
+        )
+    } else if let InvalidCertificate(
+        Fault::NotValidForName | Fault::NotValidForNameContext { .. },
+    ) = error
+    {
+        Some(
+            "reach the server by a name that its certificate has, or give it a certificate for \
+             this one",
+        )
+    } else if let InvalidCertificate(
+        Fault::Expired
+        | Fault::ExpiredContext { .. }
+        | Fault::NotValidYet
+        | Fault::NotValidYetContext { .. },
+    ) = error
+    {
+        Some("renew the server's certificate, or set this machine's clock")
+    } else if let rustls::Error::InvalidMessage(_) = error {
+        Some("the server does not speak TLS there: see whether its URL should begin with http:")
+    } else {
+        None
+    }
+}
+
+/// Finds the failure of TLS under what wraps it: an I/O error does not tell what it holds as its
+/// source.
+fn within<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    let held = || -> Option<&'e (dyn Error + 'static)> {
+        Some(error.downcast_ref::<io::Error>()?.get_ref()?)
+    };
+    error
+        .downcast_ref()
+        .or_else(|| within(held()?))
+        .or_else(|| within(error.source()?))
 }
 
 fn read_pem(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

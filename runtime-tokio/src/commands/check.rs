@@ -26,7 +26,7 @@ use crate::{
     clock::Clock,
     config::{Agent, Config},
     dial::Dialer,
-    http::Client,
+    http::{self, Client},
     report::{chain, clipped},
     tls,
 };
@@ -90,7 +90,7 @@ impl<W: Write> Check<'_, W> {
         let login = self.http.login(center, &agent.login);
         let session = match timeout(agent.config.login_patience, login).await {
             Ok(Ok(session)) => session,
-            Ok(Err(failure)) => return self.bad(login_words(center, agent, &failure)),
+            Ok(Err(failure)) => return self.bad(login_words(self.config, agent, &failure)),
             Err(_) => {
                 let waited = agent.config.login_patience;
                 return self.bad(format_args!(
@@ -149,9 +149,11 @@ impl<W: Write> Check<'_, W> {
             Ok(Ok(socket)) => socket,
             Ok(Err(error)) => {
                 return self.bad(format_args!(
-                    "guild {guild}: no WebSocket opens: {}; see whether a proxy before the guild \
-                     lets /socket.io through",
-                    chain(&error)
+                    "guild {guild}: no WebSocket opens: {}; {}",
+                    chain(&error),
+                    error
+                        .advice()
+                        .unwrap_or("see whether a proxy before the guild lets /socket.io through")
                 ));
             }
             Err(_) => {
@@ -176,15 +178,21 @@ impl<W: Write> Check<'_, W> {
     ) -> Result<String, Fault> {
         let guild = &grant.guild_id;
         let request = routes::list_channels(grant.token.clone(), guild);
-        let answer = timeout(patience, self.http.send(origin, request)).await;
+        let answer = timeout(patience, self.http.attempt(origin, request)).await;
         let answer = match answer {
             Ok(Ok(answer)) => answer,
-            Ok(Err(failure)) => {
+            Ok(Err(http::Fault { failure, advice })) => {
+                let advice = advice.map_or_else(
+                    || {
+                        format!(
+                            "start its node, or set `url` in [guild.{guild}] where Center tells a \
+                             wrong address"
+                        )
+                    },
+                    str::to_owned,
+                );
                 return Err(Fault {
-                    words: format!(
-                        "the guild {failure}; start its node, or set `url` in [guild.{guild}] \
-                         where Center tells a wrong address"
-                    ),
+                    words: format!("the guild {failure}; {advice}"),
                     reached: !matches!(failure, HttpFailure::Unreachable(_)),
                 });
             }
@@ -196,13 +204,14 @@ impl<W: Write> Check<'_, W> {
         };
         if !(200..300).contains(&answer.status) {
             return Err(Fault::of_guild(format!(
-                "the guild refused to list the channels: {}; {}",
+                "the guild refused to list the channels: {}; {}{}",
                 refusal(&answer),
                 match answer.status {
                     401 => STRANGER,
                     404 => "see whether this is a Fabric guild",
                     _ => "see the guild's log",
-                }
+                },
+                between(self.config, origin)
             )));
         }
         let Ok(channels) = serde_json::from_slice::<Vec<Channel>>(&answer.body) else {
@@ -282,7 +291,22 @@ async fn connect(mut session: Session, patience: Duration) -> Result<(), String>
     Err(words)
 }
 
-fn login_words(center: &str, agent: &Agent, failure: &LoginFailure) -> String {
+/// Whether somebody else can have answered in the name of `origin`: with TLS nobody can.
+fn between(config: &Config, origin: &str) -> String {
+    match &config.proxy {
+        Some(proxy) if origin.starts_with("http:") => {
+            format!(
+                ", or see whether it was the proxy {} that said so",
+                proxy.url()
+            )
+        }
+        Some(_) | None => String::new(),
+    }
+}
+
+fn login_words(config: &Config, agent: &Agent, failure: &LoginFailure) -> String {
+    let center = &config.center_url;
+    let between = between(config, center);
     let id = &agent.config.agent_id;
     let what = match &agent.login {
         Login::ApiKey { .. } => "key",
@@ -290,11 +314,12 @@ fn login_words(center: &str, agent: &Agent, failure: &LoginFailure) -> String {
     };
     match failure {
         LoginFailure::Refused { status, message } if matches!(status, 401 | 403) => format!(
-            "Center at {center} refused the {what} of agent {id}: {status} {message}; check {}",
+            "Center at {center} refused the {what} of agent {id}: {status} {message}; check \
+             {}{between}",
             agent.login_source
         ),
         LoginFailure::Refused { status, message } => format!(
-            "Center at {center} did not log agent {id} in: {status} {message}; {}",
+            "Center at {center} did not log agent {id} in: {status} {message}; {}{between}",
             match status {
                 300..=399 | 404 | 405 => "check that [center] url is a Fabric Center, without /api",
                 429 => "wait a minute and try again",

@@ -28,7 +28,6 @@ use super::Shared;
 use crate::{
     config::Agent,
     driver::World,
-    report::chain,
     ws::{self, WsHandle},
 };
 
@@ -139,7 +138,7 @@ impl AgentWorld {
                             .await;
                     }
                 }
-                Err(error) => answer(&inbox, Input::Dialed(conn, Err(chain(&error)))).await,
+                Err(error) => answer(&inbox, Input::Dialed(conn, Err(error.words()))).await,
             }
             lock(&connections).remove(&conn);
         });

@@ -22,6 +22,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Polling {
     client: reqwest::Client,
+    proxy: Option<Proxy>,
     body_bytes_max: usize,
 }
 
@@ -40,6 +41,7 @@ impl Polling {
     ) -> Result<Self, SetupError> {
         Ok(Self {
             client: http::builder(tls, proxy)?.build()?,
+            proxy: proxy.cloned(),
             body_bytes_max,
         })
     }
@@ -61,7 +63,7 @@ impl Polling {
                 .body(body),
         };
         let request = request.headers(target.headers.clone());
-        let answer = request.send().await.map_err(http::failure)?;
+        let answer = http::sent(request, self.proxy.as_ref()).await?;
         Ok(Answer {
             status: answer.status().as_u16(),
             body: http::read_within(answer, self.body_bytes_max).await?,

@@ -38,7 +38,6 @@ use super::{
 use crate::{
     dial::Dialer,
     driver::{Inbox, World},
-    report::chain,
     ws::{self, Backlog, Limits, WsHandle},
 };
 
@@ -269,7 +268,7 @@ impl ClientWorld {
                         pump.run_with(setup.hold.clone(), wire, input).await;
                     }
                 }
-                Err(error) => answer(&wire, Ask::Manager(dialed(Err(chain(&error))))).await,
+                Err(error) => answer(&wire, Ask::Manager(dialed(Err(error.words())))).await,
             }
         });
         self.connection(conn).socket = task;
