@@ -4,7 +4,7 @@ use std::{
     error::Error,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Output, Stdio},
     time::Duration,
 };
 
@@ -45,6 +45,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long a token of a person is used: well below its life.
 const TOKEN_USE: Duration = Duration::from_secs(5 * 60);
 
+/// How an agent's plugin is told to reach its Center and its guild.
+#[derive(Clone, Debug, Default)]
+pub struct Reach {
+    /// The URL of Center.
+    pub center: String,
+    /// The URL of the guild, where Center's word is not taken.
+    pub guild: Option<String>,
+    /// What else to trust.
+    pub ca_file: Option<PathBuf>,
+    /// The URL of the proxy.
+    pub proxy: Option<String>,
+}
+
 /// A Center and a guild node, each a process of its own, with an agent and a person.
 #[derive(Debug)]
 pub struct Fabric {
@@ -59,6 +72,8 @@ pub struct Fabric {
     alice: String,
     /// The user id of the agent.
     agent: String,
+    /// The key of the agent, once it has an account.
+    agent_key: Option<String>,
     token: Option<(Secret, Time)>,
 }
 
@@ -89,6 +104,7 @@ impl Fabric {
             clock: Clock::start(),
             alice: String::new(),
             agent: String::new(),
+            agent_key: None,
             token: None,
         };
         timeout(PATIENCE, async {
@@ -157,7 +173,12 @@ impl Fabric {
         Ok(())
     }
 
-    /// Makes an account for the agent, and starts its plugin with an echo agent as the host.
+    /// Where Center and guild listen, without TLS, on 127.0.0.1.
+    pub fn ports(&self) -> (u16, u16) {
+        (self.center_port, self.guild_port)
+    }
+
+    /// Starts the plugin of the agent with an echo agent as the host.
     ///
     /// # Errors
     ///
@@ -167,6 +188,70 @@ impl Fabric {
         log: Stdio,
         events: mpsc::Sender<EchoEvent>,
     ) -> Result<EchoAgent, Fault> {
+        let reach = Reach {
+            center: self.center_url(),
+            ..Reach::default()
+        };
+        self.start_agent_by(&reach, log, events).await
+    }
+
+    /// The same, where Center and guild are reached in another way.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not start.
+    pub async fn start_agent_by(
+        &mut self,
+        reach: &Reach,
+        log: Stdio,
+        events: mpsc::Sender<EchoEvent>,
+    ) -> Result<EchoAgent, Fault> {
+        let mut plugin = self.plugin(reach).await?;
+        plugin.stderr(log);
+        Ok(EchoAgent::spawn(plugin, self.clock, events).await?)
+    }
+
+    /// Runs `selvedge plugin --check` for the agent, to its end.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not start, or does not end.
+    pub async fn check(&mut self, reach: &Reach) -> Result<Output, Fault> {
+        let mut plugin = self.plugin(reach).await?;
+        plugin
+            .arg("--check")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        Ok(timeout(PATIENCE, plugin.output()).await??)
+    }
+
+    /// The plugin of the agent, configured.
+    async fn plugin(&mut self, reach: &Reach) -> Result<Command, Fault> {
+        let key = match &self.agent_key {
+            Some(key) => key.clone(),
+            None => self.add_agent().await?,
+        };
+        let mut config = format!("[center]\nurl = {:?}\n", reach.center);
+        if let Some(file) = &reach.ca_file {
+            config.push_str(&format!("[net]\nca_file = {file:?}\n"));
+        }
+        if let Some(guild) = &reach.guild {
+            config.push_str(&format!("[guild.guild-1]\nurl = {guild:?}\n"));
+        }
+        config.push_str("[[agent]]\nid = \"echo\"\napi_key_env = \"ECHO\"\n");
+        let file = self.folder.path().join("selvedge.toml");
+        std::fs::write(&file, config)?;
+        let mut plugin = Command::new(binary::selvedge());
+        plugin.arg("plugin").arg("--config").arg(&file);
+        plugin.env("ECHO", key);
+        if let Some(proxy) = &reach.proxy {
+            plugin.env("SELVEDGE_NET__PROXY", proxy);
+        }
+        Ok(plugin)
+    }
+
+    /// Makes an account for the agent, and gives back its key.
+    async fn add_agent(&mut self) -> Result<String, Fault> {
         let key = self.center_command(&["user", "add", "echo"]).await?;
         let login = Login::ApiKey {
             api_key: Secret::new(&key),
@@ -174,22 +259,8 @@ impl Fabric {
         let session = self.client.login(&self.center_url(), &login).await;
         let session = session.map_err(|failure| format!("echo cannot log in: {failure:?}"))?;
         self.agent = session.user.id.to_string();
-        let config = self.folder.path().join("selvedge.toml");
-        let center = self.center_url();
-        std::fs::write(
-            &config,
-            format!(
-                "[center]\nurl = \"{center}\"\n[[agent]]\nid = \"echo\"\napi_key_env = \"ECHO\"\n"
-            ),
-        )?;
-        let mut plugin = Command::new(binary::selvedge());
-        plugin
-            .arg("plugin")
-            .arg("--config")
-            .arg(&config)
-            .env("ECHO", key)
-            .stderr(log);
-        Ok(EchoAgent::spawn(plugin, self.clock, events).await?)
+        self.agent_key = Some(key.clone());
+        Ok(key)
     }
 
     /// Creates a channel as alice, with her and the agent as members, and waits until the agent

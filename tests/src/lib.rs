@@ -1,6 +1,6 @@
 //! Helpers of the tests from outside: the laws of every machine and the machines under them, real
-//! processes on loopback, the official Socket.IO peers from npm, and what the conformance suites
-//! of Engine.IO and Socket.IO are played with.
+//! processes on loopback, TLS and a proxy before them, the official Socket.IO peers from npm, and
+//! what the conformance suites of Engine.IO and Socket.IO are played with.
 //!
 //! A law is held over random histories of a machine:
 //!
@@ -19,9 +19,12 @@ pub mod histories;
 pub mod history;
 pub mod laws;
 pub mod npm;
+pub mod proxy;
+pub mod relay;
 pub mod soak;
 pub mod socket;
 pub mod subjects;
+pub mod tls;
 
 /// How long a test waits for any one thing of a Socket.IO peer.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
