@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use selvedge::socketio::{Attachment, CallError, EmitError, Transport};
+use selvedge::socketio::{Attachment, CallError, Client, EmitError, Signal, Transport};
 use selvedge_tests::{
     PATIENCE,
     application::{client, connected, event, parts, signal},
@@ -65,6 +65,24 @@ async fn every_transport_connects_and_polling_moves_to_a_websocket() {
 }
 
 #[tokio::test]
+async fn a_websocket_that_is_refused_gives_way_to_polling_and_the_other_way_round() {
+    for (only, other) in [("polling", "websocket"), ("websocket", "polling")] {
+        let Some((mut server, port)) = npm::server(&json!({ "transports": [only] })).await else {
+            return;
+        };
+        let mut order = [Transport::WebSocket, Transport::Polling];
+        if other == "polling" {
+            order.reverse();
+        }
+        let mut socket = client(port).transports(order).open().unwrap();
+        assert!(matches!(signal(&mut socket).await, Signal::Retrying { .. }));
+        connected(&mut socket).await;
+        let wanted = json!({ "saw": "connect", "transport": only });
+        server.saw(&wanted).await;
+    }
+}
+
+#[tokio::test]
 async fn query_headers_and_path_arrive_on_every_transport() {
     let options = json!({ "path": "/live/" });
     let Some((mut server, port)) = npm::server(&options).await else {
@@ -72,7 +90,7 @@ async fn query_headers_and_path_arrive_on_every_transport() {
     };
     for (transports, ..) in WAYS {
         let url = format!("http://127.0.0.1:{port}?room=a%20b");
-        let mut socket = selvedge::socketio::Client::connect(&url)
+        let mut socket = Client::connect(&url)
             .path("/live/")
             .header("X-Key", "hunter2")
             .transports(transports.iter().copied())
@@ -340,7 +358,7 @@ async fn twenty_thousand_events_in_a_row_arrive_in_order() {
     let taking = async {
         let mut next = 0;
         while let Some(signal) = events.next().await {
-            if let selvedge::socketio::Signal::Event(event) = signal {
+            if let Signal::Event(event) = signal {
                 let (i, _): (u32, &str) = event.args().unwrap();
                 assert_eq!(i, next);
                 next += 1;
@@ -400,7 +418,7 @@ async fn namespaces_share_a_connection_and_have_each_its_auth() {
     connected(&mut realtime).await;
     realtime.call("alive", &()).await.unwrap();
     let unknown = realtime.namespace("/unknown").open();
-    let selvedge::socketio::Signal::Refused {
+    let Signal::Refused {
         message, retry_in, ..
     } = signal(&mut unknown.unwrap()).await
     else {
