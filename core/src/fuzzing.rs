@@ -197,6 +197,7 @@ fn client_input(op: u8, rest: &[u8], id: RequestId<Call>) -> Option<client::Inpu
         b'j' => Some(client::Input::Connect {
             namespace: namespace(rest),
             auth: Some(Secret::new("{}")),
+            recover: None,
         }),
         b'e' => event(rest).map(client::Input::Emit),
         b'a' => answer(rest).map(client::Input::Emit),

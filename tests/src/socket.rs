@@ -215,6 +215,7 @@ impl Client {
         self.send(client::Input::Connect {
             namespace: namespace.clone(),
             auth: Some(Secret::new(&auth.to_string())),
+            recover: None,
         })
         .await;
     }
@@ -240,7 +241,7 @@ impl Client {
     pub async fn connected(&mut self, wanted: &Namespace) -> String {
         let what = format!("the answer to the CONNECT to {wanted}");
         self.wait_for(&what, |output| match output {
-            client::Output::Connected { namespace, sid } if namespace == wanted => {
+            client::Output::Connected { namespace, sid, .. } if namespace == wanted => {
                 Some(sid.to_string())
             }
             _ => None,

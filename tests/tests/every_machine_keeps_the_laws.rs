@@ -10,7 +10,8 @@ use selvedge_tests::{
     history::{Advance, Choice, Move, Subject},
     laws,
     subjects::{
-        agent, engine, guild, link, login_gate, polling_client, socket_client, socket_server,
+        agent, engine, guild, link, login_gate, polling_client, socket_client, socket_manager,
+        socket_server,
     },
 };
 
@@ -156,6 +157,10 @@ every_machine_keeps_the_laws! {
     the_socket_server: socket_server::SocketServer,
         [Admission Event Disconnected Dropped Answered Timeout NotConnected],
         written;
+    the_socket_manager: socket_manager::SocketManager,
+        [Prepare ForgetPrepare Auth ForgetAuth Dial HangUp Transport Get Post Connected Refused
+         Disconnected Down GaveUp Event Answered Dropped Timeout NotConnected TooMany BufferFull
+         Expired], written;
     the_link: link::RealtimeLink,
         [Authorize Forget Dial HangUp Transport Up Joined Push Down];
     the_login_gate: login_gate::Gate, [Admit], written, recorded;

@@ -100,6 +100,7 @@ fn the_wire_of_a_handshake_a_join_and_a_message() {
     wire.step_client(Some(client::Input::Connect {
         namespace: realtime.clone(),
         auth: Some(Secret::new(r#"{"token":"header.claims.mac"}"#)),
+        recover: None,
     }));
     wire.step_server(Some(server::Input::Admit {
         namespace: realtime.clone(),
@@ -147,6 +148,7 @@ fn the_wire_of_a_refusal() {
     wire.step_client(Some(client::Input::Connect {
         namespace: namespace.clone(),
         auth: None,
+        recover: None,
     }));
     wire.step_server(Some(server::Input::Refuse {
         namespace,

@@ -22,6 +22,7 @@ use crate::{
         event::{Emission, Event as Pushed},
     },
     time::Time,
+    ws,
 };
 
 /// A guild that disconnects a socket this soon after CONNECT has refused its token: that is how
@@ -78,6 +79,8 @@ canonical!(struct Session {
 });
 
 impl Protocol for Realtime {
+    type Happened = ws::Event;
+    type Action = ws::Action;
     type Auth = Secret;
     type Command = Command;
     type Event = Event;
@@ -179,6 +182,7 @@ impl Session {
         let connect = client::Input::Connect {
             namespace: namespace(),
             auth,
+            recover: None,
         };
         self.drive(now, Some(connect), out);
     }
@@ -219,7 +223,7 @@ impl Session {
     }
 }
 
-type Output = SessionOutput<Event>;
+type Output = SessionOutput<ws::Action, Event>;
 
 /// A session begins on an open WebSocket, so its client asks for nothing else.
 fn transport(action: ClientAction, out: &mut Vec<Output>) {
@@ -241,7 +245,7 @@ fn emission(name: &str, channel_id: ChannelId) -> Option<Emission> {
 }
 
 impl Machine for Session {
-    type Input = SessionInput<Command>;
+    type Input = SessionInput<ws::Event, Command>;
     type Output = Output;
 
     fn handle(&mut self, now: Time, input: Self::Input, out: &mut Vec<Output>) {

@@ -1,22 +1,24 @@
 //! The client end of a Socket.IO connection.
 
+mod asking;
 mod config;
 mod io;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::{mem, time::Duration};
 
 use bytestring::ByteString;
 use serde::Deserialize;
 
+use self::asking::Asking;
 pub use self::{
     config::{Buffer, Config},
-    io::{Input, Output},
+    io::{Input, Output, Recover},
 };
 use super::{
     AckId, Call, CallError, CloseReason, Namespace, Unsent,
     assemble::Assembler,
-    backlog::{Backlog, Waiting},
+    backlog::{Backlog, Waiting, WaitingCall},
     calls::Calls,
     event::{Emission, Event},
     packet,
@@ -48,7 +50,7 @@ pub struct Client {
     namespaces: BTreeMap<Namespace, Membership>,
     calls: Calls,
     /// What waits for a namespace to be joined.
-    backlog: Backlog,
+    backlog: Backlog<WaitingCall>,
     assembler: Assembler,
     /// Why the Engine.IO end is being closed from here.
     fault: Option<CloseReason>,
@@ -75,20 +77,27 @@ canonical!(
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Membership {
     /// To be joined when the connection is open.
-    Wanted { auth: Option<Secret> },
+    Wanted { asking: Asking },
     /// CONNECT is sent. What arrives before its answer is kept.
-    Joining { expires_at: Time, early: Vec<Event> },
+    Joining {
+        expires_at: Time,
+        pid: Option<Secret>,
+        early: Vec<Event>,
+    },
     /// CONNECT is sent, and not wanted any more. To say so before the answer would make the server
-    /// close the connection.
-    Leaving { expires_at: Time },
+    /// close the connection. It may be wanted again after that.
+    Leaving {
+        expires_at: Time,
+        again: Option<Asking>,
+    },
     /// The server has admitted this client.
     Joined { next_ack: u64 },
 }
 canonical!(
     enum Membership {
-        Wanted { auth },
-        Joining { expires_at, early },
-        Leaving { expires_at },
+        Wanted { asking },
+        Joining { expires_at, pid, early },
+        Leaving { expires_at, again },
         Joined { next_ack },
     }
 );
@@ -146,7 +155,7 @@ impl Client {
                 out.push(Output::Opened(handshake));
                 for (namespace, membership) in mem::take(&mut self.namespaces) {
                     match membership {
-                        Membership::Wanted { auth } => self.join(now, namespace, auth, out),
+                        Membership::Wanted { asking } => self.join(now, namespace, asking, out),
                         Membership::Joining { .. }
                         | Membership::Leaving { .. }
                         | Membership::Joined { .. } => {}
@@ -222,36 +231,35 @@ impl Client {
         &mut self,
         now: Time,
         namespace: Namespace,
-        auth: Option<Secret>,
+        asking: Option<Asking>,
         out: &mut Vec<Output>,
     ) {
-        let is_json = |auth: &Secret| packet::object(auth.expose()).is_some();
-        let why = if self.namespaces.contains_key(&namespace) {
-            Unsent::Duplicate
-        } else if self.namespaces.len() >= self.config.namespaces_max {
-            Unsent::TooMany
-        } else if !auth.as_ref().is_none_or(is_json) {
-            Unsent::BadJson
-        } else if self.phase == Phase::Open {
-            return self.join(now, namespace, auth, out);
-        } else {
-            self.namespaces
-                .insert(namespace, Membership::Wanted { auth });
-            return;
+        let is_full = self.namespaces.len() >= self.config.namespaces_max;
+        let why = match (self.namespaces.get_mut(&namespace), asking) {
+            (Some(Membership::Leaving { again, .. }), Some(asking)) if again.is_none() => {
+                *again = Some(asking);
+                return;
+            }
+            (Some(Membership::Leaving { again: None, .. }), None) => Unsent::BadJson,
+            (Some(_), _) => Unsent::Duplicate,
+            (None, _) if is_full => Unsent::TooMany,
+            (None, None) => Unsent::BadJson,
+            (None, Some(asking)) if self.phase == Phase::Open => {
+                return self.join(now, namespace, asking, out);
+            }
+            (None, Some(asking)) => {
+                let wanted = Membership::Wanted { asking };
+                self.namespaces.insert(namespace, wanted);
+                return;
+            }
         };
         out.push(Output::Dropped { namespace, why });
     }
 
-    fn join(
-        &mut self,
-        now: Time,
-        namespace: Namespace,
-        auth: Option<Secret>,
-        out: &mut Vec<Output>,
-    ) {
+    fn join(&mut self, now: Time, namespace: Namespace, asking: Asking, out: &mut Vec<Output>) {
         let text = packet::encode(&Packet::Connect {
             namespace: namespace.clone(),
-            payload: auth.map(|auth| auth.expose().into()),
+            payload: asking.payload().map(ByteString::from),
         });
         // The type of the Engine.IO packet is one byte more.
         if let Err(refusal) = self.engine.check([Size::Text(text.len() + 1)]) {
@@ -261,6 +269,7 @@ impl Client {
         }
         let joining = Membership::Joining {
             expires_at: now + self.config.connect_timeout,
+            pid: asking.pid,
             early: Vec::new(),
         };
         self.namespaces.insert(namespace, joining);
@@ -273,8 +282,11 @@ impl Client {
         self.withdraw(Some(&namespace), out);
         match membership {
             None | Some(Membership::Wanted { .. }) => {}
-            Some(Membership::Joining { expires_at, .. } | Membership::Leaving { expires_at }) => {
-                let leaving = Membership::Leaving { expires_at };
+            Some(
+                Membership::Joining { expires_at, .. } | Membership::Leaving { expires_at, .. },
+            ) => {
+                let again = None;
+                let leaving = Membership::Leaving { expires_at, again };
                 self.namespaces.insert(namespace, leaving);
             }
             Some(Membership::Joined { .. }) => {
@@ -291,7 +303,11 @@ impl Client {
                 Ok(()) => return self.send_all(now, emission.frames(None), out),
                 Err(refusal) => unsent(refusal),
             },
-            Some(Membership::Wanted { .. } | Membership::Joining { .. }) => match buffer {
+            Some(
+                Membership::Wanted { .. }
+                | Membership::Joining { .. }
+                | Membership::Leaving { again: Some(_), .. },
+            ) => match buffer {
                 Buffer::Drop => Unsent::NotConnected,
                 Buffer::Keep { .. } if self.backlog.has_room(buffer, &emission) => {
                     let call = None;
@@ -299,7 +315,7 @@ impl Client {
                 }
                 Buffer::Keep { .. } => Unsent::BufferFull,
             },
-            None | Some(Membership::Leaving { .. }) => Unsent::NotConnected,
+            None | Some(Membership::Leaving { again: None, .. }) => Unsent::NotConnected,
         };
         let namespace = namespace.clone();
         out.push(Output::Dropped { namespace, why });
@@ -345,11 +361,11 @@ impl Client {
         let mut waits_for = self.backlog.next_ack(namespace);
         let (next_ack, is_joined) = match self.namespaces.get_mut(namespace) {
             Some(Membership::Joined { next_ack }) => (next_ack, true),
-            Some(Membership::Wanted { .. } | Membership::Joining { .. })
-                if self.config.buffer != Buffer::Drop =>
-            {
-                (&mut waits_for, false)
-            }
+            Some(
+                Membership::Wanted { .. }
+                | Membership::Joining { .. }
+                | Membership::Leaving { again: Some(_), .. },
+            ) if self.config.buffer != Buffer::Drop => (&mut waits_for, false),
             None
             | Some(
                 Membership::Wanted { .. } | Membership::Joining { .. } | Membership::Leaving { .. },
@@ -401,7 +417,7 @@ impl Client {
             Packet::Connect { namespace, payload } => {
                 self.on_connect(now, &namespace, payload.as_deref(), out);
             }
-            Packet::Disconnect { namespace } => self.on_disconnect(&namespace, out),
+            Packet::Disconnect { namespace } => self.on_disconnect(now, &namespace, out),
             Packet::Event { namespace, event }
             | Packet::BinaryEvent {
                 namespace, event, ..
@@ -428,7 +444,7 @@ impl Client {
                 namespace,
                 message,
                 data,
-            } => self.on_refusal(&namespace, message, data, out),
+            } => self.on_refusal(now, &namespace, (message, data), out),
         }
     }
 
@@ -443,19 +459,30 @@ impl Client {
         struct Reply {
             #[serde(with = "text")]
             sid: ByteString,
+            pid: Option<String>,
         }
         match self.namespaces.remove_entry(namespace) {
-            Some((namespace, Membership::Joining { early, .. })) => {
-                let Ok(Reply { sid }) = serde_json::from_str(payload.unwrap_or_default()) else {
+            Some((
+                namespace,
+                Membership::Joining {
+                    early, pid: asked, ..
+                },
+            )) => {
+                let Ok(Reply { sid, pid }) = serde_json::from_str(payload.unwrap_or_default())
+                else {
                     let error = packet::DecodeError::MissingSid;
                     return self.fail(now, CloseReason::BadPacket(error), out);
                 };
                 let next_ack = self.backlog.next_ack(&namespace);
                 let joined = Membership::Joined { next_ack };
                 self.namespaces.insert(namespace.clone(), joined);
+                let pid = pid.map(|pid| Secret::new(&pid));
                 out.push(Output::Connected {
                     namespace: namespace.clone(),
                     sid,
+                    recovered: pid.is_some() && pid == asked,
+                    pid,
+                    early: early.len(),
                 });
                 self.flush(now, &namespace, out);
                 out.extend(early.into_iter().map(|event| Output::Event {
@@ -463,8 +490,12 @@ impl Client {
                     event,
                 }));
             }
-            Some((namespace, Membership::Leaving { .. })) => {
-                self.send(now, &Packet::Disconnect { namespace }, out);
+            Some((namespace, Membership::Leaving { again, .. })) => {
+                let packet = Packet::Disconnect {
+                    namespace: namespace.clone(),
+                };
+                self.send(now, &packet, out);
+                self.on_left(now, namespace, again, out);
             }
             Some((namespace, other @ (Membership::Wanted { .. } | Membership::Joined { .. }))) => {
                 self.namespaces.insert(namespace, other);
@@ -473,11 +504,24 @@ impl Client {
         }
     }
 
+    /// The answer to the CONNECT of a namespace that was left before it came.
+    fn on_left(
+        &mut self,
+        now: Time,
+        namespace: Namespace,
+        again: Option<Asking>,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(asking) = again {
+            self.join(now, namespace, asking, out);
+        }
+    }
+
     fn on_refusal(
         &mut self,
+        now: Time,
         namespace: &Namespace,
-        message: ByteString,
-        data: Option<ByteString>,
+        (message, data): (ByteString, Option<ByteString>),
         out: &mut Vec<Output>,
     ) {
         match self.namespaces.remove_entry(namespace) {
@@ -492,11 +536,14 @@ impl Client {
             Some((namespace, wanted @ Membership::Wanted { .. })) => {
                 self.namespaces.insert(namespace, wanted);
             }
-            Some((_, Membership::Leaving { .. })) | None => {}
+            Some((namespace, Membership::Leaving { again, .. })) => {
+                self.on_left(now, namespace, again, out);
+            }
+            None => {}
         }
     }
 
-    fn on_disconnect(&mut self, namespace: &Namespace, out: &mut Vec<Output>) {
+    fn on_disconnect(&mut self, now: Time, namespace: &Namespace, out: &mut Vec<Output>) {
         match self.namespaces.remove_entry(namespace) {
             Some((namespace, Membership::Joining { .. } | Membership::Joined { .. })) => {
                 self.withdraw(Some(&namespace), out);
@@ -505,7 +552,10 @@ impl Client {
             Some((namespace, wanted @ Membership::Wanted { .. })) => {
                 self.namespaces.insert(namespace, wanted);
             }
-            Some((_, Membership::Leaving { .. })) | None => {}
+            Some((namespace, Membership::Leaving { again, .. })) => {
+                self.on_left(now, namespace, again, out);
+            }
+            None => {}
         }
     }
 
@@ -548,7 +598,7 @@ impl Client {
         self.namespaces
             .values()
             .filter_map(|membership| match membership {
-                Membership::Joining { expires_at, .. } | Membership::Leaving { expires_at } => {
+                Membership::Joining { expires_at, .. } | Membership::Leaving { expires_at, .. } => {
                     Some(*expires_at)
                 }
                 Membership::Wanted { .. } | Membership::Joined { .. } => None,
@@ -586,7 +636,11 @@ impl Machine for Client {
             Input::Transport(event) => {
                 self.drive(now, Some(engineio::client::Input::Transport(event)), out);
             }
-            Input::Connect { namespace, auth } => self.connect(now, namespace, auth, out),
+            Input::Connect {
+                namespace,
+                auth,
+                recover,
+            } => self.connect(now, namespace, Asking::new(auth, recover), out),
             Input::Emit(emission) => self.emit(now, emission, self.config.buffer, out),
             Input::EmitVolatile(emission) => self.emit(now, emission, Buffer::Drop, out),
             Input::Call {

@@ -147,6 +147,32 @@ impl Event {
         self.count
     }
 
+    /// Where the event stands in the server's log, if connection-state recovery is on there: the
+    /// last argument, if that is a string.
+    ///
+    /// The server gives every event an offset that is neither volatile nor to be answered, and
+    /// nothing tells an offset from a string of the application: of a volatile event that ends in a
+    /// string this is that string, here as in the official client. An event that is to be answered
+    /// has none.
+    pub fn offset(&self) -> Option<Cow<'_, str>> {
+        if self.ack.is_some() {
+            return None;
+        }
+        let open = self.raw_args().strip_suffix('"')?;
+        // Inside of a string every quote has an odd number of backslashes before it.
+        let content = open.rmatch_indices('"').find_map(|(at, _)| {
+            let (before, quoted) = open.split_at_checked(at)?;
+            let escapes = before.len() - before.trim_end_matches('\\').len();
+            let is_start = escapes.is_multiple_of(2);
+            quoted.strip_prefix('"').filter(|_| is_start)
+        })?;
+        if !content.contains('\\') {
+            return Some(Cow::Borrowed(content));
+        }
+        let json = ["\"", content, "\""].concat();
+        serde_json::from_str(&json).ok().map(Cow::Owned)
+    }
+
     /// Under which id the peer waits for an answer, if it does.
     pub fn ack(&self) -> Option<AckId> {
         self.ack
@@ -428,6 +454,26 @@ mod tests {
         plain.args::<()>().unwrap();
         assert_eq!((plain.arg_count(), plain.raw_args()), (0, ""));
         assert_eq!(plain.args::<Vec<&RawValue>>().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn the_offset_is_a_string_at_the_end_of_what_is_not_to_be_answered() {
+        for (payload, offset) in [
+            (r#"["first",1,"Q7vcNid"]"#, Some("Q7vcNid")),
+            (r#"["first", "a" , "1-0" ]"#, Some("1-0")),
+            (r#"["first",""]"#, Some("")),
+            (r#"["first","a\\"]"#, Some("a\\")),
+            (r#"["first","x","a\",\"b\\\"c"]"#, Some("a\",\"b\\\"c")),
+            (r#"["first","\u0061é"]"#, Some("aé")),
+            (r#"["first"]"#, None),
+            (r#"["first",1]"#, None),
+            (r#"["first",{"a":"b"}]"#, None),
+            (r#"["first",["b"]]"#, None),
+        ] {
+            assert_eq!(event(payload).offset().as_deref(), offset, "{payload}");
+            let asks = Event::decode(payload.into(), 0, Some(AckId::from_number(0)));
+            assert_eq!(asks.unwrap().offset(), None);
+        }
     }
 
     #[test]

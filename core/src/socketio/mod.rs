@@ -5,6 +5,9 @@
 //! its own. Source of the wire facts: `docs/socket.io-protocol/v5-current.md` of
 //! socketio/socket.io, and where that is silent, the official server and parser.
 //!
+//! [`manager::Manager`] is what an application wants of the client's end: one server, a connection
+//! that is kept up, and namespaces that are joined on each.
+//!
 //! Binary attachments travel as messages of their own after the packet they belong to. An
 //! [`event::Event`] comes up when all of its attachments are there, and an [`event::Emission`] goes
 //! out with all of its own.
@@ -16,6 +19,7 @@ mod calls;
 pub mod client;
 mod emission;
 pub mod event;
+pub mod manager;
 pub mod packet;
 mod refusal;
 pub mod server;
@@ -194,6 +198,9 @@ pub enum Unsent {
     /// The namespace is not joined yet, or the connection polls, and too much waits already.
     #[error("too much waits to be sent already")]
     BufferFull,
+    /// It was kept for a namespace that was not joined in time.
+    #[error("the namespace was not joined in time")]
+    Expired,
     /// One namespace more than the limit.
     #[error("too many namespaces")]
     TooMany,
@@ -209,6 +216,7 @@ canonical!(
         NotConnected,
         TooLarge,
         BufferFull,
+        Expired,
         TooMany,
         Duplicate,
         BadJson,

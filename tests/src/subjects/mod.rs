@@ -8,4 +8,5 @@ pub mod login_gate;
 pub mod peer;
 pub mod polling_client;
 pub mod socket_client;
+pub mod socket_manager;
 pub mod socket_server;

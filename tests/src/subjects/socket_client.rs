@@ -64,6 +64,7 @@ impl Subject for SocketClient {
             0 if self.peer.is_idle() => Input::Connect {
                 namespace: namespace(1)?,
                 auth: None,
+                recover: None,
             },
             0 => frame(self.peer.next(a, b)),
             1 => Input::Connect {
@@ -73,6 +74,7 @@ impl Subject for SocketClient {
                     1 => Some(Secret::new(SECRET_MARK)),
                     _ => Some(Secret::new(&format!("{{\"token\":\"{SECRET_MARK}\"}}"))),
                 },
+                recover: None,
             },
             2 if b % 8 == 3 => Input::EmitVolatile(emission(a, b / 8)?),
             2 => Input::Emit(emission(a, b)?),

@@ -3,6 +3,7 @@
 mod backlog;
 mod binary;
 mod polling;
+mod recovery;
 mod scripted;
 
 use alloc::{format, string::String, vec, vec::Vec};
@@ -84,6 +85,7 @@ impl Pair {
         self.step_client(Some(client::Input::Connect {
             namespace: namespace(name),
             auth: None,
+            recover: None,
         }));
     }
 
@@ -193,6 +195,7 @@ fn a_client_joins_with_its_auth_and_talks() {
     pair.step_client(Some(client::Input::Connect {
         namespace: realtime.clone(),
         auth: Some(Secret::new(auth)),
+        recover: None,
     }));
     let (_, asked) = pair.look();
     assert_eq!(
@@ -208,6 +211,9 @@ fn a_client_joins_with_its_auth_and_talks() {
         [client::Output::Connected {
             namespace: realtime.clone(),
             sid: "s".into(),
+            pid: None,
+            recovered: false,
+            early: 0,
         }]
     );
     pair.step_client(Some(client::Input::Emit(event("up"))));
@@ -508,6 +514,7 @@ fn inputs_can_be_written_down_and_states_can_be_compared() {
         client::Input::Connect {
             namespace: Namespace::root(),
             auth: Some(Secret::new("{}")),
+            recover: None,
         },
         client::Input::Emit(event("a")),
         call,

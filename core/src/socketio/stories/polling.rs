@@ -57,6 +57,7 @@ fn joined() -> Client {
     let connect = client::Input::Connect {
         namespace: namespace("/a"),
         auth: None,
+        recover: None,
     };
     assert_eq!(tell(&mut client, connect), []);
     let open = r#"0{"sid":"x","pingInterval":25000,"pingTimeout":20000,"maxPayload":100}"#;
