@@ -12,6 +12,7 @@ mod polling;
 pub mod server;
 #[cfg(test)]
 mod server_cases;
+pub mod sessions;
 pub mod transport;
 
 use core::{fmt, time::Duration};
