@@ -182,6 +182,8 @@ pub struct Resumption {
     pub offset: ByteString,
 }
 
+canonical!(struct Resumption { pid, offset });
+
 /// The longest `pid` and the longest offset that are looked at, in bytes: what is longer is none
 /// that a server has given out.
 pub const RESUMPTION_BYTES_MAX: usize = 256;
