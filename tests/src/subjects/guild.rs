@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use selvedge_core::{
     Machine as _, RequestId, Rng, Secret, Time, Wall,
+    engineio::sessions::{Arrival, Effect},
     fabric::{
         center::{Introspection, User},
         types::Page,
@@ -164,11 +165,11 @@ impl Guild {
         self.next_conn += 1;
         let conn = ConnId(self.next_conn);
         self.conns.push((conn, false));
-        Input::Accepted {
+        Input::Arrival(Arrival::Socket {
             conn,
-            sid: Secret::new(&format!("{SECRET_MARK}-sid{}", conn.0)),
-            socket: format!("socket{}", conn.0).into(),
-        }
+            sid: None,
+            fresh: Secret::new(&format!("{SECRET_MARK}-sid{}", conn.0)),
+        })
     }
 
     fn on_conn(&mut self, a: u64, b: u64) -> Option<Input> {
@@ -186,13 +187,19 @@ impl Guild {
             *connected = true;
             text(&format!(r#"40/realtime,{{"token":"{}"}}"#, token(b)))
         };
-        Some(Input::Transport(*conn, Event::Frame(frame)))
+        Some(Input::Arrival(Arrival::Transport(
+            *conn,
+            Event::Frame(frame),
+        )))
     }
 
     fn frame(&self, a: u64, frame: Frame) -> Option<Input> {
         let at = (a as usize).checked_rem(self.conns.len())?;
         let (conn, _) = self.conns.get(at)?;
-        Some(Input::Transport(*conn, Event::Frame(frame)))
+        Some(Input::Arrival(Arrival::Transport(
+            *conn,
+            Event::Frame(frame),
+        )))
     }
 
     fn plausible(&mut self, a: u64, b: u64) -> Option<Input> {
@@ -302,7 +309,7 @@ impl Subject for Guild {
             16 if a.is_multiple_of(4) => return self.frame(b, Peer::default().odd(a / 4, b)),
             17 if a.is_multiple_of(4) => {
                 let (conn, _) = take(&mut self.conns, b)?;
-                Input::Transport(conn, closed(b))
+                Input::Arrival(Arrival::Transport(conn, closed(b)))
             }
             18 => Input::HttpGone(CallId(self.next_call.saturating_sub(a % 6))),
             19 => {
@@ -333,9 +340,12 @@ impl Subject for Guild {
             Output::Forget(Question::Introspect(id)) => self.tokens.retain(|(it, _)| it != id),
             Output::Forget(Question::Resolve(id)) => self.names.retain(|it| it != id),
             Output::Forget(Question::Load(id)) => self.loads.retain(|(it, _)| it != id),
-            Output::Transport(conn, Action::Close) => self.conns.retain(|(it, _)| it != conn),
+            Output::Effect(Effect::Transport(conn, Action::Close)) => {
+                self.conns.retain(|(it, _)| it != conn)
+            }
             Output::Fatal(_) => self.over = true,
-            Output::Transport(_, Action::Send(_)) | Output::Respond { .. } => {}
+            Output::Effect(Effect::Transport(_, Action::Send(_)) | Effect::Answer { .. })
+            | Output::Respond { .. } => {}
         }
     }
 
@@ -356,17 +366,16 @@ impl Subject for Guild {
             Input::Stored(id, _) => Some(Traffic::Answer(("store", id.number()))),
             Input::Http { call, .. } => Some(Traffic::Call(("rest", call.0))),
             Input::HttpGone(call) => Some(Traffic::Gone(("rest", call.0))),
-            Input::Clock(_) | Input::Accepted { .. } | Input::Transport(..) | Input::Shutdown => {
-                None
-            }
+            Input::Clock(_) | Input::Arrival(_) | Input::Shutdown => None,
         }
     }
 
     fn on_wire(output: &Output) -> Option<Wire> {
         match output {
-            Output::Transport(conn, Action::Send(_)) => Some(Wire::Uses(*conn)),
-            Output::Transport(conn, Action::Close) => Some(Wire::Ends(*conn)),
-            Output::Respond { .. }
+            Output::Effect(Effect::Transport(conn, Action::Send(_))) => Some(Wire::Uses(*conn)),
+            Output::Effect(Effect::Transport(conn, Action::Close)) => Some(Wire::Ends(*conn)),
+            Output::Effect(Effect::Answer { .. })
+            | Output::Respond { .. }
             | Output::Introspect(..)
             | Output::Resolve(..)
             | Output::Store(..)
@@ -390,7 +399,7 @@ impl Subject for Guild {
             }
             Output::Forget(Question::Load(id)) => Some(Traffic::Forget(("load", id.number()))),
             Output::Respond { call, .. } => Some(Traffic::Reply(("rest", call.0))),
-            Output::Transport(..) | Output::Fatal(_) => None,
+            Output::Effect(_) | Output::Fatal(_) => None,
         }
     }
 }
