@@ -44,6 +44,10 @@ pub struct Guild {
     next_call: u64,
     next_conn: u64,
     minutes: i64,
+    /// How many sessions began by polling.
+    polled: u64,
+    /// A post whose body is being read.
+    posting: Option<CallId>,
     over: bool,
 }
 
@@ -170,6 +174,34 @@ impl Guild {
             sid: None,
             fresh: Secret::new(&format!("{SECRET_MARK}-sid{}", conn.0)),
         })
+    }
+
+    /// A poll, or a post with a CONNECT or a join, in a session of the node.
+    fn poll(&mut self, a: u64, b: u64) -> Option<Input> {
+        self.next_call += 1;
+        let call = CallId(self.next_call);
+        if let Some(call) = self.posting.take() {
+            let channel = self.channel(b)?;
+            let body = format!(
+                "40/realtime,{{\"token\":\"{}\"}}\u{1e}42/realtime,0[\"join_channel\",{{\"channelId\":\"{channel}\"}}]\u{1e}3",
+                token(b)
+            );
+            let body = body.into();
+            return Some(Input::Arrival(Arrival::Post { call, body }));
+        }
+        let sid = |number: u64| Secret::new(&format!("{SECRET_MARK}-poll{number}"));
+        let known = sid(self.polled.saturating_sub(b % 2));
+        Some(Input::Arrival(if a % 4 == 0 {
+            self.polled += 1;
+            let (sid, fresh) = (None, sid(self.polled));
+            Arrival::Poll { call, sid, fresh }
+        } else if a % 4 == 1 {
+            self.posting = Some(call);
+            Arrival::Posting { call, sid: known }
+        } else {
+            let (sid, fresh) = (Some(known), sid(0));
+            Arrival::Poll { call, sid, fresh }
+        }))
     }
 
     fn on_conn(&mut self, a: u64, b: u64) -> Option<Input> {
@@ -317,6 +349,7 @@ impl Subject for Guild {
                 Input::Clock(Wall::from_millis(WALL + self.minutes * 60_000))
             }
             kind @ 20..=29 => return self.rest(kind - 20, a, b),
+            30 => return self.poll(a, b),
             31 if a % 64 == 0 => self.end(),
             _ => return None,
         })
@@ -344,8 +377,10 @@ impl Subject for Guild {
                 self.conns.retain(|(it, _)| it != conn)
             }
             Output::Fatal(_) => self.over = true,
-            Output::Effect(Effect::Transport(_, Action::Send(_)) | Effect::Answer { .. })
-            | Output::Respond { .. } => {}
+            Output::Effect(Effect::Answer { call, .. }) => {
+                self.posting.take_if(|it| it == call);
+            }
+            Output::Effect(Effect::Transport(_, Action::Send(_))) | Output::Respond { .. } => {}
         }
     }
 
@@ -366,7 +401,17 @@ impl Subject for Guild {
             Input::Stored(id, _) => Some(Traffic::Answer(("store", id.number()))),
             Input::Http { call, .. } => Some(Traffic::Call(("rest", call.0))),
             Input::HttpGone(call) => Some(Traffic::Gone(("rest", call.0))),
-            Input::Clock(_) | Input::Arrival(_) | Input::Shutdown => None,
+            Input::Arrival(Arrival::Poll { call, .. } | Arrival::Posting { call, .. }) => {
+                Some(Traffic::Call(("poll", call.0)))
+            }
+            Input::Clock(_)
+            | Input::Arrival(
+                Arrival::Socket { .. }
+                | Arrival::Transport(..)
+                | Arrival::Post { .. }
+                | Arrival::Gone { .. },
+            )
+            | Input::Shutdown => None,
         }
     }
 
@@ -399,7 +444,8 @@ impl Subject for Guild {
             }
             Output::Forget(Question::Load(id)) => Some(Traffic::Forget(("load", id.number()))),
             Output::Respond { call, .. } => Some(Traffic::Reply(("rest", call.0))),
-            Output::Effect(_) | Output::Fatal(_) => None,
+            Output::Effect(Effect::Answer { call, .. }) => Some(Traffic::Reply(("poll", call.0))),
+            Output::Effect(Effect::Transport(..)) | Output::Fatal(_) => None,
         }
     }
 }
