@@ -270,7 +270,8 @@ impl Guild {
                 if self.journal.failed(id) {
                     let message = "the store failed, so it is unknown whether this was done: \
                                    look, or try again with the same nonce";
-                    self.end(&Refusal::for_now(503, message, Duration::from_secs(5)), out);
+                    let refusal = Refusal::for_now(503, message, Duration::from_secs(5));
+                    self.end(now, &refusal, out);
                     out.push(Output::Fatal(format!(
                         "a write to the store failed, and the state is ahead of it: {why}"
                     )));
@@ -279,9 +280,10 @@ impl Guild {
         }
     }
 
-    /// Answers every call, forgets every question, and goes silent.
-    fn end(&mut self, refusal: &Refusal, out: &mut Vec<Output>) {
+    /// Closes every session, answers every call, forgets every question, and goes silent.
+    fn end(&mut self, now: Time, refusal: &Refusal, out: &mut Vec<Output>) {
         self.over = true;
+        self.sockets.close_all(now, out);
         while let Some(call) = self.calls.pop() {
             respond(call, refusal.clone().response(), out);
         }
@@ -352,8 +354,7 @@ impl Machine for Guild {
                 }
             }
             Input::Shutdown => {
-                self.sockets.close_all(now, out);
-                self.end(&Refusal::shutting_down(), out);
+                self.end(now, &Refusal::shutting_down(), out);
             }
         }
     }

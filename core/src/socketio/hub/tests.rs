@@ -91,14 +91,13 @@ impl Scene {
         let mut out = vec![];
         step(&mut self.hub, self.now, input, &mut out);
         for output in out {
-            match output {
-                Output::Effect(effect) => {
-                    let line = line_of(&effect);
-                    if !line.contains("\"pingInterval\"") {
-                        self.wire.push(line);
-                    }
-                }
-                told => self.told.push(told),
+            let Output::Effect(effect) = output else {
+                self.told.push(output);
+                continue;
+            };
+            let line = line_of(&effect);
+            if !line.contains("\"pingInterval\"") {
+                self.wire.push(line);
             }
         }
     }
