@@ -1,7 +1,9 @@
 //! Engine.IO v4: packets, payloads, and the two ends of a connection.
 //!
 //! [`client::Client`] and [`server::Server`] are machines. The client speaks over a WebSocket and is
-//! made when it is open; a server speaks over a WebSocket, or polls and moves to one. Between them they do the handshake, the heartbeat and the closing, and hand whole messages up.
+//! made when it is open; a server speaks over a WebSocket, or polls and moves to one. Between them they
+//! do the handshake, the heartbeat and the closing, and hand whole messages up. A server of many
+//! clients keeps them in [`sessions::Sessions`].
 //! Source of the wire facts: `docs/engine.io-protocol/v4-current.md` of socketio/socket.io.
 
 pub mod client;
