@@ -122,7 +122,7 @@ impl Clients {
 }
 
 /// Whether a client may come back after this: its connection was lost, and nobody meant that.
-/// (socket.io, `RECOVERABLE_DISCONNECT_REASONS`.)
+/// The official server has its own closes among these too (`RECOVERABLE_DISCONNECT_REASONS`).
 pub(super) fn is_loss(reason: &CloseReason) -> bool {
     match reason {
         CloseReason::Engine(
