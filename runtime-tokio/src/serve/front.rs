@@ -19,6 +19,7 @@ use axum::{
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use selvedge_core::{
+    engineio::sessions::Arrival,
     fabric::{realtime::SOCKET_PATH, routes::PREFIX},
     guild::{Limits, io::Input},
     http::{CallId, Response as Answer},
@@ -239,11 +240,11 @@ impl Front {
         let config = ws::config(self.frame_max);
         let socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
         let conn = ConnId(self.next_conn.fetch_add(1, Ordering::Relaxed));
-        let accepted = Input::Accepted {
+        let accepted = Input::Arrival(Arrival::Socket {
             conn,
-            sid: random::key("")?,
-            socket: random::id("")?.into(),
-        };
+            sid: None,
+            fresh: random::key("")?,
+        });
         let (handle, pump) = ws::open(socket);
         self.conns.insert(conn, handle);
         let (inbox, conns) = (self.inbox.clone(), Arc::clone(&self.conns));
@@ -258,7 +259,7 @@ impl Front {
                 tracing::debug!(conn = conn.0, ?how, "a WebSocket ended");
                 conns.remove(&conn);
             }
-            Input::Transport(conn, event)
+            Input::Arrival(Arrival::Transport(conn, event))
         };
         pump.run(inbox, input).await;
         Ok(())

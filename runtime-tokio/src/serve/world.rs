@@ -8,6 +8,7 @@ use std::{
 
 use selvedge_core::{
     Machine, Time,
+    engineio::sessions::Effect,
     guild::io::{Input, Output, Question},
     http::{CallId, Response},
     ws::{Action, ConnId},
@@ -165,7 +166,9 @@ impl Drop for GuildWorld {
 impl<M: Machine<Input = Input, Output = Output>> World<M> for GuildWorld {
     fn carry_out(&mut self, _now: Time, output: Output) -> ControlFlow<()> {
         match output {
-            Output::Transport(conn, action) => self.transport(conn, action),
+            Output::Effect(Effect::Transport(conn, action)) => self.transport(conn, action),
+            // The front takes no polls, so none is answered.
+            Output::Effect(Effect::Answer { .. }) => {}
             Output::Respond { call, response } => {
                 if let Some(answer) = self.calls.remove(&call) {
                     // The client may have gone just now.
