@@ -219,7 +219,7 @@ async fn what_the_server_does_not_take_is_refused_here() {
 }
 
 /// Also while a task waits: calls are made from many tasks with one sender.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_calls_at_once_get_each_its_own_answer() {
     let Some((_server, port)) = server().await else {
         return;
@@ -343,8 +343,33 @@ async fn what_is_emitted_right_after_open_waits_for_the_namespace() {
     assert_eq!(parts(&mut socket).await, ("now".into(), json!([])));
 }
 
-/// What is emitted faster than it is written waits, and the connection is not given up for it.
+/// A server that does not read holds those who emit back; a volatile event does not wait.
 #[tokio::test]
+async fn emitting_to_a_server_that_does_not_read_waits() {
+    let Some((server, port)) = npm::server(&json!({})).await else {
+        return;
+    };
+    let mut socket = client(port).open().unwrap();
+    connected(&mut socket).await;
+    server.freeze();
+    let text = "x".repeat(100_000);
+    let mut sent = 0;
+    let error = loop {
+        match socket.volatile("large", &(&text,)).await {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(matches!(error, EmitError::Busy), "{error}");
+    // What the system takes, and 1 MiB.
+    assert!((10..200).contains(&sent), "{sent}");
+    let waiting = timeout(Duration::from_millis(100), socket.emit("kept", &()));
+    assert!(waiting.await.is_err());
+}
+
+/// What is emitted faster than it is written waits, and the connection is not given up for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_thousand_events_in_a_row_arrive_in_order() {
     let Some((_server, port)) = server().await else {
         return;

@@ -140,7 +140,8 @@ impl Desk {
         let mut outputs = mem::take(&mut self.scratch);
         self.manager.handle(now, input, &mut outputs);
         // The first that is not sent is the one that was just handed over: what was kept before
-        // comes back when time passes or the membership changes, not now.
+        // comes back when time passes or the membership changes. Should that be found out in this
+        // very step, the count is right all the same.
         let refused = outputs.iter().position(
             |output| matches!(output, Output::Dropped { namespace: of, .. } if *of == namespace),
         );
