@@ -1,5 +1,6 @@
 //! Helpers of the tests from outside: the laws of every machine and the machines under them, real
-//! processes on loopback, and the official Socket.IO peers from npm.
+//! processes on loopback, the official Socket.IO peers from npm, and what the conformance suites
+//! of Engine.IO and Socket.IO are played with.
 //!
 //! A law is held over random histories of a machine:
 //!
@@ -10,6 +11,7 @@
 //! ```
 
 pub mod binary;
+pub mod conformance;
 pub mod fabric;
 pub mod histories;
 pub mod history;

@@ -145,10 +145,15 @@ impl Peer {
     }
 }
 
+/// The command that runs `script`. `None` where there is no Node.
+pub fn command(script: &str) -> Option<Command> {
+    let mut command = Command::new(node()?);
+    command.arg(folder().join(script));
+    Some(command)
+}
+
 fn start(script: &str, arguments: &[&str]) -> Option<Peer> {
-    let node = node()?;
-    let child = tokio::process::Command::new(node)
-        .arg(folder().join(script))
+    let child = tokio::process::Command::from(command(script)?)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
