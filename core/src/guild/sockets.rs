@@ -191,7 +191,13 @@ impl Sockets {
         self.users.entry(user).or_default().insert(conn);
         self.unadmitted.set(conn, None);
         let namespace = namespace();
-        self.drive(now, conn, Some(Input::Admit { namespace, sid }), out);
+        let admit = Input::Admit {
+            namespace,
+            sid,
+            pid: None,
+            missed: Vec::new(),
+        };
+        self.drive(now, conn, Some(admit), out);
     }
 
     /// Refuses a socket that asked. Its connection stays until the client closes it, or until the
@@ -410,7 +416,9 @@ impl Sockets {
                         | ServerAction::Answer { .. }
                         | ServerAction::Farewell(_),
                     ) => {}
-                    Said::Admission { namespace, auth } => {
+                    Said::Admission {
+                        namespace, auth, ..
+                    } => {
                         if namespace.as_str() == realtime::NAMESPACE {
                             let token = token_of(auth.as_deref());
                             let asking = Stage::Asking {

@@ -16,6 +16,7 @@ mod calls;
 pub mod client;
 mod emission;
 pub mod event;
+pub mod hub;
 pub mod packet;
 pub mod server;
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::{
     },
     machine::{Machine, Wakeup, earliest, step},
     request::RequestId,
+    secret::{self, Secret},
     text,
     time::Time,
     ws,
@@ -126,6 +127,15 @@ pub enum Input {
         /// The membership's id: the runtime makes it, unguessable.
         #[serde(with = "text")]
         sid: ByteString,
+        /// With what the client may come back and be taken for the same, where that is offered:
+        /// the runtime makes it, unguessable.
+        #[serde(default, with = "secret::recorded::option")]
+        pid: Option<Secret>,
+        /// What it has missed since it was here before, oldest first. It goes out before the client
+        /// is told that it is in, as from the official server. What is for another namespace is
+        /// left out.
+        #[serde(default)]
+        missed: Vec<Emission>,
     },
     /// Do not let the client into a namespace that it asked for.
     Refuse {
@@ -161,6 +171,32 @@ pub enum Input {
     Close,
 }
 
+/// A client that was here before says who it was, and what it has seen.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Resumption {
+    /// The `pid` that it was given.
+    #[serde(with = "secret::recorded")]
+    pub pid: Secret,
+    /// The offset of the last event that it has seen.
+    #[serde(with = "text")]
+    pub offset: ByteString,
+}
+
+canonical!(struct Resumption { pid, offset });
+
+/// The longest `pid` and the longest offset that are looked at, in bytes: what is longer is none
+/// that a server has given out.
+pub const RESUMPTION_BYTES_MAX: usize = 256;
+
+impl Resumption {
+    /// What an auth says of it, where both are strings, as the official server wants them.
+    fn of(auth: &str) -> Option<Self> {
+        let resumption = serde_json::from_str::<Self>(auth).ok()?;
+        let is_short = |text: &str| text.len() <= RESUMPTION_BYTES_MAX;
+        (is_short(resumption.pid.expose()) && is_short(&resumption.offset)).then_some(resumption)
+    }
+}
+
 /// What a server asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -173,6 +209,8 @@ pub enum Output {
         namespace: Namespace,
         /// The JSON text of an object, as the client sent it.
         auth: Option<ByteString>,
+        /// What the client was before, by its own account.
+        resumption: Option<Resumption>,
     },
     /// An event arrived.
     Event {
@@ -202,6 +240,18 @@ pub enum Output {
     },
     /// The connection has ended, and all memberships with it.
     Closed(CloseReason),
+}
+
+/// The payload of the answer to a CONNECT.
+#[derive(Serialize)]
+struct Reply {
+    #[serde(with = "text")]
+    sid: ByteString,
+    #[serde(
+        with = "secret::recorded::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pid: Option<Secret>,
 }
 
 impl Server {
@@ -324,18 +374,24 @@ impl Server {
         }
     }
 
-    fn admit(&mut self, now: Time, namespace: Namespace, sid: ByteString, out: &mut Vec<Output>) {
-        #[derive(Serialize)]
-        struct Reply {
-            #[serde(with = "text")]
-            sid: ByteString,
-        }
+    fn admit(
+        &mut self,
+        now: Time,
+        namespace: Namespace,
+        reply: &Reply,
+        missed: &[Emission],
+        out: &mut Vec<Output>,
+    ) {
         match self.namespaces.get_mut(&namespace) {
             Some(membership @ Membership::Asked) => {
                 *membership = Membership::Joined { next_ack: 0 };
                 self.join_by = None;
-                // A string under a string key always serialises.
-                let payload = serde_json::to_string(&Reply { sid }).ok().map(Into::into);
+                let missed = missed.iter().filter(|it| *it.namespace() == namespace);
+                for emission in missed {
+                    self.send_all(now, emission.frames(None), out);
+                }
+                // Strings under string keys always serialise.
+                let payload = serde_json::to_string(reply).ok().map(Into::into);
                 self.send(now, &Packet::Connect { namespace, payload }, out);
             }
             None | Some(Membership::Joined { .. } | Membership::Dismissed) => {}
@@ -540,7 +596,11 @@ impl Server {
         }
         let namespace = namespace.detached();
         self.namespaces.insert(namespace.clone(), Membership::Asked);
-        out.push(Output::Admission { namespace, auth });
+        out.push(Output::Admission {
+            namespace,
+            resumption: auth.as_deref().and_then(Resumption::of),
+            auth,
+        });
     }
 
     fn on_disconnect(&mut self, now: Time, namespace: &Namespace, out: &mut Vec<Output>) {
@@ -573,7 +633,12 @@ impl Machine for Server {
             Input::Transport(event) => {
                 self.drive(now, Some(engineio::server::Input::Transport(event)), out);
             }
-            Input::Admit { namespace, sid } => self.admit(now, namespace, sid, out),
+            Input::Admit {
+                namespace,
+                sid,
+                pid,
+                missed,
+            } => self.admit(now, namespace, &Reply { sid, pid }, &missed, out),
             Input::Refuse {
                 namespace,
                 message,

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod binary;
+mod recovery;
 mod scripted;
 
 use alloc::{format, string::String, vec, vec::Vec};
@@ -90,6 +91,8 @@ impl Pair {
         self.step_server(Some(server::Input::Admit {
             namespace: namespace(name),
             sid: "s".into(),
+            pid: None,
+            missed: Vec::new(),
         }));
     }
 
@@ -199,6 +202,7 @@ fn a_client_joins_with_its_auth_and_talks() {
         [server::Output::Admission {
             namespace: realtime.clone(),
             auth: Some(auth.into()),
+            resumption: None,
         }]
     );
     pair.admit("/realtime");
