@@ -85,8 +85,13 @@ impl<I: Send + 'static> Front<I> {
     }
 
     /// Answers one request, whatever its path. Of one that may begin a session, `begins` is told
-    /// the `sid` that the session would have, before the machine is.
-    pub async fn serve(&self, request: Request, begins: impl FnOnce(&Secret, &Parts)) -> Response {
+    /// the `sid` that the session would have, before the machine is. What it returns is dropped
+    /// with the answer, or with the end of the WebSocket.
+    pub async fn serve<G: Send + 'static>(
+        &self,
+        request: Request,
+        begins: impl FnOnce(&Secret, &Parts) -> G,
+    ) -> Response {
         let (mut head, body) = request.into_parts();
         if let Some(answer) = self.cors.preflight(&head.method, &head.headers) {
             return answer;
@@ -100,12 +105,12 @@ impl<I: Send + 'static> Front<I> {
         answer
     }
 
-    async fn carry_out(
+    async fn carry_out<G: Send + 'static>(
         &self,
         wanted: Wanted,
         head: &mut Parts,
         body: Body,
-        begins: impl FnOnce(&Secret, &Parts),
+        begins: impl FnOnce(&Secret, &Parts) -> G,
     ) -> Response {
         let fresh = match random::key("") {
             Ok(fresh) => fresh,
@@ -116,17 +121,13 @@ impl<I: Send + 'static> Front<I> {
         };
         let answered = match wanted {
             Wanted::Poll { sid } => {
-                if sid.is_none() {
-                    begins(&fresh, head);
-                }
+                let _begun = sid.is_none().then(|| begins(&fresh, head));
                 self.poll(sid, fresh).await
             }
             Wanted::Post { sid } => self.post(sid, body).await,
             Wanted::Socket { sid, accept } => {
-                if sid.is_none() {
-                    begins(&fresh, head);
-                }
-                Ok(self.upgrade(head, accept, sid, fresh))
+                let begun = sid.is_none().then(|| begins(&fresh, head));
+                Ok(self.upgrade(head, accept, (sid, fresh), begun))
             }
         };
         answered.unwrap_or_else(|Stopped| unavailable())
@@ -136,7 +137,10 @@ impl<I: Send + 'static> Front<I> {
     fn call(&self) -> (CallId, Call<I, Answer>) {
         let call = self.open.next_call();
         let gone = (self.input)(Arrival::Gone { call });
-        (call, Call::new(call, self.inbox.clone(), &self.open.calls, gone))
+        (
+            call,
+            Call::new(call, self.inbox.clone(), &self.open.calls, gone),
+        )
     }
 
     async fn poll(&self, sid: Option<Secret>, fresh: Secret) -> Result<Response, Stopped> {
@@ -165,12 +169,12 @@ impl<I: Send + 'static> Front<I> {
         Ok(answer(waiting.answer().await?, POSTED))
     }
 
-    fn upgrade(
+    fn upgrade<G: Send + 'static>(
         &self,
         head: &mut Parts,
         accept: HeaderValue,
-        sid: Option<Secret>,
-        fresh: Secret,
+        (sid, fresh): (Option<Secret>, Secret),
+        begun: Option<G>,
     ) -> Response {
         if let Some(upgrade) = head.extensions.remove::<OnUpgrade>() {
             let conn = self.open.next_conn();
@@ -181,7 +185,11 @@ impl<I: Send + 'static> Front<I> {
                 open: Arc::clone(&self.open),
                 frame_max: self.payload_max,
             };
-            tokio::spawn(socket.serve(upgrade, Arrival::Socket { conn, sid, fresh }));
+            tokio::spawn(async move {
+                let _begun = begun;
+                let opened = Arrival::Socket { conn, sid, fresh };
+                socket.serve(upgrade, opened).await;
+            });
         } else {
             return Refused::BadRequest.answer();
         }

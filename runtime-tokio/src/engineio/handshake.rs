@@ -171,7 +171,11 @@ mod tests {
             // The sample of RFC 6455.
             let accept = HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
             assert_eq!(
-                wanted("GET", &format!("EIO=4&transport=websocket{query}"), &socket()),
+                wanted(
+                    "GET",
+                    &format!("EIO=4&transport=websocket{query}"),
+                    &socket()
+                ),
                 Ok(Wanted::Socket { sid, accept })
             );
         }
@@ -192,12 +196,37 @@ mod tests {
             ("POST", "EIO=3&transport=polling", &foreign, R::BadMethod),
             ("PUT", "EIO=4&transport=polling&sid=", &plain, R::BadMethod),
             ("GET", "EIO=3&transport=websocket", &keyless, R::BadRequest),
-            ("POST", "transport=websocket&sid=x", &socket(), R::BadRequest),
+            (
+                "POST",
+                "transport=websocket&sid=x",
+                &socket(),
+                R::BadRequest,
+            ),
             ("GET", "EIO=3&transport=websocket", &foreign, R::Forbidden),
-            ("GET", "EIO=4&transport=polling&sid=x", &foreign, R::Forbidden),
-            ("GET", "EIO=abc&transport=polling", &plain, R::UnsupportedVersion),
-            ("GET", "transport=websocket", &socket(), R::UnsupportedVersion),
-            ("PUT", "EIO=4&transport=polling&sid=x", &plain, R::BadRequest),
+            (
+                "GET",
+                "EIO=4&transport=polling&sid=x",
+                &foreign,
+                R::Forbidden,
+            ),
+            (
+                "GET",
+                "EIO=abc&transport=polling",
+                &plain,
+                R::UnsupportedVersion,
+            ),
+            (
+                "GET",
+                "transport=websocket",
+                &socket(),
+                R::UnsupportedVersion,
+            ),
+            (
+                "PUT",
+                "EIO=4&transport=polling&sid=x",
+                &plain,
+                R::BadRequest,
+            ),
         ] {
             assert_eq!(wanted(method, query, headers), Err(why), "{method} {query}");
         }

@@ -28,12 +28,7 @@ pub(crate) struct Call<I: Send + 'static, A> {
 
 impl<I: Send + 'static, A> Call<I, A> {
     /// A request that the machine is not told of yet. `gone` tells it that the client has gone.
-    pub(crate) fn new(
-        id: CallId,
-        inbox: mpsc::Sender<I>,
-        calls: &Arc<Calls<A>>,
-        gone: I,
-    ) -> Self {
+    pub(crate) fn new(id: CallId, inbox: mpsc::Sender<I>, calls: &Arc<Calls<A>>, gone: I) -> Self {
         let (sender, answer) = oneshot::channel();
         calls.insert(id, sender);
         Self {

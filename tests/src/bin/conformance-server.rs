@@ -3,7 +3,7 @@
 //! It says where it serves in one line of JSON, and stops when its standard input ends, or on
 //! SIGTERM.
 
-use std::{io, net::SocketAddr, ops::ControlFlow, process::ExitCode, sync::Arc};
+use std::{error::Error, io, net::SocketAddr, ops::ControlFlow, process::ExitCode, sync::Arc};
 
 use axum::{Router, extract::Request};
 use clap::Parser;
@@ -11,6 +11,7 @@ use selvedge::{
     clock::Clock,
     driver::{INBOX_MAX, World, drive},
     engineio::{Front, Open, Origins},
+    socketio::server::{self, EmitError, Event, Namespace, Socket},
 };
 use selvedge_core::{
     Machine, Time, Wakeup,
@@ -20,7 +21,8 @@ use selvedge_core::{
         sessions::{Arrival, Effect, Limits, SessionId, Sessions},
     },
 };
-use selvedge_tests::conformance::{MAX_PAYLOAD, PING_INTERVAL, PING_TIMEOUT};
+use selvedge_tests::conformance::{CONNECT_TIMEOUT, MAX_PAYLOAD, PING_INTERVAL, PING_TIMEOUT};
+use serde_json::{Value, json};
 use tokio::{
     io::AsyncReadExt as _,
     net::TcpListener,
@@ -55,9 +57,10 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(cli: &Cli) -> io::Result<()> {
+async fn serve(cli: &Cli) -> Result<(), Box<dyn Error>> {
     let engineio = listen(cli.engineio, echo()).await?;
-    say(&serde_json::json!({ "engineio": engineio, "socketio": engineio }).to_string());
+    let socketio = listen(cli.socketio, messages()?).await?;
+    say(&json!({ "engineio": engineio, "socketio": socketio }).to_string());
     let mut terminated = signal(SignalKind::terminate())?;
     let mut ignored = Vec::new();
     let mut stdin = tokio::io::stdin();
@@ -103,7 +106,14 @@ fn echo() -> Router {
         said: Vec::new(),
     };
     tokio::spawn(async move {
-        drive(&mut machine, Clock::start(), &mut arrivals, &mut outside, ()).await
+        drive(
+            &mut machine,
+            Clock::start(),
+            &mut arrivals,
+            &mut outside,
+            (),
+        )
+        .await
     });
     let serve = move |request: Request| {
         let front = Arc::clone(&front);
@@ -156,5 +166,39 @@ impl World<Echo> for Outside {
 impl Drop for Outside {
     fn drop(&mut self) {
         self.0.close();
+    }
+}
+
+/// The namespaces `/` and `/custom`, which hand back what they are sent.
+fn messages() -> Result<Router, server::StartError> {
+    let server = server::Server::builder()
+        .namespace("/", Namespace::new().connected(converse))
+        .namespace("/custom", Namespace::new().connected(converse))
+        .heartbeat(HEARTBEAT.interval, HEARTBEAT.timeout)
+        .max_payload(MAX_PAYLOAD as u64)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .start()?;
+    Ok(Router::new().route_service("/socket.io/", server.service()))
+}
+
+async fn converse(socket: Socket) {
+    let Ok(auth) = socket.auth::<Value>() else {
+        return;
+    };
+    let mut sent = socket.emit("auth", &(auth,)).await;
+    while sent.is_ok()
+        && let Some(event) = socket.next().await
+    {
+        sent = hand_back(&socket, event).await;
+    }
+}
+
+async fn hand_back(socket: &Socket, event: Event) -> Result<(), EmitError> {
+    let args: Vec<Value> = event.args()?;
+    let attachments = event.attachments().to_vec();
+    if event.name() == "message" {
+        socket.emit_with("message-back", &args, attachments).await
+    } else {
+        event.answer_with(&args, attachments).await
     }
 }
