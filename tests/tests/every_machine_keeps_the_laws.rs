@@ -9,7 +9,7 @@ use selvedge_tests::{
     histories::{hold, hold_over},
     history::{Advance, Choice, Move, Subject},
     laws,
-    subjects::{agent, engine, guild, link, login_gate, socket_client, socket_server},
+    subjects::{agent, engine, guild, hub, link, login_gate, socket_client, socket_server},
 };
 
 /// How many histories must reach between them whatever a machine can say.
@@ -151,6 +151,10 @@ every_machine_keeps_the_laws! {
     the_socket_server: socket_server::SocketServer,
         [Admission Event Disconnected Dropped Answered Timeout NotConnected],
         written;
+    the_hub: hub::Hub,
+        [Admission ForgetAdmission Connected Event Answered Timeout Disconnected Left Dismissed
+         TakenOver Transport PingTimeout Local Answer Dropped NotConnected TooMany Duplicate],
+        written, recorded;
     the_link: link::RealtimeLink,
         [Authorize Forget Dial HangUp Transport Up Joined Push Down];
     the_login_gate: login_gate::Gate, [Admit], written, recorded;

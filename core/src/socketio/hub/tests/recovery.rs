@@ -46,11 +46,15 @@ fn a_lost_socket_gets_what_it_missed_before_the_reply() {
     scene.emit(Audience::default(), "all");
     scene.emit(to(&["x"]), "its room");
     scene.emit(to(&["y"]), "another room");
-    let mut but_x = Audience::default();
-    but_x.except_rooms = to(&["x"]).rooms;
+    let but_x = Audience {
+        except_rooms: to(&["x"]).rooms,
+        ..Audience::default()
+    };
     scene.emit(but_x, "but its room");
-    let mut but_it = Audience::default();
-    but_it.except_sockets = [id(0)].into();
+    let but_it = Audience {
+        except_sockets: [id(0)].into(),
+        ..Audience::default()
+    };
     scene.emit(but_it, "but it");
     let everybody = Target::Audience(Audience::default());
     scene.emit_to(everybody, "volatile", true);
