@@ -189,12 +189,15 @@ fn binary(rest: &[u8]) -> ws::Event {
 
 fn client_input(op: u8, rest: &[u8], id: RequestId<Call>) -> Option<client::Input> {
     match op {
-        b'<' => Some(client::Input::Transport(ws::Event::Frame(frame(rest)))),
-        b'[' => Some(client::Input::Transport(binary(rest))),
+        b'<' => Some(client::Input::Transport(
+            ws::Event::Frame(frame(rest)).into(),
+        )),
+        b'[' => Some(client::Input::Transport(binary(rest).into())),
         b'v' => event(rest).map(client::Input::EmitVolatile),
         b'j' => Some(client::Input::Connect {
             namespace: namespace(rest),
             auth: Some(Secret::new("{}")),
+            recover: None,
         }),
         b'e' => event(rest).map(client::Input::Emit),
         b'a' => answer(rest).map(client::Input::Emit),
@@ -214,9 +217,9 @@ fn client_input(op: u8, rest: &[u8], id: RequestId<Call>) -> Option<client::Inpu
             namespace: namespace(rest),
         }),
         b'x' => Some(client::Input::Close),
-        b'y' => Some(client::Input::Transport(ws::Event::Closed(
-            ws::Closed::TooLarge,
-        ))),
+        b'y' => Some(client::Input::Transport(
+            ws::Event::Closed(ws::Closed::TooLarge).into(),
+        )),
         _ => None,
     }
 }

@@ -69,7 +69,7 @@ where
     M: Machine,
     W: World<M>,
 {
-    let mut inputs = Vec::with_capacity(INPUTS_A_TURN);
+    let mut inputs = Vec::new();
     let mut outputs = Vec::new();
     loop {
         let nap = match machine.next_wakeup() {

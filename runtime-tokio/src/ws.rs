@@ -53,7 +53,7 @@ const FRAMES_A_FLUSH: usize = 64;
 /// bounds what one connection can make the process hold. A peer that sends more is hung up on.
 pub fn config(message_bytes_max: usize) -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(8 << 10)
+        .read_buffer_size(4 << 10)
         .write_buffer_size(8 << 10)
         .max_message_size(Some(message_bytes_max))
         .max_frame_size(Some(message_bytes_max))

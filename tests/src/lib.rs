@@ -11,6 +11,7 @@
 //! ```
 
 pub mod binary;
+pub mod codecs;
 pub mod conformance;
 pub mod fabric;
 pub mod histories;

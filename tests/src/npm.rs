@@ -145,7 +145,8 @@ impl Peer {
     }
 }
 
-/// The command that runs `script`. `None` where there is no Node.
+/// The command that runs a script of `tests/interop`, with the packages in place. `None` where there
+/// is no Node.
 pub fn command(script: &str) -> Option<Command> {
     let mut command = Command::new(node()?);
     command.arg(folder().join(script));

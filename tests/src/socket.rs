@@ -13,7 +13,10 @@ use bytes::Bytes;
 use selvedge::{clock::Clock, ws as pump};
 use selvedge_core::{
     Machine, RequestId, Secret,
-    engineio::{Handshake, transport::ServerAction},
+    engineio::{
+        Handshake,
+        transport::{ClientAction, ServerAction},
+    },
     socketio::{
         Call, CallError, CloseReason, Namespace, Unsent, client,
         event::{Answer, Attachment, Emission, Event},
@@ -87,14 +90,18 @@ pub trait End: Machine<Input: Debug + Send, Output: Clone + Debug + Send> + Send
 }
 
 macro_rules! end {
-    ($end:ident, $machine:ty, $action:ident) => {
+    ($end:ident, $machine:ty, $action:ident => $websocket:pat) => {
         impl End for $machine {
             fn input(event: ws::Event) -> Self::Input {
                 $end::Input::Transport(event.into())
             }
 
             fn action(output: &Self::Output) -> Option<&ws::Action> {
-                $action(output)
+                if let $websocket = output {
+                    Some($action)
+                } else {
+                    None
+                }
             }
 
             fn emit(emission: Emission) -> Self::Input {
@@ -183,24 +190,8 @@ macro_rules! end {
         }
     };
 }
-end!(client, client::Client, action_of_client);
-end!(server, server::Server, action_of_server);
-
-fn action_of_client(output: &client::Output) -> Option<&ws::Action> {
-    if let client::Output::Transport(action) = output {
-        Some(action)
-    } else {
-        None
-    }
-}
-
-fn action_of_server(output: &server::Output) -> Option<&ws::Action> {
-    if let server::Output::Transport(ServerAction::WebSocket(action)) = output {
-        Some(action)
-    } else {
-        None
-    }
-}
+end!(client, client::Client, action => client::Output::Transport(ClientAction::WebSocket(action)));
+end!(server, server::Server, action => server::Output::Transport(ServerAction::WebSocket(action)));
 
 impl Client {
     /// Opens a WebSocket to a server on this machine.
@@ -224,6 +215,7 @@ impl Client {
         self.send(client::Input::Connect {
             namespace: namespace.clone(),
             auth: Some(Secret::new(&auth.to_string())),
+            recover: None,
         })
         .await;
     }
@@ -249,7 +241,7 @@ impl Client {
     pub async fn connected(&mut self, wanted: &Namespace) -> String {
         let what = format!("the answer to the CONNECT to {wanted}");
         self.wait_for(&what, |output| match output {
-            client::Output::Connected { namespace, sid } if namespace == wanted => {
+            client::Output::Connected { namespace, sid, .. } if namespace == wanted => {
                 Some(sid.to_string())
             }
             _ => None,

@@ -9,7 +9,10 @@ use selvedge_tests::{
     histories::{hold, hold_over},
     history::{Advance, Choice, Move, Subject},
     laws,
-    subjects::{agent, engine, guild, hub, link, login_gate, socket_client, socket_server},
+    subjects::{
+        agent, engine, guild, hub, link, login_gate, polling_client, socket_client, socket_manager,
+        socket_server,
+    },
 };
 
 /// How many histories must reach between them whatever a machine can say.
@@ -141,6 +144,9 @@ macro_rules! every_machine_keeps_the_laws {
 every_machine_keeps_the_laws! {
     the_engine_client: engine::Client,
         [Opened Message Unsent PingTimeout HandshakeTimeout Local BadPacket], written;
+    the_polling_client: polling_client::PollingClient,
+        [Opened Message Unsent Upgraded Get Post Abort Dial Send Close PingTimeout HandshakeTimeout
+         Local Peer BadPayload BadPacket Refused Unanswered Overrun], written;
     the_engine_server: engine::Server, [Message PingTimeout Local BadPacket], written;
     the_polling_server: engine::PollingServer,
         [Answer Message Send Close Refused Farewell Unsent PingTimeout Local Peer BadPayload
@@ -151,6 +157,10 @@ every_machine_keeps_the_laws! {
     the_socket_server: socket_server::SocketServer,
         [Admission Event Disconnected Dropped Answered Timeout NotConnected],
         written;
+    the_socket_manager: socket_manager::SocketManager,
+        [Prepare ForgetPrepare Auth ForgetAuth Dial HangUp Transport Get Post Connected Refused
+         Disconnected Down GaveUp Event Answered Dropped Timeout NotConnected TooMany BufferFull
+         Expired], written;
     the_hub: hub::Hub,
         [Admission ForgetAdmission Connected Event Answered Timeout Disconnected Left Dismissed
          TakenOver Transport PingTimeout Local Answer Dropped NotConnected TooMany Duplicate],

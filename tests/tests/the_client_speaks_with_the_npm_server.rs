@@ -109,7 +109,13 @@ async fn the_server_sees_exactly_the_auth_of_each_connect() {
     }
     let client = open(port).await;
     let (namespace, auth) = (root(), None);
-    client.send(Input::Connect { namespace, auth }).await;
+    client
+        .send(Input::Connect {
+            namespace,
+            auth,
+            recover: None,
+        })
+        .await;
     server.saw(&json!({ "saw": "auth", "auth": {} })).await;
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use selvedge_core::{
     Machine as _, RequestId, Secret, Time,
-    engineio::transport::ServerAction,
+    engineio::transport::{ClientAction, ServerAction},
     machine::{earliest, step},
     socketio::{
         AckId, Namespace,
@@ -41,7 +41,7 @@ impl Wire {
         let mut out = Vec::new();
         step(&mut self.client, self.now, input, &mut out);
         for output in out {
-            if let client::Output::Transport(action) = output {
+            if let client::Output::Transport(ClientAction::WebSocket(action)) = output {
                 let event = self.carry("client", action);
                 self.step_server(Some(server::Input::Transport(event.into())));
             }
@@ -54,7 +54,7 @@ impl Wire {
         for output in out {
             if let server::Output::Transport(ServerAction::WebSocket(action)) = output {
                 let event = self.carry("server", action);
-                self.step_client(Some(client::Input::Transport(event)));
+                self.step_client(Some(client::Input::Transport(event.into())));
             }
         }
     }
@@ -100,6 +100,7 @@ fn the_wire_of_a_handshake_a_join_and_a_message() {
     wire.step_client(Some(client::Input::Connect {
         namespace: realtime.clone(),
         auth: Some(Secret::new(r#"{"token":"header.claims.mac"}"#)),
+        recover: None,
     }));
     wire.step_server(Some(server::Input::Admit {
         namespace: realtime.clone(),
@@ -149,6 +150,7 @@ fn the_wire_of_a_refusal() {
     wire.step_client(Some(client::Input::Connect {
         namespace: namespace.clone(),
         auth: None,
+        recover: None,
     }));
     wire.step_server(Some(server::Input::Refuse {
         namespace,

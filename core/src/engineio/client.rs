@@ -1,36 +1,60 @@
 //! The client end of an Engine.IO connection.
+//!
+//! A session lives on a WebSocket from its start ([`Client::new`]), or starts by polling
+//! ([`Client::polling`]) and may move. While it polls, one poll is always open, and what is sent
+//! waits in a queue for the next post; one post is under way at a time, because the server could
+//! not tell the order of two. A WebSocket is dialed and probed beside the polling. When it has
+//! proved that it works, the session falls silent: no poll and no post is begun, what is sent waits,
+//! and the requests under way come to their end, so that whatever they carry comes before anything
+//! on the WebSocket, in both directions. Then it moves. What goes wrong with the WebSocket before
+//! that is no harm to the session, which goes on polling.
+//!
+//! ```text
+//! polling() --> OPENING     Get without a sid
+//!                  | the answer begins with the handshake
+//!                  v
+//!               POLLING <---------------------------------+
+//!                  | at once, if both ends want it: Dial  | the dial fails, the WebSocket ends
+//!                  v                                      | or says anything else, or it takes
+//!               PROBING ----------------------------------+ too long: it is closed
+//!                  | `3probe` for its `2probe`            |
+//!                  v                                      |
+//!               MOVING -----------------------------------+
+//!                  | the last poll and the last post have ended: `5`, then the queue
+//!                  v
+//! new() -----> WEBSOCKET
+//!
+//! any of them --> CLOSED: what is queued and `1` are posted, the poll is given up, then Closed is
+//!                 the last output
+//! ```
 
-use alloc::vec::Vec;
-use core::time::Duration;
+mod io;
+mod polling;
+mod upgrade;
 
-use serde::{Deserialize, Serialize};
+use alloc::{boxed::Box, vec::Vec};
+use core::mem;
 
-use super::{CloseReason, Handshake, Heartbeat, packet, packet::Packet};
+use bytes::Bytes;
+
+pub use self::io::{Config, Input, Output, Refusal};
+use self::polling::{Polling, Purpose};
+use super::{
+    CloseReason, Handshake, Heartbeat, packet,
+    packet::{Packet, Size},
+    payload,
+    transport::{Answer, ClientAction, ClientEvent, Exchange},
+};
 use crate::{
     canonical,
-    machine::{Machine, Wakeup},
+    http::Failure,
+    machine::{Machine, Wakeup, earliest},
+    request::RequestId,
     time::Time,
     ws,
 };
 
-/// How a client behaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// From the open WebSocket to the server's handshake; 10 s by default. Raise it for servers
-    /// that are slow to start; until it runs out a mute server holds the connection.
-    pub handshake_timeout: Duration,
-}
-canonical!(struct Config { handshake_timeout });
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            handshake_timeout: Duration::from_secs(10),
-        }
-    }
-}
-
-/// The client machine, made when its WebSocket is open.
+/// The client machine, made when its WebSocket is open or is to be done without.
 ///
 /// It waits for the handshake, answers pings, and gives up when nothing at all arrives for
 /// `interval + timeout`. [`Output::Closed`] is its last output: after it there is none, and no
@@ -38,8 +62,22 @@ impl Default for Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     state: State,
+    link: Link,
 }
-canonical!(struct Client { state });
+canonical!(struct Client { state, link });
+
+/// How the server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Link {
+    WebSocket,
+    Polling(Box<Polling>),
+}
+canonical!(
+    enum Link {
+        WebSocket,
+        Polling(polling),
+    }
+);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
@@ -61,37 +99,6 @@ canonical!(
     }
 );
 
-/// What can happen to a client.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Input {
-    /// Something happened on the WebSocket.
-    Transport(ws::Event),
-    /// Send a message.
-    Send(ws::Frame),
-    /// Send a frame that already is a whole message packet: a text that starts with `4`, or binary.
-    /// It is not copied.
-    SendEncoded(ws::Frame),
-    /// Close the connection.
-    Close,
-}
-
-/// What a client asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Do this with the WebSocket.
-    Transport(ws::Action),
-    /// The handshake is done: messages can be sent.
-    Opened(Handshake),
-    /// A message arrived.
-    Message(ws::Frame),
-    /// A message was not sent: the connection is not open yet, or the message is larger than the
-    /// server takes.
-    Unsent(ws::Frame),
-    /// The connection has ended.
-    Closed(CloseReason),
-}
-
 impl Client {
     /// A client on a WebSocket that opened at `now`.
     pub fn new(config: Config, now: Time) -> Self {
@@ -99,15 +106,48 @@ impl Client {
             state: State::Opening {
                 expires_at: now + config.handshake_timeout,
             },
+            link: Link::WebSocket,
         }
     }
 
-    /// Whether a packet of that many bytes, with its type, can be sent: the connection is open and
-    /// the server takes as much.
-    pub fn takes(&self, bytes: usize) -> bool {
+    /// A client that begins a session by polling, at `now`. With `upgrade` it moves to a WebSocket
+    /// where the server offers that.
+    pub fn polling(config: Config, upgrade: bool, now: Time) -> Self {
+        Self {
+            state: State::Opening {
+                expires_at: now + config.handshake_timeout,
+            },
+            link: Link::Polling(Box::new(Polling::new(config, upgrade, now))),
+        }
+    }
+
+    /// Whether packets of these sizes can be sent one after another, all of them.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn check(&self, packets: impl IntoIterator<Item = Size>) -> Result<(), Refusal> {
         match &self.state {
-            State::Opening { .. } | State::Closed => false,
-            State::Open { max_payload, .. } => bytes as u64 <= *max_payload,
+            State::Opening { .. } | State::Closed => Err(Refusal::NotOpen),
+            State::Open { max_payload, .. } => match &self.link {
+                Link::WebSocket => packets.into_iter().try_for_each(|size| {
+                    if size.in_frame() <= *max_payload {
+                        Ok(())
+                    } else {
+                        Err(Refusal::TooLarge)
+                    }
+                }),
+                Link::Polling(polling) => polling.check(packets, *max_payload),
+            },
+        }
+    }
+
+    /// Whether the session is carried by HTTP requests: it has not started on a WebSocket, or moved
+    /// to one.
+    pub fn is_polling(&self) -> bool {
+        match self.link {
+            Link::WebSocket => false,
+            Link::Polling(_) => true,
         }
     }
 
@@ -119,26 +159,86 @@ impl Client {
         }
     }
 
-    fn close(&mut self, reason: CloseReason, out: &mut Vec<Output>) {
-        match reason {
-            CloseReason::Transport(_) => {}
-            CloseReason::PingTimeout
-            | CloseReason::HandshakeTimeout
-            | CloseReason::Peer
-            | CloseReason::BadPacket(_)
-            | CloseReason::BadPayload(_)
-            | CloseReason::Polling(_)
-            | CloseReason::Local => out.push(Output::Transport(ws::Action::Close)),
+    fn close(&mut self, now: Time, reason: CloseReason, out: &mut Vec<Output>) {
+        match mem::replace(&mut self.link, Link::WebSocket) {
+            Link::WebSocket => match reason {
+                CloseReason::Transport(_) => {}
+                CloseReason::PingTimeout
+                | CloseReason::HandshakeTimeout
+                | CloseReason::Peer
+                | CloseReason::BadPacket(_)
+                | CloseReason::BadPayload(_)
+                | CloseReason::Polling(_)
+                | CloseReason::Refused { .. }
+                | CloseReason::Unanswered(_)
+                | CloseReason::Local => out.push(websocket(ws::Action::Close)),
+            },
+            Link::Polling(polling) => polling.end(now, &reason, self.max_payload(), out),
         }
         self.state = State::Closed;
         out.push(Output::Closed(reason));
     }
 
-    fn on_frame(&mut self, now: Time, frame: ws::Frame, out: &mut Vec<Output>) {
-        let packet = match packet::decode(frame) {
-            Ok(packet) => packet,
-            Err(error) => return self.close(CloseReason::BadPacket(error), out),
+    fn max_payload(&self) -> u64 {
+        match self.state {
+            State::Opening { .. } | State::Closed => u64::MAX,
+            State::Open { max_payload, .. } => max_payload,
+        }
+    }
+
+    fn on_websocket(&mut self, now: Time, event: ws::Event, out: &mut Vec<Output>) {
+        match (&mut self.link, event) {
+            (Link::WebSocket, ws::Event::Frame(frame)) => match packet::decode(frame) {
+                Ok(packet) => self.on_packet(now, packet, out),
+                Err(error) => self.close(now, CloseReason::BadPacket(error), out),
+            },
+            (Link::WebSocket, ws::Event::Closed(closed)) => {
+                self.close(now, CloseReason::Transport(closed), out);
+            }
+            (Link::Polling(polling), ws::Event::Frame(frame)) => polling.on_probe(frame, out),
+            (Link::Polling(polling), ws::Event::Closed(_)) => polling.probe = None,
+        }
+    }
+
+    fn on_answered(
+        &mut self,
+        now: Time,
+        id: RequestId<Exchange>,
+        result: Result<Answer, Failure>,
+        out: &mut Vec<Output>,
+    ) {
+        let Link::Polling(polling) = &mut self.link else {
+            return;
         };
+        let Some(purpose) = polling.requests.answer(id) else {
+            return;
+        };
+        match (purpose, result) {
+            (_, Err(failure)) => self.close(now, CloseReason::Unanswered(failure), out),
+            (_, Ok(answer)) if answer.status != 200 => {
+                self.close(now, CloseReason::refused(&answer), out);
+            }
+            (Purpose::Poll, Ok(answer)) => self.on_polled(now, answer.body, out),
+            (Purpose::Post, Ok(_)) => {}
+        }
+    }
+
+    /// The runtime bounds what it reads of an answer.
+    fn on_polled(&mut self, now: Time, body: Bytes, out: &mut Vec<Output>) {
+        match payload::decode(body, u64::MAX) {
+            Ok(packets) => {
+                for packet in packets {
+                    // A packet may have been the end; what came in the same body after it is void.
+                    if !self.is_closed() {
+                        self.on_packet(now, packet, out);
+                    }
+                }
+            }
+            Err(error) => self.close(now, CloseReason::BadPayload(error), out),
+        }
+    }
+
+    fn on_packet(&mut self, now: Time, packet: Packet, out: &mut Vec<Output>) {
         match &mut self.state {
             State::Closed => {}
             State::Opening { .. } => self.on_first(now, packet, out),
@@ -148,7 +248,7 @@ impl Client {
                 ..
             } => {
                 *expires_at = now + (heartbeat.interval + heartbeat.timeout);
-                self.on_packet(packet, out);
+                self.on_later(now, packet, out);
             }
         }
     }
@@ -156,46 +256,61 @@ impl Client {
     fn on_first(&mut self, now: Time, packet: Packet, out: &mut Vec<Output>) {
         match packet {
             Packet::Open(content) => match Handshake::decode(&content) {
-                Ok(handshake) => {
-                    let heartbeat = handshake.heartbeat;
-                    self.state = State::Open {
-                        heartbeat,
-                        max_payload: handshake.max_payload.unwrap_or(u64::MAX),
-                        expires_at: now + (heartbeat.interval + heartbeat.timeout),
-                    };
-                    out.push(Output::Opened(handshake));
-                }
+                Ok(handshake) => self.open(now, handshake, out),
                 Err(error) => {
                     let error = packet::DecodeError::Handshake(error);
-                    self.close(CloseReason::BadPacket(error), out);
+                    self.close(now, CloseReason::BadPacket(error), out);
                 }
             },
-            Packet::Close => self.close(CloseReason::Peer, out),
+            Packet::Close => self.close(now, CloseReason::Peer, out),
             Packet::Ping(_)
             | Packet::Pong(_)
             | Packet::Message(_)
             | Packet::Upgrade
             | Packet::Noop => {
                 let error = packet::DecodeError::Unexpected(packet.name());
-                self.close(CloseReason::BadPacket(error), out);
+                self.close(now, CloseReason::BadPacket(error), out);
             }
         }
     }
 
+    fn open(&mut self, now: Time, handshake: Handshake, out: &mut Vec<Output>) {
+        let heartbeat = handshake.heartbeat;
+        self.state = State::Open {
+            heartbeat,
+            max_payload: handshake.max_payload.unwrap_or(u64::MAX),
+            expires_at: now + (heartbeat.interval + heartbeat.timeout),
+        };
+        out.push(Output::Opened(handshake.clone()));
+        if let Link::Polling(polling) = &mut self.link {
+            polling.open(now, handshake, out);
+        }
+    }
+
     /// A pong, an upgrade and a noop mean nothing here and are ignored, as the official client does.
-    fn on_packet(&mut self, packet: Packet, out: &mut Vec<Output>) {
+    fn on_later(&mut self, now: Time, packet: Packet, out: &mut Vec<Output>) {
         match packet {
-            Packet::Ping(content) => {
-                let pong = packet::encode(Packet::Pong(content));
-                out.push(Output::Transport(ws::Action::Send(pong)));
-            }
+            Packet::Ping(content) => self.put(now, packet::encode(Packet::Pong(content)), out),
             Packet::Message(frame) => out.push(Output::Message(frame)),
-            Packet::Close => self.close(CloseReason::Peer, out),
+            Packet::Close => self.close(now, CloseReason::Peer, out),
             Packet::Open(_) => {
                 let error = packet::DecodeError::Unexpected("open");
-                self.close(CloseReason::BadPacket(error), out);
+                self.close(now, CloseReason::BadPacket(error), out);
             }
             Packet::Pong(_) | Packet::Upgrade | Packet::Noop => {}
+        }
+    }
+
+    /// Sends a packet, or queues it. A message has been checked; a pong for which there is no room
+    /// shows that the server pings and takes no posts.
+    fn put(&mut self, now: Time, frame: ws::Frame, out: &mut Vec<Output>) {
+        match &mut self.link {
+            Link::WebSocket => out.push(websocket(ws::Action::Send(frame))),
+            Link::Polling(polling) => {
+                if !polling.push(frame) {
+                    self.close(now, CloseReason::Transport(ws::Closed::Overrun), out);
+                }
+            }
         }
     }
 
@@ -206,9 +321,9 @@ impl Client {
         if self.is_closed() {
             return;
         }
-        if self.takes(frame.len()) {
-            out.push(Output::Transport(ws::Action::Send(frame)));
-            return;
+        let is_carried = !self.is_polling() || payload::carries(&frame);
+        if is_carried && self.check([Size::of(&frame)]).is_ok() {
+            return self.put(now, frame, out);
         }
         match packet::decode(frame) {
             Ok(Packet::Message(content)) => out.push(Output::Unsent(content)),
@@ -223,6 +338,27 @@ impl Client {
             | Err(_) => {}
         }
     }
+
+    /// Begins the requests that are due, or moves to the WebSocket.
+    fn proceed(&mut self, now: Time, out: &mut Vec<Output>) {
+        let max = self.max_payload();
+        let Link::Polling(polling) = &mut self.link else {
+            return;
+        };
+        if !polling.is_moving() {
+            polling.request(now, max, out);
+        } else if polling.requests.is_empty() {
+            out.push(websocket(ws::Action::Send(packet::encode(Packet::Upgrade))));
+            let queued = mem::take(&mut polling.queue).into_iter();
+            out.extend(queued.map(|frame| websocket(ws::Action::Send(frame))));
+            self.link = Link::WebSocket;
+            out.push(Output::Upgraded);
+        }
+    }
+}
+
+fn websocket(action: ws::Action) -> Output {
+    Output::Transport(ClientAction::WebSocket(action))
 }
 
 impl Machine for Client {
@@ -234,33 +370,42 @@ impl Machine for Client {
             return;
         }
         match input {
-            Input::Transport(ws::Event::Frame(frame)) => self.on_frame(now, frame, out),
-            Input::Transport(ws::Event::Closed(closed)) => {
-                self.close(CloseReason::Transport(closed), out);
+            Input::Transport(ClientEvent::WebSocket(event)) => self.on_websocket(now, event, out),
+            Input::Transport(ClientEvent::Dialed(result)) => {
+                if let Link::Polling(polling) = &mut self.link {
+                    polling.on_dialed(result.is_ok(), out);
+                }
+            }
+            Input::Transport(ClientEvent::Answered { id, result }) => {
+                self.on_answered(now, id, result, out);
             }
             Input::Send(frame) => {
                 let frame = packet::encode(Packet::Message(frame));
                 self.send(now, frame, out);
             }
             Input::SendEncoded(frame) => self.send(now, frame, out),
-            Input::Close => self.close(CloseReason::Local, out),
+            Input::Close => self.close(now, CloseReason::Local, out),
         }
     }
 
     fn tick(&mut self, now: Time, out: &mut Vec<Output>) {
         match self.state {
             State::Opening { expires_at } if expires_at <= now => {
-                self.close(CloseReason::HandshakeTimeout, out);
+                self.close(now, CloseReason::HandshakeTimeout, out);
             }
             State::Open { expires_at, .. } if expires_at <= now => {
-                self.close(CloseReason::PingTimeout, out);
+                self.close(now, CloseReason::PingTimeout, out);
             }
             State::Opening { .. } | State::Open { .. } | State::Closed => {}
         }
+        if let Link::Polling(polling) = &mut self.link {
+            polling.expire(now, out);
+        }
+        self.proceed(now, out);
     }
 
     fn next_wakeup(&self) -> Option<Wakeup> {
-        match self.state {
+        let beat = match self.state {
             State::Opening { expires_at } => Some(Wakeup {
                 at: expires_at,
                 why: "engine.io handshake timeout",
@@ -270,7 +415,12 @@ impl Machine for Client {
                 why: "engine.io ping timeout",
             }),
             State::Closed => None,
-        }
+        };
+        let polling = match &self.link {
+            Link::WebSocket => None,
+            Link::Polling(polling) => polling.next_wakeup(),
+        };
+        earliest([polling, beat])
     }
 }
 
@@ -293,15 +443,15 @@ mod tests {
     }
 
     fn frame(content: &str) -> Option<Input> {
-        Some(Input::Transport(ws::Event::Frame(text(content))))
+        Some(Input::Transport(ws::Event::Frame(text(content)).into()))
     }
 
     fn sent(content: &str) -> Output {
-        Output::Transport(ws::Action::Send(text(content)))
+        websocket(ws::Action::Send(text(content)))
     }
 
     fn closed(reason: CloseReason) -> Vec<Output> {
-        vec![Output::Transport(ws::Action::Close), Output::Closed(reason)]
+        vec![websocket(ws::Action::Close), Output::Closed(reason)]
     }
 
     fn unexpected(name: &'static str) -> CloseReason {
@@ -403,7 +553,7 @@ mod tests {
             matches!(
                 out.as_slice(),
                 [
-                    Output::Transport(ws::Action::Close),
+                    Output::Transport(ClientAction::WebSocket(ws::Action::Close)),
                     Output::Closed(CloseReason::BadPacket(packet::DecodeError::Handshake(_)))
                 ]
             ),
@@ -423,7 +573,7 @@ mod tests {
             run(&mut client, 1_002, frame(HANDSHAKE)),
             closed(unexpected("open"))
         );
-        let gone = Some(Input::Transport(ws::Event::Closed(broken.clone())));
+        let gone = Some(Input::Transport(ws::Event::Closed(broken.clone()).into()));
         assert_eq!(
             run(&mut other, 1_002, gone),
             [Output::Closed(CloseReason::Transport(broken))]

@@ -1,10 +1,15 @@
 //! Engine.IO v4: packets, payloads, and the two ends of a connection.
 //!
-//! [`client::Client`] and [`server::Server`] are machines. The client speaks over a WebSocket and is
-//! made when it is open; a server speaks over a WebSocket, or polls and moves to one. Between them they do the handshake, the heartbeat and the closing, and hand whole messages up.
+//! [`client::Client`] and [`server::Server`] are machines. Each speaks over a WebSocket, or polls and
+//! may move to one. Between them they do the handshake, the heartbeat and the closing, and hand whole
+//! messages up. A server of many clients keeps them in [`sessions::Sessions`].
 //! Source of the wire facts: `docs/engine.io-protocol/v4-current.md` of socketio/socket.io.
 
+#[cfg(test)]
+mod both_ends;
 pub mod client;
+#[cfg(test)]
+mod client_cases;
 mod handshake;
 pub mod packet;
 pub mod payload;
@@ -15,13 +20,16 @@ mod server_cases;
 pub mod sessions;
 pub mod transport;
 
+use alloc::string::String;
 use core::{fmt, time::Duration};
 
+use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 pub use self::handshake::{HANDSHAKE_BYTES_MAX, HEARTBEAT_MAX, Handshake, HandshakeError};
 pub use self::polling::{PollingConfig, PollingFault};
-use crate::{canonical, ws};
+use self::transport::Answer;
+use crate::{canonical, http, ws};
 
 /// The rhythm of a connection: the server pings, the client answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,18 +57,27 @@ impl Default for Heartbeat {
 pub enum CloseReason {
     /// The peer was silent for longer than the heartbeat allows.
     PingTimeout,
-    /// The server opened the WebSocket, and then did not send its handshake in time.
+    /// The server did not send its handshake in time.
     HandshakeTimeout,
     /// The peer sent a close packet.
     Peer,
-    /// The WebSocket ended underneath.
+    /// The WebSocket ended underneath, or the queue of a session that polls ran full.
     Transport(ws::Closed),
     /// The peer broke the protocol.
     BadPacket(packet::DecodeError),
-    /// The peer posted a body that cannot be read.
+    /// The peer posted a body, or answered with one, that cannot be read.
     BadPayload(payload::DecodeError),
     /// The peer broke the rules of polling.
     Polling(PollingFault),
+    /// The server answered a poll or a post with anything but 200.
+    Refused {
+        /// The status code.
+        status: u16,
+        /// The server's words, at most [`WORDS_BYTES_MAX`]; may be empty.
+        words: ByteString,
+    },
+    /// A poll or a post came to nothing.
+    Unanswered(http::Failure),
     /// The embedder asked for it.
     Local,
 }
@@ -73,9 +90,39 @@ canonical!(
         BadPacket(error),
         BadPayload(error),
         Polling(fault),
+        Refused { status, words },
+        Unanswered(failure),
         Local,
     }
 );
+
+/// How much is kept of the words of a refusal, in bytes: what stands in the place of a server, such
+/// as a proxy, answers with pages.
+pub const WORDS_BYTES_MAX: usize = 200;
+
+impl CloseReason {
+    /// A refusal: its words are the `message` where the body is JSON as Engine.IO servers write it,
+    /// such as `{"code":1,"message":"Session ID unknown"}`, or its beginning.
+    fn refused(answer: &Answer) -> Self {
+        #[derive(Deserialize)]
+        struct Wire {
+            message: String,
+        }
+        let body = answer.body.get(..REFUSAL_BYTES_MAX).unwrap_or(&answer.body);
+        let mut words = match serde_json::from_slice::<Wire>(body) {
+            Ok(wire) => wire.message,
+            Err(_) => String::from_utf8_lossy(body).into_owned(),
+        };
+        words.truncate(words.floor_char_boundary(WORDS_BYTES_MAX));
+        Self::Refused {
+            status: answer.status,
+            words: words.trim().into(),
+        }
+    }
+}
+
+/// The longest refusal that is read, in bytes. Escaped, the words can be six times as long.
+const REFUSAL_BYTES_MAX: usize = 8 * WORDS_BYTES_MAX;
 
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,6 +151,16 @@ impl fmt::Display for CloseReason {
             Self::BadPacket(error) => write!(f, "the peer broke the protocol: {error}"),
             Self::BadPayload(error) => write!(f, "the peer broke the protocol: {error}"),
             Self::Polling(fault) => write!(f, "the peer broke the protocol: {fault}"),
+            Self::Refused { status, words } if words.is_empty() => {
+                write!(f, "the server refused a request with status {status}")
+            }
+            Self::Refused { status, words } => {
+                write!(
+                    f,
+                    "the server refused a request with status {status}: {words}"
+                )
+            }
+            Self::Unanswered(failure) => write!(f, "a request came to nothing: {failure}"),
             Self::Local => f.write_str("closed from this side"),
         }
     }
@@ -134,6 +191,18 @@ mod tests {
         assert_eq!(
             CloseReason::BadPacket(packet::DecodeError::Empty).to_string(),
             "the peer broke the protocol: an empty frame"
+        );
+        let refused = |words: &str| CloseReason::Refused {
+            status: 400,
+            words: words.into(),
+        };
+        assert_eq!(
+            refused("Session ID unknown").to_string(),
+            "the server refused a request with status 400: Session ID unknown"
+        );
+        assert_eq!(
+            refused("").to_string(),
+            "the server refused a request with status 400"
         );
     }
 }

@@ -2,15 +2,26 @@
 
 use alloc::string::String;
 
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use bytestring::ByteString;
 
 use super::handshake::HandshakeError;
 use crate::{canonical, ws};
 
+/// Binary content where only text can stand. Peers differ in whether they pad.
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 /// One packet.
 ///
 /// On a WebSocket a text frame is a digit and the content, and a binary frame is a message without
-/// any prefix (protocol, "Packet encoding").
+/// any prefix (protocol, "Packet encoding"). A client that was set to `forceBase64` writes a binary
+/// message as `b` and base64 there too, as it stands in the body of a poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
     /// `0`: the handshake, as JSON, from the server.
@@ -56,15 +67,52 @@ impl Packet {
     }
 }
 
+/// How large a packet is, in bytes, before there is a frame of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// Text, with the packet's type.
+    Text(usize),
+    /// The content of a binary message.
+    Binary(usize),
+}
+
+impl Size {
+    /// The size of the packet that is this frame.
+    pub fn of(frame: &ws::Frame) -> Self {
+        match frame {
+            ws::Frame::Text(text) => Self::Text(text.len()),
+            ws::Frame::Binary(bytes) => Self::Binary(bytes.len()),
+        }
+    }
+
+    /// How many bytes it takes in a frame of its own.
+    pub fn in_frame(self) -> u64 {
+        match self {
+            Self::Text(bytes) | Self::Binary(bytes) => bytes as u64,
+        }
+    }
+
+    /// How many bytes it takes in a payload, without a separator: binary is base64 there.
+    pub fn in_payload(self) -> u64 {
+        match self {
+            Self::Text(bytes) => bytes as u64,
+            Self::Binary(bytes) => 1 + (bytes as u64).div_ceil(3) * 4,
+        }
+    }
+}
+
 /// What is wrong with a packet. The peer is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// A text frame without even a type.
     #[error("an empty frame")]
     Empty,
-    /// A text frame that starts with anything but a digit from 0 to 6.
+    /// A text frame that starts with anything but a digit from 0 to 6 or a `b`.
     #[error("unknown packet type {0:?}")]
     UnknownType(char),
+    /// A binary message in a text frame that is not base64.
+    #[error("a binary message that is not base64")]
+    NotBase64,
     /// A packet that has no place at this moment or from this side.
     #[error("a packet of type {0:?} where it has no place")]
     Unexpected(&'static str),
@@ -84,6 +132,7 @@ canonical!(
     enum DecodeError {
         Empty,
         UnknownType(found),
+        NotBase64,
         Unexpected(name),
         Handshake(error),
         TooLarge { bytes, max },
@@ -96,7 +145,7 @@ canonical!(
 ///
 /// # Errors
 ///
-/// Where a text frame has no known type in front.
+/// Where a text frame has no known type in front, or is not the base64 that it says it is.
 pub fn decode(frame: ws::Frame) -> Result<Packet, DecodeError> {
     let text = match frame {
         ws::Frame::Binary(_) => return Ok(Packet::Message(frame)),
@@ -113,6 +162,10 @@ pub fn decode(frame: ws::Frame) -> Result<Packet, DecodeError> {
         '4' => Ok(Packet::Message(ws::Frame::Text(content()))),
         '5' => Ok(Packet::Upgrade),
         '6' => Ok(Packet::Noop),
+        'b' => match BASE64.decode(rest.as_str()) {
+            Ok(bytes) => Ok(Packet::Message(ws::Frame::Binary(bytes.into()))),
+            Err(_) => Err(DecodeError::NotBase64),
+        },
         unknown => Err(DecodeError::UnknownType(unknown)),
     }
 }
@@ -185,6 +238,19 @@ mod tests {
             assert_eq!(decode(frame.clone()), Ok(Packet::Message(frame.clone())));
             assert_eq!(encode(Packet::Message(frame.clone())), frame);
         }
+    }
+
+    #[test]
+    fn a_text_frame_may_hold_a_binary_message_as_base64() {
+        let message = |content: &'static [u8]| {
+            Ok(Packet::Message(ws::Frame::Binary(Bytes::from_static(
+                content,
+            ))))
+        };
+        assert_eq!(decode(text("bAQIDBA==")), message(&[1, 2, 3, 4]));
+        assert_eq!(decode(text("bAQIDBA")), message(&[1, 2, 3, 4]));
+        assert_eq!(decode(text("b")), message(b""));
+        assert_eq!(decode(text("b!")), Err(DecodeError::NotBase64));
     }
 
     #[test]

@@ -7,14 +7,14 @@
 
 use alloc::{collections::VecDeque, string::String, vec::Vec};
 
-use base64::{
-    Engine as _, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::Engine as _;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{packet, packet::Packet};
+use super::{
+    packet,
+    packet::{BASE64, Packet},
+};
 use crate::{canonical, ws};
 
 /// What stands between two packets.
@@ -24,12 +24,6 @@ pub const SEPARATOR: char = '\u{1e}';
 /// have buffered into one; this bounds what a body of nothing but separators can make the reader
 /// remember, at about half a megabyte.
 pub const PACKETS_MAX: usize = 10_000;
-
-/// Peers differ in whether they pad.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// What is wrong with a body. The peer is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,12 +42,6 @@ pub enum DecodeError {
     /// Not text at all.
     #[error("a body that is not UTF-8")]
     NotUtf8,
-    /// A binary message that is not base64.
-    #[error("packet {at} of the body is not base64")]
-    NotBase64 {
-        /// Which one, from 0.
-        at: usize,
-    },
     /// A bad packet.
     #[error("packet {at} of the body is bad: {error}")]
     Packet {
@@ -68,7 +56,6 @@ canonical!(
         TooLarge { bytes, max },
         TooManyPackets(packets),
         NotUtf8,
-        NotBase64 { at },
         Packet { at, error },
     }
 );
@@ -92,16 +79,9 @@ pub fn decode(body: Bytes, max: u64) -> Result<Vec<Packet>, DecodeError> {
     let text = ByteString::try_from(body).map_err(|_| DecodeError::NotUtf8)?;
     let mut packets = Vec::with_capacity(count);
     for (at, part) in text.split(SEPARATOR).enumerate() {
-        packets.push(match part.strip_prefix('b') {
-            Some(base64) => {
-                let bytes = BASE64
-                    .decode(base64)
-                    .map_err(|_| DecodeError::NotBase64 { at })?;
-                Packet::Message(ws::Frame::Binary(bytes.into()))
-            }
-            None => packet::decode(ws::Frame::Text(text.slice_ref(part)))
-                .map_err(|error| DecodeError::Packet { at, error })?,
-        });
+        let packet = packet::decode(ws::Frame::Text(text.slice_ref(part)))
+            .map_err(|error| DecodeError::Packet { at, error })?;
+        packets.push(packet);
     }
     Ok(packets)
 }
@@ -139,10 +119,7 @@ pub fn batch(frames: &mut VecDeque<ws::Frame>, max: u64) -> ByteString {
 
 /// How many bytes a packet takes in a body, without a separator.
 pub fn encoded_len(frame: &ws::Frame) -> u64 {
-    match frame {
-        ws::Frame::Text(text) => text.len() as u64,
-        ws::Frame::Binary(bytes) => 1 + (bytes.len() as u64).div_ceil(3) * 4,
-    }
+    packet::Size::of(frame).in_payload()
 }
 
 /// Whether a packet can stand in a body at all: the protocol has no way to write a text that holds
@@ -237,8 +214,20 @@ mod tests {
                     error: E::UnknownType('{'),
                 },
             ),
-            (b"4a\x1eb!", DecodeError::NotBase64 { at: 1 }),
-            (b"b\xc3\xa9", DecodeError::NotBase64 { at: 0 }),
+            (
+                b"4a\x1eb!",
+                DecodeError::Packet {
+                    at: 1,
+                    error: E::NotBase64,
+                },
+            ),
+            (
+                b"b\xc3\xa9",
+                DecodeError::Packet {
+                    at: 0,
+                    error: E::NotBase64,
+                },
+            ),
             (b"4\xff", DecodeError::NotUtf8),
             (
                 &[b'4'; 101],

@@ -217,6 +217,8 @@ impl Server {
                 | CloseReason::BadPacket(_)
                 | CloseReason::BadPayload(_)
                 | CloseReason::Polling(_)
+                | CloseReason::Refused { .. }
+                | CloseReason::Unanswered(_)
                 | CloseReason::Local => out.push(websocket(ws::Action::Close)),
             },
             Link::Polling(polling) => requests::end(*polling, &reason, out),

@@ -58,7 +58,9 @@ pub enum ClientAction {
         #[serde(default, with = "text::option")]
         sid: Option<ByteString>,
     },
-    /// Post.
+    /// Post. A session's posts are carried out one after another: the last ones may be asked for
+    /// while one is under way, when the session ends, and wait for it. They are let through also
+    /// when the machine has said that it is done.
     Post {
         /// Comes back with the answer.
         id: RequestId<Exchange>,
@@ -68,7 +70,8 @@ pub enum ClientAction {
         /// A payload, as `text/plain;charset=UTF-8`.
         body: Bytes,
     },
-    /// Give a request up. Its answer is not waited for.
+    /// Give a poll up. Its answer is not waited for. Let the posts that were asked for before it come
+    /// to their end first: a server takes a poll that breaks off for the end of the session.
     Abort(RequestId<Exchange>),
 }
 

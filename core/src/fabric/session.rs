@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use crate::{
     canonical,
+    engineio::transport::ClientAction,
     fabric::realtime::{self, ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL},
     id::ChannelId,
     link::{End, Protocol, SessionInput, SessionOutput},
@@ -21,6 +22,7 @@ use crate::{
         event::{Emission, Event as Pushed},
     },
     time::Time,
+    ws,
 };
 
 /// A guild that disconnects a socket this soon after CONNECT has refused its token: that is how
@@ -77,6 +79,8 @@ canonical!(struct Session {
 });
 
 impl Protocol for Realtime {
+    type Happened = ws::Event;
+    type Action = ws::Action;
     type Auth = Secret;
     type Command = Command;
     type Event = Event;
@@ -108,12 +112,12 @@ impl Session {
         if self.ended {
             // What the client still does while it closes is its goodbye.
             if let client::Output::Transport(action) = output {
-                out.push(SessionOutput::Transport(action));
+                transport(action, out);
             }
             return;
         }
         match output {
-            client::Output::Transport(action) => out.push(SessionOutput::Transport(action)),
+            client::Output::Transport(action) => transport(action, out),
             client::Output::Opened(_) => self.connect(now, out),
             client::Output::Connected { .. } => {
                 self.connected_at = Some(now);
@@ -178,6 +182,7 @@ impl Session {
         let connect = client::Input::Connect {
             namespace: namespace(),
             auth,
+            recover: None,
         };
         self.drive(now, Some(connect), out);
     }
@@ -218,7 +223,18 @@ impl Session {
     }
 }
 
-type Output = SessionOutput<Event>;
+type Output = SessionOutput<ws::Action, Event>;
+
+/// A session begins on an open WebSocket, so its client asks for nothing else.
+fn transport(action: ClientAction, out: &mut Vec<Output>) {
+    match action {
+        ClientAction::WebSocket(action) => out.push(SessionOutput::Transport(action)),
+        ClientAction::Dial { .. }
+        | ClientAction::Get { .. }
+        | ClientAction::Post { .. }
+        | ClientAction::Abort(_) => {}
+    }
+}
 
 fn namespace() -> Namespace {
     Namespace::new(realtime::NAMESPACE).unwrap_or_else(Namespace::root)
@@ -229,7 +245,7 @@ fn emission(name: &str, channel_id: ChannelId) -> Option<Emission> {
 }
 
 impl Machine for Session {
-    type Input = SessionInput<Command>;
+    type Input = SessionInput<ws::Event, Command>;
     type Output = Output;
 
     fn handle(&mut self, now: Time, input: Self::Input, out: &mut Vec<Output>) {
@@ -238,7 +254,7 @@ impl Machine for Session {
         }
         match input {
             SessionInput::Transport(event) => {
-                self.drive(now, Some(client::Input::Transport(event)), out);
+                self.drive(now, Some(client::Input::Transport(event.into())), out);
             }
             SessionInput::Command(Command::Join(id, channel)) => self.join(now, id, channel, out),
             SessionInput::Command(Command::Leave(channel)) => {

@@ -80,6 +80,11 @@ impl Backoff {
         self.draw(most)
     }
 
+    /// Forgets the failures.
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+
     /// The longest wait, for a fault that only a change of the configuration mends.
     pub fn longest(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);

@@ -7,6 +7,8 @@ use alloc::{
 };
 use core::{mem, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     End, Protocol, SessionInput, SessionOutput,
     backoff::{self, Backoff, Bucket},
@@ -17,7 +19,7 @@ use crate::{
     request::{RequestId, Requests},
     rng::Rng,
     time::Time,
-    ws::{self, ConnId},
+    ws::ConnId,
 };
 
 /// The kind of the question what to dial with.
@@ -44,7 +46,7 @@ pub enum Input<P: Protocol> {
     /// A dialed connection is open, or could not be opened.
     Dialed(ConnId, Result<(), String>),
     /// Something happened on an open connection.
-    Transport(ConnId, ws::Event),
+    Transport(ConnId, P::Happened),
     /// For the session; dropped where none is up.
     Command(P::Command),
     /// The owner has everything it needs from the session: from now on the connection counts as
@@ -52,12 +54,18 @@ pub enum Input<P: Protocol> {
     Live,
     /// The owner has found the connection to be no good.
     Reconnect(String),
+    /// Nothing is wanted of the peer: close the connection, and rest.
+    Rest,
+    /// Something is wanted again: connect, with no memory of former failures. It means nothing to a
+    /// link that does not rest.
+    Wake,
     /// End it all: close the connection and go silent.
     Shutdown,
 }
 
 /// Why there is nothing to dial with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AuthorizeFailure {
     /// It may work at another time.
     Unavailable(String),
@@ -77,7 +85,7 @@ pub enum Output<P: Protocol> {
     /// Give a connection up at once, also while it is being dialed.
     HangUp(ConnId),
     /// Do this on an open connection.
-    Transport(ConnId, ws::Action),
+    Transport(ConnId, P::Action),
     /// The handshake is done: the session takes commands.
     Up,
     /// Something from the session; also before [`Output::Up`].
@@ -96,7 +104,7 @@ pub enum Output<P: Protocol> {
 /// One connection to one peer, kept up for ever.
 ///
 /// Start it with a step; it authorises and dials at once, and tries again after every end until
-/// [`Input::Shutdown`].
+/// [`Input::Rest`] or [`Input::Shutdown`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link<P: Protocol> {
     config: Config,
@@ -110,6 +118,7 @@ pub struct Link<P: Protocol> {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State<P: Protocol> {
+    Resting,
     Waiting {
         until: Option<Time>,
     },
@@ -153,6 +162,7 @@ impl<P: Protocol> Canonical for State<P> {
                 (4_u8, (conn, session), live_since).canonical(canon);
             }
             Self::Shut => 5_u8.canonical(canon),
+            Self::Resting => 6_u8.canonical(canon),
         }
     }
 }
@@ -188,6 +198,19 @@ impl<P: Protocol> Link<P> {
             state: State::Waiting { until: None },
             config,
         }
+    }
+
+    /// A link that rests until [`Input::Wake`].
+    pub fn resting(config: Config, protocol: P, rng: Rng) -> Self {
+        Self {
+            state: State::Resting,
+            ..Self::new(config, protocol, rng)
+        }
+    }
+
+    /// Whether nothing is wanted of the peer.
+    pub fn is_resting(&self) -> bool {
+        matches!(self.state, State::Resting)
     }
 
     /// Whether the session takes commands.
@@ -272,7 +295,8 @@ impl<P: Protocol> Link<P> {
                 auth,
                 ..
             } if *dialing == conn => auth.clone(),
-            State::Waiting { .. }
+            State::Resting
+            | State::Waiting { .. }
             | State::Authorizing
             | State::Dialing { .. }
             | State::Handshaking { .. }
@@ -311,14 +335,18 @@ impl<P: Protocol> Link<P> {
     fn drive(
         &mut self,
         now: Time,
-        input: Option<SessionInput<P::Command>>,
+        input: Option<SessionInput<P::Happened, P::Command>>,
         out: &mut Vec<Output<P>>,
     ) {
         let (conn, session) = match &mut self.state {
             State::Handshaking { conn, session, .. } | State::Up { conn, session, .. } => {
                 (*conn, session)
             }
-            State::Waiting { .. } | State::Authorizing | State::Dialing { .. } | State::Shut => {
+            State::Resting
+            | State::Waiting { .. }
+            | State::Authorizing
+            | State::Dialing { .. }
+            | State::Shut => {
                 return;
             }
         };
@@ -347,7 +375,8 @@ impl<P: Protocol> Link<P> {
                     live_since: None,
                 }
             }
-            other @ (State::Waiting { .. }
+            other @ (State::Resting
+            | State::Waiting { .. }
             | State::Authorizing
             | State::Dialing { .. }
             | State::Up { .. }
@@ -358,7 +387,8 @@ impl<P: Protocol> Link<P> {
     fn on_end(&mut self, now: Time, end: End, out: &mut Vec<Output<P>>) {
         let lived = match &self.state {
             State::Up { live_since, .. } => live_since.map(|since| now.since(since)),
-            State::Waiting { .. }
+            State::Resting
+            | State::Waiting { .. }
             | State::Authorizing
             | State::Dialing { .. }
             | State::Handshaking { .. }
@@ -395,7 +425,7 @@ impl<P: Protocol> Link<P> {
             State::Dialing { conn, .. }
             | State::Handshaking { conn, .. }
             | State::Up { conn, .. } => *conn,
-            State::Waiting { .. } | State::Authorizing | State::Shut => return,
+            State::Resting | State::Waiting { .. } | State::Authorizing | State::Shut => return,
         };
         out.push(Output::HangUp(conn));
         self.on_end(
@@ -408,7 +438,8 @@ impl<P: Protocol> Link<P> {
         );
     }
 
-    fn shut(&mut self, now: Time, out: &mut Vec<Output<P>>) {
+    /// Closes whatever is under way, and goes on in the state `end`.
+    fn close(&mut self, now: Time, end: State<P>, out: &mut Vec<Output<P>>) {
         match &self.state {
             State::Authorizing => {
                 if let Some((id, ())) = self.asked.withdraw(|()| true) {
@@ -430,17 +461,19 @@ impl<P: Protocol> Link<P> {
                     }
                 }
             }
-            State::Waiting { .. } | State::Shut => {}
+            State::Resting | State::Waiting { .. } | State::Shut => {}
         }
-        self.state = State::Shut;
+        self.state = end;
     }
 
     fn is_on(&self, conn: ConnId) -> bool {
         match &self.state {
             State::Handshaking { conn: on, .. } | State::Up { conn: on, .. } => *on == conn,
-            State::Waiting { .. } | State::Authorizing | State::Dialing { .. } | State::Shut => {
-                false
-            }
+            State::Resting
+            | State::Waiting { .. }
+            | State::Authorizing
+            | State::Dialing { .. }
+            | State::Shut => false,
         }
     }
 }
@@ -473,7 +506,18 @@ impl<P: Protocol> Machine for Link<P> {
                 }
             }
             Input::Reconnect(why) => self.break_off(now, &why, out),
-            Input::Shutdown => self.shut(now, out),
+            Input::Rest => {
+                if !matches!(self.state, State::Shut) {
+                    self.close(now, State::Resting, out);
+                }
+            }
+            Input::Wake => {
+                if self.is_resting() {
+                    self.backoff.reset();
+                    self.state = State::Waiting { until: None };
+                }
+            }
+            Input::Shutdown => self.close(now, State::Shut, out),
         }
     }
 
@@ -501,7 +545,7 @@ impl<P: Protocol> Machine for Link<P> {
                     self.drive(now, None, out);
                 }
             }
-            State::Authorizing | State::Shut => {}
+            State::Resting | State::Authorizing | State::Shut => {}
         }
     }
 
@@ -523,7 +567,7 @@ impl<P: Protocol> Machine for Link<P> {
                 }),
             ]),
             State::Up { session, .. } => session.next_wakeup(),
-            State::Authorizing | State::Shut => None,
+            State::Resting | State::Authorizing | State::Shut => None,
         }
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A [`Protocol`] is what speaks on an open connection; [`Link`] dials, authorises, times and
-//! repeats.
+//! repeats. It rests while its owner wants nothing of the peer.
 
 pub mod backoff;
 mod lifecycle;

@@ -3,10 +3,14 @@
 use alloc::string::String;
 use core::fmt::Debug;
 
-use crate::{canon::Canonical, canonical, machine::Machine, time::Time, ws};
+use crate::{canon::Canonical, canonical, machine::Machine, time::Time};
 
 /// A protocol on top of a link: how a session on a fresh connection begins.
 pub trait Protocol: Clone + Eq + Debug + Canonical {
+    /// What happens on an open connection, such as [`ws::Event`](crate::ws::Event).
+    type Happened;
+    /// What a session does on it, such as [`ws::Action`](crate::ws::Action).
+    type Action;
     /// What a dial is authorised with. It is asked for at every dial, and used for that one alone.
     type Auth: Clone + Eq + Debug + Canonical;
     /// What the owner can ask of a session that is up.
@@ -14,8 +18,10 @@ pub trait Protocol: Clone + Eq + Debug + Canonical {
     /// What a session tells its owner.
     type Event;
     /// One session, on one connection.
-    type Session: Machine<Input = SessionInput<Self::Command>, Output = SessionOutput<Self::Event>>
-        + Clone
+    type Session: Machine<
+            Input = SessionInput<Self::Happened, Self::Command>,
+            Output = SessionOutput<Self::Action, Self::Event>,
+        > + Clone
         + Eq
         + Debug
         + Canonical;
@@ -26,20 +32,21 @@ pub trait Protocol: Clone + Eq + Debug + Canonical {
 
 /// What can happen to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SessionInput<C> {
+pub enum SessionInput<H, C> {
     /// Something happened on its connection.
-    Transport(ws::Event),
+    Transport(H),
     /// The owner wants something.
     Command(C),
-    /// Say goodbye and close the connection; nothing but transport outputs follow.
+    /// Say goodbye and close the connection. Events that follow tell how what was under way has
+    /// ended.
     Close,
 }
 
 /// What a session asks and tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SessionOutput<E> {
+pub enum SessionOutput<A, E> {
     /// Do this on the connection.
-    Transport(ws::Action),
+    Transport(A),
     /// The handshake is done. Events may come before this.
     Ready,
     /// Something for the owner.

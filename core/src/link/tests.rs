@@ -30,6 +30,8 @@ struct Session {
 canonical!(struct Session { token });
 
 impl Protocol for Hello {
+    type Happened = Event;
+    type Action = Action;
     type Auth = u64;
     type Command = &'static str;
     type Event = &'static str;
@@ -41,8 +43,8 @@ impl Protocol for Hello {
 }
 
 impl Machine for Session {
-    type Input = SessionInput<&'static str>;
-    type Output = SessionOutput<&'static str>;
+    type Input = SessionInput<Event, &'static str>;
+    type Output = SessionOutput<Action, &'static str>;
 
     fn handle(&mut self, _: Time, input: Self::Input, out: &mut Vec<Self::Output>) {
         match input {
@@ -70,11 +72,11 @@ impl Machine for Session {
     }
 }
 
-fn send(text: &str) -> SessionOutput<&'static str> {
+fn send(text: &str) -> SessionOutput<Action, &'static str> {
     SessionOutput::Transport(Action::Send(Frame::Text(text.into())))
 }
 
-fn ended(unauthorized: bool) -> SessionOutput<&'static str> {
+fn ended(unauthorized: bool) -> SessionOutput<Action, &'static str> {
     SessionOutput::Ended(End {
         unauthorized,
         why: "ended".to_string(),
@@ -272,6 +274,39 @@ fn a_connection_found_no_good_is_hung_up() {
     assert_eq!(out.first(), Some(&Output::HangUp(conn)));
     assert_eq!(down(&out).0.why, "deaf");
     assert_eq!(rig.step(Some(Input::Command("x"))), vec![]);
+}
+
+#[test]
+fn a_link_that_rests_says_goodbye_and_wakes_without_its_failures() {
+    let mut rig = Rig::new();
+    let mut out = rig.step(None);
+    for _ in 0..5 {
+        let conn = rig.authorize(&out);
+        rig.step(Some(Input::Dialed(conn, Err("no".to_string()))));
+        out = rig.sleep();
+    }
+    let [Output::Authorize(asked)] = out.as_slice() else {
+        panic!("{out:?}")
+    };
+    assert_eq!(rig.step(Some(Input::Wake)), vec![]);
+    assert_eq!(rig.step(Some(Input::Rest)), vec![Output::Forget(*asked)]);
+    assert_eq!(rig.link.next_wakeup(), None);
+    let out = rig.step(Some(Input::Wake));
+    let conn = rig.authorize(&out);
+    let out = rig.step(Some(Input::Dialed(conn, Err("no".to_string()))));
+    assert!(down(&out).2 <= Duration::from_secs(1));
+    let out = rig.sleep();
+    let conn = rig.authorize(&out);
+    rig.step(Some(Input::Dialed(conn, Ok(()))));
+    rig.step(Some(Input::Transport(conn, text("hello"))));
+    let goodbye = vec![Output::Transport(conn, Action::Close)];
+    assert_eq!(rig.step(Some(Input::Rest)), goodbye);
+    assert_eq!(rig.step(Some(Input::Rest)), vec![]);
+    assert!(rig.link.is_resting() && rig.link.next_wakeup().is_none());
+    assert_eq!(rig.step(Some(Input::Transport(conn, text("x")))), vec![]);
+    rig.step(Some(Input::Shutdown));
+    assert_eq!(rig.step(Some(Input::Wake)), vec![]);
+    assert_eq!(rig.link.next_wakeup(), None);
 }
 
 #[test]

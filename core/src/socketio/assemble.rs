@@ -46,10 +46,10 @@ impl Default for Limits {
     }
 }
 
-/// Turns messages into packets. What it refuses ends the connection, and then it is to be
-/// [cleared](Self::clear).
+/// Turns messages into packets: a part, which the ends of a connection own. What it refuses ends the
+/// connection, and then it is to be [cleared](Self::clear).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Assembler {
+pub struct Assembler {
     limits: Limits,
     partial: Option<Partial>,
 }
@@ -68,7 +68,8 @@ struct Partial {
 canonical!(struct Partial { header, missing, arrived, room, expires_at });
 
 impl Assembler {
-    pub(super) fn new(limits: Limits) -> Self {
+    /// With nothing announced.
+    pub fn new(limits: Limits) -> Self {
         Self {
             limits,
             partial: None,
@@ -76,11 +77,11 @@ impl Assembler {
     }
 
     /// Takes a message: the packet that is complete with it, if there is one.
-    pub(super) fn take(
-        &mut self,
-        now: Time,
-        message: ws::Frame,
-    ) -> Result<Option<Packet>, CloseReason> {
+    ///
+    /// # Errors
+    ///
+    /// Where it is not a packet, or not what is due after the one before.
+    pub fn take(&mut self, now: Time, message: ws::Frame) -> Result<Option<Packet>, CloseReason> {
         match message {
             ws::Frame::Text(text) => self.take_text(now, text),
             ws::Frame::Binary(bytes) => self.take_binary(bytes),
@@ -139,7 +140,7 @@ impl Assembler {
     }
 
     /// What kind of packet waits for its attachments, and where it belongs.
-    pub(super) fn announced(&self) -> Option<(Kind, &Namespace)> {
+    pub fn announced(&self) -> Option<(Kind, &Namespace)> {
         match &self.partial.as_ref()?.header {
             Packet::BinaryEvent { namespace, .. } => Some((Kind::BinaryEvent, namespace)),
             Packet::BinaryAnswer { namespace, .. } => Some((Kind::BinaryAck, namespace)),
@@ -152,19 +153,24 @@ impl Assembler {
     }
 
     /// Forgets what has arrived.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.partial = None;
     }
 
     /// Whether the attachments have taken too long.
-    pub(super) fn expire(&self, now: Time) -> Result<(), CloseReason> {
+    ///
+    /// # Errors
+    ///
+    /// Where they have.
+    pub fn expire(&self, now: Time) -> Result<(), CloseReason> {
         match &self.partial {
             Some(partial) if partial.expires_at <= now => Err(CloseReason::AttachmentsTimeout),
             Some(_) | None => Ok(()),
         }
     }
 
-    pub(super) fn next_wakeup(&self) -> Option<Wakeup> {
+    /// When [`expire`](Self::expire) is due.
+    pub fn next_wakeup(&self) -> Option<Wakeup> {
         self.partial.as_ref().map(|partial| Wakeup {
             at: partial.expires_at,
             why: "socket.io attachments timeout",

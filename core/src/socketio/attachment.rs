@@ -1,12 +1,9 @@
 //! Where binary attachments stand in JSON: placeholders, and the check of what they point to.
 
-use core::fmt;
+use alloc::{string::String, vec::Vec};
 
 use bytes::Bytes;
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer, de,
-    de::{DeserializeSeed, MapAccess, SeqAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The place of an attachment among the arguments of an event or an answer, by its number from 0:
 /// `{"_placeholder":true,"num":0}` on the wire.
@@ -60,113 +57,173 @@ impl<'de> Deserialize<'de> for Attachment {
     }
 }
 
-/// Checks that every placeholder in `json` points to one of `count` attachments.
-///
-/// # Errors
-///
-/// Of the category `Data` where one does not. Of another where the JSON cannot be read whole: it
-/// nests deeper than 127 levels, or has a number that is too large or half of a surrogate pair.
-pub(super) fn check(json: &str, count: usize) -> Result<(), serde_json::Error> {
-    let mut json = serde_json::Deserializer::from_str(json);
-    Placeholders { count }.deserialize(&mut json)?;
-    json.end()
+/// How deep the payload of a binary packet may nest: as deep as serde reads. What is open while it
+/// is checked takes memory.
+const DEPTH_MAX: usize = 127;
+
+/// Why the payload of a binary packet is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A placeholder without its attachment.
+    Placeholder,
+    /// Deeper than [`DEPTH_MAX`].
+    TooDeep,
 }
 
-#[derive(Clone, Copy)]
-struct Placeholders {
-    count: usize,
+/// Checks that every placeholder in `json`, which is JSON text, points to one of `count`
+/// attachments.
+///
+/// It reads the tokens and no values, so it takes what JavaScript writes and Rust cannot hold: half
+/// of a surrogate pair, and numbers without end.
+pub(super) fn check(json: &str, count: usize) -> Result<(), Fault> {
+    let mut open: Vec<Open> = Vec::new();
+    let mut rest = json;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', '\n', '\r', ',', ':']);
+        let mut tokens = rest.chars();
+        let (value, after) = match tokens.next() {
+            None => return Ok(()),
+            Some(bracket @ ('{' | '[')) => {
+                if open.len() >= DEPTH_MAX {
+                    return Err(Fault::TooDeep);
+                }
+                open.push(Open::new(bracket == '{'));
+                rest = tokens.as_str();
+                continue;
+            }
+            Some('}' | ']') => {
+                let closed = open.pop();
+                let is_good = closed.is_none_or(|closed| closed.is_good(count));
+                (Seen::Nested { is_good }, tokens.as_str())
+            }
+            Some('"') => {
+                let (content, after) = take_string(tokens.as_str());
+                (Seen::Text(content), after)
+            }
+            Some(_) => {
+                let ends = |symbol| matches!(symbol, ' ' | '\t' | '\n' | '\r' | ',' | ']' | '}');
+                let end = rest.find(ends).unwrap_or(rest.len());
+                let (word, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+                (Seen::of_word(word), after)
+            }
+        };
+        rest = after;
+        match open.last_mut() {
+            Some(around) => around.take(value),
+            None if value == (Seen::Nested { is_good: false }) => return Err(Fault::Placeholder),
+            None => {}
+        }
+    }
+}
+
+/// A string's content as it is written, and what follows it. The quote in front is taken already.
+fn take_string(rest: &str) -> (&str, &str) {
+    let mut is_escaped = false;
+    let ends = |symbol| {
+        let ends = symbol == '"' && !is_escaped;
+        is_escaped = symbol == '\\' && !is_escaped;
+        ends
+    };
+    let end = rest.find(ends).unwrap_or(rest.len());
+    let (content, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    (content, after.strip_prefix('"').unwrap_or(after))
 }
 
 /// As much of a value as makes a placeholder.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
+enum Seen<'a> {
     True,
     Number(u64),
+    Text(&'a str),
+    Nested { is_good: bool },
     Other,
 }
 
-impl<'de> DeserializeSeed<'de> for Placeholders {
-    type Value = Seen;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Seen, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Placeholders {
-    type Value = Seen;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Seen, E> {
-        Ok(if value { Seen::True } else { Seen::Other })
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Seen, E> {
-        Ok(Seen::Number(value))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Seen, E> {
-        Ok(Seen::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Seen, E> {
-        Ok(Seen::Other)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Seen, E> {
-        Ok(Seen::Other)
-    }
-
-    fn visit_unit<E>(self) -> Result<Seen, E> {
-        Ok(Seen::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Seen, A::Error> {
-        while elements.next_element_seed(self)?.is_some() {}
-        Ok(Seen::Other)
-    }
-
-    /// As the official parser reads it: of two keys alike the last one counts, and other keys of a
-    /// placeholder mean nothing.
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Seen, A::Error> {
-        let (mut placeholder, mut num) = (Seen::Other, Seen::Other);
-        while let Some(key) = entries.next_key::<Key>()? {
-            let seen = entries.next_value_seed(self)?;
-            match key {
-                Key::Placeholder => placeholder = seen,
-                Key::Num => num = seen,
-                Key::Other => {}
-            }
+impl Seen<'_> {
+    fn of_word(word: &str) -> Self {
+        match word.parse() {
+            Ok(number) => Self::Number(number),
+            Err(_) if word == "true" => Self::True,
+            Err(_) => Self::Other,
         }
-        let is_there = match num {
-            Seen::Number(number) => number < self.count as u64,
-            Seen::True | Seen::Other => false,
-        };
-        if placeholder == Seen::True && !is_there {
-            return Err(de::Error::custom("a placeholder without its attachment"));
-        }
-        Ok(Seen::Other)
     }
 }
 
 /// The key of an entry, as far as it can belong to a placeholder.
-#[derive(Deserialize)]
+#[derive(Clone, Copy)]
 enum Key {
-    #[serde(rename = "_placeholder")]
     Placeholder,
-    #[serde(rename = "num")]
     Num,
-    #[serde(other)]
     Other,
+}
+
+impl Key {
+    fn of(content: &str) -> Self {
+        let is = |name: &str| {
+            content == name
+                || content.contains('\\')
+                    && serde_json::from_str::<String>(&["\"", content, "\""].concat())
+                        .is_ok_and(|key| key == name)
+        };
+        if is("_placeholder") {
+            Self::Placeholder
+        } else if is("num") {
+            Self::Num
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// An array or an object that has begun.
+struct Open {
+    is_object: bool,
+    /// Of the entry whose value is due.
+    key: Option<Key>,
+    is_placeholder: bool,
+    num: Option<u64>,
+    /// Whether all placeholders in what is nested here are good.
+    is_good_inside: bool,
+}
+
+impl Open {
+    fn new(is_object: bool) -> Self {
+        Self {
+            is_object,
+            key: None,
+            is_placeholder: false,
+            num: None,
+            is_good_inside: true,
+        }
+    }
+
+    /// A key, a value or an element. Of two keys alike the last one counts, as in JavaScript.
+    fn take(&mut self, seen: Seen<'_>) {
+        match (self.key.take(), seen) {
+            (None, Seen::Text(content)) if self.is_object => self.key = Some(Key::of(content)),
+            (Some(Key::Placeholder), _) => self.is_placeholder = seen == Seen::True,
+            (Some(Key::Num), Seen::Number(number)) => self.num = Some(number),
+            (Some(Key::Num), _) => self.num = None,
+            (Some(Key::Other) | None, _) => {}
+        }
+        if seen == (Seen::Nested { is_good: false }) {
+            self.is_good_inside = false;
+        }
+    }
+
+    /// The official parser puts the attachment in the place of a placeholder, whatever else stands
+    /// in that.
+    fn is_good(&self, count: usize) -> bool {
+        if self.is_placeholder {
+            self.num.is_some_and(|num| num < count as u64)
+        } else {
+            self.is_good_inside
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::String;
-
     use super::*;
 
     #[test]
@@ -197,8 +254,11 @@ mod tests {
             r#"[{"_placeholder":false,"num":7},{"_placeholder":1},{"num":9}]"#,
             r#"[{"_placeholder":true,"num":9,"num":1}]"#,
             r#"["\"_placeholder\":true",null,1,-1,1.5,false]"#,
+            r#"[ "\\" , { "a" : "\"" , "_placeholder" : true , "num" : 1 } ]"#,
+            r#"["_placeholder",true,"num",2,["_placeholder",{"a":"num"}]]"#,
+            r#"[{"_placeholder":true,"num":0,"in":{"_placeholder":true,"num":7}}]"#,
         ] {
-            assert!(check(good, 2).is_ok(), "{good}");
+            assert_eq!(check(good, 2), Ok(()), "{good}");
         }
         for bad in [
             r#"[{"_placeholder":true,"num":2}]"#,
@@ -211,9 +271,18 @@ mod tests {
             r#"[{"_placeholder":true,"num":1,"num":2}]"#,
             r#"[{"_placeholder":true,"num":18446744073709551616}]"#,
         ] {
-            assert!(check(bad, 2).unwrap_err().is_data(), "{bad}");
+            assert_eq!(check(bad, 2), Err(Fault::Placeholder), "{bad}");
         }
-        let deep: String = ["[".repeat(200), "]".repeat(200)].concat();
-        assert!(!check(&deep, 2).unwrap_err().is_data());
+        let deep = |levels| ["[".repeat(levels), "]".repeat(levels)].concat();
+        assert_eq!(check(&deep(127), 2), Ok(()));
+        assert_eq!(check(&deep(128), 2), Err(Fault::TooDeep));
+    }
+
+    /// `"😀".slice(0, 1)` is a string in JavaScript, and `1e999` a number.
+    #[test]
+    fn what_rust_cannot_hold_does_not_matter() {
+        let good = r#"["\ud83d",1e999,{"\ud83d":1,"_placeholder":true,"num":1}]"#;
+        assert_eq!(check(good, 2), Ok(()));
+        assert_eq!(check(good, 1), Err(Fault::Placeholder));
     }
 }

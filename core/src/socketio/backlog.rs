@@ -1,27 +1,39 @@
-//! The emissions that wait for the answer to a CONNECT, at a client.
+//! The emissions that wait for a namespace to be joined, at a client and at a manager.
 
 use alloc::{collections::VecDeque, vec::Vec};
 
 use super::{AckId, Call, Namespace, client::Buffer, event::Emission};
-use crate::{canonical, request::RequestId};
+use crate::{Canonical, canonical, request::RequestId};
 
 /// Emissions in the order in which they came, within the limits of a [`Buffer`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Backlog {
-    waiting: VecDeque<Waiting>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Backlog<C> {
+    waiting: VecDeque<Waiting<C>>,
     bytes: usize,
 }
-canonical!(struct Backlog { waiting, bytes });
+canonical!(struct Backlog[C: Canonical] { waiting, bytes });
 
 /// One of them, and which call it is, if it is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Waiting {
+pub(super) struct Waiting<C> {
     pub(super) emission: Emission,
-    pub(super) call: Option<(RequestId<Call>, AckId)>,
+    pub(super) call: C,
 }
-canonical!(struct Waiting { emission, call });
+canonical!(struct Waiting[C: Canonical] { emission, call });
 
-impl Backlog {
+/// A call of a client that waits: the embedder's id, and the one on the wire.
+pub(super) type WaitingCall = Option<(RequestId<Call>, AckId)>;
+
+impl<C> Default for Backlog<C> {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<C> Backlog<C> {
     /// Whether one more finds room.
     pub(super) fn has_room(&self, limits: Buffer, emission: &Emission) -> bool {
         match limits {
@@ -36,34 +48,29 @@ impl Backlog {
         }
     }
 
-    pub(super) fn push(&mut self, waiting: Waiting) {
+    pub(super) fn push(&mut self, waiting: Waiting<C>) {
         self.bytes += waiting.emission.bytes();
         self.waiting.push_back(waiting);
     }
 
-    /// The number of the next call to a namespace: one above those that wait.
-    pub(super) fn next_ack(&self, namespace: &Namespace) -> u64 {
-        let mut newest_first = self.waiting.iter().rev();
-        newest_first
-            .find_map(|waiting| {
-                let (_, ack) = waiting.call?;
-                (waiting.emission.namespace() == namespace).then_some(ack.number() + 1)
-            })
-            .unwrap_or(0)
-    }
-
     /// Takes out what waits for a namespace, or everything.
-    pub(super) fn take(&mut self, of: Option<&Namespace>) -> Vec<Waiting> {
-        let is_wanted = |waiting: &Waiting| of.is_none_or(|of| waiting.emission.namespace() == of);
+    pub(super) fn take(&mut self, of: Option<&Namespace>) -> Vec<Waiting<C>> {
+        let is_wanted =
+            |waiting: &Waiting<C>| of.is_none_or(|of| waiting.emission.namespace() == of);
         self.split(is_wanted)
     }
 
-    /// Forgets a call that has ended.
-    pub(super) fn forget(&mut self, id: RequestId<Call>) {
-        self.split(|waiting| waiting.call.is_some_and(|(call, _)| call == id));
+    /// Takes out the first that waits for a namespace.
+    pub(super) fn pop(&mut self, of: &Namespace) -> Option<Waiting<C>> {
+        let is_wanted = |waiting: &Waiting<C>| waiting.emission.namespace() == of;
+        let at = self.waiting.iter().position(is_wanted)?;
+        let waiting = self.waiting.remove(at)?;
+        self.bytes -= waiting.emission.bytes();
+        Some(waiting)
     }
 
-    fn split(&mut self, is_taken: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
+    /// Takes out some.
+    pub(super) fn split(&mut self, is_taken: impl Fn(&Waiting<C>) -> bool) -> Vec<Waiting<C>> {
         if !self.waiting.iter().any(&is_taken) {
             return Vec::new();
         }
@@ -76,11 +83,29 @@ impl Backlog {
     }
 }
 
+impl Backlog<WaitingCall> {
+    /// The number of the next call to a namespace: one above those that wait.
+    pub(super) fn next_ack(&self, namespace: &Namespace) -> u64 {
+        let mut newest_first = self.waiting.iter().rev();
+        newest_first
+            .find_map(|waiting| {
+                let (_, ack) = waiting.call?;
+                (waiting.emission.namespace() == namespace).then_some(ack.number() + 1)
+            })
+            .unwrap_or(0)
+    }
+
+    /// Forgets a call that has ended.
+    pub(super) fn forget(&mut self, id: RequestId<Call>) {
+        self.split(|waiting| waiting.call.is_some_and(|(call, _)| call == id));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn waiting(name: &str, call: Option<(u64, u64)>) -> Waiting {
+    fn waiting(name: &str, call: Option<(u64, u64)>) -> Waiting<WaitingCall> {
         let namespace = Namespace::new(name).unwrap();
         Waiting {
             emission: Emission::event(&namespace, "e", &()).unwrap(),
@@ -111,6 +136,10 @@ mod tests {
         assert_eq!(backlog.take(Some(&b)), []);
         let taken = [waiting("/a", None), waiting("/a", Some((8, 3)))];
         assert_eq!(backlog.clone().take(None), taken);
+        let mut popped = backlog.clone();
+        assert_eq!(popped.pop(&b), None);
+        assert_eq!([&a, &a].map(|of| popped.pop(of).unwrap()), taken);
+        assert_eq!(popped, Backlog::default());
         assert_eq!(backlog.take(Some(&a)), taken);
         assert_eq!(backlog, Backlog::default());
     }

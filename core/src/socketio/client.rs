@@ -1,29 +1,32 @@
 //! The client end of a Socket.IO connection.
 
+mod asking;
 mod config;
 mod io;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::{mem, time::Duration};
 
 use bytestring::ByteString;
 use serde::Deserialize;
 
+use self::asking::Asking;
 pub use self::{
     config::{Buffer, Config},
-    io::{Input, Output},
+    io::{Input, Output, Recover},
 };
 use super::{
     AckId, Call, CallError, CloseReason, Namespace, Unsent,
     assemble::Assembler,
-    backlog::{Backlog, Waiting},
+    backlog::{Backlog, Waiting, WaitingCall},
     calls::Calls,
     event::{Emission, Event},
     packet,
     packet::Packet,
 };
 use crate::{
-    Secret, canonical, engineio,
+    Secret, canonical,
+    engineio::{self, client::Refusal, packet::Size},
     machine::{Machine, Wakeup, earliest, step},
     request::RequestId,
     text,
@@ -31,7 +34,7 @@ use crate::{
     ws,
 };
 
-/// The client machine, made when its WebSocket is open.
+/// The client machine, made when its WebSocket is open or is to be done without.
 ///
 /// Ask it to join namespaces with [`Input::Connect`], at any time; each ends in
 /// [`Output::Connected`], [`Output::Refused`] or [`Output::Dropped`], or with the connection. What
@@ -47,7 +50,7 @@ pub struct Client {
     namespaces: BTreeMap<Namespace, Membership>,
     calls: Calls,
     /// What waits for a namespace to be joined.
-    backlog: Backlog,
+    backlog: Backlog<WaitingCall>,
     assembler: Assembler,
     /// Why the Engine.IO end is being closed from here.
     fault: Option<CloseReason>,
@@ -74,20 +77,27 @@ canonical!(
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Membership {
     /// To be joined when the connection is open.
-    Wanted { auth: Option<Secret> },
+    Wanted { asking: Asking },
     /// CONNECT is sent. What arrives before its answer is kept.
-    Joining { expires_at: Time, early: Vec<Event> },
+    Joining {
+        expires_at: Time,
+        pid: Option<Secret>,
+        early: Vec<Event>,
+    },
     /// CONNECT is sent, and not wanted any more. To say so before the answer would make the server
-    /// close the connection.
-    Leaving { expires_at: Time },
+    /// close the connection. It may be wanted again after that.
+    Leaving {
+        expires_at: Time,
+        again: Option<Asking>,
+    },
     /// The server has admitted this client.
     Joined { next_ack: u64 },
 }
 canonical!(
     enum Membership {
-        Wanted { auth },
-        Joining { expires_at, early },
-        Leaving { expires_at },
+        Wanted { asking },
+        Joining { expires_at, pid, early },
+        Leaving { expires_at, again },
         Joined { next_ack },
     }
 );
@@ -95,8 +105,20 @@ canonical!(
 impl Client {
     /// A client on a WebSocket that opened at `now`.
     pub fn new(config: Config, now: Time) -> Self {
+        let engine = engineio::client::Client::new(config.engine.clone(), now);
+        Self::on(engine, config)
+    }
+
+    /// A client that begins its connection by polling, at `now`. With `upgrade` it moves to a
+    /// WebSocket where the server offers that.
+    pub fn polling(config: Config, upgrade: bool, now: Time) -> Self {
+        let engine = engineio::client::Client::polling(config.engine.clone(), upgrade, now);
+        Self::on(engine, config)
+    }
+
+    fn on(engine: engineio::client::Client, config: Config) -> Self {
         Self {
-            engine: engineio::client::Client::new(config.engine.clone(), now),
+            engine,
             assembler: Assembler::new(config.attachments),
             config,
             phase: Phase::Opening,
@@ -133,16 +155,21 @@ impl Client {
                 out.push(Output::Opened(handshake));
                 for (namespace, membership) in mem::take(&mut self.namespaces) {
                     match membership {
-                        Membership::Wanted { auth } => self.join(now, namespace, auth, out),
+                        Membership::Wanted { asking } => self.join(now, namespace, asking, out),
                         Membership::Joining { .. }
                         | Membership::Leaving { .. }
                         | Membership::Joined { .. } => {}
                     }
                 }
             }
+            engineio::client::Output::Upgraded => {}
             engineio::client::Output::Message(message) => self.on_message(now, message, out),
-            // Sizes are checked before anything is handed down.
-            engineio::client::Output::Unsent(_) => {}
+            // All else has been checked, so this is a DISCONNECT for which there is no room. Without
+            // it the two ends would not agree on who has joined what.
+            engineio::client::Output::Unsent(_) => {
+                let overrun = engineio::CloseReason::Transport(ws::Closed::Overrun);
+                self.fail(now, CloseReason::Engine(overrun), out);
+            }
             engineio::client::Output::Closed(reason) => {
                 let reason = self.fault.take().unwrap_or(CloseReason::Engine(reason));
                 self.phase = Phase::Closed;
@@ -204,45 +231,45 @@ impl Client {
         &mut self,
         now: Time,
         namespace: Namespace,
-        auth: Option<Secret>,
+        asking: Option<Asking>,
         out: &mut Vec<Output>,
     ) {
-        let is_json = |auth: &Secret| packet::object(auth.expose()).is_some();
-        let why = if self.namespaces.contains_key(&namespace) {
-            Unsent::Duplicate
-        } else if self.namespaces.len() >= self.config.namespaces_max {
-            Unsent::TooMany
-        } else if !auth.as_ref().is_none_or(is_json) {
-            Unsent::BadJson
-        } else if self.phase == Phase::Open {
-            return self.join(now, namespace, auth, out);
-        } else {
-            self.namespaces
-                .insert(namespace, Membership::Wanted { auth });
-            return;
+        let is_full = self.namespaces.len() >= self.config.namespaces_max;
+        let why = match (self.namespaces.get_mut(&namespace), asking) {
+            (Some(Membership::Leaving { again, .. }), Some(asking)) if again.is_none() => {
+                *again = Some(asking);
+                return;
+            }
+            (Some(Membership::Leaving { again: None, .. }), None) => Unsent::BadJson,
+            (Some(_), _) => Unsent::Duplicate,
+            (None, _) if is_full => Unsent::TooMany,
+            (None, None) => Unsent::BadJson,
+            (None, Some(asking)) if self.phase == Phase::Open => {
+                return self.join(now, namespace, asking, out);
+            }
+            (None, Some(asking)) => {
+                let wanted = Membership::Wanted { asking };
+                self.namespaces.insert(namespace, wanted);
+                return;
+            }
         };
         out.push(Output::Dropped { namespace, why });
     }
 
-    fn join(
-        &mut self,
-        now: Time,
-        namespace: Namespace,
-        auth: Option<Secret>,
-        out: &mut Vec<Output>,
-    ) {
+    fn join(&mut self, now: Time, namespace: Namespace, asking: Asking, out: &mut Vec<Output>) {
         let text = packet::encode(&Packet::Connect {
             namespace: namespace.clone(),
-            payload: auth.map(|auth| auth.expose().into()),
+            payload: asking.payload().map(ByteString::from),
         });
         // The type of the Engine.IO packet is one byte more.
-        if !self.engine.takes(text.len() + 1) {
+        if let Err(refusal) = self.engine.check([Size::Text(text.len() + 1)]) {
             self.withdraw(Some(&namespace), out);
-            let why = Unsent::TooLarge;
+            let why = unsent(refusal);
             return out.push(Output::Dropped { namespace, why });
         }
         let joining = Membership::Joining {
             expires_at: now + self.config.connect_timeout,
+            pid: asking.pid,
             early: Vec::new(),
         };
         self.namespaces.insert(namespace, joining);
@@ -255,8 +282,11 @@ impl Client {
         self.withdraw(Some(&namespace), out);
         match membership {
             None | Some(Membership::Wanted { .. }) => {}
-            Some(Membership::Joining { expires_at, .. } | Membership::Leaving { expires_at }) => {
-                let leaving = Membership::Leaving { expires_at };
+            Some(
+                Membership::Joining { expires_at, .. } | Membership::Leaving { expires_at, .. },
+            ) => {
+                let again = None;
+                let leaving = Membership::Leaving { expires_at, again };
                 self.namespaces.insert(namespace, leaving);
             }
             Some(Membership::Joined { .. }) => {
@@ -269,11 +299,15 @@ impl Client {
     fn emit(&mut self, now: Time, emission: Emission, buffer: Buffer, out: &mut Vec<Output>) {
         let namespace = emission.namespace();
         let why = match self.namespaces.get(namespace) {
-            Some(Membership::Joined { .. }) if self.engine.takes(emission.largest_frame(None)) => {
-                return self.send_all(now, emission.frames(None), out);
-            }
-            Some(Membership::Joined { .. }) => Unsent::TooLarge,
-            Some(Membership::Wanted { .. } | Membership::Joining { .. }) => match buffer {
+            Some(Membership::Joined { .. }) => match self.engine.check(emission.sizes(None)) {
+                Ok(()) => return self.send_all(now, emission.frames(None), out),
+                Err(refusal) => unsent(refusal),
+            },
+            Some(
+                Membership::Wanted { .. }
+                | Membership::Joining { .. }
+                | Membership::Leaving { again: Some(_), .. },
+            ) => match buffer {
                 Buffer::Drop => Unsent::NotConnected,
                 Buffer::Keep { .. } if self.backlog.has_room(buffer, &emission) => {
                     let call = None;
@@ -281,7 +315,7 @@ impl Client {
                 }
                 Buffer::Keep { .. } => Unsent::BufferFull,
             },
-            None | Some(Membership::Leaving { .. }) => Unsent::NotConnected,
+            None | Some(Membership::Leaving { again: None, .. }) => Unsent::NotConnected,
         };
         let namespace = namespace.clone();
         out.push(Output::Dropped { namespace, why });
@@ -327,11 +361,11 @@ impl Client {
         let mut waits_for = self.backlog.next_ack(namespace);
         let (next_ack, is_joined) = match self.namespaces.get_mut(namespace) {
             Some(Membership::Joined { next_ack }) => (next_ack, true),
-            Some(Membership::Wanted { .. } | Membership::Joining { .. })
-                if self.config.buffer != Buffer::Drop =>
-            {
-                (&mut waits_for, false)
-            }
+            Some(
+                Membership::Wanted { .. }
+                | Membership::Joining { .. }
+                | Membership::Leaving { again: Some(_), .. },
+            ) if self.config.buffer != Buffer::Drop => (&mut waits_for, false),
             None
             | Some(
                 Membership::Wanted { .. } | Membership::Joining { .. } | Membership::Leaving { .. },
@@ -344,8 +378,8 @@ impl Client {
             return Err(CallError::NotAnEvent);
         }
         let ack = AckId::from_number(*next_ack);
-        if is_joined && !self.engine.takes(emission.largest_frame(Some(ack))) {
-            return Err(CallError::TooLarge);
+        if is_joined && let Err(refusal) = self.engine.check(emission.sizes(Some(ack))) {
+            return Err(call_error(refusal));
         }
         if !is_joined && !self.backlog.has_room(self.config.buffer, emission) {
             return Err(CallError::BufferFull);
@@ -356,22 +390,22 @@ impl Client {
     }
 
     /// Sends what has waited for a namespace that is joined now. What turns out to be larger than
-    /// the server takes is refused.
+    /// the server takes, or than there is room for, is refused.
     fn flush(&mut self, now: Time, namespace: &Namespace, out: &mut Vec<Output>) {
         for Waiting { emission, call } in self.backlog.take(Some(namespace)) {
             let ack = call.map(|(_, ack)| ack);
-            if self.engine.takes(emission.largest_frame(ack)) {
+            let Err(refusal) = self.engine.check(emission.sizes(ack)) else {
                 self.send_all(now, emission.frames(ack), out);
                 continue;
-            }
+            };
             match ack.and_then(|ack| self.calls.answer(namespace.clone(), ack)) {
                 Some(id) => {
-                    let result = Err(CallError::TooLarge);
+                    let result = Err(call_error(refusal));
                     out.push(Output::Answered { id, result });
                 }
                 None => out.push(Output::Dropped {
                     namespace: namespace.clone(),
-                    why: Unsent::TooLarge,
+                    why: unsent(refusal),
                 }),
             }
         }
@@ -383,7 +417,7 @@ impl Client {
             Packet::Connect { namespace, payload } => {
                 self.on_connect(now, &namespace, payload.as_deref(), out);
             }
-            Packet::Disconnect { namespace } => self.on_disconnect(&namespace, out),
+            Packet::Disconnect { namespace } => self.on_disconnect(now, &namespace, out),
             Packet::Event { namespace, event }
             | Packet::BinaryEvent {
                 namespace, event, ..
@@ -410,7 +444,7 @@ impl Client {
                 namespace,
                 message,
                 data,
-            } => self.on_refusal(&namespace, message, data, out),
+            } => self.on_refusal(now, &namespace, (message, data), out),
         }
     }
 
@@ -425,19 +459,30 @@ impl Client {
         struct Reply {
             #[serde(with = "text")]
             sid: ByteString,
+            pid: Option<String>,
         }
         match self.namespaces.remove_entry(namespace) {
-            Some((namespace, Membership::Joining { early, .. })) => {
-                let Ok(Reply { sid }) = serde_json::from_str(payload.unwrap_or_default()) else {
+            Some((
+                namespace,
+                Membership::Joining {
+                    early, pid: asked, ..
+                },
+            )) => {
+                let Ok(Reply { sid, pid }) = serde_json::from_str(payload.unwrap_or_default())
+                else {
                     let error = packet::DecodeError::MissingSid;
                     return self.fail(now, CloseReason::BadPacket(error), out);
                 };
                 let next_ack = self.backlog.next_ack(&namespace);
                 let joined = Membership::Joined { next_ack };
                 self.namespaces.insert(namespace.clone(), joined);
+                let pid = pid.map(|pid| Secret::new(&pid));
                 out.push(Output::Connected {
                     namespace: namespace.clone(),
                     sid,
+                    recovered: pid.is_some() && pid == asked,
+                    pid,
+                    early: early.len(),
                 });
                 self.flush(now, &namespace, out);
                 out.extend(early.into_iter().map(|event| Output::Event {
@@ -445,8 +490,12 @@ impl Client {
                     event,
                 }));
             }
-            Some((namespace, Membership::Leaving { .. })) => {
-                self.send(now, &Packet::Disconnect { namespace }, out);
+            Some((namespace, Membership::Leaving { again, .. })) => {
+                let packet = Packet::Disconnect {
+                    namespace: namespace.clone(),
+                };
+                self.send(now, &packet, out);
+                self.on_left(now, namespace, again, out);
             }
             Some((namespace, other @ (Membership::Wanted { .. } | Membership::Joined { .. }))) => {
                 self.namespaces.insert(namespace, other);
@@ -455,11 +504,24 @@ impl Client {
         }
     }
 
+    /// The answer to the CONNECT of a namespace that was left before it came.
+    fn on_left(
+        &mut self,
+        now: Time,
+        namespace: Namespace,
+        again: Option<Asking>,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(asking) = again {
+            self.join(now, namespace, asking, out);
+        }
+    }
+
     fn on_refusal(
         &mut self,
+        now: Time,
         namespace: &Namespace,
-        message: ByteString,
-        data: Option<ByteString>,
+        (message, data): (ByteString, Option<ByteString>),
         out: &mut Vec<Output>,
     ) {
         match self.namespaces.remove_entry(namespace) {
@@ -474,11 +536,14 @@ impl Client {
             Some((namespace, wanted @ Membership::Wanted { .. })) => {
                 self.namespaces.insert(namespace, wanted);
             }
-            Some((_, Membership::Leaving { .. })) | None => {}
+            Some((namespace, Membership::Leaving { again, .. })) => {
+                self.on_left(now, namespace, again, out);
+            }
+            None => {}
         }
     }
 
-    fn on_disconnect(&mut self, namespace: &Namespace, out: &mut Vec<Output>) {
+    fn on_disconnect(&mut self, now: Time, namespace: &Namespace, out: &mut Vec<Output>) {
         match self.namespaces.remove_entry(namespace) {
             Some((namespace, Membership::Joining { .. } | Membership::Joined { .. })) => {
                 self.withdraw(Some(&namespace), out);
@@ -487,7 +552,10 @@ impl Client {
             Some((namespace, wanted @ Membership::Wanted { .. })) => {
                 self.namespaces.insert(namespace, wanted);
             }
-            Some((_, Membership::Leaving { .. })) | None => {}
+            Some((namespace, Membership::Leaving { again, .. })) => {
+                self.on_left(now, namespace, again, out);
+            }
+            None => {}
         }
     }
 
@@ -530,12 +598,29 @@ impl Client {
         self.namespaces
             .values()
             .filter_map(|membership| match membership {
-                Membership::Joining { expires_at, .. } | Membership::Leaving { expires_at } => {
+                Membership::Joining { expires_at, .. } | Membership::Leaving { expires_at, .. } => {
                     Some(*expires_at)
                 }
                 Membership::Wanted { .. } | Membership::Joined { .. } => None,
             })
             .min()
+    }
+}
+
+/// Nothing is sent before the connection is open, or after its end.
+fn unsent(refusal: Refusal) -> Unsent {
+    match refusal {
+        Refusal::NotOpen => Unsent::NotConnected,
+        Refusal::TooLarge => Unsent::TooLarge,
+        Refusal::Full => Unsent::BufferFull,
+    }
+}
+
+fn call_error(refusal: Refusal) -> CallError {
+    match refusal {
+        Refusal::NotOpen => CallError::NotConnected,
+        Refusal::TooLarge => CallError::TooLarge,
+        Refusal::Full => CallError::BufferFull,
     }
 }
 
@@ -551,7 +636,11 @@ impl Machine for Client {
             Input::Transport(event) => {
                 self.drive(now, Some(engineio::client::Input::Transport(event)), out);
             }
-            Input::Connect { namespace, auth } => self.connect(now, namespace, auth, out),
+            Input::Connect {
+                namespace,
+                auth,
+                recover,
+            } => self.connect(now, namespace, Asking::new(auth, recover), out),
             Input::Emit(emission) => self.emit(now, emission, self.config.buffer, out),
             Input::EmitVolatile(emission) => self.emit(now, emission, Buffer::Drop, out),
             Input::Call {

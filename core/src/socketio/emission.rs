@@ -8,7 +8,11 @@ use bytestring::ByteString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use super::{AckId, Namespace, attachment, event::RESERVED_NAMES, packet};
-use crate::{canonical, engineio, ws};
+use crate::{
+    canonical,
+    engineio::{self, packet::Size},
+    ws,
+};
 
 /// Something to send: an event or an acknowledgement, encoded once.
 ///
@@ -18,7 +22,8 @@ use crate::{canonical, engineio, ws};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Emission {
     frame: ByteString,
-    payload: ByteString,
+    /// Where in the frame the array starts that goes on to its end.
+    payload: usize,
     namespace: Namespace,
     kind: Kind,
     attachments: Vec<Bytes>,
@@ -55,14 +60,8 @@ impl Emission {
         name: &str,
         args: &(impl Serialize + ?Sized),
     ) -> Result<Self, serde_json::Error> {
-        let payload = event_payload(name, args)?;
-        Ok(Self::new(
-            Kind::Event,
-            namespace,
-            None,
-            &payload,
-            Vec::new(),
-        ))
+        let head = Head::event(namespace, name)?;
+        Self::new(head, &serde_json::to_string(args)?, Vec::new())
     }
 
     /// An event with binary attachments. `args` as in [`event`](Self::event), with an
@@ -81,15 +80,8 @@ impl Emission {
         args: &(impl Serialize + ?Sized),
         attachments: Vec<Bytes>,
     ) -> Result<Self, serde_json::Error> {
-        let payload = event_payload(name, args)?;
-        check(&payload, &attachments)?;
-        Ok(Self::new(
-            Kind::Event,
-            namespace,
-            None,
-            &payload,
-            attachments,
-        ))
+        let head = Head::event(namespace, name)?;
+        Self::new(head, &serde_json::to_string(args)?, attachments)?.checked()
     }
 
     /// The answer to the event that arrived with `ack`. `args` as in [`event`](Self::event).
@@ -102,15 +94,8 @@ impl Emission {
         ack: AckId,
         args: &(impl Serialize + ?Sized),
     ) -> Result<Self, serde_json::Error> {
-        let payload = answer_payload(args)?;
-        let ack = Some(ack);
-        Ok(Self::new(
-            Kind::Answer,
-            namespace,
-            ack,
-            &payload,
-            Vec::new(),
-        ))
+        let head = Head::answer(namespace, ack);
+        Self::new(head, &serde_json::to_string(args)?, Vec::new())
     }
 
     /// The answer, with binary attachments, to the event that arrived with `ack`. `args` and
@@ -127,47 +112,56 @@ impl Emission {
         args: &(impl Serialize + ?Sized),
         attachments: Vec<Bytes>,
     ) -> Result<Self, serde_json::Error> {
-        let payload = answer_payload(args)?;
-        check(&payload, &attachments)?;
-        let ack = Some(ack);
-        Ok(Self::new(
-            Kind::Answer,
-            namespace,
-            ack,
-            &payload,
-            attachments,
-        ))
+        let head = Head::answer(namespace, ack);
+        Self::new(head, &serde_json::to_string(args)?, attachments)?.checked()
     }
 
-    fn new(
-        kind: Kind,
-        namespace: &Namespace,
-        ack: Option<AckId>,
-        payload: &str,
-        attachments: Vec<Bytes>,
-    ) -> Self {
-        let header = (kind, attachments.len());
-        let frame = frame_of(header, namespace, ack, payload);
-        Self::of_parts(frame, payload.len(), namespace, kind, attachments)
-    }
-
-    /// From a whole frame, the last `payload` bytes of which are the array.
-    fn of_parts(
-        frame: ByteString,
-        payload: usize,
-        namespace: &Namespace,
-        kind: Kind,
-        attachments: Vec<Bytes>,
-    ) -> Self {
-        let start = frame.len().saturating_sub(payload);
-        let payload = frame.get(start..).unwrap_or_default();
-        Self {
-            payload: frame.slice_ref(payload),
+    /// From the JSON of the arguments.
+    fn new(head: Head<'_>, args: &str, attachments: Vec<Bytes>) -> Result<Self, serde_json::Error> {
+        let args = elements_of(args)?;
+        let name = head.name.unwrap_or_default();
+        // The brackets, the comma, and the quotes of the name, which rarely has escapes.
+        let length = name.len() + args.len() + 5;
+        let (kind, namespace) = (head.kind, head.namespace);
+        let mut frame = open((kind, attachments.len()), namespace, head.ack, length);
+        let payload = frame.len();
+        frame.push('[');
+        if let Some(name) = head.name {
+            push_string(name, &mut frame)?;
+            if !args.is_empty() {
+                frame.push(',');
+            }
+        }
+        frame.push_str(args);
+        frame.push(']');
+        Ok(Self {
+            frame: frame.into(),
+            payload,
             namespace: namespace.clone(),
             kind,
-            frame,
             attachments,
+        })
+    }
+
+    /// Itself, if its attachments are not too many and all have their places.
+    fn checked(self) -> Result<Self, serde_json::Error> {
+        if self.attachments.len() > packet::ATTACHMENTS_MAX as usize {
+            return Err(ser::Error::custom(packet::DecodeError::TooManyAttachments));
         }
+        match attachment::check(self.payload(), self.attachments.len()) {
+            Ok(()) => Ok(self),
+            Err(attachment::Fault::Placeholder) => {
+                Err(ser::Error::custom("a placeholder without its attachment"))
+            }
+            Err(attachment::Fault::TooDeep) => {
+                Err(ser::Error::custom("nested too deep for a binary packet"))
+            }
+        }
+    }
+
+    /// The whole JSON array.
+    fn payload(&self) -> &str {
+        self.frame.get(self.payload..).unwrap_or_default()
     }
 
     /// The same event with one more argument at the end, under which a client can say that it has
@@ -179,15 +173,10 @@ impl Emission {
         };
         let offset = serde_json::Value::from(offset);
         let frame = format!("{open},{offset}]");
-        let header = self.frame.len().saturating_sub(self.payload.len());
-        let payload = frame.len().saturating_sub(header);
-        Self::of_parts(
-            frame.into(),
-            payload,
-            &self.namespace,
-            self.kind,
-            self.attachments.clone(),
-        )
+        Self {
+            frame: frame.into(),
+            ..self.clone()
+        }
     }
 
     /// Where it goes.
@@ -211,22 +200,21 @@ impl Emission {
         let frame = match ack {
             None => self.frame.clone(),
             Some(_) => {
-                let header = (self.kind, self.attachments.len());
-                frame_of(header, &self.namespace, ack, &self.payload)
+                let (kind, payload) = ((self.kind, self.attachments.len()), self.payload());
+                let mut frame = open(kind, &self.namespace, ack, payload.len());
+                frame.push_str(payload);
+                frame.into()
             }
         };
         let attachments = self.attachments.iter().cloned().map(ws::Frame::Binary);
         iter::once(ws::Frame::Text(frame)).chain(attachments)
     }
 
-    /// The length of the largest of [`frames`](Self::frames).
-    pub(super) fn largest_frame(&self, ack: Option<AckId>) -> usize {
+    /// The sizes of [`frames`](Self::frames).
+    pub(super) fn sizes(&self, ack: Option<AckId>) -> impl Iterator<Item = Size> {
         let digits = ack.map_or(0, |ack| ack.0.checked_ilog10().unwrap_or(0) + 1);
-        let attachments = self.attachments.iter().map(Bytes::len);
-        attachments
-            .chain([self.frame.len() + digits as usize])
-            .max()
-            .unwrap_or(0)
+        let attachments = self.attachments.iter().map(Bytes::len).map(Size::Binary);
+        iter::once(Size::Text(self.frame.len() + digits as usize)).chain(attachments)
     }
 
     /// Whether it can have an answer: it is not one itself.
@@ -244,48 +232,72 @@ impl Emission {
     }
 }
 
-/// The JSON array of an event.
-fn event_payload(
-    name: &str,
-    args: &(impl Serialize + ?Sized),
-) -> Result<String, serde_json::Error> {
-    if RESERVED_NAMES.contains(&name) {
-        return Err(ser::Error::custom(format_args!(
-            "{name:?} is a reserved name"
-        )));
+/// What stands before the arguments.
+struct Head<'a> {
+    kind: Kind,
+    namespace: &'a Namespace,
+    ack: Option<AckId>,
+    name: Option<&'a str>,
+}
+
+impl<'a> Head<'a> {
+    fn event(namespace: &'a Namespace, name: &'a str) -> Result<Self, serde_json::Error> {
+        if RESERVED_NAMES.contains(&name) {
+            return Err(ser::Error::custom(format_args!(
+                "{name:?} is a reserved name"
+            )));
+        }
+        Ok(Self {
+            kind: Kind::Event,
+            namespace,
+            ack: None,
+            name: Some(name),
+        })
     }
-    let name = serde_json::to_string(name)?;
-    let args = serde_json::to_string(args)?;
-    let args = elements_of(&args)?;
-    let comma = if args.is_empty() { "" } else { "," };
-    Ok(["[", &name, comma, args, "]"].concat())
-}
 
-/// The JSON array of an answer.
-fn answer_payload(args: &(impl Serialize + ?Sized)) -> Result<String, serde_json::Error> {
-    let args = serde_json::to_string(args)?;
-    Ok(["[", elements_of(&args)?, "]"].concat())
-}
-
-fn check(payload: &str, attachments: &[Bytes]) -> Result<(), serde_json::Error> {
-    if attachments.len() > packet::ATTACHMENTS_MAX as usize {
-        return Err(ser::Error::custom(packet::DecodeError::TooManyAttachments));
+    fn answer(namespace: &'a Namespace, ack: AckId) -> Self {
+        Self {
+            kind: Kind::Answer,
+            namespace,
+            ack: Some(ack),
+            name: None,
+        }
     }
-    attachment::check(payload, attachments.len())
 }
 
-fn frame_of(
+/// A frame up to its payload, with room for one of `length` bytes.
+fn open(
     (kind, attachments): (Kind, usize),
     namespace: &Namespace,
     ack: Option<AckId>,
-    payload: &str,
-) -> ByteString {
-    // The types, the count of attachments, the comma and the id take 27 bytes at most.
-    let mut frame = String::with_capacity(namespace.0.len() + payload.len() + 27);
+    length: usize,
+) -> String {
+    // Exact where there is neither a count of attachments nor an id, because room to spare makes
+    // one more allocation when the text is shared; and enough where there is.
+    let name = if namespace.is_root() {
+        0
+    } else {
+        namespace.0.len() + 1
+    };
+    let count = if attachments == 0 { 0 } else { 21 };
+    let id = if ack.is_none() { 0 } else { 20 };
+    let mut frame = String::with_capacity(2 + name + count + id + length);
     let kind = kind.on_wire(attachments);
     packet::open_frame(kind, attachments, namespace, ack, &mut frame);
-    frame.push_str(payload);
-    frame.into()
+    frame
+}
+
+/// Writes a string as JSON.
+fn push_string(text: &str, out: &mut String) -> Result<(), serde_json::Error> {
+    let escapes = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    if text.bytes().any(escapes) {
+        out.push_str(&serde_json::to_string(text)?);
+    } else {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Emission {
@@ -371,7 +383,13 @@ impl<'de> Deserialize<'de> for Emission {
         if given.len() != announced {
             return Err(de::Error::custom("not the attachments of the emission"));
         }
-        Ok(Self::of_parts(frame, payload, &namespace, kind, given))
+        Ok(Self {
+            payload: frame.len().saturating_sub(payload),
+            namespace,
+            kind,
+            frame,
+            attachments: given,
+        })
     }
 }
 
@@ -433,9 +451,9 @@ mod tests {
         let plain = Emission::event(&a, "e", &()).unwrap();
         let marked = plain.with_offset("1\"2");
         assert_eq!(marked.frame, r#"42/a,["e","1\"2"]"#);
-        assert_eq!(marked.payload, r#"["e","1\"2"]"#);
+        assert_eq!(marked.payload(), r#"["e","1\"2"]"#);
         let spaced: Emission = serde_json::from_str(r#""42/a,[\"e\", 1 ] ""#).unwrap();
-        assert_eq!(spaced.with_offset("7").payload, r#"["e", 1 ,"7"]"#);
+        assert_eq!(spaced.with_offset("7").payload(), r#"["e", 1 ,"7"]"#);
         let contents = vec![Bytes::from_static(b"x")];
         let binary = Emission::event_with(&a, "e", &(Attachment(0),), contents).unwrap();
         let marked = binary.with_offset("7");
@@ -465,8 +483,8 @@ mod tests {
         );
         for ack in [None, Some(0), Some(9), Some(10), Some(u64::MAX)] {
             let ack = ack.map(AckId);
-            let largest = emission.frames(ack).map(|frame| frame.len()).max();
-            assert_eq!(largest, Some(emission.largest_frame(ack)));
+            let frames = emission.frames(ack);
+            assert!(emission.sizes(ack).eq(frames.map(|frame| Size::of(&frame))));
         }
         let a = Namespace::new("/a").unwrap();
         let answer = Emission::answer_with(&a, AckId(7), &(Attachment(0),), contents(1)).unwrap();

@@ -1,7 +1,7 @@
 //! Events and answers as they arrive: JSON arrays, kept as text, with their attachments.
 
 use alloc::{borrow::Cow, string::String, vec::Vec};
-use core::{fmt, marker::PhantomData};
+use core::{fmt, marker::PhantomData, ops::Range};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -14,7 +14,10 @@ use serde_json::value::RawValue;
 
 use super::{AckId, packet};
 pub use super::{attachment::Attachment, emission::Emission};
-use crate::canonical;
+use crate::{
+    canon::{Canon, Canonical},
+    canonical,
+};
 
 /// Names that the official peers keep for themselves: an event with one of them is refused, in
 /// both directions (socket.io-parser, `RESERVED_EVENTS`).
@@ -29,52 +32,82 @@ pub const RESERVED_NAMES: [&str; 6] = [
 
 /// An event that arrived. It owns its frame and shares it when it is cloned; nothing is copied or
 /// decoded until it is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Event {
-    payload: ByteString,
-    name: ByteString,
-    arguments: ByteString,
+    /// The packet it came in; the other places are places in it.
+    packet: ByteString,
+    /// Where the array starts that goes on to the end.
+    payload: usize,
+    name: Name,
+    arguments: Range<usize>,
     count: usize,
     ack: Option<AckId>,
     attachments: Vec<Bytes>,
 }
-canonical!(struct Event { payload, ack, attachments; - name, arguments, count });
+
+#[derive(Clone, Debug)]
+enum Name {
+    Plain(Range<usize>),
+    /// On the wire it has escapes.
+    Escaped(String),
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        (self.payload(), self.ack, &self.attachments)
+            == (other.payload(), other.ack, &other.attachments)
+    }
+}
+impl Eq for Event {}
+
+impl Canonical for Event {
+    fn canonical(&self, canon: &mut Canon) {
+        self.payload().canonical(canon);
+        self.ack.canonical(canon);
+        self.attachments.canonical(canon);
+    }
+}
 
 impl Event {
-    /// Reads the payload of an event packet: an array whose first element is the name.
+    /// Reads an event packet from where its payload starts: an array whose first element is the
+    /// name.
     ///
     /// A name may be a number, as in the official parser; its text is taken for the name.
     pub(super) fn decode(
-        payload: ByteString,
+        packet: ByteString,
+        payload: usize,
         ack: Option<AckId>,
     ) -> Result<Self, packet::DecodeError> {
         let bad = |_| packet::DecodeError::BadPayload(packet::Kind::Event);
-        let mut json = serde_json::Deserializer::from_str(&payload);
-        let (first, arguments, count) =
-            json.deserialize_seq(NamedElements(&payload)).map_err(bad)?;
+        let array = packet.get(payload..).unwrap_or_default();
+        let mut json = serde_json::Deserializer::from_str(array);
+        let (first, arguments, count) = json
+            .deserialize_seq(NamedElements { packet: &packet })
+            .map_err(bad)?;
         json.end().map_err(bad)?;
         let name = match first.as_bytes().first() {
             Some(b'"') => match first.strip_prefix('"').and_then(|it| it.strip_suffix('"')) {
-                Some(plain) if !plain.contains('\\') => payload.slice_ref(plain),
-                Some(_) | None => serde_json::from_str::<String>(first).map_err(bad)?.into(),
+                Some(plain) if !plain.contains('\\') => Name::Plain(span(&packet, plain, plain)),
+                Some(_) | None => Name::Escaped(serde_json::from_str(first).map_err(bad)?),
             },
-            Some(b'-' | b'0'..=b'9') => payload.slice_ref(first),
+            Some(b'-' | b'0'..=b'9') => Name::Plain(span(&packet, first, first)),
             Some(_) | None => {
                 return Err(packet::DecodeError::BadPayload(packet::Kind::Event));
             }
         };
-        if let Some(reserved) = RESERVED_NAMES.into_iter().find(|it| name == *it) {
-            return Err(packet::DecodeError::ReservedName(reserved));
-        }
-        let arguments = payload.slice_ref(arguments);
-        Ok(Self {
+        let event = Self {
+            packet,
+            payload,
             name,
             arguments,
             count,
             ack,
-            payload,
             attachments: Vec::new(),
-        })
+        };
+        match RESERVED_NAMES.into_iter().find(|it| event.name() == *it) {
+            Some(reserved) => Err(packet::DecodeError::ReservedName(reserved)),
+            None => Ok(event),
+        }
     }
 
     /// Hands over the attachments that its header has announced.
@@ -84,7 +117,10 @@ impl Event {
 
     /// What the event is called.
     pub fn name(&self) -> &str {
-        &self.name
+        match &self.name {
+            Name::Plain(place) => self.packet.get(place.clone()).unwrap_or_default(),
+            Name::Escaped(name) => name,
+        }
     }
 
     /// The arguments after the name, as a tuple: `event.args::<(Message, u64)>()`.
@@ -97,18 +133,44 @@ impl Event {
     ///
     /// Where the arguments are not what `T` expects: too few, or of another type.
     pub fn args<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
-        arguments_of(&self.payload, 1)
+        arguments_of(self.payload(), 1)
     }
 
     /// The arguments after the name as they stand on the wire: JSON values with commas between
     /// them, without the brackets. Empty where there are none.
     pub fn raw_args(&self) -> &str {
-        &self.arguments
+        self.packet.get(self.arguments.clone()).unwrap_or_default()
     }
 
     /// How many arguments there are after the name.
     pub fn arg_count(&self) -> usize {
         self.count
+    }
+
+    /// Where the event stands in the server's log, if connection-state recovery is on there: the
+    /// last argument, if that is a string.
+    ///
+    /// The server gives every event an offset that is neither volatile nor to be answered, and
+    /// nothing tells an offset from a string of the application: of a volatile event that ends in a
+    /// string this is that string, here as in the official client. An event that is to be answered
+    /// has none.
+    pub fn offset(&self) -> Option<Cow<'_, str>> {
+        if self.ack.is_some() {
+            return None;
+        }
+        let open = self.raw_args().strip_suffix('"')?;
+        // Inside of a string every quote has an odd number of backslashes before it.
+        let content = open.rmatch_indices('"').find_map(|(at, _)| {
+            let (before, quoted) = open.split_at_checked(at)?;
+            let escapes = before.len() - before.trim_end_matches('\\').len();
+            let is_start = escapes.is_multiple_of(2);
+            quoted.strip_prefix('"').filter(|_| is_start)
+        })?;
+        if !content.contains('\\') {
+            return Some(Cow::Borrowed(content));
+        }
+        let json = ["\"", content, "\""].concat();
+        serde_json::from_str(&json).ok().map(Cow::Owned)
     }
 
     /// Under which id the peer waits for an answer, if it does.
@@ -130,12 +192,12 @@ impl Event {
     /// How many bytes are held for it.
     pub(super) fn bytes(&self) -> usize {
         let attachments: usize = self.attachments.iter().map(Bytes::len).sum();
-        self.payload.len() + attachments
+        self.packet.len() + attachments
     }
 
     /// The whole JSON array.
     pub(super) fn payload(&self) -> &str {
-        &self.payload
+        self.packet.get(self.payload..).unwrap_or_default()
     }
 }
 
@@ -239,20 +301,20 @@ impl<'de> Deserialize<'de> for Answer {
     }
 }
 
-/// The part of `whole` from the start of `first` to the end of `last`, both slices of it.
-fn span<'a>(whole: &'a str, first: &str, last: &str) -> &'a str {
+/// Where in `whole` the part from the start of `first` to the end of `last` is, both slices of it.
+fn span(whole: &str, first: &str, last: &str) -> Range<usize> {
     let offset = |part: &str| (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
-    whole
-        .get(offset(first)..offset(last).wrapping_add(last.len()))
-        .unwrap_or_default()
+    offset(first)..offset(last).wrapping_add(last.len())
 }
 
-/// Reads an array whole: its first element, what stands between that and the closing bracket, and
-/// how many elements that is.
-struct NamedElements<'a>(&'a str);
+/// Reads an array in a packet whole: its first element, where what stands between that and the
+/// closing bracket is, and how many elements that is.
+struct NamedElements<'a> {
+    packet: &'a str,
+}
 
 impl<'de> Visitor<'de> for NamedElements<'de> {
-    type Value = (&'de str, &'de str, usize);
+    type Value = (&'de str, Range<usize>, usize);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array with the name of the event in front")
@@ -263,14 +325,15 @@ impl<'de> Visitor<'de> for NamedElements<'de> {
             .next_element()?
             .ok_or_else(|| de::Error::invalid_length(0, &self))?;
         let Some(first) = elements.next_element::<&RawValue>()? else {
-            return Ok((name.get(), "", 0));
+            return Ok((name.get(), 0..0, 0));
         };
         let (mut last, mut count) = (first, 1);
         while let Some(next) = elements.next_element::<&RawValue>()? {
             last = next;
             count += 1;
         }
-        Ok((name.get(), span(self.0, first.get(), last.get()), count))
+        let arguments = span(self.packet, first.get(), last.get());
+        Ok((name.get(), arguments, count))
     }
 }
 
@@ -362,7 +425,7 @@ mod tests {
     use super::*;
 
     fn event(payload: &str) -> Event {
-        Event::decode(payload.into(), None).unwrap()
+        Event::decode(payload.into(), 0, None).unwrap()
     }
 
     #[test]
@@ -374,7 +437,7 @@ mod tests {
         let (object, list, tail) = event.args::<(&RawValue, Vec<u8>, &str)>().unwrap();
         assert_eq!(object.get(), r#"{"id":"c1"}"#);
         assert_eq!((list, tail), (Vec::from([1, 2]), "tail"));
-        let frame = event.payload.as_bytes().as_ptr_range();
+        let frame = event.payload().as_bytes().as_ptr_range();
         assert!(frame.contains(&tail.as_ptr()));
         assert!(frame.contains(&event.name().as_ptr()));
     }
@@ -391,6 +454,26 @@ mod tests {
         plain.args::<()>().unwrap();
         assert_eq!((plain.arg_count(), plain.raw_args()), (0, ""));
         assert_eq!(plain.args::<Vec<&RawValue>>().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn the_offset_is_a_string_at_the_end_of_what_is_not_to_be_answered() {
+        for (payload, offset) in [
+            (r#"["first",1,"Q7vcNid"]"#, Some("Q7vcNid")),
+            (r#"["first", "a" , "1-0" ]"#, Some("1-0")),
+            (r#"["first",""]"#, Some("")),
+            (r#"["first","a\\"]"#, Some("a\\")),
+            (r#"["first","x","a\",\"b\\\"c"]"#, Some("a\",\"b\\\"c")),
+            (r#"["first","\u0061é"]"#, Some("aé")),
+            (r#"["first"]"#, None),
+            (r#"["first",1]"#, None),
+            (r#"["first",{"a":"b"}]"#, None),
+            (r#"["first",["b"]]"#, None),
+        ] {
+            assert_eq!(event(payload).offset().as_deref(), offset, "{payload}");
+            let asks = Event::decode(payload.into(), 0, Some(AckId::from_number(0)));
+            assert_eq!(asks.unwrap().offset(), None);
+        }
     }
 
     #[test]
@@ -414,13 +497,13 @@ mod tests {
             "[\"a\nb\"]",
         ] {
             assert_eq!(
-                Event::decode(bad.into(), None),
+                Event::decode(bad.into(), 0, None),
                 Err(packet::DecodeError::BadPayload(packet::Kind::Event)),
                 "{bad}"
             );
         }
         assert_eq!(
-            Event::decode(r#"["disc\u006fnnect"]"#.into(), None),
+            Event::decode(r#"["disc\u006fnnect"]"#.into(), 0, None),
             Err(packet::DecodeError::ReservedName("disconnect"))
         );
     }

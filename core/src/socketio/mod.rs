@@ -1,9 +1,13 @@
 //! Socket.IO v5: packets, and the two ends of a connection, over Engine.IO.
 //!
-//! [`client::Client`] and [`server::Server`] are machines; each is made when its WebSocket is open
-//! and owns its Engine.IO end. Many namespaces share one connection; each is joined and left on
+//! [`client::Client`] and [`server::Server`] are machines; each is made when its connection begins
+//! and owns its Engine.IO end. A whole server, with rooms and with clients that come back, is
+//! [`hub::Hub`]. Many namespaces share one connection; each is joined and left on
 //! its own. Source of the wire facts: `docs/socket.io-protocol/v5-current.md` of
 //! socketio/socket.io, and where that is silent, the official server and parser.
+//!
+//! [`manager::Manager`] is what an application wants of the client's end: one server, a connection
+//! that is kept up, and namespaces that are joined on each.
 //!
 //! Binary attachments travel as messages of their own after the packet they belong to. An
 //! [`event::Event`] comes up when all of its attachments are there, and an [`event::Emission`] goes
@@ -17,7 +21,9 @@ pub mod client;
 mod emission;
 pub mod event;
 pub mod hub;
+pub mod manager;
 pub mod packet;
+mod refusal;
 pub mod server;
 #[cfg(test)]
 mod stories;
@@ -27,7 +33,11 @@ use core::{borrow::Borrow, fmt, time::Duration};
 use bytestring::ByteString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{canonical, engineio, text};
+use crate::{
+    canonical,
+    engineio::{self, payload},
+    text,
+};
 
 /// The longest name of a namespace, in bytes. Names are keys that outlive the frame that brought
 /// them, so a peer that sends longer ones is refused rather than remembered.
@@ -51,8 +61,8 @@ impl Namespace {
         Self(ByteString::from_static("/"))
     }
 
-    /// `None` where `name` does not start with `/`, has a comma, or is longer than
-    /// [`NAMESPACE_BYTES_MAX`].
+    /// `None` where `name` does not start with `/`, has a comma or the separator 0x1e, with which it
+    /// could not be polled, or is longer than [`NAMESPACE_BYTES_MAX`].
     pub fn new(name: &str) -> Option<Self> {
         Self::is_valid(name).then(|| Self(name.into()))
     }
@@ -82,7 +92,9 @@ impl Namespace {
     }
 
     fn is_valid(name: &str) -> bool {
-        name.starts_with('/') && !name.contains(',') && name.len() <= NAMESPACE_BYTES_MAX
+        name.starts_with('/')
+            && !name.contains([',', payload::SEPARATOR])
+            && name.len() <= NAMESPACE_BYTES_MAX
     }
 }
 
@@ -155,8 +167,9 @@ pub enum CallError {
     /// Not sent: larger than the peer takes.
     #[error("not sent: larger than the peer takes")]
     TooLarge,
-    /// Not sent: the namespace is not joined yet, and too much waits for it already.
-    #[error("not sent: too much waits for the namespace to be joined")]
+    /// Not sent: the namespace is not joined yet, or the connection polls, and too much waits
+    /// already.
+    #[error("not sent: too much waits to be sent already")]
     BufferFull,
     /// Not sent: an acknowledgement is not an event, so nobody can answer it.
     #[error("not sent: an acknowledgement cannot be called")]
@@ -184,9 +197,12 @@ pub enum Unsent {
     /// Larger than the peer takes.
     #[error("larger than the peer takes")]
     TooLarge,
-    /// The namespace is not joined yet, and too much waits for it already.
-    #[error("too much waits for the namespace to be joined")]
+    /// The namespace is not joined yet, or the connection polls, and too much waits already.
+    #[error("too much waits to be sent already")]
     BufferFull,
+    /// It was kept for a namespace that was not joined in time.
+    #[error("the namespace was not joined in time")]
+    Expired,
     /// One namespace more than the limit.
     #[error("too many namespaces")]
     TooMany,
@@ -202,6 +218,7 @@ canonical!(
         NotConnected,
         TooLarge,
         BufferFull,
+        Expired,
         TooMany,
         Duplicate,
         BadJson,

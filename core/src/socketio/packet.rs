@@ -4,12 +4,12 @@ use alloc::string::{String, ToString as _};
 use core::{fmt, fmt::Write as _};
 
 use bytestring::ByteString;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
     AckId, Namespace, attachment,
     event::{Answer, Event},
+    refusal,
 };
 use crate::canonical;
 
@@ -225,10 +225,14 @@ canonical!(
 /// - leading zeros of an id: taken; an id beyond 64 bits, which it would round: refused;
 /// - a number for the name of an event: taken, its text is the name;
 /// - the payload of a CONNECT_ERROR may be a bare string, be missing, or lack a `message`, and the
-///   message may be any JSON: taken, with the text of that JSON;
+///   message may be any JSON: taken, with the text of that JSON, and so is a string with half of a
+///   surrogate pair, which Rust cannot hold;
 /// - an event or an answer without a payload, or an answer without an id: refused, nothing could
 ///   be done with it;
 /// - a number before the payload of other types, which it skips: refused;
+/// - white space for a type, in an id or in the count of attachments, or a count such as `1e0`, for
+///   all of which JavaScript has a number: refused, and white space before a payload is no id;
+/// - half of a surrogate pair in the name of an event: refused, it is no text;
 /// - a placeholder whose number is a fraction, which it takes for nothing: refused, and so is a
 ///   binary packet that nests deeper than 127 levels.
 ///
@@ -266,7 +270,8 @@ pub(super) fn decode_with(text: ByteString, attachments_max: u32) -> Result<Pack
             connect_error(&text, namespace, rest).ok_or(DecodeError::BadPayload(kind))
         }
         Kind::Event => {
-            let (namespace, event) = event(&text, rest)?;
+            let (namespace, ack, payload) = take_address(&text, rest)?;
+            let event = Event::decode(text, payload, ack)?;
             Ok(Packet::Event { namespace, event })
         }
         Kind::Ack => {
@@ -279,7 +284,8 @@ pub(super) fn decode_with(text: ByteString, attachments_max: u32) -> Result<Pack
         }
         Kind::BinaryEvent => {
             let (attachments, rest) = take_attachments(rest, attachments_max)?;
-            let (namespace, event) = event(&text, rest)?;
+            let (namespace, ack, payload) = take_address(&text, rest)?;
+            let event = Event::decode(text, payload, ack)?;
             check_placeholders(kind, event.payload(), attachments)?;
             Ok(Packet::BinaryEvent {
                 attachments,
@@ -430,9 +436,9 @@ fn take_attachments(rest: &str, max: u32) -> Result<(u32, &str), DecodeError> {
 }
 
 fn check_placeholders(kind: Kind, payload: &str, attachments: u32) -> Result<(), DecodeError> {
-    attachment::check(payload, attachments as usize).map_err(|error| match error.is_data() {
-        true => DecodeError::BadPlaceholder,
-        false => DecodeError::BadPayload(kind),
+    attachment::check(payload, attachments as usize).map_err(|fault| match fault {
+        attachment::Fault::Placeholder => DecodeError::BadPlaceholder,
+        attachment::Fault::TooDeep => DecodeError::BadPayload(kind),
     })
 }
 
@@ -464,10 +470,14 @@ fn take_digits(rest: &str) -> (&str, &str) {
     rest.split_at_checked(end).unwrap_or((rest, ""))
 }
 
-fn event(text: &ByteString, rest: &str) -> Result<(Namespace, Event), DecodeError> {
+/// The namespace, the id, and where in `text` the payload starts.
+fn take_address(
+    text: &ByteString,
+    rest: &str,
+) -> Result<(Namespace, Option<AckId>, usize), DecodeError> {
     let (namespace, rest) = take_namespace(text, rest)?;
     let (ack, payload) = take_ack(rest)?;
-    Ok((namespace, Event::decode(text.slice_ref(payload), ack)?))
+    Ok((namespace, ack, text.len() - payload.len()))
 }
 
 fn answer(text: &ByteString, rest: &str) -> Result<(Namespace, AckId, Answer), DecodeError> {
@@ -478,33 +488,16 @@ fn answer(text: &ByteString, rest: &str) -> Result<(Namespace, AckId, Answer), D
 }
 
 fn connect_error(text: &ByteString, namespace: Namespace, json: &str) -> Option<Packet> {
-    #[derive(Deserialize, Default)]
-    struct Wire<'a> {
-        #[serde(borrow, default)]
-        message: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        data: Option<&'a RawValue>,
-    }
-    let wire = if json.is_empty() {
-        Wire::default()
-    } else if any(json)?.starts_with('"') {
-        Wire {
-            message: serde_json::from_str(json).ok(),
-            data: None,
-        }
-    } else {
-        serde_json::from_str(object(json)?).ok()?
-    };
-    let message = match wire.message.map(RawValue::get) {
+    let (message, data) = refusal::decode(json)?;
+    let message = match message {
         None => ByteString::new(),
-        Some(json) if json.starts_with('"') => serde_json::from_str::<String>(json).ok()?.into(),
-        Some(json) => text.slice_ref(json),
+        Some(json) => serde_json::from_str::<String>(json)
+            .map_or_else(|_| text.slice_ref(json), ByteString::from),
     };
-    let data = wire.data.map(|json| text.slice_ref(json.get()));
     Some(Packet::ConnectError {
         namespace,
         message,
-        data,
+        data: data.map(|json| text.slice_ref(json)),
     })
 }
 
@@ -517,7 +510,7 @@ mod tests {
     }
 
     fn an_event(payload: &str, ack: Option<u64>) -> Event {
-        Event::decode(payload.into(), ack.map(AckId::from_number)).unwrap()
+        Event::decode(payload.into(), 0, ack.map(AckId::from_number)).unwrap()
     }
 
     /// The vectors of socket.io-parser's tests and of the protocol text.
@@ -625,6 +618,7 @@ mod tests {
             "4{\"message\":{\"a\":1}}",
             "4{\"message\":\"{\\\"a\\\":1}\"}",
         );
+        same(r#"4"\ud83d""#, r#"4{"message":"\"\\ud83d\""}"#);
         let Ok(Packet::Event { event, .. }) = decode("2[1,2]".into()) else {
             panic!("an event");
         };
@@ -635,6 +629,7 @@ mod tests {
     #[test]
     fn garbage_is_named() {
         use DecodeError as E;
+        let deep = ["51-[\"a\",", &"[".repeat(127), &"]".repeat(128)].concat();
         for (text, error) in [
             ("", E::Empty),
             ("abc", E::UnknownType('a')),
@@ -675,7 +670,7 @@ mod tests {
                 "61-0[[{\"_placeholder\":true,\"num\":-1}]]",
                 E::BadPlaceholder,
             ),
-            ("51-[\"a\",1e999]", E::BadPayload(Kind::BinaryEvent)),
+            (&*deep, E::BadPayload(Kind::BinaryEvent)),
         ] {
             assert_eq!(decode(text.into()), Err(error), "{text}");
         }

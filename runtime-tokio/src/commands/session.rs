@@ -7,6 +7,7 @@ use selvedge_core::{
     fabric::session::{Command, Event, Realtime, Session as Socket},
     link::{End, Protocol as _, SessionInput, SessionOutput},
     socketio::client,
+    ws::Event as Happened,
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -23,7 +24,7 @@ const FAREWELL: Duration = Duration::from_millis(200);
 
 /// A running session; dropping it hangs up.
 pub(super) struct Session {
-    inbox: mpsc::Sender<SessionInput<Command>>,
+    inbox: mpsc::Sender<SessionInput<Happened, Command>>,
     said: mpsc::Receiver<(Time, Said)>,
     drive: JoinHandle<()>,
 }

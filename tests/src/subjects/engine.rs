@@ -35,7 +35,7 @@ impl Subject for Client {
     }
 
     fn decode(&mut self, Choice { kind, a, b }: Choice) -> Option<client::Input> {
-        let frame = |frame| client::Input::Transport(Event::Frame(frame));
+        let frame = |frame| client::Input::Transport(Event::Frame(frame).into());
         Some(match kind % Self::KINDS {
             0 => frame(self.peer.next(a, b)),
             1 => frame(Peer::ping()),
@@ -43,7 +43,7 @@ impl Subject for Client {
             3 => client::Input::Send(message(a, b)),
             4 => client::Input::SendEncoded(message(a, b)),
             5 if a % 16 == 0 => frame(self.peer.odd(b, a)),
-            6 if a % 32 == 0 => client::Input::Transport(closed(b)),
+            6 if a % 32 == 0 => client::Input::Transport(closed(b).into()),
             7 if a % 32 == 0 => client::Input::Close,
             _ => return None,
         })
@@ -292,7 +292,8 @@ impl Subject for PollingServer {
     }
 }
 
-fn message(a: u64, b: u64) -> Frame {
+/// A message packet, of up to 1,200 bytes.
+pub(super) fn message(a: u64, b: u64) -> Frame {
     let content = format!("4{}", "m".repeat((b % 300 * (a % 16) / 4) as usize));
     match a % 4 {
         0 => Frame::Binary(Bytes::from(content)),

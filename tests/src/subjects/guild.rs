@@ -191,7 +191,7 @@ impl Guild {
         }
         let sid = |number: u64| Secret::new(&format!("{SECRET_MARK}-poll{number}"));
         let known = sid(self.polled.saturating_sub(b % 2));
-        Some(Input::Arrival(if a % 4 == 0 {
+        Some(Input::Arrival(if a.is_multiple_of(4) {
             self.polled += 1;
             let (sid, fresh) = (None, sid(self.polled));
             Arrival::Poll { call, sid, fresh }

@@ -116,7 +116,7 @@ impl Hub {
             }
             3..=5 => format!(r#"42{namespace}{}["typing",{b}]"#, b % 3),
             6 => format!("43{namespace}{}[{b}]", b / 16 % 4),
-            _ if b % 8 == 0 => format!("41{namespace}"),
+            _ if b.is_multiple_of(8) => format!("41{namespace}"),
             _ => "3".to_string(),
         }
     }
@@ -142,7 +142,8 @@ impl Hub {
         Input::Admit {
             socket,
             sid: format!("socket{number}").into(),
-            pid: (b % 8 > 0).then(|| Secret::new(&format!("{SECRET_MARK}-pid{}", number % 12))),
+            pid: (!b.is_multiple_of(8))
+                .then(|| Secret::new(&format!("{SECRET_MARK}-pid{}", number % 12))),
         }
     }
 

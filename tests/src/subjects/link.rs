@@ -63,7 +63,7 @@ impl Subject for RealtimeLink {
     type Output = Output<Realtime>;
     type Machine = Link<Realtime>;
 
-    const KINDS: u8 = 16;
+    const KINDS: u8 = 18;
     /// 8 early events of about 300 bytes, and 4 calls.
     const DEBUG_MAX: usize = 20_000;
 
@@ -125,6 +125,8 @@ impl Subject for RealtimeLink {
             13 if a % 4 == 0 => Input::Transport(self.conn(), closed(b)),
             14 if a % 4 == 0 => Input::Reconnect("deaf".to_string()),
             15 if a % 32 == 0 || (a % 4 == 0 && !self.asked.is_empty()) => self.end(),
+            16 if a % 8 == 0 => Input::Rest,
+            17 => Input::Wake,
             _ => return None,
         })
     }
@@ -164,6 +166,8 @@ impl Subject for RealtimeLink {
             | Input::Command(_)
             | Input::Live
             | Input::Reconnect(_)
+            | Input::Rest
+            | Input::Wake
             | Input::Shutdown => None,
         }
     }

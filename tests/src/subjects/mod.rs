@@ -7,5 +7,7 @@ pub mod hub;
 pub mod link;
 pub mod login_gate;
 pub mod peer;
+pub mod polling_client;
 pub mod socket_client;
+pub mod socket_manager;
 pub mod socket_server;

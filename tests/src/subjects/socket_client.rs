@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use selvedge_core::{
     RequestId, Secret, Time,
+    engineio::transport::ClientAction,
     socketio::{
         Namespace,
         client::{Buffer, Client, Config, Input, Output},
@@ -53,7 +54,7 @@ impl Subject for SocketClient {
     }
 
     fn decode(&mut self, Choice { kind, a, b }: Choice) -> Option<Input> {
-        let frame = |frame| Input::Transport(Event::Frame(frame));
+        let frame = |frame| Input::Transport(Event::Frame(frame).into());
         let kind = kind % Self::KINDS;
         if self.due > 0 && matches!(kind, 0 | 7 | 12 | 13) && b % 32 != 31 {
             self.due -= 1;
@@ -63,6 +64,7 @@ impl Subject for SocketClient {
             0 if self.peer.is_idle() => Input::Connect {
                 namespace: namespace(1)?,
                 auth: None,
+                recover: None,
             },
             0 => frame(self.peer.next(a, b)),
             1 => Input::Connect {
@@ -72,6 +74,7 @@ impl Subject for SocketClient {
                     1 => Some(Secret::new(SECRET_MARK)),
                     _ => Some(Secret::new(&format!("{{\"token\":\"{SECRET_MARK}\"}}"))),
                 },
+                recover: None,
             },
             2 if b % 8 == 3 => Input::EmitVolatile(emission(a, b / 8)?),
             2 => Input::Emit(emission(a, b)?),
@@ -92,7 +95,7 @@ impl Subject for SocketClient {
             6 => frame(Peer::ping()),
             7 => frame(self.peer.push("message.created", a, b)),
             8 if a % 16 == 0 => frame(self.peer.odd(b, a)),
-            9 if a % 32 == 0 => Input::Transport(closed(b)),
+            9 if a % 32 == 0 => Input::Transport(closed(b).into()),
             10 if a % 32 == 0 => Input::Close,
             12 | 13 => {
                 let ack = if a.is_multiple_of(2) { "" } else { "7" };
@@ -112,9 +115,10 @@ impl Subject for SocketClient {
 
     fn heard(&mut self, output: &Output) {
         match output {
-            Output::Transport(action) => self.peer.on_action(action),
+            Output::Transport(ClientAction::WebSocket(action)) => self.peer.on_action(action),
             Output::Closed(_) => self.over = true,
-            Output::Opened(_)
+            Output::Transport(_)
+            | Output::Opened(_)
             | Output::Connected { .. }
             | Output::Refused { .. }
             | Output::Event { .. }

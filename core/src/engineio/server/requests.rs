@@ -174,6 +174,8 @@ pub(super) fn end(polling: Polling, reason: &CloseReason, out: &mut Vec<Output>)
         | CloseReason::BadPacket(_)
         | CloseReason::BadPayload(_)
         | CloseReason::Polling(_)
+        | CloseReason::Refused { .. }
+        | CloseReason::Unanswered(_)
         | CloseReason::Local => refusal(call),
     }));
 }

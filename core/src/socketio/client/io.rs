@@ -6,28 +6,36 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Secret, engineio,
+    Secret,
+    engineio::{
+        self,
+        transport::{ClientAction, ClientEvent},
+    },
     request::RequestId,
+    secret,
     socketio::{
         Call, CallError, CloseReason, Namespace, Unsent,
         event::{Answer, Emission, Event},
     },
-    ws,
+    text,
 };
 
 /// What can happen to a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
-    /// Something happened on the WebSocket.
-    Transport(ws::Event),
-    /// Join a namespace.
+    /// Something happened to what carries the connection.
+    Transport(ClientEvent),
+    /// Join a namespace. One that is being left is joined again when that is done.
     Connect {
         /// Which one.
         namespace: Namespace,
         /// The JSON text of an object that the server judges.
         #[serde(default, with = "recorded_auth")]
         auth: Option<Secret>,
+        /// The membership of an earlier connection that the server is asked to go on with.
+        #[serde(default)]
+        recover: Option<Recover>,
     },
     /// Send an event without an answer, or an answer.
     Emit(Emission),
@@ -52,11 +60,26 @@ pub enum Input {
     Close,
 }
 
+/// Connection-state recovery, from the client's side: which membership, and up to where its events
+/// have arrived.
+///
+/// A server can only go on where it knows the offset. So nothing is recovered of a membership in
+/// which no [event with an offset](Event::offset) has arrived.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recover {
+    /// The `pid` of [`Output::Connected`]: whoever has it can take the membership over.
+    #[serde(with = "secret::recorded")]
+    pub pid: Secret,
+    /// The offset of the newest event.
+    #[serde(with = "text")]
+    pub offset: ByteString,
+}
+
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Do this with the WebSocket.
-    Transport(ws::Action),
+    /// Do this with what carries the connection.
+    Transport(ClientAction),
     /// The Engine.IO handshake is done.
     Opened(engineio::Handshake),
     /// A namespace is joined.
@@ -65,6 +88,13 @@ pub enum Output {
         namespace: Namespace,
         /// This membership's id at the server.
         sid: ByteString,
+        /// What to recover it by; `None` where the server does not do that.
+        pid: Option<Secret>,
+        /// The server has gone on with the membership that it was asked for.
+        recovered: bool,
+        /// How many events arrived before the answer. They follow at once; after a recovery they
+        /// are those that were missed.
+        early: usize,
     },
     /// The server refused to let the client into a namespace. The connection goes on, and the
     /// namespace can be asked for again.

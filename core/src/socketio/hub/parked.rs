@@ -122,7 +122,7 @@ impl Clients {
 }
 
 /// Whether a client may come back after this: its connection was lost, and nobody meant that.
-/// (socket.io, `RECOVERABLE_DISCONNECT_REASONS`.)
+/// The official server has its own closes among these too (`RECOVERABLE_DISCONNECT_REASONS`).
 pub(super) fn is_loss(reason: &CloseReason) -> bool {
     match reason {
         CloseReason::Engine(
@@ -135,6 +135,8 @@ pub(super) fn is_loss(reason: &CloseReason) -> bool {
             engineio::CloseReason::HandshakeTimeout
             | engineio::CloseReason::BadPacket(_)
             | engineio::CloseReason::BadPayload(_)
+            | engineio::CloseReason::Refused { .. }
+            | engineio::CloseReason::Unanswered(_)
             | engineio::CloseReason::Local,
         )
         | CloseReason::ConnectTimeout

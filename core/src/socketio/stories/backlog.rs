@@ -47,7 +47,9 @@ fn what_is_kept_is_sent_in_order_right_after_the_answer() {
     pair.sleep(SECOND / 2);
     assert_eq!(pair.look().0, [ended(late, CallError::Timeout)]);
     // An answer to what was not sent yet means nothing.
-    pair.step_client(Some(client::Input::Transport(text("43/realtime,1[]"))));
+    pair.step_client(Some(client::Input::Transport(
+        text("43/realtime,1[]").into(),
+    )));
     pair.wire.clear();
     pair.admit("/realtime");
     let (told, _) = pair.look();

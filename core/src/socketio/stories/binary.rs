@@ -167,7 +167,7 @@ fn a_partial_packet_ends_the_connection_when_it_takes_too_long() {
     let mut pair = Pair::joined();
     let header = text("451-/realtime,[\"x\"]");
     pair.step_server(Some(arrived(header.clone())));
-    pair.step_client(Some(client::Input::Transport(header)));
+    pair.step_client(Some(client::Input::Transport(header.into())));
     pair.sleep(assemble::ATTACHMENTS_TIMEOUT - Duration::from_millis(1));
     assert_eq!(pair.look(), (vec![], vec![]));
     pair.sleep(Duration::from_millis(1));
@@ -204,8 +204,8 @@ fn a_partial_packet_takes_nothing_but_its_attachments() {
         pair.admit("/realtime");
         pair.look();
         let header = text("451-/realtime,[\"x\"]");
-        pair.step_client(Some(client::Input::Transport(header)));
-        pair.step_client(Some(client::Input::Transport(event)));
+        pair.step_client(Some(client::Input::Transport(header.into())));
+        pair.step_client(Some(client::Input::Transport(event.into())));
         let (told, _) = pair.look();
         let wanted: Vec<_> = reason.into_iter().map(client::Output::Closed).collect();
         assert_eq!(told, wanted);

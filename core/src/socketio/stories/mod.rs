@@ -2,7 +2,9 @@
 
 mod backlog;
 mod binary;
+mod polling;
 mod recovery;
+mod resumption;
 mod scripted;
 
 use alloc::{format, string::String, vec, vec::Vec};
@@ -22,7 +24,7 @@ use crate::{
     Secret, canonical_hash,
     engineio::{
         self,
-        transport::{ServerAction, ServerEvent},
+        transport::{ClientAction, ServerAction, ServerEvent},
     },
     http::CallId,
     machine::{Machine, earliest, step},
@@ -84,6 +86,7 @@ impl Pair {
         self.step_client(Some(client::Input::Connect {
             namespace: namespace(name),
             auth: None,
+            recover: None,
         }));
     }
 
@@ -100,7 +103,7 @@ impl Pair {
         let mut out = Vec::new();
         step(&mut self.client, self.now, input, &mut out);
         for output in out {
-            if let client::Output::Transport(action) = output {
+            if let client::Output::Transport(ClientAction::WebSocket(action)) = output {
                 let event = self.carry('>', action);
                 self.step_server(Some(arrived(event)));
             } else {
@@ -115,7 +118,7 @@ impl Pair {
         for output in out {
             if let server::Output::Transport(ServerAction::WebSocket(action)) = output {
                 let event = self.carry('<', action);
-                self.step_client(Some(client::Input::Transport(event)));
+                self.step_client(Some(client::Input::Transport(event.into())));
             } else {
                 self.at_server.push(output);
             }
@@ -195,6 +198,7 @@ fn a_client_joins_with_its_auth_and_talks() {
     pair.step_client(Some(client::Input::Connect {
         namespace: realtime.clone(),
         auth: Some(Secret::new(auth)),
+        recover: None,
     }));
     let (_, asked) = pair.look();
     assert_eq!(
@@ -211,6 +215,9 @@ fn a_client_joins_with_its_auth_and_talks() {
         [client::Output::Connected {
             namespace: realtime.clone(),
             sid: "s".into(),
+            pid: None,
+            recovered: false,
+            early: 0,
         }]
     );
     pair.step_client(Some(client::Input::Emit(event("up"))));
@@ -476,7 +483,7 @@ fn what_crosses_a_dismissal_is_forgiven_and_the_client_can_come_back() {
         namespace: namespace("/realtime"),
     }));
     for output in late {
-        if let client::Output::Transport(action) = output {
+        if let client::Output::Transport(ClientAction::WebSocket(action)) = output {
             let event = pair.carry('>', action);
             pair.step_server(Some(arrived(event)));
         }
@@ -507,10 +514,11 @@ fn a_client_that_joins_nothing_is_sent_away() {
 fn inputs_can_be_written_down_and_states_can_be_compared() {
     let (_, call) = call(3, SECOND);
     for input in [
-        client::Input::Transport(text("2")),
+        client::Input::Transport(text("2").into()),
         client::Input::Connect {
             namespace: Namespace::root(),
             auth: Some(Secret::new("{}")),
+            recover: None,
         },
         client::Input::Emit(event("a")),
         call,

@@ -1,82 +1,108 @@
-//! A client that was here before: what it says, and what it is told.
+//! Connection-state recovery at the client, and namespaces that are joined while they are left.
 
-use super::*;
+use super::{
+    scripted::{hear, scripted, tell},
+    *,
+};
 
-/// What a server asks about a CONNECT with this payload.
-fn asked(payload: &str) -> Option<server::Resumption> {
-    let (_, mut out) = connected(payload);
-    match out.pop() {
-        Some(server::Output::Admission { resumption, .. }) => resumption,
-        other => panic!("{other:?}"),
+fn connect(recover: Option<(&str, &str)>) -> client::Input {
+    client::Input::Connect {
+        namespace: namespace("/a"),
+        auth: Some(Secret::new(r#"{"token":"t"}"#)),
+        recover: recover.map(|(pid, offset)| client::Recover {
+            pid: Secret::new(pid),
+            offset: offset.into(),
+        }),
     }
 }
 
-fn connected(payload: &str) -> (Server, Vec<server::Output>) {
-    let mut server = Server::new(server::Config::default(), "x".into(), Time::ZERO);
-    let mut out = Vec::new();
-    let connect = arrived(text(&format!("40/realtime,{payload}")));
-    step(&mut server, Time::ZERO, Some(connect), &mut out);
-    (server, out)
+fn sent(content: &str) -> client::Output {
+    client::Output::Transport(ClientAction::WebSocket(ws::Action::Send(ws::Frame::Text(
+        content.into(),
+    ))))
 }
 
 #[test]
-fn a_client_says_who_it_was_with_two_strings() {
-    assert_eq!(
-        asked(r#"{"pid":"p","offset":"o","token":1}"#),
-        Some(server::Resumption {
-            pid: Secret::new("p"),
-            offset: "o".into(),
-        })
-    );
-    let long = "x".repeat(server::RESUMPTION_BYTES_MAX + 1);
-    for nothing in [
-        "",
-        "{}",
-        r#"{"pid":"p"}"#,
-        r#"{"offset":"o"}"#,
-        r#"{"pid":"p","offset":1}"#,
-        r#"{"pid":null,"offset":"o"}"#,
-        &format!(r#"{{"pid":"{long}","offset":"o"}}"#),
-        &format!(r#"{{"pid":"p","offset":"{long}"}}"#),
+fn a_membership_is_recovered_where_the_server_names_it_again() {
+    for (asked, reply, pid, recovered) in [
+        (None, r#"40/a,{"sid":"x","pid":"P"}"#, Some("P"), false),
+        (None, r#"40/a,{"sid":"x"}"#, None, false),
+        (
+            Some(("P", "7")),
+            r#"40/a,{"sid":"x","pid":"P"}"#,
+            Some("P"),
+            true,
+        ),
+        (
+            Some(("P", "7")),
+            r#"40/a,{"sid":"x","pid":"Q"}"#,
+            Some("Q"),
+            false,
+        ),
+        (Some(("P", "7")), r#"40/a,{"sid":"x"}"#, None, false),
     ] {
-        assert_eq!(asked(nothing), None, "{nothing}");
+        let mut client = scripted();
+        let wanted = match asked {
+            Some(_) => r#"40/a,{"offset":"7","pid":"P","token":"t"}"#,
+            None => r#"40/a,{"token":"t"}"#,
+        };
+        assert_eq!(tell(&mut client, connect(asked)), [sent(wanted)]);
+        // Missed events come before the answer.
+        assert_eq!(hear(&mut client, r#"42/a,["missed",1,"8"]"#), []);
+        let told = hear(&mut client, reply);
+        let [answer, client::Output::Event { event, .. }] = told.as_slice() else {
+            panic!("{told:?}");
+        };
+        assert_eq!(event.offset().as_deref(), Some("8"));
+        assert_eq!(
+            *answer,
+            client::Output::Connected {
+                namespace: namespace("/a"),
+                sid: "x".into(),
+                pid: pid.map(Secret::new),
+                recovered,
+                early: 1,
+            }
+        );
     }
 }
 
 #[test]
-fn what_was_missed_goes_out_before_the_answer() {
-    let (mut server, _) = connected("{}");
-    let binary = Emission::event_with(
-        &namespace("/realtime"),
-        "file",
-        &(super::super::event::Attachment(0),),
-        vec![Bytes::from_static(b"content")],
-    );
-    let elsewhere = Emission::event(&Namespace::root(), "other", &()).unwrap();
-    let mut out = Vec::new();
-    let admit = server::Input::Admit {
-        namespace: namespace("/realtime"),
-        sid: "s".into(),
-        pid: Some(Secret::new("p")),
-        missed: vec![
-            event("first").with_offset("1"),
-            elsewhere,
-            binary.unwrap().with_offset("2"),
-        ],
+fn a_namespace_that_is_being_left_is_joined_again_after_that() {
+    let leave = || client::Input::Disconnect {
+        namespace: namespace("/a"),
     };
-    step(&mut server, Time::ZERO, Some(admit), &mut out);
-    let sent = |content: &str| server_sends(ws::Frame::Text(content.into()));
-    assert_eq!(
-        out,
-        [
-            sent(r#"42/realtime,["first",1,"1"]"#),
-            sent(r#"451-/realtime,["file",{"_placeholder":true,"num":0},"2"]"#),
-            server_sends(ws::Frame::Binary(Bytes::from_static(b"content"))),
-            sent(r#"40/realtime,{"sid":"s","pid":"p"}"#),
-        ]
-    );
-}
-
-fn server_sends(frame: ws::Frame) -> server::Output {
-    server::Output::Transport(ServerAction::WebSocket(ws::Action::Send(frame)))
+    for (answer, wanted) in [
+        (
+            r#"40/a,{"sid":"x"}"#,
+            vec![sent("41/a,"), sent(r#"40/a,{"token":"t"}"#)],
+        ),
+        (
+            r#"44/a,{"message":"no"}"#,
+            vec![sent(r#"40/a,{"token":"t"}"#)],
+        ),
+        ("41/a,", vec![sent(r#"40/a,{"token":"t"}"#)]),
+    ] {
+        let mut client = scripted();
+        tell(&mut client, connect(None));
+        assert_eq!(tell(&mut client, leave()), []);
+        assert_eq!(tell(&mut client, connect(None)), []);
+        let twice = client::Output::Dropped {
+            namespace: namespace("/a"),
+            why: Unsent::Duplicate,
+        };
+        assert_eq!(tell(&mut client, connect(None)), [twice]);
+        assert_eq!(hear(&mut client, answer), wanted);
+        let told = hear(&mut client, r#"40/a,{"sid":"y"}"#);
+        assert!(matches!(
+            told.as_slice(),
+            [client::Output::Connected { sid, .. }] if sid == "y"
+        ));
+    }
+    let mut client = scripted();
+    tell(&mut client, connect(None));
+    for input in [leave(), connect(None), leave()] {
+        assert_eq!(tell(&mut client, input), []);
+    }
+    assert_eq!(hear(&mut client, r#"40/a,{"sid":"x"}"#), [sent("41/a,")]);
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A client of its own, whose server is the test; open at time 0.
-fn scripted() -> Client {
+pub(super) fn scripted() -> Client {
     let mut client = Client::new(client::Config::default(), Time::ZERO);
     let open = r#"0{"sid":"x","pingInterval":25000,"pingTimeout":20000,"maxPayload":100}"#;
     let out = hear(&mut client, open);
@@ -11,14 +11,14 @@ fn scripted() -> Client {
     client
 }
 
-fn tell(client: &mut Client, input: client::Input) -> Vec<client::Output> {
+pub(super) fn tell(client: &mut Client, input: client::Input) -> Vec<client::Output> {
     let mut out = Vec::new();
     step(client, Time::ZERO, Some(input), &mut out);
     out
 }
 
-fn hear(client: &mut Client, content: &str) -> Vec<client::Output> {
-    tell(client, client::Input::Transport(text(content)))
+pub(super) fn hear(client: &mut Client, content: &str) -> Vec<client::Output> {
+    tell(client, client::Input::Transport(text(content).into()))
 }
 
 /// What a server that has admitted its client to `/a` and has been asked for `/b` makes of one
@@ -62,11 +62,12 @@ fn a_server_that_does_not_answer_a_connect_is_left() {
         client::Input::Connect {
             namespace: root,
             auth: None,
+            recover: None,
         },
     );
     let mut out = Vec::new();
     for now in [20_000, 40_000] {
-        let ping = client::Input::Transport(text("2"));
+        let ping = client::Input::Transport(text("2").into());
         step(&mut client, Time::from_millis(now), Some(ping), &mut out);
     }
     assert_eq!(client.next_wakeup().unwrap().at, Time::from_millis(45_000));
@@ -75,7 +76,7 @@ fn a_server_that_does_not_answer_a_connect_is_left() {
     assert_eq!(
         out,
         [
-            client::Output::Transport(ws::Action::Close),
+            client::Output::Transport(ClientAction::WebSocket(ws::Action::Close)),
             client::Output::Closed(CloseReason::ConnectTimeout),
         ]
     );
@@ -89,6 +90,7 @@ fn events_before_the_answer_are_kept_in_order_and_bounded() {
     let connect = |name: &str| client::Input::Connect {
         namespace: namespace(name),
         auth: None,
+        recover: None,
     };
     tell(&mut client, connect("/a"));
     assert_eq!(hear(&mut client, r#"42/a,["one"]"#), []);
@@ -116,7 +118,7 @@ fn events_before_the_answer_are_kept_in_order_and_bounded() {
     assert_eq!(
         hear(&mut client, r#"42/b,["one"]"#),
         [
-            client::Output::Transport(ws::Action::Close),
+            client::Output::Transport(ClientAction::WebSocket(ws::Action::Close)),
             client::Output::Closed(CloseReason::TooManyEarlyEvents),
         ]
     );
@@ -134,6 +136,7 @@ fn what_is_larger_than_the_server_takes_is_not_sent() {
     let auth = |json: &str| client::Input::Connect {
         namespace: namespace("/realtime"),
         auth: Some(Secret::new(json)),
+        recover: None,
     };
     let large = format!(r#"{{"token":"{long}"}}"#);
     let told = tell(&mut client, auth(&large));
@@ -290,6 +293,7 @@ fn a_reply_without_a_sid_is_from_an_older_server() {
         client::Input::Connect {
             namespace: Namespace::root(),
             auth: None,
+            recover: None,
         },
     );
     assert_eq!(
@@ -307,7 +311,14 @@ fn what_was_wanted_before_the_handshake_is_asked_for_after_it() {
         let namespace = namespace(name);
         let auth = None;
         assert_eq!(
-            tell(&mut client, client::Input::Connect { namespace, auth }),
+            tell(
+                &mut client,
+                client::Input::Connect {
+                    namespace,
+                    auth,
+                    recover: None
+                }
+            ),
             []
         );
     }
@@ -318,7 +329,9 @@ fn what_was_wanted_before_the_handshake_is_asked_for_after_it() {
         r#"0{"sid":"x","pingInterval":1,"pingTimeout":1}"#,
     );
     let sent = |content: &str| {
-        client::Output::Transport(ws::Action::Send(ws::Frame::Text(content.into())))
+        client::Output::Transport(ClientAction::WebSocket(ws::Action::Send(ws::Frame::Text(
+            content.into(),
+        ))))
     };
     assert_eq!(out[1..], [sent("40/a,"), sent("40/b,")]);
 }
