@@ -41,6 +41,16 @@ impl<K: Ord + Clone> Deadlines<K> {
         }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.at.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.at.is_empty()
+    }
+
     /// The earliest deadline.
     pub fn earliest(&self) -> Option<Time> {
         self.order.first().map(|(at, _)| *at)

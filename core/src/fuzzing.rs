@@ -233,6 +233,8 @@ fn server_input(op: u8, rest: &[u8], id: RequestId<Call>) -> Option<server::Inpu
         b'i' => Some(server::Input::Admit {
             namespace: namespace(rest),
             sid: ByteString::from_static("s"),
+            pid: None,
+            missed: Vec::new(),
         }),
         b'r' => Some(server::Input::Refuse {
             namespace: namespace(rest),

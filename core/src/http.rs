@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     canon::{Canon, Canonical},
     canonical,
-    secret::Secret,
+    secret::{self, Secret},
     text,
 };
 
@@ -71,33 +71,12 @@ pub struct Request {
     /// Path and query, percent-encoded, from the first slash: `/api/channels?guildId=g`.
     pub target: String,
     /// The bearer token, if any.
-    #[serde(with = "bearer")]
+    #[serde(with = "secret::recorded::option")]
     pub bearer: Option<Secret>,
     /// The body; JSON, or nothing.
     pub body: Bytes,
 }
 canonical!(struct Request { method, target, bearer, body });
-
-mod bearer {
-    use alloc::string::String;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::Secret;
-
-    pub(super) fn serialize<S: Serializer>(
-        bearer: &Option<Secret>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        bearer.as_ref().map(Secret::expose).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Secret>, D::Error> {
-        Ok(Option::<String>::deserialize(deserializer)?.map(|token| Secret::new(&token)))
-    }
-}
 
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

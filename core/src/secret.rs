@@ -54,6 +54,31 @@ pub mod recorded {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
         String::deserialize(deserializer).map(|content| Secret::new(&content))
     }
+
+    /// `#[serde(with = "secret::recorded::option")]`: one that may be absent.
+    pub mod option {
+        use alloc::string::String;
+
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        use super::Secret;
+
+        /// Writes the content, for the recorder to replace, or null.
+        pub fn serialize<S: Serializer>(
+            secret: &Option<Secret>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            secret.as_ref().map(Secret::expose).serialize(serializer)
+        }
+
+        /// Reads the placeholder back.
+        pub fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Secret>, D::Error> {
+            let content = Option::<String>::deserialize(deserializer)?;
+            Ok(content.map(|content| Secret::new(&content)))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -42,3 +42,38 @@ pub(crate) mod option {
         Ok(Option::<String>::deserialize(deserializer)?.map(ByteString::from))
     }
 }
+
+/// `#[serde(with = "text::body")]` for bytes that are text unless a peer errs, so that a recording
+/// can be read and its secrets replaced.
+pub(crate) mod body {
+    use alloc::borrow::Cow;
+
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Recorded<'a> {
+        Text(Cow<'a, str>),
+        Binary(Cow<'a, [u8]>),
+    }
+
+    /// As a string where it is UTF-8, or else as numbers.
+    pub(crate) fn serialize<S: Serializer>(body: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        let recorded = match core::str::from_utf8(body) {
+            Ok(text) => Recorded::Text(text.into()),
+            Err(_) => Recorded::Binary((&**body).into()),
+        };
+        recorded.serialize(serializer)
+    }
+
+    /// From either.
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Bytes, D::Error> {
+        Ok(match Recorded::deserialize(deserializer)? {
+            Recorded::Text(text) => text.into_owned().into(),
+            Recorded::Binary(bytes) => bytes.into_owned().into(),
+        })
+    }
+}

@@ -120,7 +120,7 @@ impl Dialer {
         url.set_query(Some(query));
         let opened = self.open(&url, &HeaderMap::new(), MESSAGE_BYTES_MAX).await;
         opened.map_err(|error| {
-            if let DialError::Url = error {
+            if matches!(error, DialError::Url) {
                 wrong()
             } else {
                 error

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use selvedge_core::{
     Machine as _, Rng, Secret, Time, Wall,
+    engineio::sessions::{Arrival, Effect},
     fabric::{
         routes::{self, PostBody},
         types::{Channel, Message},
@@ -254,7 +255,7 @@ impl World {
         }
         match to {
             End::Agent => self.step_agent(Some(agent_io::Input::Transport(link.agent, event))),
-            End::Guild => self.step_guild(Some(guild_io::Input::Transport(link.guild, event))),
+            End::Guild => self.step_guild(Some(at_guild(link, event))),
         }
     }
 
@@ -313,7 +314,11 @@ impl World {
     fn carry_out_guild(&mut self, output: guild_io::Output) {
         use guild_io::{Input, Output};
         match output {
-            Output::Transport(conn, action) => self.act(End::Guild, conn, action),
+            Output::Effect(Effect::Transport(conn, action)) => {
+                self.act(End::Guild, conn, action);
+            }
+            // The agent does not poll.
+            Output::Effect(Effect::Answer { .. }) => {}
             Output::Respond { call, response } => self.respond(call, response),
             Output::Introspect(id, token) => {
                 let answer = self.center.introspect(self.wall(), &token, self.deaf);
@@ -344,11 +349,11 @@ impl World {
             return;
         }
         let link = self.net.connect(conn);
-        let accepted = guild_io::Input::Accepted {
+        let accepted = guild_io::Input::Arrival(Arrival::Socket {
             conn: link.guild,
-            sid: Secret::new(&format!("engine-{}", link.guild.0)),
-            socket: format!("socket-{}", link.guild.0).into(),
-        };
+            sid: None,
+            fresh: Secret::new(&format!("engine-{}", link.guild.0)),
+        });
         let (there, back) = (
             self.net.arrival(self.now, link, End::Guild),
             self.net.latency(),
@@ -382,7 +387,7 @@ impl World {
         let event = ws::Event::Closed(Closed::Broken(why.into()));
         let event = match told {
             End::Agent => Event::Agent(agent_io::Input::Transport(link.agent, event)),
-            End::Guild => Event::Guild(guild_io::Input::Transport(link.guild, event)),
+            End::Guild => Event::Guild(at_guild(link, event)),
         };
         self.schedule(latency, event);
     }
@@ -488,10 +493,7 @@ impl World {
                 for link in self.net.links() {
                     self.break_off(link, End::Agent, "connection reset");
                     let event = ws::Event::Closed(Closed::Broken("connection reset".into()));
-                    self.schedule(
-                        Duration::ZERO,
-                        Event::Guild(guild_io::Input::Transport(link.guild, event)),
-                    );
+                    self.schedule(Duration::ZERO, Event::Guild(at_guild(link, event)));
                 }
             }
             Act::RefuseDials(refuses) => self.net.refuses_dials = refuses,
@@ -548,4 +550,9 @@ impl World {
         self.steps += u64::from(who.ends_with("<-"));
         self.log.push(line);
     }
+}
+
+/// Something happens on the guild's end of a link.
+fn at_guild(link: Link, event: ws::Event) -> guild_io::Input {
+    guild_io::Input::Arrival(Arrival::Transport(link.guild, event))
 }

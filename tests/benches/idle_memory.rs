@@ -27,6 +27,7 @@ use selvedge::{
 };
 use selvedge_core::{
     Time,
+    engineio::transport::{ClientAction, ServerAction},
     socketio::{Namespace, client, server},
 };
 use tokio::{
@@ -245,11 +246,14 @@ async fn join(socket: Socket) {
     let connect = client::Input::Connect {
         namespace: Namespace::root(),
         auth: None,
+        recover: None,
     };
     inbox.send(connect).await.expect("an open inbox");
     let (joined_in, joined) = oneshot::channel();
     let mut member = Member {
-        handle: pump::pump(socket, inbox, client::Input::Transport),
+        handle: pump::pump(socket, inbox, |event| {
+            client::Input::Transport(event.into())
+        }),
         joined: Some(joined_in),
     };
     tokio::spawn(async move {
@@ -269,14 +273,15 @@ struct Member {
 impl World<client::Client> for Member {
     fn carry_out(&mut self, _: Time, output: client::Output) -> ControlFlow<()> {
         match output {
-            client::Output::Transport(action) => self.handle.send(action),
+            client::Output::Transport(ClientAction::WebSocket(action)) => self.handle.send(action),
             client::Output::Connected { .. } => {
                 // Whoever waits for it is there.
                 let _ = self.joined.take().map(|joined| joined.send(()));
             }
             client::Output::Opened(_) => {}
             client::Output::Closed(_) => return ControlFlow::Break(()),
-            other @ (client::Output::Refused { .. }
+            other @ (client::Output::Transport(_)
+            | client::Output::Refused { .. }
             | client::Output::Event { .. }
             | client::Output::Answered { .. }
             | client::Output::Disconnected { .. }
@@ -293,7 +298,9 @@ async fn host(socket: Socket) {
     config.engine.heartbeat.interval = PING_INTERVAL;
     let (inbox, mut inputs) = mpsc::channel(INBOX_MAX);
     let mut doorman = Doorman {
-        handle: pump::pump(socket, inbox.clone(), server::Input::Transport),
+        handle: pump::pump(socket, inbox.clone(), |event| {
+            server::Input::Transport(event.into())
+        }),
         inbox,
     };
     let mut machine = server::Server::new(config, "an-engine-io-session".into(), clock.now());
@@ -310,14 +317,19 @@ struct Doorman {
 impl World<server::Server> for Doorman {
     fn carry_out(&mut self, _: Time, output: server::Output) -> ControlFlow<()> {
         match output {
-            server::Output::Transport(action) => self.handle.send(action),
+            server::Output::Transport(ServerAction::WebSocket(action)) => self.handle.send(action),
             server::Output::Admission { namespace, .. } => {
-                let sid = "a-socket-io-session".into();
-                let admit = server::Input::Admit { namespace, sid };
+                let admit = server::Input::Admit {
+                    namespace,
+                    sid: "a-socket-io-session".into(),
+                    pid: None,
+                    missed: Vec::new(),
+                };
                 self.inbox.try_send(admit).expect("room in the inbox");
             }
             server::Output::Closed(_) => return ControlFlow::Break(()),
-            other @ (server::Output::Event { .. }
+            other @ (server::Output::Transport(_)
+            | server::Output::Event { .. }
             | server::Output::Answered { .. }
             | server::Output::Disconnected { .. }
             | server::Output::Dropped { .. }) => panic!("an idle server was told {other:?}"),

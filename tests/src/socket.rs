@@ -299,7 +299,9 @@ impl Server {
     pub async fn asked(&mut self, wanted: &Namespace) -> Value {
         let what = format!("the question for {wanted}");
         self.wait_for(&what, |output| match output {
-            server::Output::Admission { namespace, auth } if namespace == wanted => {
+            server::Output::Admission {
+                namespace, auth, ..
+            } if namespace == wanted => {
                 let auth = auth.as_deref().unwrap_or_default();
                 Some(serde_json::from_str(auth).unwrap_or_default())
             }
@@ -313,6 +315,8 @@ impl Server {
         self.send(server::Input::Admit {
             namespace: namespace.clone(),
             sid: sid.into(),
+            pid: None,
+            missed: vec![],
         })
         .await;
     }

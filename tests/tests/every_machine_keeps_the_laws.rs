@@ -10,7 +10,7 @@ use selvedge_tests::{
     history::{Advance, Choice, Move, Subject},
     laws,
     subjects::{
-        agent, engine, guild, link, login_gate, polling_client, socket_client, socket_manager,
+        agent, engine, guild, hub, link, login_gate, polling_client, socket_client, socket_manager,
         socket_server,
     },
 };
@@ -161,6 +161,10 @@ every_machine_keeps_the_laws! {
         [Prepare ForgetPrepare Auth ForgetAuth Dial HangUp Transport Get Post Connected Refused
          Disconnected Down GaveUp Event Answered Dropped Timeout NotConnected TooMany BufferFull
          Expired], written;
+    the_hub: hub::Hub,
+        [Admission ForgetAdmission Connected Event Answered Timeout Disconnected Left Dismissed
+         TakenOver Transport PingTimeout Local Answer Dropped NotConnected TooMany Duplicate],
+        written, recorded;
     the_link: link::RealtimeLink,
         [Authorize Forget Dial HangUp Transport Up Joined Push Down];
     the_login_gate: login_gate::Gate, [Admit], written, recorded;

@@ -105,6 +105,8 @@ fn the_wire_of_a_handshake_a_join_and_a_message() {
     wire.step_server(Some(server::Input::Admit {
         namespace: realtime.clone(),
         sid: "namespace-sid".into(),
+        pid: None,
+        missed: vec![],
     }));
     wire.sleep(second);
     let join = json!({ "channelId": "c_1" });

@@ -2,7 +2,7 @@
 //!
 //! [`client::Client`] and [`server::Server`] are machines. Each speaks over a WebSocket, or polls and
 //! may move to one. Between them they do the handshake, the heartbeat and the closing, and hand whole
-//! messages up.
+//! messages up. A server of many clients keeps them in [`sessions::Sessions`].
 //! Source of the wire facts: `docs/engine.io-protocol/v4-current.md` of socketio/socket.io.
 
 #[cfg(test)]
@@ -17,6 +17,7 @@ mod polling;
 pub mod server;
 #[cfg(test)]
 mod server_cases;
+pub mod sessions;
 pub mod transport;
 
 use alloc::string::String;

@@ -4,6 +4,7 @@ use alloc::{boxed::Box, vec::Vec};
 
 use crate::{
     canonical,
+    engineio::sessions::SessionId,
     fabric::{
         realtime::{JoinAck, Membership},
         types::{self, Message},
@@ -12,7 +13,6 @@ use crate::{
     http::{CallId, Response},
     id::{ChannelId, GuildId, UserId},
     socketio::AckId,
-    ws::ConnId,
 };
 
 /// Something that others see, once the store has committed what it tells of.
@@ -34,11 +34,11 @@ pub(super) enum Effect {
     /// The user's sockets leave the channel's room, then `channel.left` goes to the user's room.
     Left(Membership),
     /// A socket enters a channel's room.
-    Enter(ConnId, ChannelId),
+    Enter(SessionId, ChannelId),
     /// A socket leaves a channel's room.
-    Exit(ConnId, ChannelId),
+    Exit(SessionId, ChannelId),
     /// A socket's event is acknowledged.
-    Ack(ConnId, AckId, JoinAck),
+    Ack(SessionId, AckId, JoinAck),
 }
 canonical!(
     enum Effect {
@@ -47,9 +47,9 @@ canonical!(
         Updated(channel),
         Joined(membership),
         Left(membership),
-        Enter(conn, channel),
-        Exit(conn, channel),
-        Ack(conn, ack, body),
+        Enter(session, channel),
+        Exit(session, channel),
+        Ack(session, ack, body),
     }
 );
 

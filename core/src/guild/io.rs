@@ -2,12 +2,13 @@
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 
-use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    engineio::sessions::{Arrival, Effect},
     fabric::{
         center::{Introspection, User},
+        realtime::tokens_in_connect,
         types::{Message, Page},
     },
     guild::fact::Fact,
@@ -15,10 +16,8 @@ use crate::{
     id::{ChannelId, UserId},
     record::Recorded,
     request::RequestId,
-    secret::{self, Secret},
-    text,
+    secret::Secret,
     time::Wall,
-    ws::{self, ConnId, Frame},
 };
 
 /// The kind of a question to Center about a token.
@@ -40,20 +39,8 @@ pub enum Load {}
 pub enum Input {
     /// A reading of the wall clock: first of all, and then once a minute.
     Clock(Wall),
-    /// A WebSocket was accepted at the Socket.IO path.
-    Accepted {
-        /// The connection.
-        conn: ConnId,
-        /// Its Engine.IO session id, made by the runtime from the OS: whoever knows it can speak
-        /// for the connection.
-        #[serde(with = "secret::recorded")]
-        sid: Secret,
-        /// The stem of its Socket.IO ids, unique and public, made by the runtime.
-        #[serde(with = "text")]
-        socket: ByteString,
-    },
-    /// Something happened on a WebSocket.
-    Transport(ConnId, ws::Event),
+    /// Something reached the Socket.IO path.
+    Arrival(Arrival),
     /// A REST request arrived, whole.
     Http {
         /// To answer with.
@@ -78,8 +65,8 @@ pub enum Input {
 /// Everything a guild node asks of the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Do this on a WebSocket.
-    Transport(ConnId, ws::Action),
+    /// Do this at the Socket.IO path.
+    Effect(Effect),
     /// Answer a REST request.
     Respond {
         /// Which.
@@ -164,9 +151,9 @@ const ACCESS_TOKEN: &str = "access_token";
 impl Recorded for Input {
     fn secrets(&self, found: &mut dyn FnMut(&str)) {
         match self {
-            Self::Accepted { sid, .. } => found(sid.expose()),
-            Self::Transport(_, ws::Event::Frame(Frame::Text(text))) => {
-                crate::fabric::realtime::tokens_in_connect(text, found);
+            Self::Arrival(arrival) => {
+                arrival.secrets(found);
+                arrival.texts(&mut |text| tokens_in_connect(text, found));
             }
             Self::Http { request, .. } => {
                 if let Some(token) = &request.bearer {
@@ -180,7 +167,6 @@ impl Recorded for Input {
                 }
             }
             Self::Clock(_)
-            | Self::Transport(_, ws::Event::Frame(Frame::Binary(_)) | ws::Event::Closed(_))
             | Self::HttpGone(_)
             | Self::Introspected(..)
             | Self::Resolved(..)

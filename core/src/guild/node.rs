@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::{
     canonical,
+    engineio::sessions::SessionId,
     fabric::{realtime, types::Author},
     guild::{
         auth::{Asked, Auth, Judged, Verdict},
@@ -28,7 +29,6 @@ use crate::{
     rng::Rng,
     secret::Secret,
     time::{Time, WallClock},
-    ws::ConnId,
 };
 
 /// A guild node: the outermost machine of its process.
@@ -66,12 +66,12 @@ pub(super) enum Waiter {
     /// A REST call, with what it asks for.
     Call(CallId, Call),
     /// A socket's CONNECT.
-    Connect(ConnId),
+    Connect(SessionId),
 }
 canonical!(
     enum Waiter {
         Call(call, asked),
-        Connect(conn),
+        Connect(session),
     }
 );
 
@@ -104,7 +104,7 @@ impl Guild {
     /// ids of channels, which are not secrets.
     pub fn new(config: Config, rng: Rng, rows: Vec<Fact>) -> Self {
         Self {
-            sockets: Sockets::new(&config.limits),
+            sockets: Sockets::new(&config.limits, &rng),
             config,
             rng,
             clock: WallClock::default(),
@@ -170,9 +170,11 @@ impl Guild {
             Effect::Updated(channel) => self.sockets.push_updated(now, &self.state, *channel, out),
             Effect::Joined(membership) => self.sockets.push_joined(now, &membership, out),
             Effect::Left(membership) => self.sockets.push_left(now, &membership, out),
-            Effect::Enter(conn, channel) => self.sockets.enter(conn, channel),
-            Effect::Exit(conn, channel) => self.sockets.exit(conn, &channel),
-            Effect::Ack(conn, ack, body) => self.sockets.acknowledge(now, conn, ack, &body, out),
+            Effect::Enter(session, channel) => self.sockets.enter(session, channel),
+            Effect::Exit(session, channel) => self.sockets.exit(session, &channel),
+            Effect::Ack(session, ack, body) => {
+                self.sockets.acknowledge(now, session, ack, &body, out)
+            }
         }
     }
 
@@ -201,7 +203,7 @@ impl Guild {
         }
         match waiter {
             Waiter::Call(call, asked) => self.on_call_verdict(now, verdict, call, asked, out),
-            Waiter::Connect(conn) => self.on_connect_verdict(now, token, verdict, conn, out),
+            Waiter::Connect(session) => self.on_connect_verdict(now, token, verdict, session, out),
         }
     }
 
@@ -220,8 +222,8 @@ impl Guild {
     fn on_heard(&mut self, now: Time, heard: Vec<Heard>, out: &mut Vec<Output>) {
         for heard in heard {
             match heard {
-                Heard::Connect { conn, token } => self.on_connect(now, conn, token, out),
-                Heard::Event { conn, event } => self.on_event(now, conn, &event, out),
+                Heard::Connect { session, token } => self.on_connect(now, session, token, out),
+                Heard::Event { session, event } => self.on_event(now, session, &event, out),
             }
         }
     }
@@ -229,21 +231,24 @@ impl Guild {
     fn on_connect(
         &mut self,
         now: Time,
-        conn: ConnId,
+        session: SessionId,
         token: Option<Secret>,
         out: &mut Vec<Output>,
     ) {
         let Some(token) = token else {
-            return self.sockets.refuse(now, conn, realtime::UNAUTHORIZED, out);
+            return self
+                .sockets
+                .refuse(now, session, realtime::UNAUTHORIZED, out);
         };
         let wall = self.clock.wall(now);
-        let waiter = Waiter::Connect(conn);
+        let waiter = Waiter::Connect(session);
         match self.auth.ask(now, wall, &self.config, &token, waiter) {
             Asked::Known(verdict, waiter) => self.on_verdict(now, &token, &verdict, waiter, out),
             Asked::Ask(id) => out.push(Output::Introspect(id, token)),
             Asked::Waits => {}
             Asked::TokenBusy(_) | Asked::Busy(_) => {
-                self.sockets.refuse(now, conn, realtime::UNAVAILABLE, out);
+                self.sockets
+                    .refuse(now, session, realtime::UNAVAILABLE, out);
             }
         }
     }
@@ -265,7 +270,8 @@ impl Guild {
                 if self.journal.failed(id) {
                     let message = "the store failed, so it is unknown whether this was done: \
                                    look, or try again with the same nonce";
-                    self.end(&Refusal::for_now(503, message, Duration::from_secs(5)), out);
+                    let refusal = Refusal::for_now(503, message, Duration::from_secs(5));
+                    self.end(now, &refusal, out);
                     out.push(Output::Fatal(format!(
                         "a write to the store failed, and the state is ahead of it: {why}"
                     )));
@@ -274,9 +280,10 @@ impl Guild {
         }
     }
 
-    /// Answers every call, forgets every question, and goes silent.
-    fn end(&mut self, refusal: &Refusal, out: &mut Vec<Output>) {
+    /// Closes every session, answers every call, forgets every question, and goes silent.
+    fn end(&mut self, now: Time, refusal: &Refusal, out: &mut Vec<Output>) {
         self.over = true;
+        self.sockets.close_all(now, out);
         while let Some(call) = self.calls.pop() {
             respond(call, refusal.clone().response(), out);
         }
@@ -292,7 +299,7 @@ impl Guild {
         self.auth = Auth::default();
         self.posts.clear();
         self.journal = Journal::default();
-        self.sockets = Sockets::new(&self.config.limits);
+        self.sockets = Sockets::new(&self.config.limits, &self.rng);
     }
 
     /// The client has gone: what is only read for it is not needed any more. A post goes on: an
@@ -321,12 +328,8 @@ impl Machine for Guild {
         self.started.get_or_insert(now);
         match input {
             Input::Clock(wall) => self.clock.on_reading(now, wall),
-            Input::Accepted { conn, sid, socket } => {
-                self.sockets
-                    .accept(now, conn, &sid, socket, &self.config.limits, out);
-            }
-            Input::Transport(conn, event) => {
-                let heard = self.sockets.on_transport(now, conn, event, out);
+            Input::Arrival(arrival) => {
+                let heard = self.sockets.arrive(now, arrival, out);
                 self.on_heard(now, heard, out);
             }
             Input::Http { call, request } => self.on_http(now, call, &request, out),
@@ -351,8 +354,7 @@ impl Machine for Guild {
                 }
             }
             Input::Shutdown => {
-                self.sockets.close_all(now, out);
-                self.end(&Refusal::shutting_down(), out);
+                self.end(now, &Refusal::shutting_down(), out);
             }
         }
     }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::{
+    engineio::sessions::SessionId,
     fabric::realtime::{
         self, AckError, ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL, PRESENCE, TYPING,
     },
@@ -11,7 +12,6 @@ use crate::{
     secret::Secret,
     socketio::event::Event,
     time::Time,
-    ws::ConnId,
 };
 
 impl Guild {
@@ -21,10 +21,10 @@ impl Guild {
         now: Time,
         token: &Secret,
         verdict: &Verdict,
-        conn: ConnId,
+        session: SessionId,
         out: &mut Vec<Output>,
     ) {
-        if !self.sockets.is_asking(conn, token) {
+        if !self.sockets.is_asking(session, token) {
             return;
         }
         let wall = self.clock.wall(now);
@@ -37,14 +37,18 @@ impl Guild {
             Verdict::Good(identity) => Some(identity.clone()),
             Verdict::Dead => expired(),
             Verdict::Unavailable => {
-                return self.sockets.refuse(now, conn, realtime::UNAVAILABLE, out);
+                return self
+                    .sockets
+                    .refuse(now, session, realtime::UNAVAILABLE, out);
             }
         };
         match identity {
             Some(identity) => self
                 .sockets
-                .admit(now, conn, identity, &self.config.limits, out),
-            None => self.sockets.refuse(now, conn, realtime::UNAUTHORIZED, out),
+                .admit(now, session, identity, &self.config.limits, out),
+            None => self
+                .sockets
+                .refuse(now, session, realtime::UNAUTHORIZED, out),
         }
     }
 
@@ -52,11 +56,11 @@ impl Guild {
     pub(super) fn on_event(
         &mut self,
         now: Time,
-        conn: ConnId,
+        session: SessionId,
         event: &Event,
         out: &mut Vec<Output>,
     ) {
-        let Some(identity) = self.sockets.identity(conn) else {
+        let Some(identity) = self.sockets.identity(session) else {
             return;
         };
         let user = identity.author.id.clone();
@@ -67,12 +71,12 @@ impl Guild {
         }
         // Behind a store that does not answer, events would pile up without end.
         if self.journal.effects() >= self.config.limits.effects_max {
-            return self.sockets.close(now, conn, out);
+            return self.sockets.close(now, session, out);
         }
         let body = match event.name() {
             _ if known && expired => Err(AckError::TokenExpired),
-            JOIN_CHANNEL => self.on_join(now, conn, &user, event, out),
-            LEAVE_CHANNEL => self.on_leave(now, conn, &user, event, out),
+            JOIN_CHANNEL => self.on_join(now, session, &user, event, out),
+            LEAVE_CHANNEL => self.on_leave(now, session, &user, event, out),
             _ => Err(AckError::BadRequest),
         };
         if let Some(ack) = event.ack() {
@@ -81,14 +85,14 @@ impl Guild {
                 last_seq: body.ok().flatten(),
                 error: body.err(),
             };
-            self.after(now, Effect::Ack(conn, ack, body), out);
+            self.after(now, Effect::Ack(session, ack, body), out);
         }
     }
 
     fn on_join(
         &mut self,
         now: Time,
-        conn: ConnId,
+        session: SessionId,
         user: &UserId,
         event: &Event,
         out: &mut Vec<Output>,
@@ -99,7 +103,7 @@ impl Guild {
             return Err(AckError::Forbidden);
         }
         let last_seq = channel.row.last_seq;
-        self.after(now, Effect::Enter(conn, id), out);
+        self.after(now, Effect::Enter(session, id), out);
         Ok(Some(last_seq))
     }
 
@@ -107,7 +111,7 @@ impl Guild {
     fn on_leave(
         &mut self,
         now: Time,
-        conn: ConnId,
+        session: SessionId,
         user: &UserId,
         event: &Event,
         out: &mut Vec<Output>,
@@ -116,7 +120,7 @@ impl Guild {
         let channel = self.state.channel(&id).ok_or(AckError::NotFound)?;
         let member = channel.members.contains_key(user);
         let last_seq = member.then_some(channel.row.last_seq);
-        self.after(now, Effect::Exit(conn, id), out);
+        self.after(now, Effect::Exit(session, id), out);
         Ok(last_seq)
     }
 }

@@ -1,7 +1,8 @@
-//! The connections of a guild node: their Socket.IO machines, their users and their rooms.
+//! The sessions of a guild node: their Socket.IO machines, their users and their rooms.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
+    format,
     vec::Vec,
 };
 use core::time::Duration;
@@ -12,7 +13,7 @@ use serde::Serialize;
 use crate::{
     canonical,
     deadlines::Deadlines,
-    engineio::transport::ServerAction,
+    engineio::sessions::{self, Arrival, Effect, SessionId, Sessions},
     fabric::{
         realtime::{
             self, Auth, CHANNEL_JOINED, CHANNEL_LEFT, CHANNEL_UPDATED, JoinAck, MESSAGE_CREATED,
@@ -22,7 +23,8 @@ use crate::{
     },
     guild::{auth::Identity, config::Limits, io::Output, state::State},
     id::{ChannelId, UserId},
-    machine::{Machine, Wakeup, earliest, step},
+    machine::{Wakeup, earliest},
+    rng::Rng,
     secret::Secret,
     socketio::{
         AckId, Namespace,
@@ -30,41 +32,33 @@ use crate::{
         server::{Config, Input, Output as Said, Server},
     },
     time::Time,
-    ws::{self, ConnId},
 };
 
 /// The longest token that Center is asked about, in bytes: ten times what a JWT takes.
 const TOKEN_BYTES_MAX: usize = 8_192;
 
-/// Every connection with its Socket.IO machine, and who is in which room.
+/// Every session with its Socket.IO machine, and who is in which room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sockets {
-    conns: BTreeMap<ConnId, Conn>,
-    /// When each Socket.IO machine wants to be woken.
-    wakeups: Deadlines<ConnId>,
-    /// When a connection that is nobody's is closed.
-    unadmitted: Deadlines<ConnId>,
-    users: BTreeMap<UserId, BTreeSet<ConnId>>,
-    channels: BTreeMap<ChannelId, BTreeSet<ConnId>>,
+    sessions: Sessions<Server>,
+    /// Those that ask to be admitted, or are somebody's. The others are strangers: they have not
+    /// asked, or were refused, or have left the namespace.
+    stages: BTreeMap<SessionId, Stage>,
+    /// When a session that has left the namespace is closed.
+    unadmitted: Deadlines<SessionId>,
+    users: BTreeMap<UserId, BTreeSet<SessionId>>,
+    channels: BTreeMap<ChannelId, BTreeSet<SessionId>>,
     live: usize,
     admission_patience: Duration,
+    /// Makes the ids of sockets, which are not secrets.
+    ids: Rng,
 }
 canonical!(struct Sockets {
-    conns, wakeups, unadmitted, users, channels, live, admission_patience,
+    sessions, stages, unadmitted, users, channels, live, admission_patience; - ids
 });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Conn {
-    server: Server,
-    socket: ByteString,
-    stage: Stage,
-}
-canonical!(struct Conn { server, socket, stage });
-
-#[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
-    /// It has not asked to be admitted, or was refused, or has left the namespace.
-    Stranger,
     /// Its CONNECT waits for an answer.
     Asking { token: Option<Secret> },
     /// It is somebody's.
@@ -73,28 +67,41 @@ enum Stage {
         rooms: BTreeSet<ChannelId>,
     },
 }
-canonical!(enum Stage { Stranger, Asking { token }, Live { identity, rooms } });
+canonical!(enum Stage { Asking { token }, Live { identity, rooms } });
 
-/// What a connection asks of the guild.
+/// What a session asks of the guild.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     /// A CONNECT to be admitted or refused; no token where its payload holds none.
-    Connect { conn: ConnId, token: Option<Secret> },
+    Connect {
+        session: SessionId,
+        token: Option<Secret>,
+    },
     /// An event of an admitted socket.
-    Event { conn: ConnId, event: Event },
+    Event { session: SessionId, event: Event },
 }
 
 impl Sockets {
-    /// No connections yet.
-    pub(super) fn new(limits: &Limits) -> Self {
+    /// No sessions yet.
+    pub(super) fn new(limits: &Limits, rng: &Rng) -> Self {
+        let mut config = Config {
+            connect_timeout: limits.admission_patience,
+            ..Config::default()
+        };
+        config.engine.max_payload = limits.frame_bytes_max;
+        let of_sessions = sessions::Limits {
+            sessions_max: limits.sockets_max,
+            ..sessions::Limits::default()
+        };
         Self {
-            conns: BTreeMap::new(),
-            wakeups: Deadlines::default(),
+            sessions: Sessions::new(config, of_sessions),
+            stages: BTreeMap::new(),
             unadmitted: Deadlines::default(),
             users: BTreeMap::new(),
             channels: BTreeMap::new(),
             live: 0,
             admission_patience: limits.admission_patience,
+            ids: rng.fork("sockets"),
         }
     }
 
@@ -104,170 +111,132 @@ impl Sockets {
     }
 
     /// Whose a socket is.
-    pub(super) fn identity(&self, conn: ConnId) -> Option<&Identity> {
-        match &self.conns.get(&conn)?.stage {
+    pub(super) fn identity(&self, session: SessionId) -> Option<&Identity> {
+        match self.stages.get(&session)? {
             Stage::Live { identity, .. } => Some(identity),
-            Stage::Stranger | Stage::Asking { .. } => None,
+            Stage::Asking { .. } => None,
         }
     }
 
-    /// Whether a connection waits to be admitted with this token.
-    pub(super) fn is_asking(&self, conn: ConnId, with: &Secret) -> bool {
-        match self.conns.get(&conn).map(|conn| &conn.stage) {
+    /// Whether a session waits to be admitted with this token.
+    pub(super) fn is_asking(&self, session: SessionId, with: &Secret) -> bool {
+        match self.stages.get(&session) {
             Some(Stage::Asking { token }) => token.as_ref() == Some(with),
-            Some(Stage::Stranger | Stage::Live { .. }) | None => false,
+            Some(Stage::Live { .. }) | None => false,
         }
     }
 
-    /// A WebSocket was accepted.
-    pub(super) fn accept(
+    /// Something reached the server.
+    pub(super) fn arrive(
         &mut self,
         now: Time,
-        conn: ConnId,
-        sid: &Secret,
-        socket: ByteString,
-        limits: &Limits,
-        out: &mut Vec<Output>,
-    ) {
-        if self.conns.contains_key(&conn) {
-            return;
-        }
-        if self.conns.len() >= limits.sockets_max {
-            out.push(Output::Transport(conn, ws::Action::Close));
-            return;
-        }
-        let mut config = Config::default();
-        config.engine.max_payload = limits.frame_bytes_max;
-        let server = Server::new(config, ByteString::from(sid.expose()), now);
-        let stage = Stage::Stranger;
-        let fresh = Conn {
-            server,
-            socket,
-            stage,
-        };
-        self.conns.insert(conn, fresh);
-        let until = now + self.admission_patience;
-        self.unadmitted.set(conn, Some(until));
-        self.drive(now, conn, None, out);
-    }
-
-    /// Something happened on a WebSocket.
-    pub(super) fn on_transport(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        event: ws::Event,
+        arrival: Arrival,
         out: &mut Vec<Output>,
     ) -> Vec<Heard> {
-        self.drive(now, conn, Some(Input::Transport(event.into())), out)
+        self.with_sessions(now, out, |sessions, effects, said| {
+            sessions.arrive(now, arrival, effects, said);
+        })
     }
 
     /// Admits a socket that asked; one too many of its user is refused.
     pub(super) fn admit(
         &mut self,
         now: Time,
-        conn: ConnId,
+        session: SessionId,
         identity: Identity,
         limits: &Limits,
         out: &mut Vec<Output>,
     ) {
         let user = identity.author.id.clone();
-        let Some(asking) = self.conns.get_mut(&conn) else {
+        if !self.waits(session) {
             return;
-        };
-        let Stage::Asking { .. } = asking.stage else {
-            return;
-        };
+        }
         let others = self.users.get(&user).map_or(0, BTreeSet::len);
         if others >= limits.sockets_per_user_max {
-            return self.refuse(now, conn, realtime::TOO_MANY_SOCKETS, out);
+            return self.refuse(now, session, realtime::TOO_MANY_SOCKETS, out);
         }
-        asking.stage = Stage::Live {
+        let live = Stage::Live {
             identity,
             rooms: BTreeSet::new(),
         };
-        let sid = asking.socket.clone();
+        self.stages.insert(session, live);
+        let sid = format!("{:016x}{:016x}", self.ids.next_u64(), self.ids.next_u64());
         self.live += 1;
-        self.users.entry(user).or_default().insert(conn);
-        self.unadmitted.set(conn, None);
+        self.users.entry(user).or_default().insert(session);
+        self.unadmitted.set(session, None);
         let namespace = namespace();
-        self.drive(now, conn, Some(Input::Admit { namespace, sid }), out);
+        let admit = Input::Admit {
+            namespace,
+            sid: sid.into(),
+            pid: None,
+            missed: Vec::new(),
+        };
+        self.step(now, session, admit, out);
     }
 
-    /// Refuses a socket that asked. Its connection stays until the client closes it, or until the
+    /// Refuses a socket that asked. Its session stays until the client closes it, or until the
     /// patience for strangers is over.
     pub(super) fn refuse(
         &mut self,
         now: Time,
-        conn: ConnId,
+        session: SessionId,
         message: &'static str,
         out: &mut Vec<Output>,
     ) {
-        let Some(asking) = self.conns.get_mut(&conn) else {
+        if !self.waits(session) {
             return;
-        };
-        let Stage::Asking { .. } = asking.stage else {
-            return;
-        };
-        asking.stage = Stage::Stranger;
+        }
+        self.stages.remove(&session);
         let refusal = Input::Refuse {
             namespace: namespace(),
             message: ByteString::from_static(message),
             data: None,
         };
-        self.drive(now, conn, Some(refusal), out);
+        self.step(now, session, refusal, out);
     }
 
-    /// Closes a connection.
-    pub(super) fn close(&mut self, now: Time, conn: ConnId, out: &mut Vec<Output>) {
-        self.drive(now, conn, Some(Input::Close), out);
+    /// Closes a session.
+    pub(super) fn close(&mut self, now: Time, session: SessionId, out: &mut Vec<Output>) {
+        self.step(now, session, Input::Close, out);
     }
 
-    /// Closes every connection.
+    /// Closes every session.
     pub(super) fn close_all(&mut self, now: Time, out: &mut Vec<Output>) {
-        let conns: Vec<_> = self.conns.keys().copied().collect();
-        for conn in conns {
-            self.close(now, conn, out);
+        let sessions: Vec<_> = self.sessions.ids().collect();
+        for session in sessions {
+            self.close(now, session, out);
         }
     }
 
     /// A socket enters a channel's room.
-    pub(super) fn enter(&mut self, conn: ConnId, channel: ChannelId) {
-        if let Some(Conn {
-            stage: Stage::Live { rooms, .. },
-            ..
-        }) = self.conns.get_mut(&conn)
-        {
+    pub(super) fn enter(&mut self, session: SessionId, channel: ChannelId) {
+        if let Some(Stage::Live { rooms, .. }) = self.stages.get_mut(&session) {
             rooms.insert(channel.clone());
-            self.channels.entry(channel).or_default().insert(conn);
+            self.channels.entry(channel).or_default().insert(session);
         }
     }
 
     /// A socket leaves a channel's room.
-    pub(super) fn exit(&mut self, conn: ConnId, channel: &ChannelId) {
-        if let Some(Conn {
-            stage: Stage::Live { rooms, .. },
-            ..
-        }) = self.conns.get_mut(&conn)
-        {
+    pub(super) fn exit(&mut self, session: SessionId, channel: &ChannelId) {
+        if let Some(Stage::Live { rooms, .. }) = self.stages.get_mut(&session) {
             rooms.remove(channel);
         }
-        take_from(&mut self.channels, channel, conn);
+        take_from(&mut self.channels, channel, session);
     }
 
     /// Acknowledges a socket's event.
     pub(super) fn acknowledge(
         &mut self,
         now: Time,
-        conn: ConnId,
+        session: SessionId,
         ack: AckId,
         body: &JoinAck,
         out: &mut Vec<Output>,
     ) {
-        if self.identity(conn).is_some()
+        if self.identity(session).is_some()
             && let Ok(emission) = Emission::answer(&namespace(), ack, &(body,))
         {
-            self.drive(now, conn, Some(Input::Emit(emission)), out);
+            self.step(now, session, Input::Emit(emission), out);
         }
     }
 
@@ -287,13 +256,13 @@ impl Sockets {
             event(MESSAGE_CREATED, &message)
         };
         let (mut loud, mut quiet) = (None, None);
-        for (conn, user) in room {
+        for (session, user) in room {
             let emission = if woken.contains(&user) {
                 loud.get_or_insert_with(|| emission(true))
             } else {
                 quiet.get_or_insert_with(|| emission(false))
             };
-            self.emit(now, conn, emission.as_ref(), out);
+            self.emit(now, session, emission.as_ref(), out);
         }
     }
 
@@ -306,7 +275,7 @@ impl Sockets {
         out: &mut Vec<Output>,
     ) {
         let mut emissions = BTreeMap::new();
-        for (conn, user) in self.room(&channel.id) {
+        for (session, user) in self.room(&channel.id) {
             let joined_seq = state
                 .channel(&channel.id)
                 .and_then(|channel| channel.joined_seq(&user));
@@ -314,7 +283,7 @@ impl Sockets {
                 channel.joined_seq = joined_seq;
                 event(CHANNEL_UPDATED, &channel)
             });
-            self.emit(now, conn, emission.as_ref(), out);
+            self.emit(now, session, emission.as_ref(), out);
         }
     }
 
@@ -325,41 +294,47 @@ impl Sockets {
 
     /// Takes the user's sockets out of the channel's room, then `channel.left` to the user's room.
     pub(super) fn push_left(&mut self, now: Time, ended: &Membership, out: &mut Vec<Output>) {
-        for conn in self.sockets_of(&ended.user_id) {
-            self.exit(conn, &ended.channel_id);
+        for session in self.sockets_of(&ended.user_id) {
+            self.exit(session, &ended.channel_id);
         }
         self.push_to_user(now, CHANNEL_LEFT, ended, out);
     }
 
-    /// Wakes the Socket.IO machines that want it, and closes strangers who stayed too long.
+    /// Wakes the sessions that want it, and closes strangers who stayed too long.
     pub(super) fn tick(&mut self, now: Time, out: &mut Vec<Output>) -> Vec<Heard> {
-        let mut heard = Vec::new();
-        while let Some(conn) = self.wakeups.pop_due(now) {
-            heard.append(&mut self.drive(now, conn, None, out));
-        }
-        while let Some(conn) = self.unadmitted.pop_due(now) {
-            self.close(now, conn, out);
+        let heard = self.with_sessions(now, out, |sessions, effects, said| {
+            sessions.tick(now, effects, said);
+        });
+        while let Some(session) = self.unadmitted.pop_due(now) {
+            self.close(now, session, out);
         }
         heard
     }
 
     /// When [`tick`](Self::tick) has something to do.
     pub(super) fn next_wakeup(&self) -> Option<Wakeup> {
-        let wakeup = |why| move |at| Wakeup { at, why };
-        earliest([
-            self.wakeups.earliest().map(wakeup("socket")),
-            self.unadmitted.earliest().map(wakeup("close a stranger")),
-        ])
+        let close = self.unadmitted.earliest().map(|at| Wakeup {
+            at,
+            why: "close a stranger",
+        });
+        earliest([self.sessions.next_wakeup(), close])
     }
 
-    fn room(&self, channel: &ChannelId) -> Vec<(ConnId, UserId)> {
-        let conns = self.channels.get(channel).into_iter().flatten();
-        conns
-            .filter_map(|conn| Some((*conn, self.identity(*conn)?.author.id.clone())))
+    fn waits(&self, session: SessionId) -> bool {
+        match self.stages.get(&session) {
+            Some(Stage::Asking { .. }) => true,
+            Some(Stage::Live { .. }) | None => false,
+        }
+    }
+
+    fn room(&self, channel: &ChannelId) -> Vec<(SessionId, UserId)> {
+        let sessions = self.channels.get(channel).into_iter().flatten();
+        sessions
+            .filter_map(|session| Some((*session, self.identity(*session)?.author.id.clone())))
             .collect()
     }
 
-    fn sockets_of(&self, user: &UserId) -> Vec<ConnId> {
+    fn sockets_of(&self, user: &UserId) -> Vec<SessionId> {
         self.users
             .get(user)
             .into_iter()
@@ -376,102 +351,97 @@ impl Sockets {
         out: &mut Vec<Output>,
     ) {
         let emission = event(name, membership);
-        for conn in self.sockets_of(&membership.user_id) {
-            self.emit(now, conn, emission.as_ref(), out);
+        for session in self.sockets_of(&membership.user_id) {
+            self.emit(now, session, emission.as_ref(), out);
         }
     }
 
-    /// Steps one Socket.IO machine, and does what it says.
-    fn drive(
+    fn step(
         &mut self,
         now: Time,
-        conn: ConnId,
-        input: Option<Input>,
+        session: SessionId,
+        input: Input,
         out: &mut Vec<Output>,
     ) -> Vec<Heard> {
+        self.with_sessions(now, out, |sessions, effects, said| {
+            sessions.step(now, session, input, effects, said);
+        })
+    }
+
+    /// Lets the sessions do something, and does what they say.
+    fn with_sessions(
+        &mut self,
+        now: Time,
+        out: &mut Vec<Output>,
+        act: impl FnOnce(&mut Sessions<Server>, &mut Vec<Effect>, &mut Vec<(SessionId, Said)>),
+    ) -> Vec<Heard> {
+        let (mut effects, mut said) = (Vec::new(), Vec::new());
+        act(&mut self.sessions, &mut effects, &mut said);
+        out.extend(effects.into_iter().map(Output::Effect));
         let mut heard = Vec::new();
-        let mut refusals = Vec::new();
-        let mut next = Some(input);
-        while let Some(input) = next.take()
-            && let Some(Conn { server, .. }) = self.conns.get_mut(&conn)
-        {
-            let mut said = Vec::new();
-            step(server, now, input, &mut said);
-            let wakeup = server.next_wakeup().map(|wakeup| wakeup.at);
-            self.wakeups.set(conn, wakeup);
-            for said in said {
-                match said {
-                    Said::Transport(ServerAction::WebSocket(action)) => {
-                        out.push(Output::Transport(conn, action));
+        for (session, said) in said {
+            match said {
+                Said::Admission {
+                    namespace, auth, ..
+                } => {
+                    if namespace.as_str() == realtime::NAMESPACE {
+                        let token = token_of(auth.as_deref());
+                        let asking = Stage::Asking {
+                            token: token.clone(),
+                        };
+                        self.set_stage(session, Some(asking));
+                        heard.push(Heard::Connect { session, token });
+                    } else {
+                        let refusal = Input::Refuse {
+                            namespace,
+                            message: ByteString::from_static(realtime::INVALID_NAMESPACE),
+                            data: None,
+                        };
+                        heard.append(&mut self.step(now, session, refusal, out));
                     }
-                    // Its session lives on a WebSocket from the start.
-                    Said::Transport(
-                        ServerAction::Refused(_)
-                        | ServerAction::Answer { .. }
-                        | ServerAction::Farewell(_),
-                    ) => {}
-                    Said::Admission { namespace, auth } => {
-                        if namespace.as_str() == realtime::NAMESPACE {
-                            let token = token_of(auth.as_deref());
-                            let asking = Stage::Asking {
-                                token: token.clone(),
-                            };
-                            self.set_stage(conn, asking);
-                            heard.push(Heard::Connect { conn, token });
-                        } else {
-                            refusals.push(Input::Refuse {
-                                namespace,
-                                message: ByteString::from_static(realtime::INVALID_NAMESPACE),
-                                data: None,
-                            });
-                        }
-                    }
-                    Said::Event { event, .. } => heard.push(Heard::Event { conn, event }),
-                    Said::Disconnected { .. } => {
-                        self.set_stage(conn, Stage::Stranger);
-                        let until = now + self.admission_patience;
-                        self.unadmitted.set(conn, Some(until));
-                    }
-                    Said::Closed(_) => self.remove(conn),
-                    // The guild calls no client, and what was not sent is in the history.
-                    Said::Answered { .. } | Said::Dropped { .. } => {}
                 }
+                Said::Event { event, .. } => heard.push(Heard::Event { session, event }),
+                Said::Disconnected { .. } => {
+                    self.set_stage(session, None);
+                    let until = now + self.admission_patience;
+                    self.unadmitted.set(session, Some(until));
+                }
+                Said::Closed(_) => {
+                    self.set_stage(session, None);
+                    self.unadmitted.set(session, None);
+                }
+                // The sessions have taken that out; the guild calls no client; and what was not
+                // sent is in the history.
+                Said::Transport(_) | Said::Answered { .. } | Said::Dropped { .. } => {}
             }
-            next = refusals.pop().map(Some);
         }
         heard
     }
 
-    /// Moves a connection to a stage in which it is nobody's, and out of every room.
-    fn set_stage(&mut self, conn: ConnId, stage: Stage) {
-        let Some(entry) = self.conns.get_mut(&conn) else {
-            return;
+    /// Moves a session to a stage in which it is nobody's, and out of every room.
+    fn set_stage(&mut self, session: SessionId, stage: Option<Stage>) {
+        let before = match stage {
+            Some(stage) => self.stages.insert(session, stage),
+            None => self.stages.remove(&session),
         };
-        if let Stage::Live { identity, rooms } = core::mem::replace(&mut entry.stage, stage) {
+        if let Some(Stage::Live { identity, rooms }) = before {
             self.live -= 1;
-            take_from(&mut self.users, &identity.author.id, conn);
+            take_from(&mut self.users, &identity.author.id, session);
             for channel in &rooms {
-                take_from(&mut self.channels, channel, conn);
+                take_from(&mut self.channels, channel, session);
             }
         }
-    }
-
-    fn remove(&mut self, conn: ConnId) {
-        self.set_stage(conn, Stage::Stranger);
-        self.conns.remove(&conn);
-        self.wakeups.set(conn, None);
-        self.unadmitted.set(conn, None);
     }
 
     fn emit(
         &mut self,
         now: Time,
-        conn: ConnId,
+        session: SessionId,
         emission: Option<&Emission>,
         out: &mut Vec<Output>,
     ) {
         if let Some(emission) = emission {
-            self.drive(now, conn, Some(Input::Emit(emission.clone())), out);
+            self.step(now, session, Input::Emit(emission.clone()), out);
         }
     }
 }
@@ -494,9 +464,9 @@ fn event(name: &str, payload: &impl Serialize) -> Option<Emission> {
     Emission::event(&namespace(), name, &(payload,)).ok()
 }
 
-fn take_from<K: Ord>(rooms: &mut BTreeMap<K, BTreeSet<ConnId>>, key: &K, conn: ConnId) {
+fn take_from<K: Ord>(rooms: &mut BTreeMap<K, BTreeSet<SessionId>>, key: &K, session: SessionId) {
     if let Some(room) = rooms.get_mut(key) {
-        room.remove(&conn);
+        room.remove(&session);
         if room.is_empty() {
             rooms.remove(key);
         }

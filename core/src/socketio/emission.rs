@@ -1,6 +1,6 @@
 //! Emissions: events and answers as they leave, encoded once.
 
-use alloc::{borrow::Cow, string::String, vec::Vec};
+use alloc::{borrow::Cow, format, string::String, vec::Vec};
 use core::{fmt, iter};
 
 use bytes::Bytes;
@@ -162,6 +162,21 @@ impl Emission {
     /// The whole JSON array.
     fn payload(&self) -> &str {
         self.frame.get(self.payload..).unwrap_or_default()
+    }
+
+    /// The same event with one more argument at the end, under which a client can say that it has
+    /// seen it: what the official server does where it offers recovery. An answer stays as it is.
+    pub fn with_offset(&self, offset: &str) -> Self {
+        let open = self.frame.trim_end().strip_suffix(']');
+        let (Some(open), true) = (open, self.is_event()) else {
+            return self.clone();
+        };
+        let offset = serde_json::Value::from(offset);
+        let frame = format!("{open},{offset}]");
+        Self {
+            frame: frame.into(),
+            ..self.clone()
+        }
     }
 
     /// Where it goes.
@@ -429,6 +444,26 @@ mod tests {
             assert!(serde_json::from_str::<Emission>(&text).is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn an_offset_is_one_more_argument() {
+        let a = Namespace::new("/a").unwrap();
+        let plain = Emission::event(&a, "e", &()).unwrap();
+        let marked = plain.with_offset("1\"2");
+        assert_eq!(marked.frame, r#"42/a,["e","1\"2"]"#);
+        assert_eq!(marked.payload(), r#"["e","1\"2"]"#);
+        let spaced: Emission = serde_json::from_str(r#""42/a,[\"e\", 1 ] ""#).unwrap();
+        assert_eq!(spaced.with_offset("7").payload(), r#"["e", 1 ,"7"]"#);
+        let contents = vec![Bytes::from_static(b"x")];
+        let binary = Emission::event_with(&a, "e", &(Attachment(0),), contents).unwrap();
+        let marked = binary.with_offset("7");
+        assert_eq!(marked.attachments, binary.attachments);
+        let text = serde_json::to_string(&marked).unwrap();
+        assert_eq!(serde_json::from_str::<Emission>(&text).unwrap(), marked);
+        let answer = Emission::answer(&a, AckId(7), &(1,)).unwrap();
+        assert_eq!(answer.with_offset("7"), answer);
+    }
+
     #[test]
     fn attachments_follow_the_frame() {
         let root = Namespace::root();

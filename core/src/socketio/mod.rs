@@ -1,7 +1,8 @@
 //! Socket.IO v5: packets, and the two ends of a connection, over Engine.IO.
 //!
-//! [`client::Client`] and [`server::Server`] are machines; each is made when its WebSocket is open
-//! and owns its Engine.IO end. Many namespaces share one connection; each is joined and left on
+//! [`client::Client`] and [`server::Server`] are machines; each is made when its connection begins
+//! and owns its Engine.IO end. A whole server, with rooms and with clients that come back, is
+//! [`hub::Hub`]. Many namespaces share one connection; each is joined and left on
 //! its own. Source of the wire facts: `docs/socket.io-protocol/v5-current.md` of
 //! socketio/socket.io, and where that is silent, the official server and parser.
 //!
@@ -19,6 +20,7 @@ mod calls;
 pub mod client;
 mod emission;
 pub mod event;
+pub mod hub;
 pub mod manager;
 pub mod packet;
 mod refusal;

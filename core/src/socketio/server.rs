@@ -1,27 +1,27 @@
 //! The server end of a Socket.IO connection.
 
+mod io;
+
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::{mem, time::Duration};
 
 use bytestring::ByteString;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+pub use self::io::{Input, Output, RESUMPTION_BYTES_MAX, Resumption};
 use super::{
     AckId, CONNECT_TIMEOUT, Call, CallError, CloseReason, Namespace, Unsent, assemble,
     assemble::Assembler,
     calls::Calls,
-    event::{Answer, Emission, Event},
+    event::Emission,
     packet,
     packet::{Kind, Packet},
 };
 use crate::{
-    canonical,
-    engineio::{
-        self,
-        transport::{ServerAction, ServerEvent},
-    },
+    canonical, engineio,
     machine::{Machine, Wakeup, earliest, step},
     request::RequestId,
+    secret::{self, Secret},
     text,
     time::Time,
     ws,
@@ -113,95 +113,16 @@ canonical!(
     }
 );
 
-/// What can happen to a server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Input {
-    /// Something happened to what carries the connection.
-    Transport(ServerEvent),
-    /// Let the client into a namespace that it asked for.
-    Admit {
-        /// Which one.
-        namespace: Namespace,
-        /// The membership's id: the runtime makes it, unguessable.
-        #[serde(with = "text")]
-        sid: ByteString,
-    },
-    /// Do not let the client into a namespace that it asked for.
-    Refuse {
-        /// Which one.
-        namespace: Namespace,
-        /// Words for the client. The official server's, where there is no such namespace:
-        /// `Invalid namespace`.
-        #[serde(with = "text")]
-        message: ByteString,
-        /// JSON text to go along.
-        #[serde(default, with = "text::option")]
-        data: Option<ByteString>,
-    },
-    /// Send an event without an answer, or an answer.
-    Emit(Emission),
-    /// Send an event, and wait for its answer.
-    Call {
-        /// Comes back with the answer; unique among the open calls.
-        id: RequestId<Call>,
-        /// The event.
-        emission: Emission,
-        /// How long to wait for the answer.
-        patience: Duration,
-    },
-    /// End the client's membership of a namespace. Its open calls end in
-    /// [`CallError::Disconnected`]; there is no other output about it. A namespace that waits for
-    /// admission is refused instead.
-    Disconnect {
-        /// Which one.
-        namespace: Namespace,
-    },
-    /// Close the connection.
-    Close,
-}
-
-/// What a server asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Do this with what carries the connection. Of one step, this comes before all else.
-    Transport(ServerAction),
-    /// The client asks to join a namespace: answer with `Admit` or `Refuse`. The question ends with
-    /// the connection.
-    Admission {
-        /// Which one.
-        namespace: Namespace,
-        /// The JSON text of an object, as the client sent it.
-        auth: Option<ByteString>,
-    },
-    /// An event arrived.
-    Event {
-        /// Where.
-        namespace: Namespace,
-        /// What.
-        event: Event,
-    },
-    /// A call has ended.
-    Answered {
-        /// Which one.
-        id: RequestId<Call>,
-        /// How.
-        result: Result<Answer, CallError>,
-    },
-    /// The client left a namespace. The connection goes on.
-    Disconnected {
-        /// Which one.
-        namespace: Namespace,
-    },
-    /// An `Emit` or a `Call` was not carried out, or the data of a refusal left out.
-    Dropped {
-        /// For which namespace.
-        namespace: Namespace,
-        /// Why.
-        why: Unsent,
-    },
-    /// The connection has ended, and all memberships with it.
-    Closed(CloseReason),
+/// The payload of the answer to a CONNECT.
+#[derive(Serialize)]
+struct Reply {
+    #[serde(with = "text")]
+    sid: ByteString,
+    #[serde(
+        with = "secret::recorded::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pid: Option<Secret>,
 }
 
 impl Server {
@@ -324,18 +245,24 @@ impl Server {
         }
     }
 
-    fn admit(&mut self, now: Time, namespace: Namespace, sid: ByteString, out: &mut Vec<Output>) {
-        #[derive(Serialize)]
-        struct Reply {
-            #[serde(with = "text")]
-            sid: ByteString,
-        }
+    fn admit(
+        &mut self,
+        now: Time,
+        namespace: Namespace,
+        reply: &Reply,
+        missed: &[Emission],
+        out: &mut Vec<Output>,
+    ) {
         match self.namespaces.get_mut(&namespace) {
             Some(membership @ Membership::Asked) => {
                 *membership = Membership::Joined { next_ack: 0 };
                 self.join_by = None;
-                // A string under a string key always serialises.
-                let payload = serde_json::to_string(&Reply { sid }).ok().map(Into::into);
+                let missed = missed.iter().filter(|it| *it.namespace() == namespace);
+                for emission in missed {
+                    self.send_all(now, emission.frames(None), out);
+                }
+                // Strings under string keys always serialise.
+                let payload = serde_json::to_string(reply).ok().map(Into::into);
                 self.send(now, &Packet::Connect { namespace, payload }, out);
             }
             None | Some(Membership::Joined { .. } | Membership::Dismissed) => {}
@@ -540,7 +467,11 @@ impl Server {
         }
         let namespace = namespace.detached();
         self.namespaces.insert(namespace.clone(), Membership::Asked);
-        out.push(Output::Admission { namespace, auth });
+        out.push(Output::Admission {
+            namespace,
+            resumption: auth.as_deref().and_then(Resumption::of),
+            auth,
+        });
     }
 
     fn on_disconnect(&mut self, now: Time, namespace: &Namespace, out: &mut Vec<Output>) {
@@ -573,7 +504,12 @@ impl Machine for Server {
             Input::Transport(event) => {
                 self.drive(now, Some(engineio::server::Input::Transport(event)), out);
             }
-            Input::Admit { namespace, sid } => self.admit(now, namespace, sid, out),
+            Input::Admit {
+                namespace,
+                sid,
+                pid,
+                missed,
+            } => self.admit(now, namespace, &Reply { sid, pid }, &missed, out),
             Input::Refuse {
                 namespace,
                 message,

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use futures::{SinkExt as _, StreamExt as _};
 use selvedge_core::{
     Time, Wakeup,
+    engineio::sessions::{Arrival, Effect},
     fabric::error::ErrorBody,
     http::{CallId, Method, Request, Response},
     id::{GuildId, NodeId},
@@ -24,8 +25,8 @@ use tokio_tungstenite::{
 use super::*;
 use crate::tls;
 
-/// Notes every input, answers `/api/echo` with its request's target, echoes frames, and breaks off
-/// on `/api/fatal`.
+/// Notes every input, answers `/api/echo` with its request's target and polls with a noop, echoes
+/// frames, and breaks off on `/api/fatal`.
 struct Toy {
     noted: mpsc::UnboundedSender<Input>,
     open: Vec<ConnId>,
@@ -53,16 +54,24 @@ impl Machine for Toy {
             Input::Http { request, .. } if request.target == "/api/panic" => {
                 panic!("the toy fell over");
             }
-            Input::Transport(conn, Event::Frame(frame)) => {
-                out.push(Output::Transport(*conn, Action::Send(frame.clone())));
+            Input::Arrival(Arrival::Transport(conn, Event::Frame(frame))) => {
+                let send = Action::Send(frame.clone());
+                out.push(Output::Effect(Effect::Transport(*conn, send)));
             }
-            Input::Accepted { conn, .. } => self.open.push(*conn),
+            Input::Arrival(Arrival::Socket { conn, .. }) => self.open.push(*conn),
+            Input::Arrival(Arrival::Poll { call, .. }) => {
+                out.push(Output::Effect(Effect::Answer {
+                    call: *call,
+                    status: 200,
+                    body: b"6"[..].into(),
+                }));
+            }
             Input::Shutdown => {
                 let open = self.open.drain(..);
-                out.extend(open.map(|conn| Output::Transport(conn, Action::Close)));
+                out.extend(open.map(|conn| Output::Effect(Effect::Transport(conn, Action::Close))));
             }
             Input::Clock(_)
-            | Input::Transport(..)
+            | Input::Arrival(_)
             | Input::Http { .. }
             | Input::HttpGone(_)
             | Input::Introspected(..)
@@ -172,6 +181,10 @@ fn words(response: &Response) -> String {
     body.message.to_string()
 }
 
+fn arrived(conn: ConnId, event: Event) -> Input {
+    Input::Arrival(Arrival::Transport(conn, event))
+}
+
 #[tokio::test]
 async fn a_request_reaches_the_machine_whole_and_so_does_its_answer() {
     let mut it = Fixture::start("").await;
@@ -272,18 +285,14 @@ async fn a_client_that_goes_away_is_told_to_the_machine() {
 async fn a_websocket_is_accepted_with_secrets_of_its_own_and_carries_frames() {
     let mut it = Fixture::start("https://a.example").await;
     let mut socket = it.socket(SOCKET, "https://a.example").await.unwrap();
-    let Input::Accepted {
-        conn,
-        sid,
-        socket: stem,
-    } = it.next().await
-    else {
+    let Input::Arrival(Arrival::Socket { conn, sid, fresh }) = it.next().await else {
         panic!("not accepted");
     };
-    assert!(sid.expose().len() >= 20 && stem.len() >= 20 && sid.expose() != &*stem);
+    assert_eq!(sid, None);
+    assert!(fresh.expose().len() >= 20);
     socket.send(Message::text("40/realtime,")).await.unwrap();
     let frame = Frame::Text("40/realtime,".into());
-    assert_eq!(it.next().await, Input::Transport(conn, Event::Frame(frame)));
+    assert_eq!(it.next().await, arrived(conn, Event::Frame(frame)));
     assert_eq!(
         socket.next().await.unwrap().unwrap(),
         Message::text("40/realtime,")
@@ -293,10 +302,7 @@ async fn a_websocket_is_accepted_with_secrets_of_its_own_and_carries_frames() {
         code: 1005,
         reason: "".into(),
     };
-    assert_eq!(
-        it.next().await,
-        Input::Transport(conn, Event::Closed(closed))
-    );
+    assert_eq!(it.next().await, arrived(conn, Event::Closed(closed)));
 
     let open = it.socket(SOCKET, "").await.unwrap();
     it.guild.shutdown().await.unwrap();
@@ -309,30 +315,29 @@ async fn a_frame_beyond_the_limit_of_the_machine_ends_at_the_edge() {
     let mut it = Fixture::start("").await;
     let max = usize::try_from(selvedge_core::guild::Limits::default().frame_bytes_max).unwrap();
     let mut socket = it.socket(SOCKET, "").await.unwrap();
-    let Input::Accepted { conn, .. } = it.next().await else {
+    let Input::Arrival(Arrival::Socket { conn, .. }) = it.next().await else {
         panic!("not accepted");
     };
     socket.send(Message::text("x".repeat(max))).await.unwrap();
     assert!(matches!(
         it.next().await,
-        Input::Transport(_, Event::Frame(frame)) if frame.len() == max
+        Input::Arrival(Arrival::Transport(_, Event::Frame(frame))) if frame.len() == max
     ));
     socket
         .send(Message::text("x".repeat(max + 1)))
         .await
         .unwrap();
     let closed = Event::Closed(Closed::TooLarge);
-    assert_eq!(it.next().await, Input::Transport(conn, closed));
+    assert_eq!(it.next().await, arrived(conn, closed));
     it.guild.shutdown().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_handshake_that_is_not_engine_io_4_over_websocket_is_refused() {
+async fn a_handshake_that_is_not_engine_io_4_is_refused() {
     let it = Fixture::start("https://a.example").await;
     for (target, origin, status) in [
-        ("/socket.io/?EIO=4&transport=polling", "", 400),
+        ("/socket.io/?EIO=4&transport=abc", "", 400),
         ("/socket.io/?EIO=3&transport=websocket", "", 400),
-        ("/socket.io/?EIO=4&transport=websocket&sid=x", "", 400),
         ("/socket.io/", "", 400),
         (SOCKET, "https://b.example", 403),
     ] {
@@ -343,7 +348,7 @@ async fn a_handshake_that_is_not_engine_io_4_over_websocket_is_refused() {
         );
     }
     let answer = it
-        .call(Method::Get, "/socket.io/?EIO=4&transport=polling", vec![])
+        .call(Method::Get, "/socket.io/?EIO=4&transport=abc", vec![])
         .await;
     assert_eq!(answer.status, 400);
     assert_eq!(
@@ -352,6 +357,25 @@ async fn a_handshake_that_is_not_engine_io_4_over_websocket_is_refused() {
     );
     let answer = it.call(Method::Get, SOCKET, vec![]).await;
     assert_eq!(answer.body, &br#"{"code":3,"message":"Bad request"}"#[..]);
+    it.guild.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_poll_and_the_move_to_a_websocket_reach_the_machine() {
+    let mut it = Fixture::start("").await;
+    let poll = "/socket.io/?EIO=4&transport=polling&sid=x";
+    let answer = it.call(Method::Get, poll, vec![]).await;
+    assert_eq!((answer.status, answer.body.as_ref()), (200, &b"6"[..]));
+    let sid = Some(Secret::new("x"));
+    let Input::Arrival(Arrival::Poll { sid: polling, .. }) = it.next().await else {
+        panic!("no poll");
+    };
+    assert_eq!(polling, sid);
+    let _socket = it.socket(&format!("{SOCKET}&sid=x"), "").await.unwrap();
+    let Input::Arrival(Arrival::Socket { sid: moving, .. }) = it.next().await else {
+        panic!("no WebSocket");
+    };
+    assert_eq!(moving, sid);
     it.guild.shutdown().await.unwrap();
 }
 
@@ -372,7 +396,10 @@ async fn a_machine_that_cannot_go_on_ends_the_node() {
 async fn a_machine_that_panics_leaves_nobody_waiting() {
     let mut it = Fixture::start("").await;
     let mut socket = it.socket(SOCKET, "").await.unwrap();
-    assert!(matches!(it.next().await, Input::Accepted { .. }));
+    assert!(matches!(
+        it.next().await,
+        Input::Arrival(Arrival::Socket { .. })
+    ));
     let never = it.call(Method::Get, "/api/never", vec![]);
     let panics = it.call(Method::Get, "/api/panic", vec![]);
     let (never, panics) = tokio::join!(never, panics);

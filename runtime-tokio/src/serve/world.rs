@@ -1,65 +1,19 @@
 //! The guild machine's world: what carries out its outputs.
 
-use std::{
-    collections::BTreeMap,
-    ops::ControlFlow,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{ops::ControlFlow, sync::Arc};
 
 use selvedge_core::{
     Machine, Time,
     guild::io::{Input, Output, Question},
-    http::{CallId, Response},
-    ws::{Action, ConnId},
+    http::Response,
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::AbortHandle,
-};
+use tokio::{sync::mpsc, task::AbortHandle};
 
-use super::center_client::CenterClient;
-use crate::{driver::World, store::guild::Job, ws::WsHandle};
-
-/// A table that the machine's world shares with the tasks that serve one connection each. Once it
-/// is closed, what is put in is dropped: whoever waits for it is then told at once.
-#[derive(Debug)]
-pub(super) struct Shared<K, V>(Mutex<Option<BTreeMap<K, V>>>);
-
-impl<K, V> Default for Shared<K, V> {
-    fn default() -> Self {
-        Self(Mutex::new(Some(BTreeMap::new())))
-    }
-}
-
-impl<K: Ord, V> Shared<K, V> {
-    /// Puts an entry in.
-    pub(super) fn insert(&self, key: K, value: V) {
-        if let Some(table) = &mut *self.lock() {
-            table.insert(key, value);
-        }
-    }
-
-    /// Takes an entry out.
-    pub(super) fn remove(&self, key: &K) -> Option<V> {
-        self.lock().as_mut()?.remove(key)
-    }
-
-    /// Drops everything, and from now on whatever is put in.
-    fn close(&self) {
-        let table = self.lock().take();
-        // Dropped here, when the lock is free again.
-        drop(table);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<K, V>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use super::{call, center_client::CenterClient, shared::Shared};
+use crate::{driver::World, engineio::Open, store::guild::Job};
 
 /// The REST calls that wait for the machine.
-pub(super) type Calls = Shared<CallId, oneshot::Sender<Response>>;
-/// The open WebSockets.
-pub(super) type Conns = Shared<ConnId, WsHandle>;
+pub(super) type Calls = call::Calls<Response>;
 
 /// One question to Center that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,7 +26,7 @@ enum Asked {
 #[derive(Debug)]
 pub(super) struct GuildWorld {
     pub(super) calls: Arc<Calls>,
-    pub(super) conns: Arc<Conns>,
+    pub(super) open: Arc<Open>,
     center: Arc<CenterClient>,
     /// Not bounded here: the machine bounds its calls, and each waits for at most one job.
     jobs: mpsc::UnboundedSender<Job>,
@@ -92,7 +46,7 @@ impl GuildWorld {
     ) -> Self {
         Self {
             calls: Arc::default(),
-            conns: Arc::default(),
+            open: Arc::default(),
             center,
             jobs,
             inbox,
@@ -132,40 +86,20 @@ impl GuildWorld {
         // The store outlives the drive, and answers for itself when it fails.
         let _ = self.jobs.send(job);
     }
-
-    fn transport(&self, conn: ConnId, action: Action) {
-        match action {
-            Action::Send(_) => {
-                if let Some(handle) = self
-                    .conns
-                    .lock()
-                    .as_mut()
-                    .and_then(|conns| conns.get_mut(&conn))
-                {
-                    handle.send(action);
-                }
-            }
-            Action::Close => {
-                if let Some(mut handle) = self.conns.remove(&conn) {
-                    handle.send(action);
-                }
-            }
-        }
-    }
 }
 
 /// However the drive ends, by a panic too: nobody waits for an answer that will not come.
 impl Drop for GuildWorld {
     fn drop(&mut self) {
         self.calls.close();
-        self.conns.close();
+        self.open.close();
     }
 }
 
 impl<M: Machine<Input = Input, Output = Output>> World<M> for GuildWorld {
     fn carry_out(&mut self, _now: Time, output: Output) -> ControlFlow<()> {
         match output {
-            Output::Transport(conn, action) => self.transport(conn, action),
+            Output::Effect(effect) => self.open.carry_out(effect),
             Output::Respond { call, response } => {
                 if let Some(answer) = self.calls.remove(&call) {
                     // The client may have gone just now.

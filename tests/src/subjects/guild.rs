@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use selvedge_core::{
     Machine as _, RequestId, Rng, Secret, Time, Wall,
+    engineio::sessions::{Arrival, Effect},
     fabric::{
         center::{Introspection, User},
         types::Page,
@@ -43,6 +44,10 @@ pub struct Guild {
     next_call: u64,
     next_conn: u64,
     minutes: i64,
+    /// How many sessions began by polling.
+    polled: u64,
+    /// A post whose body is being read.
+    posting: Option<CallId>,
     over: bool,
 }
 
@@ -164,11 +169,39 @@ impl Guild {
         self.next_conn += 1;
         let conn = ConnId(self.next_conn);
         self.conns.push((conn, false));
-        Input::Accepted {
+        Input::Arrival(Arrival::Socket {
             conn,
-            sid: Secret::new(&format!("{SECRET_MARK}-sid{}", conn.0)),
-            socket: format!("socket{}", conn.0).into(),
+            sid: None,
+            fresh: Secret::new(&format!("{SECRET_MARK}-sid{}", conn.0)),
+        })
+    }
+
+    /// A poll, or a post with a CONNECT or a join, in a session of the node.
+    fn poll(&mut self, a: u64, b: u64) -> Option<Input> {
+        self.next_call += 1;
+        let call = CallId(self.next_call);
+        if let Some(call) = self.posting.take() {
+            let channel = self.channel(b)?;
+            let body = format!(
+                "40/realtime,{{\"token\":\"{}\"}}\u{1e}42/realtime,0[\"join_channel\",{{\"channelId\":\"{channel}\"}}]\u{1e}3",
+                token(b)
+            );
+            let body = body.into();
+            return Some(Input::Arrival(Arrival::Post { call, body }));
         }
+        let sid = |number: u64| Secret::new(&format!("{SECRET_MARK}-poll{number}"));
+        let known = sid(self.polled.saturating_sub(b % 2));
+        Some(Input::Arrival(if a.is_multiple_of(4) {
+            self.polled += 1;
+            let (sid, fresh) = (None, sid(self.polled));
+            Arrival::Poll { call, sid, fresh }
+        } else if a % 4 == 1 {
+            self.posting = Some(call);
+            Arrival::Posting { call, sid: known }
+        } else {
+            let (sid, fresh) = (Some(known), sid(0));
+            Arrival::Poll { call, sid, fresh }
+        }))
     }
 
     fn on_conn(&mut self, a: u64, b: u64) -> Option<Input> {
@@ -186,13 +219,19 @@ impl Guild {
             *connected = true;
             text(&format!(r#"40/realtime,{{"token":"{}"}}"#, token(b)))
         };
-        Some(Input::Transport(*conn, Event::Frame(frame)))
+        Some(Input::Arrival(Arrival::Transport(
+            *conn,
+            Event::Frame(frame),
+        )))
     }
 
     fn frame(&self, a: u64, frame: Frame) -> Option<Input> {
         let at = (a as usize).checked_rem(self.conns.len())?;
         let (conn, _) = self.conns.get(at)?;
-        Some(Input::Transport(*conn, Event::Frame(frame)))
+        Some(Input::Arrival(Arrival::Transport(
+            *conn,
+            Event::Frame(frame),
+        )))
     }
 
     fn plausible(&mut self, a: u64, b: u64) -> Option<Input> {
@@ -302,7 +341,7 @@ impl Subject for Guild {
             16 if a.is_multiple_of(4) => return self.frame(b, Peer::default().odd(a / 4, b)),
             17 if a.is_multiple_of(4) => {
                 let (conn, _) = take(&mut self.conns, b)?;
-                Input::Transport(conn, closed(b))
+                Input::Arrival(Arrival::Transport(conn, closed(b)))
             }
             18 => Input::HttpGone(CallId(self.next_call.saturating_sub(a % 6))),
             19 => {
@@ -310,6 +349,7 @@ impl Subject for Guild {
                 Input::Clock(Wall::from_millis(WALL + self.minutes * 60_000))
             }
             kind @ 20..=29 => return self.rest(kind - 20, a, b),
+            30 => return self.poll(a, b),
             31 if a % 64 == 0 => self.end(),
             _ => return None,
         })
@@ -333,9 +373,14 @@ impl Subject for Guild {
             Output::Forget(Question::Introspect(id)) => self.tokens.retain(|(it, _)| it != id),
             Output::Forget(Question::Resolve(id)) => self.names.retain(|it| it != id),
             Output::Forget(Question::Load(id)) => self.loads.retain(|(it, _)| it != id),
-            Output::Transport(conn, Action::Close) => self.conns.retain(|(it, _)| it != conn),
+            Output::Effect(Effect::Transport(conn, Action::Close)) => {
+                self.conns.retain(|(it, _)| it != conn)
+            }
             Output::Fatal(_) => self.over = true,
-            Output::Transport(_, Action::Send(_)) | Output::Respond { .. } => {}
+            Output::Effect(Effect::Answer { call, .. }) => {
+                self.posting.take_if(|it| it == call);
+            }
+            Output::Effect(Effect::Transport(_, Action::Send(_))) | Output::Respond { .. } => {}
         }
     }
 
@@ -356,17 +401,26 @@ impl Subject for Guild {
             Input::Stored(id, _) => Some(Traffic::Answer(("store", id.number()))),
             Input::Http { call, .. } => Some(Traffic::Call(("rest", call.0))),
             Input::HttpGone(call) => Some(Traffic::Gone(("rest", call.0))),
-            Input::Clock(_) | Input::Accepted { .. } | Input::Transport(..) | Input::Shutdown => {
-                None
+            Input::Arrival(Arrival::Poll { call, .. } | Arrival::Posting { call, .. }) => {
+                Some(Traffic::Call(("poll", call.0)))
             }
+            Input::Clock(_)
+            | Input::Arrival(
+                Arrival::Socket { .. }
+                | Arrival::Transport(..)
+                | Arrival::Post { .. }
+                | Arrival::Gone { .. },
+            )
+            | Input::Shutdown => None,
         }
     }
 
     fn on_wire(output: &Output) -> Option<Wire> {
         match output {
-            Output::Transport(conn, Action::Send(_)) => Some(Wire::Uses(*conn)),
-            Output::Transport(conn, Action::Close) => Some(Wire::Ends(*conn)),
-            Output::Respond { .. }
+            Output::Effect(Effect::Transport(conn, Action::Send(_))) => Some(Wire::Uses(*conn)),
+            Output::Effect(Effect::Transport(conn, Action::Close)) => Some(Wire::Ends(*conn)),
+            Output::Effect(Effect::Answer { .. })
+            | Output::Respond { .. }
             | Output::Introspect(..)
             | Output::Resolve(..)
             | Output::Store(..)
@@ -390,7 +444,8 @@ impl Subject for Guild {
             }
             Output::Forget(Question::Load(id)) => Some(Traffic::Forget(("load", id.number()))),
             Output::Respond { call, .. } => Some(Traffic::Reply(("rest", call.0))),
-            Output::Transport(..) | Output::Fatal(_) => None,
+            Output::Effect(Effect::Answer { call, .. }) => Some(Traffic::Reply(("poll", call.0))),
+            Output::Effect(Effect::Transport(..)) | Output::Fatal(_) => None,
         }
     }
 }

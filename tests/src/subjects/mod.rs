@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod engine;
 pub mod guild;
+pub mod hub;
 pub mod link;
 pub mod login_gate;
 pub mod peer;

@@ -78,6 +78,8 @@ impl Subject for SocketServer {
                     Input::Admit {
                         namespace,
                         sid: "socket".into(),
+                        pid: None,
+                        missed: vec![],
                     }
                 }
                 None if self.joined.is_empty() => sent("40/realtime,{}".to_string()),

@@ -66,7 +66,7 @@ fn nothing_is_seen_before_the_store_has_committed() {
 fn a_failed_write_is_answered_503_and_ends_the_node() {
     let mut world = World::with_users();
     let id = world.channel("A", "general", &["b"]);
-    world.listener("A", &id);
+    let listener = world.listener("A", &id);
     world.hold_store = true;
     world.hold_tokens = true;
     world.token("new", "a", 900);
@@ -79,6 +79,7 @@ fn a_failed_write_is_answered_503_and_ends_the_node() {
     assert_eq!(
         world.seen,
         [
+            Seen::Closed(listener),
             Seen::Answer(post, 503),
             Seen::Answer(waits, 503),
             Seen::Forgot(Question::Introspect(question)),

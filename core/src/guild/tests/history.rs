@@ -11,6 +11,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::{
+    engineio::sessions::{Arrival, Effect},
     fabric::{
         center::{Introspection, User},
         types::Page,
@@ -108,7 +109,8 @@ impl History {
 
     fn note(&mut self, output: Output) {
         match output {
-            Output::Transport(conn, _) => assert!(conn.0 <= self.conns),
+            Output::Effect(Effect::Transport(conn, _)) => assert!(conn.0 <= self.conns),
+            Output::Effect(Effect::Answer { .. }) => panic!("nobody polls"),
             Output::Respond { call, .. } => {
                 assert!(self.calls.remove(&call.0), "{call:?} was answered before");
             }
@@ -267,7 +269,7 @@ impl History {
         } else {
             ws::Event::Frame(Frame::Text(text.into()))
         };
-        Input::Transport(conn, event)
+        Input::Arrival(Arrival::Transport(conn, event))
     }
 
     fn input(&mut self) -> Option<Input> {
@@ -277,11 +279,11 @@ impl History {
             12..16 => Some(self.frame()),
             16 if self.rng.chance(1, 2) => {
                 self.conns += 1;
-                Some(Input::Accepted {
+                Some(Input::Arrival(Arrival::Socket {
                     conn: ConnId(self.conns),
-                    sid: Secret::new("s"),
-                    socket: "p".into(),
-                })
+                    sid: None,
+                    fresh: Secret::new(&format!("s{}", self.conns)),
+                }))
             }
             17 => {
                 let call = self

@@ -5,10 +5,14 @@ use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
 
 use serde_json::{Value, json};
 
-use super::world::{Seen, World, event_names, seconds};
+use super::world::{Seen, World, arrived, event_names, seconds};
 use crate::{
+    canonical_hash,
+    engineio::sessions::Arrival,
     guild::io::Input,
-    http::Method,
+    http::{CallId, Method},
+    record::Redactor,
+    secret::Secret,
     ws::{self, ConnId, Frame},
 };
 
@@ -31,7 +35,7 @@ fn a_good_token_is_admitted_and_anything_else_refused() {
     let mut world = World::with_users();
     let conn = world.connect("A");
     let seen = frames(&mut world, conn);
-    assert!(seen[1].starts_with("40/realtime,{\"sid\":\"s"), "{seen:?}");
+    assert!(seen[1].starts_with("40/realtime,{\"sid\":\""), "{seen:?}");
     for auth in [
         r#"{"token":"nonsense"}"#,
         "{}",
@@ -242,10 +246,13 @@ fn sockets_are_limited_and_leave_no_trace() {
     world.emit(conns[0], "join_channel", &room(&id));
     for conn in conns {
         let gone = ws::Event::Closed(ws::Closed::TooLarge);
-        world.input(Input::Transport(ConnId(conn), gone.clone()));
-        world.input(Input::Transport(ConnId(conn), gone));
+        world.input(arrived(conn, gone.clone()));
+        world.input(arrived(conn, gone));
     }
-    assert!(world.guild.sockets == empty);
+    assert_eq!(
+        canonical_hash(&world.guild.sockets, world.now),
+        canonical_hash(&empty, world.now)
+    );
 }
 
 #[test]
@@ -273,4 +280,63 @@ fn a_thousand_sockets_in_one_room_share_the_encoded_bytes() {
         buffers.insert(text.as_ptr());
     }
     assert_eq!((world.frames.len(), buffers.len()), (1_000, 2));
+}
+
+#[test]
+fn a_client_may_poll_and_move_to_a_websocket() {
+    let mut world = World::with_users();
+    let id = world.channel("A", "general", &[]);
+    let sid = "session of a poll";
+    let fresh = || Secret::new("never used");
+    let poll = |call, sid: Option<&str>, fresh| {
+        let (call, sid) = (CallId(call), sid.map(Secret::new));
+        Input::Arrival(Arrival::Poll { call, sid, fresh })
+    };
+    let post = |world: &mut World, call, body: String| {
+        let (call, sid) = (CallId(call), Secret::new(sid));
+        world.input(Input::Arrival(Arrival::Posting { call, sid }));
+        let body = body.into();
+        let post = Input::Arrival(Arrival::Post { call, body });
+        let line = Redactor::default().line(&post).unwrap();
+        assert!(!line.contains("a token to keep"), "{line}");
+        world.input(post);
+    };
+    world.token("a token to keep", "a", 60);
+    world.input(poll(901, None, Secret::new(sid)));
+    let auth = json!({ "token": "a token to keep" });
+    post(&mut world, 902, format!("40/realtime,{auth}"));
+    world.input(poll(903, Some(sid), fresh()));
+    let conn = ConnId(77);
+    world.input(Input::Arrival(Arrival::Socket {
+        conn,
+        sid: Some(Secret::new(sid)),
+        fresh: fresh(),
+    }));
+    let frame = |text: &str| arrived(conn.0, ws::Event::Frame(Frame::Text(text.into())));
+    world.input(frame("2probe"));
+    world.input(frame("5"));
+    let join = format!(r#"42/realtime,0["join_channel",{}]"#, room(&id));
+    world.input(frame(&join));
+    let polled = world.seen.iter().filter_map(|seen| match seen {
+        Seen::Polled(call, status, body) => Some((*call, *status, &**body)),
+        _ => None,
+    });
+    let polled: Vec<_> = polled.collect();
+    assert_eq!(polled[1], (902, 200, "ok"));
+    assert!(
+        polled[2].2.starts_with(r#"40/realtime,{"sid":""#),
+        "{polled:?}"
+    );
+    let seen = frames(&mut world, conn.0);
+    assert_eq!(seen[0], "3probe");
+    assert_eq!(seen[1], r#"43/realtime,0[{"ok":true,"lastSeq":0}]"#);
+
+    // A body counts as a frame does.
+    world.input(poll(904, None, Secret::new("another session")));
+    let max = crate::guild::Limits::default().frame_bytes_max as usize;
+    let (call, sid) = (CallId(905), Secret::new("another session"));
+    world.input(Input::Arrival(Arrival::Posting { call, sid }));
+    let body = Vec::from("4".repeat(max + 1)).into();
+    world.input(Input::Arrival(Arrival::Post { call, body }));
+    assert!(matches!(world.seen.last(), Some(Seen::Polled(905, 413, _))));
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     canonical_hash,
+    engineio::sessions::{Arrival, Effect},
     fabric::{
         center::{Introspection, User},
         types::{Message, Page},
@@ -43,6 +44,7 @@ pub(super) enum Seen {
     Frame(u64, String),
     Closed(u64),
     Answer(u64, u16),
+    Polled(u64, u16, String),
     Forgot(Question),
     Fatal,
 }
@@ -71,6 +73,11 @@ pub(super) struct World {
     /// Whether every step is followed by an idle tick; a crowd makes that slow.
     pub(super) checks_ticks: bool,
     next: u64,
+}
+
+/// Something happens on a WebSocket.
+pub(super) fn arrived(conn: u64, event: ws::Event) -> Input {
+    Input::Arrival(Arrival::Transport(ConnId(conn), event))
 }
 
 impl World {
@@ -191,18 +198,23 @@ impl World {
 
     fn carry_out(&mut self, output: Output) -> Option<Input> {
         match output {
-            Output::Transport(ConnId(conn), ws::Action::Send(frame)) => {
+            Output::Effect(Effect::Transport(ConnId(conn), ws::Action::Send(frame))) => {
                 if let Frame::Text(text) = &frame {
                     if **text == *"2" {
                         let pong = ws::Event::Frame(Frame::Text("3".into()));
-                        return Some(Input::Transport(ConnId(conn), pong));
+                        return Some(arrived(conn, pong));
                     }
                     self.seen.push(Seen::Frame(conn, text.to_string()));
                 }
                 self.frames.push((conn, frame));
             }
-            Output::Transport(ConnId(conn), ws::Action::Close) => {
+            Output::Effect(Effect::Transport(ConnId(conn), ws::Action::Close)) => {
                 self.seen.push(Seen::Closed(conn));
+            }
+            Output::Effect(Effect::Answer { call, status, body }) => {
+                let body = core::str::from_utf8(&body).unwrap();
+                self.seen
+                    .push(Seen::Polled(call.0, status, body.to_string()));
             }
             Output::Respond { call, response } => {
                 self.seen.push(Seen::Answer(call.0, response.status));
@@ -357,17 +369,17 @@ impl World {
 
     pub(super) fn open(&mut self) -> u64 {
         self.next += 1;
-        self.input(Input::Accepted {
+        self.input(Input::Arrival(Arrival::Socket {
             conn: ConnId(self.next),
-            sid: Secret::new("session"),
-            socket: format!("s{}", self.next).into(),
-        });
+            sid: None,
+            fresh: Secret::new(&format!("session{}", self.next)),
+        }));
         self.next
     }
 
     pub(super) fn frame(&mut self, conn: u64, text: &str) {
         let frame = ws::Event::Frame(Frame::Text(text.into()));
-        self.input(Input::Transport(ConnId(conn), frame));
+        self.input(arrived(conn, frame));
     }
 
     /// Emits an event with an ack, and returns its answer, if there is one.

@@ -132,6 +132,8 @@ fn the_messages_of_the_official_suite_come_back_byte_exact() {
         tell(server::Input::Admit {
             namespace: root.clone(),
             sid: "s".into(),
+            pid: None,
+            missed: Vec::new(),
         });
         let attached = &attached[..count];
         let mut out = tell(arrived(ws::Event::Frame(text(sent))));

@@ -4,6 +4,7 @@ mod backlog;
 mod binary;
 mod polling;
 mod recovery;
+mod resumption;
 mod scripted;
 
 use alloc::{format, string::String, vec, vec::Vec};
@@ -93,6 +94,8 @@ impl Pair {
         self.step_server(Some(server::Input::Admit {
             namespace: namespace(name),
             sid: "s".into(),
+            pid: None,
+            missed: Vec::new(),
         }));
     }
 
@@ -203,6 +206,7 @@ fn a_client_joins_with_its_auth_and_talks() {
         [server::Output::Admission {
             namespace: realtime.clone(),
             auth: Some(auth.into()),
+            resumption: None,
         }]
     );
     pair.admit("/realtime");

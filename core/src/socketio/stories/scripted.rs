@@ -31,6 +31,8 @@ fn serve(event: ws::Event) -> Vec<server::Output> {
         server::Input::Admit {
             namespace: namespace("/a"),
             sid: "s".into(),
+            pid: None,
+            missed: Vec::new(),
         },
         arrived(text("40/b,")),
         arrived(event),

@@ -218,7 +218,9 @@ impl World {
                 let result = Ok(Answer { status, body });
                 self.tell_client(conn, ClientEvent::Answered { id, result });
             }
-            server::Output::Admission { namespace, auth } => {
+            server::Output::Admission {
+                namespace, auth, ..
+            } => {
                 let auth = auth.unwrap().to_string();
                 assert!(self.seen_auths.insert(auth), "auth is used twice");
                 let input = if self.is_rough && self.rng.chance(1, 6) {
@@ -228,8 +230,12 @@ impl World {
                         data: None,
                     }
                 } else {
-                    let sid = "s".into();
-                    server::Input::Admit { namespace, sid }
+                    server::Input::Admit {
+                        namespace,
+                        sid: "s".into(),
+                        pid: None,
+                        missed: Vec::new(),
+                    }
                 };
                 self.server_input(conn, Some(input));
             }

@@ -1,0 +1,130 @@
+//! Who is in a namespace, and in which rooms.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+
+use bytestring::ByteString;
+
+use super::{
+    io::{Audience, Room, SocketId},
+    log::Log,
+};
+use crate::{
+    canonical,
+    engineio::sessions::SessionId,
+    secret::Secret,
+    socketio::{Namespace, server::Resumption},
+};
+
+/// A socket: one that waits for admission, or one that is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Socket {
+    pub(super) session: SessionId,
+    pub(super) namespace: Namespace,
+    pub(super) stage: Stage,
+}
+canonical!(struct Socket { session, namespace, stage });
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The embedder has been asked for admission.
+    Asked { resumption: Option<Resumption> },
+    /// It is in.
+    Joined(Joined),
+}
+canonical!(
+    enum Stage {
+        Asked { resumption },
+        Joined(joined),
+    }
+);
+
+/// What a socket has as long as it is in, and takes along when it comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Joined {
+    pub(super) sid: ByteString,
+    pub(super) pid: Option<Secret>,
+    /// The first socket that this client had: it is known by that in the log.
+    pub(super) origin: SocketId,
+    /// The offset of the first event that it can have got.
+    pub(super) since: u64,
+    /// Its rooms, each with the offset of the first event that it can have got there.
+    pub(super) rooms: BTreeMap<Room, u64>,
+}
+canonical!(struct Joined { sid, pid, origin, since, rooms });
+
+/// One namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Members {
+    sockets: BTreeSet<SocketId>,
+    rooms: BTreeMap<Room, BTreeSet<SocketId>>,
+    pub(super) log: Log,
+}
+canonical!(struct Members { sockets, rooms, log });
+
+impl Members {
+    pub(super) fn insert<'a>(
+        &mut self,
+        socket: SocketId,
+        rooms: impl IntoIterator<Item = &'a Room>,
+    ) {
+        self.sockets.insert(socket);
+        for room in rooms {
+            self.enter(socket, room.clone());
+        }
+    }
+
+    pub(super) fn remove<'a>(
+        &mut self,
+        socket: SocketId,
+        rooms: impl IntoIterator<Item = &'a Room>,
+    ) {
+        self.sockets.remove(&socket);
+        for room in rooms {
+            self.exit(socket, room);
+        }
+    }
+
+    pub(super) fn enter(&mut self, socket: SocketId, room: Room) {
+        self.rooms.entry(room).or_default().insert(socket);
+    }
+
+    pub(super) fn exit(&mut self, socket: SocketId, room: &Room) {
+        if let Some(sockets) = self.rooms.get_mut(room) {
+            sockets.remove(&socket);
+            if sockets.is_empty() {
+                self.rooms.remove(room);
+            }
+        }
+    }
+
+    /// Everybody of an audience, each once, in the order of their CONNECTs.
+    pub(super) fn of(&self, audience: &Audience) -> Vec<SocketId> {
+        let of_rooms: BTreeSet<_>;
+        let sockets = if audience.rooms.is_empty() {
+            &self.sockets
+        } else {
+            let rooms = audience.rooms.iter();
+            of_rooms = rooms
+                .filter_map(|room| self.rooms.get(room))
+                .flatten()
+                .copied()
+                .collect();
+            &of_rooms
+        };
+        let excepted = |socket: &SocketId| {
+            audience.except_sockets.contains(socket)
+                || audience.except_rooms.iter().any(|room| {
+                    let sockets = self.rooms.get(room);
+                    sockets.is_some_and(|sockets| sockets.contains(socket))
+                })
+        };
+        sockets
+            .iter()
+            .copied()
+            .filter(|socket| !excepted(socket))
+            .collect()
+    }
+}
