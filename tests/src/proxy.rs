@@ -161,7 +161,7 @@ impl Desk {
             .as_ref()
             .is_none_or(|it| it.eq_ignore_ascii_case(given));
         let refusal = *self.refusal.lock().unwrap();
-        if let Some(status) = refusal.or((!known).then_some(407)) {
+        if let Some(status) = refusal.or_else(|| (!known).then_some(407)) {
             return self.refuse(tcp, status).await;
         }
         if head.method == "CONNECT" {
