@@ -83,6 +83,9 @@ struct Soul {
     namespace: Namespace,
     rooms: BTreeSet<u8>,
     expected: Expected,
+    /// What was not for it because of a room that it was in: sent again, that is for it if it has
+    /// left the room, as with the official server.
+    excepted: BTreeSet<u64>,
 }
 
 /// A socket that waits for admission.
@@ -383,7 +386,9 @@ impl<'a> World<'a> {
                 assert!(soul.is_some(), "{number:?} is for nobody");
                 self.arrived += 1;
                 if let (Some(soul), Some(number)) = (soul, number) {
-                    soul.expected.arrive(number);
+                    if !soul.excepted.remove(&number) {
+                        soul.expected.arrive(number);
+                    }
                     let ack = event.ack().map(|ack| (namespace, ack, number));
                     person.acks.extend(ack);
                 }
@@ -561,9 +566,13 @@ impl<'a> World<'a> {
                 Some((_, to)) => sid == to,
                 None => rooms.is_empty() || rooms.iter().any(|it| soul.rooms.contains(it)),
             };
-            if soul.namespace == *name && is_meant {
-                let must_arrive = !volatile && except.is_none();
-                soul.expected.push(number, must_arrive);
+            if soul.namespace != *name || !is_meant {
+                continue;
+            }
+            if socket.is_none() && except.is_some_and(|it| soul.rooms.contains(&it)) {
+                soul.excepted.insert(number);
+            } else {
+                soul.expected.push(number, !volatile);
             }
         }
         self.hub(Some(hub::Input::Emit {
@@ -652,6 +661,7 @@ impl<'a> World<'a> {
             namespace: asking.namespace,
             rooms: BTreeSet::new(),
             expected: Expected::default(),
+            excepted: BTreeSet::new(),
         };
         self.souls.insert(sid.clone(), soul);
         self.sockets.insert(socket, (sid.clone(), 0));
@@ -662,12 +672,14 @@ impl<'a> World<'a> {
         }));
     }
 
+    /// What was for all but a room is not sent again to who is in it now.
     fn enter(&mut self, pick: u8) {
         let Some((socket, sid)) = self.socket(pick / 4) else {
             return;
         };
         if let (Some(room), Some(soul)) = (room(pick % ROOMS), self.souls.get_mut(&sid)) {
             soul.rooms.insert(pick % ROOMS);
+            soul.expected.ease();
             self.hub(Some(hub::Input::Enter { socket, room }));
         }
     }
