@@ -138,6 +138,19 @@ impl Client {
     fn drive(&mut self, now: Time, input: Option<engineio::client::Input>, out: &mut Vec<Output>) {
         let mut scratch = mem::take(&mut self.scratch);
         step(&mut self.engine, now, input, &mut scratch);
+        // What a message leads to comes after this step of the connection: on a WebSocket that the
+        // step has moved to, nothing may be sent before the packet that says so.
+        let actions = scratch.extract_if(.., |output| match output {
+            engineio::client::Output::Transport(_) => true,
+            engineio::client::Output::Opened(_)
+            | engineio::client::Output::Upgraded
+            | engineio::client::Output::Message(_)
+            | engineio::client::Output::Unsent(_)
+            | engineio::client::Output::Closed(_) => false,
+        });
+        for action in actions {
+            self.on_engine(now, action, out);
+        }
         for output in scratch.drain(..) {
             // A message may have been the end; what the same step had ready after it is void.
             if !self.is_closed() {

@@ -64,10 +64,8 @@ fn joined() -> Client {
     let out = tell(&mut client, answer(0, open));
     assert_eq!(bodies(&out), ["40/a,"]);
     let out = tell(&mut client, answer(1, "40/a,{\"sid\":\"s\"}"));
-    assert!(
-        matches!(out[0], client::Output::Connected { .. }),
-        "{out:?}"
-    );
+    let connected = matches!(out[1], client::Output::Connected { .. });
+    assert!(connected, "{out:?}");
     assert_eq!(tell(&mut client, answer(2, "ok")), []);
     let out = tell(&mut client, client::Input::EmitVolatile(picture(3)));
     assert_eq!(bodies(&out).len(), 1);
@@ -121,4 +119,43 @@ fn a_disconnect_without_room_ends_the_connection() {
     let closed = client::Output::Closed(CloseReason::Engine(overrun));
     assert_eq!(out.last(), Some(&closed), "{out:?}");
     assert!(client.is_closed());
+}
+
+#[test]
+fn what_a_message_leads_to_comes_after_the_move_to_a_websocket() {
+    let config = client::Config {
+        buffer: client::Buffer::Keep {
+            events_max: 1,
+            bytes_max: 100,
+        },
+        ..client::Config::default()
+    };
+    let mut client = Client::polling(config, true, Time::ZERO);
+    step(&mut client, Time::ZERO, None, &mut Vec::new());
+    let connect = client::Input::Connect {
+        namespace: namespace("/a"),
+        auth: None,
+        recover: None,
+    };
+    tell(&mut client, connect);
+    let event = Emission::event(&namespace("/a"), "kept", &()).unwrap();
+    tell(&mut client, client::Input::Emit(event));
+    let open = r#"0{"sid":"x","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000}"#;
+    tell(&mut client, answer(0, open));
+    tell(&mut client, answer(2, "ok"));
+    tell(
+        &mut client,
+        client::Input::Transport(ClientEvent::Dialed(Ok(()))),
+    );
+    let probed = ws::Event::Frame(ws::Frame::Text("3probe".into()));
+    tell(&mut client, client::Input::Transport(probed.into()));
+    // The last poll brings the answer to the CONNECT, and with that the client moves.
+    let out = tell(&mut client, answer(1, "40/a,{\"sid\":\"s\"}"));
+    let sent = out.iter().filter_map(|output| match output {
+        client::Output::Transport(ClientAction::WebSocket(ws::Action::Send(ws::Frame::Text(
+            text,
+        )))) => Some(&**text),
+        _ => None,
+    });
+    assert_eq!(sent.collect::<Vec<_>>(), ["5", r#"42/a,["kept"]"#]);
 }

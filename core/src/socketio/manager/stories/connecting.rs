@@ -207,7 +207,7 @@ fn what_has_worked_is_begun_with_again() {
     assert_eq!(rig.tell(Input::Transport(rig.conn, no)), [""; 0]);
     assert_eq!(rig.polled(2, 200, "ok"), [""; 0]);
     let said = rig.polled(1, 200, r#"40/a,{"sid":"x"}"#);
-    assert_eq!(said, ["connected /a x", "get e"]);
+    assert_eq!(said, ["get e", "connected /a x"]);
     assert_eq!(rig.polled(3, 400, ""), ["disconnected /a again", "down"]);
     rig.sleep();
     assert_eq!(rig.prepared(), ["get -"]);
