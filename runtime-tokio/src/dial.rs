@@ -1,20 +1,23 @@
-//! Opens WebSockets to guild nodes: TCP, then the proxy, then TLS, then the handshake.
+//! Opens WebSockets: TCP, then the proxy, then TLS, then the handshake.
 
 use std::{io, sync::Arc};
 
-use reqwest::Url;
+use reqwest::{Url, header::HeaderMap};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
-use tokio_tungstenite::{WebSocketStream, client_async_with_config, tungstenite};
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{self, client::IntoClientRequest as _},
+};
 
 use crate::{proxy::Proxy, report::chain, ws};
 
-/// Where a guild node takes Engine.IO connections.
-const TARGET: &str = "/socket.io/?EIO=4&transport=websocket";
+/// Where a guild node takes Engine.IO connections: path and query.
+const TARGET: (&str, &str) = ("/socket.io/", "EIO=4&transport=websocket");
 
 /// The largest message and the largest frame that a guild may send. A push holds one message or
 /// one canvas of at most 1 MiB, which JSON can make six times as long; a guild that sends more
@@ -37,7 +40,10 @@ pub enum DialError {
     /// The origin is not one that can be dialed.
     #[error("`{0}` is not an http or https origin; correct the guild's base URL")]
     Origin(String),
-    /// No TCP connection to the guild.
+    /// The URL is not one that can be dialed.
+    #[error("the URL is not of http, https, ws or wss with a host; correct it")]
+    Url,
+    /// No TCP connection to the server.
     #[error("no connection to {0}")]
     Connect(String, #[source] io::Error),
     /// No TCP connection to the proxy.
@@ -49,7 +55,7 @@ pub enum DialError {
     /// TLS failed.
     #[error("TLS with {0} failed")]
     Tls(String, #[source] io::Error),
-    /// The guild answered with something else than a WebSocket.
+    /// The server answered with something else than a WebSocket.
     #[error("answered {0} instead of opening a WebSocket")]
     Refused(u16),
     /// The handshake broke.
@@ -57,7 +63,7 @@ pub enum DialError {
     Handshake(String),
 }
 
-/// Dials guild nodes; every connection of the process shares its TLS configuration and proxy.
+/// Dials; every connection shares its TLS configuration and proxy.
 #[derive(Clone, Debug)]
 pub struct Dialer {
     tls: Arc<ClientConfig>,
@@ -78,13 +84,36 @@ impl Dialer {
     /// Where any step fails, in words for the log.
     pub async fn dial(&self, origin: &str) -> Result<WebSocketStream<Stream>, DialError> {
         let wrong = || DialError::Origin(origin.to_owned());
-        let url = Url::parse(origin).map_err(|_| wrong())?;
+        let mut url = Url::parse(origin).map_err(|_| wrong())?;
+        let (path, query) = TARGET;
+        url.set_path(path);
+        url.set_query(Some(query));
+        let opened = self.open(&url, &HeaderMap::new(), MESSAGE_BYTES_MAX).await;
+        opened.map_err(|error| match error {
+            DialError::Url => wrong(),
+            error => error,
+        })
+    }
+
+    /// Opens a WebSocket at `url`, whose scheme may be that of HTTP or of WebSocket, with `headers`
+    /// in its handshake. The peer may send messages of at most `message_bytes_max`. As
+    /// [`dial`](Self::dial), it takes as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// Where any step fails, in words for the log: without path, query and headers.
+    pub async fn open(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        message_bytes_max: usize,
+    ) -> Result<WebSocketStream<Stream>, DialError> {
         let secure = match url.scheme() {
             "https" | "wss" => true,
             "http" | "ws" => false,
-            _ => return Err(wrong()),
+            _ => return Err(DialError::Url),
         };
-        let host = url.host_str().ok_or_else(wrong)?;
+        let host = url.host_str().ok_or(DialError::Url)?;
         let port = url
             .port_or_known_default()
             .unwrap_or(if secure { 443 } else { 80 });
@@ -92,7 +121,7 @@ impl Dialer {
         let tcp = self.connect(host, port, &authority).await?;
         let stream: Stream = if secure {
             let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
-                .map_err(|_| wrong())?;
+                .map_err(|_| DialError::Url)?;
             let tls = TlsConnector::from(Arc::clone(&self.tls))
                 .connect(name, tcp)
                 .await
@@ -102,11 +131,19 @@ impl Dialer {
             Box::new(tcp)
         };
         let scheme = if secure { "wss" } else { "ws" };
-        let request = match url.port() {
-            Some(port) => format!("{scheme}://{host}:{port}{TARGET}"),
-            None => format!("{scheme}://{host}{TARGET}"),
+        let authority = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
         };
-        match client_async_with_config(request, stream, Some(ws::config(MESSAGE_BYTES_MAX))).await {
+        let query = url.query().map_or_else(String::new, |it| format!("?{it}"));
+        let mut request = format!("{scheme}://{authority}{}{query}", url.path())
+            .into_client_request()
+            .map_err(|error| DialError::Handshake(chain(&error)))?;
+        for (name, value) in headers {
+            request.headers_mut().insert(name, value.clone());
+        }
+        let config = Some(ws::config(message_bytes_max));
+        match client_async_with_config(request, stream, config).await {
             Ok((socket, _)) => Ok(socket),
             Err(tungstenite::Error::Http(answer)) => {
                 Err(DialError::Refused(answer.status().as_u16()))
@@ -115,7 +152,7 @@ impl Dialer {
         }
     }
 
-    /// A TCP connection to the guild, or a tunnel to it.
+    /// A TCP connection to the server, or a tunnel to it.
     async fn connect(
         &self,
         host: &str,
@@ -154,7 +191,7 @@ async fn tunnel(tcp: &mut TcpStream, proxy: &Proxy, authority: &str) -> Result<(
     tcp.write_all(ask.as_bytes()).await.map_err(broken)?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        // Byte by byte: what follows the head belongs to the guild.
+        // Byte by byte: what follows the head belongs to the server.
         head.push(tcp.read_u8().await.map_err(broken)?);
         if head.len() > HEAD_BYTES_MAX {
             return Err(DialError::Tunnel("its answer has no end".into()));

@@ -26,6 +26,19 @@ pub trait World<M: Machine> {
     fn carry_out(&mut self, now: Time, output: M::Output) -> ControlFlow<()>;
 }
 
+/// Where the inputs of a machine arrive.
+pub trait Inbox<I> {
+    /// Waits for inputs and appends them, at most `most`: how many. None means that there will
+    /// never be another one. Dropped before it is done, it has taken nothing.
+    fn take(&mut self, inputs: &mut Vec<I>, most: usize) -> impl Future<Output = usize> + Send;
+}
+
+impl<I: Send> Inbox<I> for mpsc::Receiver<I> {
+    async fn take(&mut self, inputs: &mut Vec<I>, most: usize) -> usize {
+        self.recv_many(inputs, most).await
+    }
+}
+
 /// Sees every step of a machine before it is taken: the one place that every input passes.
 pub trait Tap<I> {
     /// A step is about to be taken, with an input or without.
@@ -61,7 +74,7 @@ impl<I: Recorded> Tap<I> for Option<Recorder> {
 pub async fn drive<M, W>(
     machine: &mut M,
     clock: Clock,
-    inbox: &mut mpsc::Receiver<M::Input>,
+    inbox: &mut impl Inbox<M::Input>,
     world: &mut W,
     mut tap: impl Tap<M::Input>,
 ) -> io::Result<()>
@@ -78,7 +91,7 @@ where
         };
         tokio::select! {
             biased;
-            taken = inbox.recv_many(&mut inputs, INPUTS_A_TURN) => {
+            taken = inbox.take(&mut inputs, INPUTS_A_TURN) => {
                 if taken == 0 {
                     return Ok(());
                 }

@@ -66,28 +66,7 @@ impl Client {
     ///
     /// Where the proxy's address cannot be used.
     pub fn new(tls: &Arc<ClientConfig>, proxy: Option<&Proxy>) -> Result<Self, SetupError> {
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(ClientConfig::clone(tls))
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TOTAL_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .tcp_nodelay(true)
-            .user_agent(concat!("selvedge/", env!("CARGO_PKG_VERSION")));
-        if let Some(proxy) = proxy {
-            let mut all = reqwest::Proxy::all(proxy.url())?;
-            if let Some(mut value) = proxy
-                .authorization()
-                .and_then(|secret| HeaderValue::from_str(secret.expose()).ok())
-            {
-                value.set_sensitive(true);
-                all = all.custom_http_auth(value);
-            }
-            builder = builder.proxy(all);
-        }
+        let builder = builder(tls, proxy)?.timeout(TOTAL_TIMEOUT);
         Ok(Self {
             inner: builder.build()?,
         })
@@ -168,6 +147,36 @@ impl Client {
     }
 }
 
+/// What every HTTP client of the process begins with: its TLS configuration and proxy, no retries,
+/// no redirects, no cookies, and no limit for a whole request.
+pub(crate) fn builder(
+    tls: &Arc<ClientConfig>,
+    proxy: Option<&Proxy>,
+) -> Result<reqwest::ClientBuilder, SetupError> {
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(ClientConfig::clone(tls))
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .tcp_nodelay(true)
+        .user_agent(concat!("selvedge/", env!("CARGO_PKG_VERSION")));
+    if let Some(proxy) = proxy {
+        let mut all = reqwest::Proxy::all(proxy.url())?;
+        if let Some(mut value) = proxy
+            .authorization()
+            .and_then(|secret| HeaderValue::from_str(secret.expose()).ok())
+        {
+            value.set_sensitive(true);
+            all = all.custom_http_auth(value);
+        }
+        builder = builder.proxy(all);
+    }
+    Ok(builder)
+}
+
 fn verb(method: Method) -> Verb {
     match method {
         Method::Get => Verb::GET,
@@ -187,7 +196,7 @@ fn bearer_value(token: &Secret) -> Result<HeaderValue, Failure> {
 }
 
 /// Whose fault it was, in words without the URL.
-fn failure(error: reqwest::Error) -> Failure {
+pub(crate) fn failure(error: reqwest::Error) -> Failure {
     let never_sent = error.is_connect() || error.is_builder();
     let error = error.without_url();
     // The outer two layers say no more than that a request failed.
@@ -200,15 +209,20 @@ fn failure(error: reqwest::Error) -> Failure {
     }
 }
 
-/// Reads the body up to the limit.
-async fn read(mut answer: Answer) -> Result<Bytes, Failure> {
+/// Reads the body up to the limit for REST.
+async fn read(answer: Answer) -> Result<Bytes, Failure> {
+    read_within(answer, ANSWER_BYTES_MAX).await
+}
+
+/// Reads the body up to a limit.
+pub(crate) async fn read_within(mut answer: Answer, bytes_max: usize) -> Result<Bytes, Failure> {
     let announced = answer.content_length().unwrap_or(0);
-    if announced > ANSWER_BYTES_MAX as u64 {
+    if announced > bytes_max as u64 {
         return Err(Failure::TooLarge);
     }
     let mut body = BytesMut::new();
     while let Some(chunk) = answer.chunk().await.map_err(failure)? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+        if body.len() + chunk.len() > bytes_max {
             return Err(Failure::TooLarge);
         }
         body.extend_from_slice(&chunk);

@@ -18,6 +18,7 @@ pub mod proxy;
 pub mod recorder;
 pub mod report;
 pub mod serve;
+pub mod socketio;
 pub mod store;
 pub mod tls;
 pub mod ws;

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -17,7 +17,7 @@ use futures::{
 use selvedge_core::ws::{Action, Closed, Event, Frame};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot, watch},
     time::timeout,
 };
 use tokio_tungstenite::{
@@ -65,7 +65,8 @@ pub fn config(message_bytes_max: usize) -> WebSocketConfig {
 pub struct WsHandle {
     frames: Option<mpsc::UnboundedSender<Frame>>,
     verdict: Option<oneshot::Sender<Verdict>>,
-    waiting: Arc<Waiting>,
+    backlog: Backlog,
+    limits: Limits,
 }
 
 /// An open WebSocket that is not read yet: whoever owns it registers the [`WsHandle`] and announces
@@ -76,14 +77,77 @@ pub struct Pump<S> {
     socket: WebSocketStream<S>,
     frames: mpsc::UnboundedReceiver<Frame>,
     verdict: oneshot::Receiver<Verdict>,
-    waiting: Arc<Waiting>,
+    ending: Ending,
 }
 
-/// What waits in the queue of one connection.
+/// How much may wait for a peer that does not read, before it is hung up on.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How many frames; [`QUEUE_FRAMES_MAX`] by default.
+    pub frames: usize,
+    /// How many bytes; [`QUEUE_BYTES_MAX`] by default.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frames: QUEUE_FRAMES_MAX,
+            bytes: QUEUE_BYTES_MAX,
+        }
+    }
+}
+
+/// What waits in the queue of one connection, for whoever produces frames and can wait itself.
+#[derive(Clone, Debug, Default)]
+pub struct Backlog(Arc<Waiting>);
+
 #[derive(Debug, Default)]
 struct Waiting {
     frames: AtomicUsize,
     bytes: AtomicUsize,
+    is_over: AtomicBool,
+    drained: Notify,
+}
+
+/// Tells those who wait for room that the connection has ended.
+#[derive(Debug)]
+struct Ending(Backlog);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let waiting = &self.0.0;
+        waiting.is_over.store(true, Ordering::Release);
+        waiting.drained.notify_waiters();
+    }
+}
+
+impl Backlog {
+    /// Whether less than that waits, or the connection has ended.
+    pub fn is_below(&self, limits: Limits) -> bool {
+        let waiting = &self.0;
+        waiting.is_over.load(Ordering::Acquire)
+            || waiting.frames.load(Ordering::Relaxed) < limits.frames
+                && waiting.bytes.load(Ordering::Relaxed) < limits.bytes
+    }
+
+    /// Waits until less than that waits, or the connection has ended.
+    pub async fn below(&self, limits: Limits) {
+        while !self.is_below(limits) {
+            let mut drained = std::pin::pin!(self.0.drained.notified());
+            // From here on no notice is missed, so what is looked at again is not too old.
+            drained.as_mut().enable();
+            if !self.is_below(limits) {
+                drained.await;
+            }
+        }
+    }
+
+    fn written(&self, frames: usize, bytes: usize) {
+        self.0.frames.fetch_sub(frames, Ordering::Relaxed);
+        self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.0.drained.notify_waiters();
+    }
 }
 
 /// The owner's last word about a connection.
@@ -97,19 +161,25 @@ enum Verdict {
 
 /// Takes over an open WebSocket.
 pub fn open<S>(socket: WebSocketStream<S>) -> (WsHandle, Pump<S>) {
+    open_within(socket, Limits::default())
+}
+
+/// Takes over an open WebSocket, with limits of its own.
+pub fn open_within<S>(socket: WebSocketStream<S>, limits: Limits) -> (WsHandle, Pump<S>) {
     let (frames_in, frames) = mpsc::unbounded_channel();
     let (verdict_in, verdict) = oneshot::channel();
-    let waiting = Arc::new(Waiting::default());
+    let backlog = Backlog::default();
     let handle = WsHandle {
         frames: Some(frames_in),
         verdict: Some(verdict_in),
-        waiting: Arc::clone(&waiting),
+        backlog: backlog.clone(),
+        limits,
     };
     let pump = Pump {
         socket,
         frames,
         verdict,
-        waiting,
+        ending: Ending(backlog),
     };
     (handle, pump)
 }
@@ -139,14 +209,24 @@ impl WsHandle {
         }
     }
 
+    /// What waits to be written.
+    pub fn backlog(&self) -> Backlog {
+        self.backlog.clone()
+    }
+
     fn send_frame(&mut self, frame: Frame) {
         let Some(frames) = &self.frames else {
             return;
         };
         let length = frame.len();
-        let count = self.waiting.frames.fetch_add(1, Ordering::Relaxed);
-        let bytes = self.waiting.bytes.fetch_add(length, Ordering::Relaxed);
-        if count >= QUEUE_FRAMES_MAX || bytes.saturating_add(length) > QUEUE_BYTES_MAX {
+        let Waiting {
+            frames: count,
+            bytes,
+            ..
+        } = &*self.backlog.0;
+        let count = count.fetch_add(1, Ordering::Relaxed);
+        let bytes = bytes.fetch_add(length, Ordering::Relaxed);
+        if count >= self.limits.frames || bytes.saturating_add(length) > self.limits.bytes {
             self.end(Verdict::Overrun);
         } else {
             // The pump may have ended just now; its last event tells the machine.
@@ -173,15 +253,26 @@ where
     /// The last input is exactly one [`Event::Closed`], except where the owner closed or dropped
     /// the handle: then nothing follows.
     pub async fn run<I>(self, inbox: mpsc::Sender<I>, input: impl Fn(Event) -> I + Send + Sync) {
+        let (_free, hold) = watch::channel(0);
+        self.run_with(hold, inbox, input).await;
+    }
+
+    /// As [`run`](Self::run), but while `hold` is above 0, no frame is read.
+    pub async fn run_with<I>(
+        self,
+        mut hold: watch::Receiver<usize>,
+        inbox: mpsc::Sender<I>,
+        input: impl Fn(Event) -> I + Send + Sync,
+    ) {
         let Self {
             socket,
             mut frames,
             verdict,
-            waiting,
+            ending,
         } = self;
         let (mut sink, mut stream) = socket.split();
         let ended = {
-            let mut writing = std::pin::pin!(write(&mut sink, &mut frames, &waiting));
+            let mut writing = std::pin::pin!(write(&mut sink, &mut frames, &ending.0));
             tokio::select! {
                 biased;
                 verdict = verdict => match verdict {
@@ -194,7 +285,7 @@ where
                     Ok(Verdict::Overrun) => Ended::Found(Closed::Overrun),
                     Err(_) => return,
                 },
-                closed = read(&mut stream, &inbox, &input) => match closed {
+                closed = read(&mut stream, &mut hold, &inbox, &input) => match closed {
                     Some(closed) => Ended::Found(closed),
                     None => return,
                 },
@@ -236,6 +327,7 @@ enum Ended {
 /// Reads until the connection ends; `None` where nobody takes the inputs any more.
 async fn read<S, I>(
     stream: &mut SplitStream<WebSocketStream<S>>,
+    hold: &mut watch::Receiver<usize>,
     inbox: &mpsc::Sender<I>,
     input: &impl Fn(Event) -> I,
 ) -> Option<Closed>
@@ -243,6 +335,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
+        // Where nobody can hold any more, there is nothing to wait for.
+        let _ = hold.wait_for(|held| *held == 0).await;
         let frame = match stream.next().await {
             Some(Ok(Message::Text(text))) => match ByteString::try_from(Bytes::from(text)) {
                 Ok(text) => Frame::Text(text),
@@ -262,7 +356,7 @@ where
 async fn write<S>(
     sink: &mut SplitSink<WebSocketStream<S>, Message>,
     frames: &mut mpsc::UnboundedReceiver<Frame>,
-    waiting: &Waiting,
+    backlog: &Backlog,
 ) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -278,8 +372,7 @@ where
             sink.feed(message(frame)?).await?;
         }
         sink.flush().await?;
-        waiting.frames.fetch_sub(count, Ordering::Relaxed);
-        waiting.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        backlog.written(count, bytes);
     }
 }
 
@@ -536,5 +629,45 @@ mod tests {
             );
         }
         sending.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_while_it_is_held() {
+        let (ours, theirs) = tokio::io::duplex(1_024);
+        let ours = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
+        let mut peer = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
+        let (sender, mut events) = mpsc::channel(8);
+        let (hold, held) = watch::channel(1);
+        let (_handle, pump) = open(ours);
+        tokio::spawn(pump.run_with(held, sender, |event| event));
+        peer.send(Message::text("a")).await.unwrap();
+        let early = timeout(Duration::from_millis(20), events.recv()).await;
+        assert!(early.is_err());
+        hold.send_replace(0);
+        assert_eq!(events.recv().await, Some(Event::Frame(text("a"))));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_room_goes_on_when_there_is_some_or_the_connection_ends() {
+        let one = Limits {
+            frames: 1,
+            bytes: 1_000,
+        };
+        for reads in [true, false] {
+            let mut ends = ends(8, 64).await;
+            let backlog = ends.handle.backlog();
+            backlog.below(one).await;
+            ends.handle
+                .send(Action::Send(Frame::Binary(vec![0; 500].into())));
+            assert!(!backlog.is_below(one));
+            let waiting = timeout(Duration::from_millis(20), backlog.below(one)).await;
+            assert!(waiting.is_err());
+            if reads {
+                ends.peer.next().await.unwrap().unwrap();
+            } else {
+                drop(ends.peer);
+            }
+            backlog.below(one).await;
+        }
     }
 }

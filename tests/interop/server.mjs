@@ -1,4 +1,4 @@
-// The official Socket.IO server, as a peer for the tests: `node server.mjs OPTIONS`.
+// The official Socket.IO server, as a peer for the tests: `node server.mjs OPTIONS [PORT]`.
 //
 // It prints what it sees as JSON lines, the first of them `{"port": N}`. It stops when its standard
 // input ends, and by itself after two minutes.
@@ -14,6 +14,25 @@ const bytes = Buffer.from([1, 2, 3]);
 const orders = {
   kick: (socket) => socket.disconnect(),
   hang_up: (socket) => socket.disconnect(true),
+  /** Sends `count` events at once. */
+  flood: (socket, count) => {
+    for (let i = 0; i < count; i += 1) {
+      socket.emit("tick", i);
+    }
+  },
+  /** Breaks the connection off without a word of Socket.IO, and tells the namespace meanwhile. */
+  cut: (socket, ...missed) => {
+    socket.conn.close();
+    for (const args of missed) {
+      socket.nsp.emit("missed", args);
+    }
+  },
+  /** The same, and the server does not know the membership any more. */
+  cut_and_forget: (socket) => {
+    socket.conn.close();
+    socket.nsp.adapter.sessions?.clear();
+  },
+  transport: (socket) => socket.emit("transport", socket.conn.transport.name),
   send_bytes: (socket) => socket.emit("bytes", bytes),
   /** Asks the client a question with attachments, and tells what was answered. */
   ask_bytes: async (socket, ...args) => {
@@ -46,7 +65,15 @@ function admit(socket, next) {
 
 function serve(socket) {
   const namespace = socket.nsp.name;
-  print({ saw: "connect", namespace, sid: socket.id });
+  const { conn, handshake, recovered } = socket;
+  const transport = conn.transport.name;
+  const { room } = handshake.query;
+  const key = handshake.headers["x-key"];
+  print({ saw: "connect", namespace, sid: socket.id, transport, recovered, room, key });
+  conn.once("upgrade", () => print({ saw: "upgrade", namespace }));
+  if (handshake.auth.cut) {
+    conn.close();
+  }
   socket.on("disconnect", (reason) => print({ saw: "disconnect", namespace, reason }));
   // Without a listener, an emitter throws what is called "error".
   socket.on("error", () => {});
@@ -66,7 +93,7 @@ const io = new Server(http, JSON.parse(process.argv[2] ?? "{}"));
 for (const name of ["/", "/realtime"]) {
   io.of(name).use(admit).on("connection", serve);
 }
-http.listen(0, "127.0.0.1", () => print({ port: http.address().port }));
+http.listen(Number(process.argv[3] ?? 0), "127.0.0.1", () => print({ port: http.address().port }));
 
 process.stdin.resume().on("end", () => io.close(() => process.exit(0)));
 setTimeout(() => process.exit(1), 120_000).unref();

@@ -10,6 +10,7 @@
 //! hold(laws::progress::<Gate>).unwrap();
 //! ```
 
+pub mod application;
 pub mod binary;
 pub mod codecs;
 pub mod conformance;

@@ -40,7 +40,12 @@ pub struct Peer {
 /// Starts the official server with `options`, those of the npm package, and waits for its port.
 /// `None` where there is no Node.
 pub async fn server(options: &Value) -> Option<(Peer, u16)> {
-    let mut peer = start("server.mjs", &[&options.to_string()])?;
+    server_at(0, options).await
+}
+
+/// The same on a port of one's choice: where a server was before.
+pub async fn server_at(port: u16, options: &Value) -> Option<(Peer, u16)> {
+    let mut peer = start("server.mjs", &[&options.to_string(), &port.to_string()])?;
     let port = peer
         .wait_for("its port", |line| {
             u16::try_from(line.get("port")?.as_u64()?).ok()

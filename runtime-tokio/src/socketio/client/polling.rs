@@ -1,0 +1,70 @@
+//! HTTP long-polling: one request, one whole answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reqwest::header::CONTENT_TYPE;
+use rustls::ClientConfig;
+use selvedge_core::{engineio::transport::Answer, http::Failure};
+
+use super::target::Target;
+use crate::{
+    http::{self, SetupError},
+    proxy::Proxy,
+};
+
+/// The requests of one client: one pool of connections.
+///
+/// There is no limit of time here, other than for making a connection: a poll is answered when the
+/// server has something to say, after `pingInterval` at the latest, which may be any span. The
+/// machine has the patience for each request, by the numbers of the server's handshake, and gives up
+/// what takes longer; then the request is dropped, and its connection with it.
+#[derive(Clone, Debug)]
+pub(super) struct Polling {
+    client: reqwest::Client,
+    body_bytes_max: usize,
+}
+
+/// What to ask for.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Get,
+    Post(Bytes),
+}
+
+impl Polling {
+    pub(super) fn new(
+        tls: &Arc<ClientConfig>,
+        proxy: Option<&Proxy>,
+        body_bytes_max: usize,
+    ) -> Result<Self, SetupError> {
+        Ok(Self {
+            client: http::builder(tls, proxy)?.build()?,
+            body_bytes_max,
+        })
+    }
+
+    /// Sends one request and reads the whole answer.
+    pub(super) async fn exchange(
+        &self,
+        target: &Target,
+        sid: Option<&str>,
+        ask: Ask,
+    ) -> Result<Answer, Failure> {
+        let url = target.url("polling", sid);
+        let request = match ask {
+            Ask::Get => self.client.get(url),
+            Ask::Post(body) => self
+                .client
+                .post(url)
+                .header(CONTENT_TYPE, "text/plain;charset=UTF-8")
+                .body(body),
+        };
+        let request = request.headers(target.headers.clone());
+        let answer = request.send().await.map_err(http::failure)?;
+        Ok(Answer {
+            status: answer.status().as_u16(),
+            body: http::read_within(answer, self.body_bytes_max).await?,
+        })
+    }
+}
