@@ -10,6 +10,7 @@ pub mod config;
 pub mod dial;
 pub mod driver;
 pub mod echo;
+pub mod engineio;
 pub mod host;
 pub mod http;
 pub mod jwt;

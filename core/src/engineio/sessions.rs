@@ -248,6 +248,11 @@ impl<S: Session> Sessions<S> {
         self.live.keys().copied()
     }
 
+    /// The one that began last, of those that have not ended.
+    pub fn newest(&self) -> Option<SessionId> {
+        self.live.last_key_value().map(|(id, _)| *id)
+    }
+
     /// The machine of a session.
     pub fn get(&self, id: SessionId) -> Option<&S> {
         self.live.get(&id).map(|live| &live.machine)

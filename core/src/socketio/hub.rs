@@ -41,7 +41,7 @@ use super::{
 use crate::{
     canonical,
     deadlines::Deadlines,
-    engineio::sessions::{Effect, SessionId, Sessions},
+    engineio::sessions::{Arrival, Effect, SessionId, Sessions},
     machine::{Machine, Wakeup, earliest},
     request::RequestId,
     time::Time,
@@ -52,7 +52,7 @@ use crate::{
 /// Hand it every arrival and carry out every effect; answer each [`Output::Admission`] with
 /// [`Input::Admit`] or [`Input::Refuse`] unless it is forgotten first. A socket that is in reports
 /// its end once. What is said of sockets that there are not is ignored, or dropped and reported.
-/// After [`Input::Close`] the hub is silent.
+/// [`Output::Closed`], which [`Input::Close`] leads to, is the last output.
 ///
 /// With [`Config::recovery`] each event that is neither volatile nor a call carries an offset as an
 /// extra argument at its end. A client whose connection was lost comes back with the offset that it
@@ -121,6 +121,20 @@ impl Hub {
         self.said.extend(self.fresh.drain(..));
     }
 
+    fn arrive(&mut self, now: Time, arrival: Arrival, out: &mut Vec<Output>) {
+        let (before, at) = (self.sessions.newest(), out.len());
+        let sid = arrival.begins().cloned();
+        self.with_sessions(out, |sessions, effects, said| {
+            sessions.arrive(now, arrival, effects, said);
+        });
+        if let Some(sid) = sid
+            && let Some(session) = self.sessions.newest()
+            && Some(session) > before
+        {
+            out.insert(at, Output::Opened { session, sid });
+        }
+    }
+
     fn tell(&mut self, now: Time, id: SessionId, input: server::Input, out: &mut Vec<Output>) {
         self.with_sessions(out, |sessions, effects, said| {
             sessions.step(now, id, input, effects, said);
@@ -166,7 +180,7 @@ impl Hub {
                 let socket = self.places.get(&(session, namespace)).copied();
                 out.push(Output::Dropped { socket, why });
             }
-            server::Output::Closed(reason) => self.on_closed(now, session, &reason, out),
+            server::Output::Closed(reason) => self.on_closed(now, session, reason, out),
             // The sessions have taken it out.
             server::Output::Transport(_) => {}
         }
@@ -177,7 +191,7 @@ impl Hub {
         &mut self,
         now: Time,
         session: SessionId,
-        reason: &CloseReason,
+        reason: CloseReason,
         out: &mut Vec<Output>,
     ) {
         let first = (session, Namespace::root());
@@ -195,13 +209,14 @@ impl Hub {
                     let end = End::Closed(reason.clone());
                     if let Some((namespace, joined)) = self.leave(socket, end, out)
                         && let Some(recovery) = &self.config.recovery
-                        && parked::is_loss(reason)
+                        && parked::is_loss(&reason)
                     {
                         self.clients.park(now, namespace, joined, recovery);
                     }
                 }
             }
         }
+        out.push(Output::Ended { session, reason });
     }
 
     /// Takes out a socket that is in, and reports its end.
@@ -261,6 +276,7 @@ impl Hub {
         self.settle(now, out);
         *self = Self::new(mem::take(&mut self.config));
         self.is_over = true;
+        out.push(Output::Closed);
     }
 }
 
@@ -273,9 +289,7 @@ impl Machine for Hub {
             return;
         }
         match input {
-            Input::Arrival(arrival) => self.with_sessions(out, |sessions, effects, said| {
-                sessions.arrive(now, arrival, effects, said);
-            }),
+            Input::Arrival(arrival) => self.arrive(now, arrival, out),
             Input::Admit { socket, sid, pid } => self.admit(now, socket, sid, pid, out),
             Input::Refuse {
                 socket,

@@ -7,7 +7,7 @@ use axum::{
         header::{
             ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
             ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-            ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+            ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
         },
     },
     response::Response,
@@ -17,7 +17,16 @@ use axum::{
 /// and always pass.
 #[derive(Clone, Debug)]
 pub(crate) struct Cors {
-    origins: Vec<String>,
+    allowed: Allowed,
+}
+
+#[derive(Clone, Debug)]
+enum Allowed {
+    Any,
+    /// And `null`.
+    Listed(Vec<String>),
+    /// And whichever has the host that the request names.
+    Own(Vec<String>),
 }
 
 impl Cors {
@@ -25,12 +34,23 @@ impl Cors {
     /// app's `file://` page, is always allowed.
     pub(crate) fn new(list: &str) -> Self {
         let origins = list.split(',').map(str::trim);
-        Self {
-            origins: origins
-                .filter(|origin| !origin.is_empty())
-                .map(|origin| origin.trim_end_matches('/').to_ascii_lowercase())
-                .collect(),
-        }
+        let listed: Vec<_> = origins
+            .filter(|origin| !origin.is_empty())
+            .map(normal)
+            .collect();
+        let allowed = if listed.is_empty() {
+            Allowed::Any
+        } else {
+            Allowed::Listed(listed)
+        };
+        Self { allowed }
+    }
+
+    /// The origins in `listed`, and those that have the server's own host.
+    pub(crate) fn own(listed: &[String]) -> Self {
+        let listed = listed.iter().map(|origin| normal(origin));
+        let allowed = Allowed::Own(listed.collect());
+        Self { allowed }
     }
 
     /// Whether a request with these headers comes from an origin that is allowed.
@@ -38,12 +58,21 @@ impl Cors {
         let Some(origin) = headers.get(ORIGIN) else {
             return true;
         };
-        self.origins.is_empty()
-            || origin == "null"
-            || origin.to_str().is_ok_and(|origin| {
-                let origin = origin.to_ascii_lowercase();
-                self.origins.contains(&origin)
-            })
+        let Ok(origin) = origin.to_str().map(normal) else {
+            return matches!(self.allowed, Allowed::Any);
+        };
+        match &self.allowed {
+            Allowed::Any => true,
+            Allowed::Listed(listed) => origin == "null" || listed.contains(&origin),
+            Allowed::Own(listed) => listed.contains(&origin) || has_host(&origin, headers),
+        }
+    }
+
+    const fn is_any(&self) -> bool {
+        match self.allowed {
+            Allowed::Any => true,
+            Allowed::Listed(_) | Allowed::Own(_) => false,
+        }
     }
 
     /// The answer to a browser that asks before it sends the request itself.
@@ -77,11 +106,11 @@ impl Cors {
             return;
         };
         let marks = answer.headers_mut();
-        if !self.origins.is_empty() {
+        if !self.is_any() {
             marks.append(VARY, HeaderValue::from_static("Origin"));
         }
         if self.allows(headers) {
-            let allowed = if self.origins.is_empty() {
+            let allowed = if self.is_any() {
                 HeaderValue::from_static("*")
             } else {
                 origin.clone()
@@ -93,6 +122,19 @@ impl Cors {
             );
         }
     }
+}
+
+/// An origin as it is compared.
+fn normal(origin: &str) -> String {
+    origin.trim().trim_end_matches('/').to_ascii_lowercase()
+}
+
+/// Whether an origin has the host and port that the request names. Where the scheme's own port is
+/// meant, browsers leave it out on both sides.
+fn has_host(origin: &str, headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let own = origin.split_once("://").map(|(_, host)| host);
+    host.is_some_and(|host| own.is_some_and(|own| own.eq_ignore_ascii_case(host)))
 }
 
 #[cfg(test)]
@@ -139,5 +181,22 @@ mod tests {
                 .preflight(&Method::GET, &headers("null"))
                 .is_none()
         );
+    }
+
+    #[test]
+    fn a_page_of_the_same_host_is_the_servers_own() {
+        let cors = Cors::own(&["https://Chat.example/".into()]);
+        for (origin, host, allowed) in [
+            ("https://a.example", "a.example", true),
+            ("http://a.example:81", "A.example:81", true),
+            ("http://a.example:81", "a.example", false),
+            ("https://b.example", "a.example", false),
+            ("https://chat.example", "a.example", true),
+            ("null", "null", false),
+        ] {
+            let mut headers = headers(origin);
+            headers.insert(HOST, HeaderValue::from_static(host));
+            assert_eq!(cors.allows(&headers), allowed, "{origin} at {host}");
+        }
     }
 }

@@ -26,7 +26,7 @@ use selvedge_core::{
     ws::{ConnId, Event},
 };
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{handshake::derive_accept_key, protocol::Role},
@@ -34,6 +34,7 @@ use tokio_tungstenite::{
 
 use super::{
     ServeError,
+    call::{Call, Stopped},
     cors::Cors,
     http::{json as answer_json, read, refusal, respond},
     random,
@@ -52,31 +53,6 @@ pub(super) struct Front {
     frame_max: usize,
     next_call: AtomicU64,
     next_conn: AtomicU64,
-}
-
-/// Tells the machine that the client of a call has gone, unless the call was answered.
-struct Gone {
-    front: Arc<Front>,
-    call: CallId,
-    told: bool,
-    answered: bool,
-}
-
-impl Drop for Gone {
-    fn drop(&mut self) {
-        self.front.calls.remove(&self.call);
-        if !self.told || self.answered {
-            return;
-        }
-        let inbox = self.front.inbox.clone();
-        let gone = Input::HttpGone(self.call);
-        if let Err(mpsc::error::TrySendError::Full(gone)) = inbox.try_send(gone) {
-            tokio::spawn(async move {
-                // A machine that has ended does not wait for it.
-                let _ = inbox.send(gone).await;
-            });
-        }
-    }
 }
 
 /// Why an Engine.IO handshake is refused, as Engine.IO numbers it.
@@ -124,7 +100,7 @@ impl Front {
             .is_some_and(|rest| rest.starts_with('/'))
         {
             respond(match read(request, self.body_max).await {
-                Ok(request) => Arc::clone(&self).call(request).await,
+                Ok(request) => self.call(request).await,
                 Err(refused) => refused,
             })
         } else {
@@ -134,24 +110,17 @@ impl Front {
         answer
     }
 
-    async fn call(self: Arc<Self>, request: selvedge_core::http::Request) -> Answer {
+    async fn call(&self, request: selvedge_core::http::Request) -> Answer {
         let call = CallId(self.next_call.fetch_add(1, Ordering::Relaxed));
-        let (answer, answered) = oneshot::channel();
-        self.calls.insert(call, answer);
-        let mut gone = Gone {
-            front: Arc::clone(&self),
-            call,
-            told: false,
-            answered: false,
-        };
-        if self.inbox.send(Input::Http { call, request }).await.is_ok() {
-            gone.told = true;
-            if let Ok(response) = answered.await {
-                gone.answered = true;
-                return response;
-            }
+        let mut waiting = Call::new(call, self.inbox.clone(), &self.calls, Input::HttpGone(call));
+        let told = waiting.tell(Input::Http { call, request }).await;
+        match told {
+            Ok(()) => waiting.answer().await,
+            Err(Stopped) => Err(Stopped),
         }
-        refusal(503, "the guild node is stopping; try again later".into())
+        .unwrap_or_else(|Stopped| {
+            refusal(503, "the guild node is stopping; try again later".into())
+        })
     }
 
     fn upgrade(self: &Arc<Self>, mut request: Request) -> Response {

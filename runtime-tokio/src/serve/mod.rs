@@ -5,14 +5,16 @@
 //! on port 0 where asked to, and end with their `shutdown`. What they share: `http` (accept loop,
 //! whole requests and answers), `cors`, `jwt` and `random`.
 
+pub(crate) mod call;
 pub mod center;
 mod center_client;
-mod cors;
+pub(crate) mod cors;
 mod front;
 pub mod guild;
 mod http;
 mod jwt;
-mod random;
+pub(crate) mod random;
+pub(crate) mod shared;
 mod stall;
 mod world;
 

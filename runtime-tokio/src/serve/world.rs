@@ -1,64 +1,21 @@
 //! The guild machine's world: what carries out its outputs.
 
-use std::{
-    collections::BTreeMap,
-    ops::ControlFlow,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{ops::ControlFlow, sync::Arc};
 
 use selvedge_core::{
     Machine, Time,
     engineio::sessions::Effect,
     guild::io::{Input, Output, Question},
-    http::{CallId, Response},
+    http::Response,
     ws::{Action, ConnId},
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::AbortHandle,
-};
+use tokio::{sync::mpsc, task::AbortHandle};
 
-use super::center_client::CenterClient;
+use super::{call, center_client::CenterClient, shared::Shared};
 use crate::{driver::World, store::guild::Job, ws::WsHandle};
 
-/// A table that the machine's world shares with the tasks that serve one connection each. Once it
-/// is closed, what is put in is dropped: whoever waits for it is then told at once.
-#[derive(Debug)]
-pub(super) struct Shared<K, V>(Mutex<Option<BTreeMap<K, V>>>);
-
-impl<K, V> Default for Shared<K, V> {
-    fn default() -> Self {
-        Self(Mutex::new(Some(BTreeMap::new())))
-    }
-}
-
-impl<K: Ord, V> Shared<K, V> {
-    /// Puts an entry in.
-    pub(super) fn insert(&self, key: K, value: V) {
-        if let Some(table) = &mut *self.lock() {
-            table.insert(key, value);
-        }
-    }
-
-    /// Takes an entry out.
-    pub(super) fn remove(&self, key: &K) -> Option<V> {
-        self.lock().as_mut()?.remove(key)
-    }
-
-    /// Drops everything, and from now on whatever is put in.
-    fn close(&self) {
-        let table = self.lock().take();
-        // Dropped here, when the lock is free again.
-        drop(table);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<K, V>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The REST calls that wait for the machine.
-pub(super) type Calls = Shared<CallId, oneshot::Sender<Response>>;
+pub(super) type Calls = call::Calls<Response>;
 /// The open WebSockets.
 pub(super) type Conns = Shared<ConnId, WsHandle>;
 

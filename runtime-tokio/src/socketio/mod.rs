@@ -1,4 +1,7 @@
-//! Socket.IO v5 for applications: a public client, of use without anything of Fabric.
+//! Socket.IO v5 for applications: a public client and a public server, of use without anything of
+//! Fabric.
+//!
+//! [`server::Server`] is to be put into any `axum` or `tower` application.
 //!
 //! [`Client`] keeps up one connection to a server, over WebSocket or HTTP long-polling, and any
 //! number of namespaces on it. It speaks with the official server from version 3 on, and with
@@ -54,8 +57,10 @@
 //! ```
 
 pub mod client;
+pub mod server;
 
 pub use self::client::{
     Answer, Attachment, Backoff, Buffer, Builder, CallError, Client, Dial, EmitError, Event,
     Events, NamespaceBuilder, OpenError, Sender, Signal, SlowConsumer, Socket, Transport, Unsent,
 };
+pub use self::server::Server;

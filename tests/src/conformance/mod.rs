@@ -250,6 +250,7 @@ macro_rules! conformance {
             $crate::conformance!(@count $($cases)*) == $count,
             concat!("there are not ", $count, " cases"),
         );)+
+        $crate::conformance!(@subject selvedge $($server { $($cases)* })+);
         $crate::conformance!(@subject official $($server { $($cases)* })+);
     };
 }

@@ -67,6 +67,24 @@ pub enum Arrival {
 }
 
 impl Arrival {
+    /// The `sid` of the session that begins with this, if one does.
+    pub fn begins(&self) -> Option<&Secret> {
+        match self {
+            Self::Socket {
+                sid: None, fresh, ..
+            }
+            | Self::Poll {
+                sid: None, fresh, ..
+            } => Some(fresh),
+            Self::Socket { sid: Some(_), .. }
+            | Self::Poll { sid: Some(_), .. }
+            | Self::Transport(..)
+            | Self::Posting { .. }
+            | Self::Post { .. }
+            | Self::Gone { .. } => None,
+        }
+    }
+
     /// Names the ids of sessions in it. What clients have written is in [`texts`](Self::texts).
     pub fn secrets(&self, found: &mut dyn FnMut(&str)) {
         match self {

@@ -106,6 +106,7 @@ impl Hub {
             (joined, Vec::new())
         });
         let (sid, pid) = (joined.sid.clone(), joined.pid.clone());
+        let rooms = joined.rooms.keys().cloned().collect();
         if let Some(pid) = pid.clone() {
             self.clients.arrive(pid, socket);
         }
@@ -130,6 +131,7 @@ impl Hub {
             socket,
             sid,
             recovered,
+            rooms,
         });
     }
 

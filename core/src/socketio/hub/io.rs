@@ -224,6 +224,20 @@ fn strings_of_connect(packet: &str, found: &mut dyn FnMut(&str)) {
 pub enum Output {
     /// Do this outside.
     Effect(Effect),
+    /// A connection has begun. Of one step, this comes before the effects.
+    Opened {
+        /// Which one.
+        session: SessionId,
+        /// The `sid` that it was given when it arrived.
+        sid: Secret,
+    },
+    /// A connection has ended, and all of its sockets before.
+    Ended {
+        /// Which one.
+        session: SessionId,
+        /// Why.
+        reason: CloseReason,
+    },
     /// A client asks to join a namespace: answer with `Admit` or `Refuse`.
     Admission {
         /// The socket that it would have.
@@ -251,6 +265,8 @@ pub enum Output {
         /// It is taken for the one that had this `sid` before: it is in its rooms, and was sent
         /// what it had missed.
         recovered: bool,
+        /// The rooms that it is in: none, unless it has recovered.
+        rooms: Vec<Room>,
     },
     /// An event arrived.
     Event {
@@ -280,6 +296,8 @@ pub enum Output {
         /// Why.
         why: Unsent,
     },
+    /// The hub has closed. Nothing follows.
+    Closed,
 }
 
 /// Why a socket has ended.

@@ -11,7 +11,6 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    engineio::sessions::Arrival,
     http::CallId,
     machine::step,
     request::RequestId,
@@ -28,7 +27,11 @@ struct Scene {
     now: Time,
     /// Frames and answers, but for handshakes, each behind the number of its connection or call.
     wire: Vec<String>,
-    /// All else.
+    /// Connections as they begin and end, each session behind a `+` or a `-`.
+    sessions: Vec<String>,
+    /// The rooms of the socket that was let in last.
+    rooms: Vec<Room>,
+    /// All else, with no rooms.
     told: Vec<Output>,
 }
 
@@ -71,6 +74,8 @@ impl Scene {
             hub: Hub::new(config),
             now: Time::from_millis(1_000),
             wire: vec![],
+            sessions: vec![],
+            rooms: vec![],
             told: vec![],
         }
     }
@@ -91,13 +96,35 @@ impl Scene {
         let mut out = vec![];
         step(&mut self.hub, self.now, input, &mut out);
         for output in out {
-            let Output::Effect(effect) = output else {
-                self.told.push(output);
-                continue;
-            };
-            let line = line_of(&effect);
-            if !line.contains("\"pingInterval\"") {
-                self.wire.push(line);
+            match output {
+                Output::Effect(effect) => {
+                    let line = line_of(&effect);
+                    if !line.contains("\"pingInterval\"") {
+                        self.wire.push(line);
+                    }
+                }
+                Output::Opened { session, sid } => {
+                    let line = format!("+{} {}", session.number(), sid.expose());
+                    self.sessions.push(line);
+                }
+                Output::Ended { session, .. } => {
+                    self.sessions.push(format!("-{}", session.number()));
+                }
+                Output::Connected {
+                    socket,
+                    sid,
+                    recovered,
+                    rooms,
+                } => {
+                    self.rooms = rooms;
+                    self.told.push(Output::Connected {
+                        socket,
+                        sid,
+                        recovered,
+                        rooms: vec![],
+                    });
+                }
+                told => self.told.push(told),
             }
         }
     }
@@ -252,6 +279,7 @@ fn connected(socket: u64, sid: &str, recovered: bool) -> Output {
         socket: id(socket),
         sid: sid.into(),
         recovered,
+        rooms: vec![],
     }
 }
 

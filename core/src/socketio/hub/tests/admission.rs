@@ -111,6 +111,7 @@ fn every_socket_of_a_closed_connection_ends_once() {
     scene.told(&[
         disconnected(1, end),
         Output::ForgetAdmission { socket: id(3) },
+        Output::Closed,
     ]);
     assert_eq!(scene.hub.next_wakeup(), None);
     scene.connect(4, "40");
@@ -236,4 +237,26 @@ fn each_call_ends_once() {
     ]);
     scene.call(9, 1);
     scene.told(&[answered(9, Err(CallError::NotConnected))]);
+}
+
+#[test]
+fn connections_begin_and_end_by_name_with_or_without_sockets() {
+    let limits = crate::engineio::sessions::Limits {
+        sessions_max: 2,
+        ..crate::engineio::sessions::Limits::default()
+    };
+    let mut scene = Scene::new(Config {
+        sessions: limits,
+        ..config()
+    });
+    scene.open(0);
+    scene.poll(1, None);
+    scene.open(2);
+    scene.poll(3, Some("poll1"));
+    assert_eq!(mem::take(&mut scene.sessions), ["+0 engine0", "+1 poll1"]);
+    scene.frame(0, "1");
+    scene.open(4);
+    assert_eq!(mem::take(&mut scene.sessions), ["-0", "+2 engine4"]);
+    scene.step(Some(Input::Close));
+    assert_eq!(scene.sessions, ["-1", "-2"]);
 }

@@ -66,6 +66,7 @@ fn a_lost_socket_gets_what_it_missed_before_the_reply() {
         r#"9 40{"sid":"sid0","pid":"pid0"}"#,
     ]);
     scene.told(&[connected(2, "sid0", true)]);
+    assert_eq!(scene.rooms, [room("x")]);
     scene.emit(to(&["x"]), "back in x");
     scene.wired(&[r#"9 42["back in x","7"]"#]);
 }

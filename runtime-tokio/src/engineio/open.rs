@@ -1,0 +1,73 @@
+//! What is open at a server of sessions: its WebSockets, and the requests that wait.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use selvedge_core::{
+    engineio::{sessions::Effect, transport::Answer},
+    http::CallId,
+    ws::{Action, ConnId},
+};
+
+use crate::{
+    serve::{call::Calls, shared::Shared},
+    ws::WsHandle,
+};
+
+/// The WebSockets and the waiting requests of one server, shared by its [`Front`](super::Front) and
+/// the world that drives its machine.
+///
+/// Whoever owns that world calls [`close`](Self::close) when it is dropped, so that nobody waits
+/// for an answer that will not come.
+#[derive(Debug, Default)]
+pub struct Open {
+    pub(super) calls: Arc<Calls<Answer>>,
+    pub(super) conns: Shared<ConnId, WsHandle>,
+    next_call: AtomicU64,
+    next_conn: AtomicU64,
+}
+
+impl Open {
+    /// Carries out what a machine asked for, without waiting. What is meant for something that has
+    /// ended goes nowhere.
+    pub fn carry_out(&self, effect: Effect) {
+        match effect {
+            Effect::Transport(conn, action) => self.transport(conn, action),
+            Effect::Answer { call, status, body } => {
+                if let Some(answer) = self.calls.remove(&call) {
+                    // The client may have gone just now.
+                    let _ = answer.send(Answer { status, body });
+                }
+            }
+        }
+    }
+
+    /// Hangs up every WebSocket and gives up every request, now and from now on.
+    pub fn close(&self) {
+        self.calls.close();
+        self.conns.close();
+    }
+
+    pub(crate) fn transport(&self, conn: ConnId, action: Action) {
+        match action {
+            Action::Send(_) => {
+                self.conns.with(&conn, |handle| handle.send(action));
+            }
+            Action::Close => {
+                if let Some(mut handle) = self.conns.remove(&conn) {
+                    handle.send(action);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn next_call(&self) -> CallId {
+        CallId(self.next_call.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn next_conn(&self) -> ConnId {
+        ConnId(self.next_conn.fetch_add(1, Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,155 @@
+//! Who asks to be let in, and how that is refused.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    extract::ConnectInfo,
+    http::{HeaderMap, Uri, request::Parts},
+};
+use bytestring::ByteString;
+use serde::{Deserialize, Serialize};
+
+/// The HTTP request that a connection began with.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    uri: Uri,
+    headers: HeaderMap,
+    remote_addr: Option<SocketAddr>,
+}
+
+impl Handshake {
+    pub(super) fn of(head: &Parts) -> Self {
+        let info = head.extensions.get::<ConnectInfo<SocketAddr>>();
+        Self {
+            uri: head.uri.clone(),
+            headers: head.headers.clone(),
+            remote_addr: info.map(|ConnectInfo(addr)| *addr),
+        }
+    }
+
+    /// Its path and query. The `sid` of the connection does not stand in it.
+    pub const fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// Its headers.
+    pub const fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// A header that is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// A parameter of its query, as it is written there: still percent-encoded.
+    pub fn query(&self, name: &str) -> Option<&str> {
+        let pairs = self.uri.query().unwrap_or_default().split('&');
+        pairs
+            .filter_map(|pair| pair.split_once('='))
+            .find_map(|(key, value)| (key == name).then_some(value))
+    }
+
+    /// From where it came, if the server knows: with `axum`, serve the router's
+    /// `into_make_service_with_connect_info::<SocketAddr>()`. Behind a proxy this is the proxy.
+    pub const fn remote_addr(&self) -> Option<SocketAddr> {
+        self.remote_addr
+    }
+}
+
+/// What a client sent along when it asked to be let in.
+#[derive(Clone, Debug)]
+pub(super) struct Credentials {
+    pub(super) namespace: ByteString,
+    pub(super) auth: Option<ByteString>,
+    pub(super) handshake: Option<Arc<Handshake>>,
+}
+
+impl Credentials {
+    pub(super) fn raw_auth(&self) -> &str {
+        self.auth.as_deref().unwrap_or("{}")
+    }
+
+    pub(super) fn auth<'a, T: Deserialize<'a>>(&'a self) -> Result<T, AuthError> {
+        serde_json::from_str(self.raw_auth()).map_err(AuthError)
+    }
+}
+
+/// The auth of a client has not the shape that was asked for. The client is at fault.
+#[derive(Debug, thiserror::Error)]
+#[error("the auth is not as it should be: {0}")]
+pub struct AuthError(serde_json::Error);
+
+/// A client asks to be let into a namespace.
+#[derive(Debug)]
+pub struct Admission {
+    pub(super) credentials: Credentials,
+    pub(super) is_recovering: bool,
+}
+
+impl Admission {
+    /// The namespace that it asks for.
+    pub fn namespace(&self) -> &str {
+        &self.credentials.namespace
+    }
+
+    /// The auth that it sent with its CONNECT; an empty object where it sent none.
+    ///
+    /// # Errors
+    ///
+    /// Where it has another shape. The error is a [`Refusal`] by `?`.
+    pub fn auth<'a, T: Deserialize<'a>>(&'a self) -> Result<T, AuthError> {
+        self.credentials.auth()
+    }
+
+    /// The JSON text of that auth, always an object.
+    pub fn raw_auth(&self) -> &str {
+        self.credentials.raw_auth()
+    }
+
+    /// The request that its connection began with.
+    pub fn handshake(&self) -> Option<&Handshake> {
+        self.credentials.handshake.as_deref()
+    }
+
+    /// Whether the client was here before and its connection was lost: if it is let in, it gets
+    /// what it has missed. Its auth may be older than a fresh client's.
+    pub const fn is_recovering(&self) -> bool {
+        self.is_recovering
+    }
+}
+
+/// What a client is told that is not let in: the official client gets it as `connect_error`.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub(super) message: String,
+    pub(super) data: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal in words for the client.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            data: None,
+        }
+    }
+
+    /// With data for the client, which the official one has as `error.data`. What does not
+    /// serialise is left out.
+    #[must_use]
+    pub fn data(mut self, data: impl Serialize) -> Self {
+        match serde_json::to_string(&data) {
+            Ok(data) => self.data = Some(data),
+            Err(error) => tracing::error!(%error, "the data of a refusal does not serialise"),
+        }
+        self
+    }
+}
+
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
+        tracing::debug!(%error, "a client is refused");
+        Self::new("invalid auth")
+    }
+}

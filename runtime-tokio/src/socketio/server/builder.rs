@@ -1,0 +1,191 @@
+//! How a server is to be.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use selvedge_core::{
+    engineio::Heartbeat,
+    socketio::{
+        Namespace as Name,
+        hub::{Config, Hub, Input, Recovery},
+    },
+};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+};
+
+use super::{
+    Limits, Origins, Server,
+    error::StartError,
+    link::{Calls, Link},
+    namespace::Namespace,
+    service::{Beginnings, Service},
+    world::HubWorld,
+};
+use crate::{
+    clock::Clock,
+    driver::{self, INBOX_MAX},
+    engineio::Front,
+};
+
+/// How a server is to be. Without a word, it is as the official one, but that pages of other
+/// [`Origins`] may not open a WebSocket either.
+#[derive(Debug)]
+#[must_use = "a server runs when it is started"]
+pub struct Builder {
+    config: Config,
+    namespaces: Vec<(String, Namespace)>,
+    origins: Origins,
+    events_max: usize,
+    event_bytes_max: usize,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            namespaces: Vec::new(),
+            origins: Origins::default(),
+            events_max: 1_000,
+            event_bytes_max: 4 << 20,
+        }
+    }
+}
+
+impl Builder {
+    /// Adds a namespace. A client that asks for one that there is not is refused: `Invalid
+    /// namespace`. The main one, `/`, is there only if it is added.
+    pub fn namespace(mut self, name: &str, namespace: Namespace) -> Self {
+        self.namespaces.push((name.to_owned(), namespace));
+        self
+    }
+
+    /// How often each client is pinged, and how long it may take to answer; every 25 s, and 20 s.
+    /// One that is silent is given up after both together.
+    pub const fn heartbeat(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.config.connection.engine.heartbeat = Heartbeat { interval, timeout };
+        self
+    }
+
+    /// The largest message, and the largest body of a request, in bytes; 1,000,000. A client that
+    /// sends more is disconnected. Each can make the process hold as much.
+    pub const fn max_payload(mut self, bytes: u64) -> Self {
+        self.config.connection.engine.max_payload = bytes;
+        self
+    }
+
+    /// How long a client may be connected without a namespace; 45 s.
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.config.connection.connect_timeout = timeout;
+        self
+    }
+
+    /// How long the decision on an admission may take; 20 s. After that the client is refused.
+    pub const fn admission_patience(mut self, patience: Duration) -> Self {
+        self.config.admission_patience = patience;
+        self
+    }
+
+    /// How many connections there can be; 10,000.
+    pub const fn connections_max(mut self, connections: usize) -> Self {
+        self.config.sessions.sessions_max = connections;
+        self
+    }
+
+    /// How much of one socket may wait for its handler: so many events, and so many bytes of more
+    /// than one event; 1,000 and 4 MiB. For more, its connection is ended ([`End::TooSlow`]).
+    ///
+    /// [`End::TooSlow`]: super::End::TooSlow
+    pub const fn events_max(mut self, events: usize, bytes: usize) -> Self {
+        self.events_max = events;
+        self.event_bytes_max = bytes;
+        self
+    }
+
+    /// Lets clients come back whose connection was lost. Off without this, as in the official
+    /// server: each event carries an offset as an extra argument at its end then.
+    pub fn recovery(mut self, recovery: Recovery) -> Self {
+        self.config.recovery = Some(recovery);
+        self
+    }
+
+    /// Whose pages may use the server; its own host's.
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.origins = origins;
+        self
+    }
+
+    /// Changes anything else: every limit of the machine stands in its
+    /// [`Config`](super::hub::Config). The namespaces are set when it starts.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Starts the server in the tokio runtime that it is called in.
+    ///
+    /// # Errors
+    ///
+    /// Where a namespace has a bad name or was given twice, or there is no tokio runtime.
+    pub fn start(self) -> Result<Server, StartError> {
+        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let namespaces = named(self.namespaces)?;
+        let mut config = self.config;
+        config.namespaces = namespaces.keys().cloned().collect();
+        let names = Arc::new(config.namespaces.clone());
+        let limits = Limits {
+            events_max: self.events_max,
+            event_bytes_max: self.event_bytes_max,
+            rooms_max: config.rooms_max,
+            recovers: config.recovery.is_some(),
+        };
+        let (inbox, mut inputs) = mpsc::channel(INBOX_MAX);
+        let payload_max = config.connection.engine.max_payload;
+        let front = Front::new(inbox.clone(), Input::Arrival, &self.origins, payload_max);
+        let calls = Arc::<Calls>::default();
+        let beginnings = Arc::<Beginnings>::default();
+        let world = HubWorld::new(
+            Arc::clone(front.open()),
+            inbox.downgrade(),
+            Arc::clone(&calls),
+            Arc::clone(&beginnings),
+            namespaces,
+            limits,
+        );
+        let (ended, over) = watch::channel(());
+        let mut hub = Hub::new(config);
+        runtime.spawn(async move {
+            // In this order, so that whoever waits for the end finds everything closed, even by a
+            // panic.
+            let _ended = ended;
+            let mut world = world;
+            let clock = Clock::start();
+            let driven = driver::drive(&mut hub, clock, &mut inputs, &mut world, ()).await;
+            if let Err(error) = driven {
+                tracing::error!(%error, "a Socket.IO server has stopped");
+            }
+        });
+        Ok(Server {
+            link: Link::new(inbox, calls),
+            service: Service {
+                front: Arc::new(front),
+                beginnings,
+            },
+            names,
+            over,
+        })
+    }
+}
+
+fn named(namespaces: Vec<(String, Namespace)>) -> Result<BTreeMap<Name, Namespace>, StartError> {
+    let mut named = BTreeMap::new();
+    for (name, namespace) in namespaces {
+        let Some(key) = Name::new(&name) else {
+            return Err(StartError::BadNamespace(name));
+        };
+        if named.insert(key, namespace).is_some() {
+            return Err(StartError::Twice(name));
+        }
+    }
+    Ok(named)
+}

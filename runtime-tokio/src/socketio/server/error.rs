@@ -1,0 +1,102 @@
+//! What can go wrong at a server, and who is at fault.
+
+use std::fmt;
+
+use selvedge_core::socketio::{
+    CallError as Fault,
+    hub::{End as HubEnd, ROOM_BYTES_MAX},
+};
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The name of a namespace starts with `/`, has no comma and at most 256 bytes.
+    #[error("{0:?} is not the name of a namespace: start it with `/` and leave commas out")]
+    BadNamespace(String),
+    /// Two namespaces of one name.
+    #[error("the namespace {0:?} was given twice")]
+    Twice(String),
+    /// Called outside of a tokio runtime.
+    #[error("a server is started within a tokio runtime")]
+    NoRuntime,
+}
+
+/// Why something was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum EmitError {
+    /// The arguments are not a tuple or an array, do not serialise, or lack an attachment; or the
+    /// name of the event is reserved.
+    #[error("the event cannot be written: {0}")]
+    Encode(#[from] serde_json::Error),
+    /// The name of a room is too long.
+    #[error("the name of a room has more than {ROOM_BYTES_MAX} bytes")]
+    BadRoom,
+    /// The socket is in as many rooms as it can be.
+    #[error("the socket is in too many rooms")]
+    TooManyRooms,
+    /// The server has no such namespace.
+    #[error("the server has no namespace {0:?}")]
+    NoNamespace(String),
+    /// The socket has ended.
+    #[error("the socket has ended: {0}")]
+    Ended(End),
+    /// The server has closed.
+    #[error("the server has closed")]
+    Closed,
+}
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// It was not sent.
+    #[error(transparent)]
+    Unsent(#[from] EmitError),
+    /// It was, or could have been.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Why a socket has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its client has left the namespace.
+    Left,
+    /// It was disconnected from this side.
+    Dismissed,
+    /// Its client has come back on another connection, and is another socket there.
+    TakenOver,
+    /// Too many of its events waited for its handler: see
+    /// [`Builder::events_max`](super::Builder::events_max).
+    TooSlow,
+    /// Its handler has panicked.
+    Panicked,
+    /// Its connection has ended; the reason in words.
+    Lost(String),
+    /// The server has closed.
+    Closed,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Left => f.write_str("the client left the namespace"),
+            Self::Dismissed => f.write_str("disconnected from this side"),
+            Self::TakenOver => f.write_str("the client came back on another connection"),
+            Self::TooSlow => f.write_str("its handler was too slow for its events"),
+            Self::Panicked => f.write_str("its handler panicked"),
+            Self::Lost(why) => f.write_str(why),
+            Self::Closed => f.write_str("the server has closed"),
+        }
+    }
+}
+
+impl From<HubEnd> for End {
+    fn from(end: HubEnd) -> Self {
+        match end {
+            HubEnd::Left => Self::Left,
+            HubEnd::Dismissed => Self::Dismissed,
+            HubEnd::TakenOver(_) => Self::TakenOver,
+            HubEnd::Closed(reason) => Self::Lost(reason.to_string()),
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! A socket: one client in one namespace, as its handler has it.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use selvedge_core::socketio::{
+    Namespace as Name, event,
+    event::{Answer, Emission},
+    hub::{Audience, Input, Room, SocketId, Target},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    admission::{AuthError, Credentials, Handshake},
+    broadcast::Broadcast,
+    error::{CallError, EmitError, End},
+    event::Event,
+    link::Link,
+};
+
+/// Which socket: what its client knows as `socket.id`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Id {
+    pub(super) sid: ByteString,
+    pub(super) socket: SocketId,
+}
+
+impl Id {
+    /// As the client knows it. One that has recovered has its former one.
+    pub fn as_str(&self) -> &str {
+        &self.sid
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sid)
+    }
+}
+
+/// One client in one namespace. A clone is the same socket.
+///
+/// What is emitted is handed to the server's loop and goes out from there, in order; where much
+/// waits for that loop, the emitter waits too. Events that arrive wait for [`next`](Self::next),
+/// and only so many: see [`Builder::events_max`](super::Builder::events_max).
+#[derive(Clone, Debug)]
+pub struct Socket {
+    shared: Arc<Shared>,
+    events: Arc<Events>,
+}
+
+/// What a socket and its events share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) id: Id,
+    pub(super) namespace: Name,
+    pub(super) link: Link,
+    credentials: Credentials,
+    is_recovered: bool,
+    rooms: Mutex<BTreeSet<Room>>,
+    rooms_max: usize,
+    end: watch::Receiver<Option<End>>,
+}
+
+#[derive(Debug)]
+struct Events {
+    queue: tokio::sync::Mutex<mpsc::UnboundedReceiver<event::Event>>,
+    waiting: Arc<Waiting>,
+}
+
+/// What waits for the handler.
+#[derive(Debug, Default)]
+struct Waiting {
+    events: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// The end of a socket that the server's world holds.
+#[derive(Debug)]
+pub(super) struct Member {
+    events: mpsc::UnboundedSender<event::Event>,
+    waiting: Arc<Waiting>,
+    end: watch::Sender<Option<End>>,
+}
+
+/// What a socket is made of.
+pub(super) struct Parts {
+    pub(super) id: Id,
+    pub(super) namespace: Name,
+    pub(super) link: Link,
+    pub(super) credentials: Credentials,
+    pub(super) is_recovered: bool,
+    pub(super) rooms: Vec<Room>,
+    pub(super) rooms_max: usize,
+}
+
+pub(super) fn pair(parts: Parts) -> (Member, Socket) {
+    let (sender, queue) = mpsc::unbounded_channel();
+    let (end_in, end) = watch::channel(None);
+    let waiting = Arc::new(Waiting::default());
+    let Parts {
+        id,
+        namespace,
+        link,
+        credentials,
+        is_recovered,
+        rooms,
+        rooms_max,
+    } = parts;
+    let shared = Shared {
+        id,
+        namespace,
+        link,
+        credentials,
+        is_recovered,
+        rooms: Mutex::new(rooms.into_iter().collect()),
+        rooms_max,
+        end,
+    };
+    let member = Member {
+        events: sender,
+        waiting: Arc::clone(&waiting),
+        end: end_in,
+    };
+    let queue = tokio::sync::Mutex::new(queue);
+    let socket = Socket {
+        shared: Arc::new(shared),
+        events: Arc::new(Events { queue, waiting }),
+    };
+    (member, socket)
+}
+
+impl Member {
+    /// Puts an event into the queue: whether it fits. Where nobody listens, it is dropped.
+    pub(super) fn push(&self, event: event::Event, limits: (usize, usize)) -> bool {
+        if self.events.is_closed() {
+            return true;
+        }
+        let bytes = bytes_of(&event);
+        let events_before = self.waiting.events.fetch_add(1, Ordering::Relaxed);
+        let bytes_before = self.waiting.bytes.fetch_add(bytes, Ordering::Relaxed);
+        // One that is alone may be as large as a message can be.
+        let fits = events_before < limits.0
+            && (events_before == 0 || bytes_before.saturating_add(bytes) <= limits.1);
+        // The handler may have let go just now.
+        fits && self.events.send(event).map_or(true, |()| true)
+    }
+
+    /// Says why the socket has ended. The first word counts.
+    pub(super) fn end(&self, why: End) {
+        self.end.send_if_modified(|end| {
+            let is_first = end.is_none();
+            end.get_or_insert(why);
+            is_first
+        });
+    }
+}
+
+fn bytes_of(event: &event::Event) -> usize {
+    let attachments: usize = event.attachments().iter().map(Bytes::len).sum();
+    event.name().len() + event.raw_args().len() + attachments
+}
+
+impl Shared {
+    pub(super) fn check(&self) -> Result<(), EmitError> {
+        match self.ended() {
+            Some(end) => Err(EmitError::Ended(end)),
+            None => Ok(()),
+        }
+    }
+
+    fn ended(&self) -> Option<End> {
+        self.end.borrow().clone()
+    }
+
+    pub(super) async fn send(&self, emission: Emission, volatile: bool) -> Result<(), EmitError> {
+        self.check()?;
+        let to = Target::Socket(self.id.socket);
+        self.link.emit(to, emission, volatile).await
+    }
+
+    pub(super) async fn disconnect(&self, close: bool) -> Result<(), EmitError> {
+        let socket = self.id.socket;
+        self.link.tell(Input::Disconnect { socket, close }).await
+    }
+}
+
+impl Socket {
+    /// Which socket this is.
+    pub fn id(&self) -> &Id {
+        &self.shared.id
+    }
+
+    /// The name of its namespace.
+    pub fn namespace(&self) -> &str {
+        self.shared.namespace.as_str()
+    }
+
+    /// The auth that its client sent with the CONNECT; an empty object where it sent none.
+    ///
+    /// # Errors
+    ///
+    /// Where it has another shape.
+    pub fn auth<'a, T: Deserialize<'a>>(&'a self) -> Result<T, AuthError> {
+        self.shared.credentials.auth()
+    }
+
+    /// The JSON text of that auth, always an object.
+    pub fn raw_auth(&self) -> &str {
+        self.shared.credentials.raw_auth()
+    }
+
+    /// The request that its connection began with.
+    pub fn handshake(&self) -> Option<&Handshake> {
+        self.shared.credentials.handshake.as_deref()
+    }
+
+    /// Whether its client came back after its connection was lost, and was taken for the same: it
+    /// has its former id and rooms, and was sent what it had missed.
+    pub fn recovered(&self) -> bool {
+        self.shared.is_recovered
+    }
+
+    /// The next event of the client, in order; `None` once the socket has ended and all of its
+    /// events are taken. Of several clones that wait, each event goes to one.
+    pub async fn next(&self) -> Option<Event> {
+        let event = self.events.queue.lock().await.recv().await?;
+        let waiting = &self.events.waiting;
+        waiting.events.fetch_sub(1, Ordering::Relaxed);
+        waiting.bytes.fetch_sub(bytes_of(&event), Ordering::Relaxed);
+        Some(Event::new(event, Arc::clone(&self.shared)))
+    }
+
+    /// Emits an event. `args` is a tuple or an array: `(&message, 7)`, `(one,)`, or `()` for none.
+    ///
+    /// # Errors
+    ///
+    /// Where the event cannot be written, or the socket or the server has ended. That it is
+    /// written does not say that it arrives: a call says that.
+    pub async fn emit(
+        &self,
+        name: &str,
+        args: &(impl Serialize + ?Sized),
+    ) -> Result<(), EmitError> {
+        let emission = Emission::event(&self.shared.namespace, name, args)?;
+        self.shared.send(emission, false).await
+    }
+
+    /// Emits an event with binary attachments, each in its place by an
+    /// [`Attachment`](super::Attachment).
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit), and where there are more than ten attachments, or `args` has the
+    /// place of one that is not there.
+    pub async fn emit_with(
+        &self,
+        name: &str,
+        args: &(impl Serialize + ?Sized),
+        attachments: Vec<Bytes>,
+    ) -> Result<(), EmitError> {
+        let emission = Emission::event_with(&self.shared.namespace, name, args, attachments)?;
+        self.shared.send(emission, false).await
+    }
+
+    /// Emits an event that may be lost: it is dropped while too much waits for the server's loop,
+    /// and is not kept for a client that comes back.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    pub async fn emit_volatile(
+        &self,
+        name: &str,
+        args: &(impl Serialize + ?Sized),
+    ) -> Result<(), EmitError> {
+        let emission = Emission::event(&self.shared.namespace, name, args)?;
+        self.shared.send(emission, true).await
+    }
+
+    /// Emits an event, and waits for the client's answer, for at most `patience`.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit), and where there is no answer in time, or before the socket ends.
+    pub async fn call(
+        &self,
+        name: &str,
+        args: &(impl Serialize + ?Sized),
+        patience: Duration,
+    ) -> Result<Answer, CallError> {
+        self.call_with(name, args, Vec::new(), patience).await
+    }
+
+    /// [`call`](Self::call), with binary attachments as in [`emit_with`](Self::emit_with).
+    ///
+    /// # Errors
+    ///
+    /// As both.
+    pub async fn call_with(
+        &self,
+        name: &str,
+        args: &(impl Serialize + ?Sized),
+        attachments: Vec<Bytes>,
+        patience: Duration,
+    ) -> Result<Answer, CallError> {
+        let written = Emission::event_with(&self.shared.namespace, name, args, attachments);
+        let emission = written.map_err(EmitError::from)?;
+        self.shared.check()?;
+        let socket = self.shared.id.socket;
+        self.shared.link.call(socket, emission, patience).await
+    }
+
+    /// Enters a room. What is emitted to the room from now on reaches the client.
+    ///
+    /// # Errors
+    ///
+    /// Where the name is too long, the socket is in too many rooms, or it or the server has ended.
+    pub async fn join(&self, room: &str) -> Result<(), EmitError> {
+        self.shared.check()?;
+        let room = Room::new(room).ok_or(EmitError::BadRoom)?;
+        {
+            let mut rooms = self.rooms_now();
+            if rooms.len() >= self.shared.rooms_max && !rooms.contains(&room) {
+                return Err(EmitError::TooManyRooms);
+            }
+            rooms.insert(room.clone());
+        }
+        let socket = self.shared.id.socket;
+        self.shared.link.tell(Input::Enter { socket, room }).await
+    }
+
+    /// Leaves a room.
+    ///
+    /// # Errors
+    ///
+    /// Where the name is too long, or the socket or the server has ended.
+    pub async fn leave(&self, room: &str) -> Result<(), EmitError> {
+        self.shared.check()?;
+        let room = Room::new(room).ok_or(EmitError::BadRoom)?;
+        self.rooms_now().remove(&room);
+        let socket = self.shared.id.socket;
+        self.shared.link.tell(Input::Exit { socket, room }).await
+    }
+
+    /// The rooms that it is in.
+    pub fn rooms(&self) -> Vec<String> {
+        let rooms = self.rooms_now();
+        rooms.iter().map(|room| room.as_str().to_owned()).collect()
+    }
+
+    /// Everybody else in the namespace, or in rooms of it: `socket.broadcast().to("blue")`.
+    pub fn broadcast(&self) -> Broadcast {
+        let audience = Audience {
+            except_sockets: vec![self.shared.id.socket],
+            ..Audience::default()
+        };
+        let namespace = self.shared.namespace.clone();
+        Broadcast::new(self.shared.link.clone(), Ok(namespace), audience)
+    }
+
+    /// Ends this socket. The client's other namespaces go on.
+    ///
+    /// # Errors
+    ///
+    /// Where the server has closed.
+    pub async fn disconnect(&self) -> Result<(), EmitError> {
+        self.shared.disconnect(false).await
+    }
+
+    /// Closes the whole connection of the client, with all of its namespaces.
+    ///
+    /// # Errors
+    ///
+    /// Where the server has closed.
+    pub async fn close(&self) -> Result<(), EmitError> {
+        self.shared.disconnect(true).await
+    }
+
+    /// Why the socket has ended, if it has.
+    pub fn end(&self) -> Option<End> {
+        self.shared.ended()
+    }
+
+    /// Returns when the socket has ended.
+    pub async fn ended(&self) -> End {
+        let mut end = self.shared.end.clone();
+        match end.wait_for(Option::is_some).await {
+            Ok(end) => end.clone().unwrap_or(End::Closed),
+            Err(_) => End::Closed,
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn rooms_now(&self) -> std::sync::MutexGuard<'_, BTreeSet<Room>> {
+        let rooms = self.shared.rooms.lock();
+        rooms.unwrap_or_else(PoisonError::into_inner)
+    }
+}

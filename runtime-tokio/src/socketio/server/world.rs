@@ -1,0 +1,299 @@
+//! The hub's world: what carries out its outputs.
+
+use std::{collections::BTreeMap, ops::ControlFlow, panic::AssertUnwindSafe, sync::Arc};
+
+use futures::FutureExt as _;
+use selvedge_core::{
+    Time,
+    engineio::sessions::SessionId,
+    socketio::{
+        Namespace as Name,
+        event::Event,
+        hub::{Hub, Input, Output, Room, SocketId},
+    },
+};
+use tokio::{sync::mpsc, task::AbortHandle};
+
+use super::{
+    Limits,
+    admission::{Admission, Credentials, Handshake, Refusal},
+    error::End,
+    link::{Calls, Link},
+    namespace::{Connected, Namespace},
+    service::Beginnings,
+    socket::{self, Id, Member, Socket},
+};
+use crate::{
+    driver::World,
+    engineio::Open,
+    serve::{random, shared::Shared},
+};
+
+/// Carries out what the hub asks for. The closures of users run in tasks of their own.
+#[derive(Debug)]
+pub(super) struct HubWorld {
+    pub(super) open: Arc<Open>,
+    /// Weak, so that the drive ends when everybody else has let go of the inbox.
+    pub(super) inbox: mpsc::WeakSender<Input>,
+    pub(super) calls: Arc<Calls>,
+    pub(super) beginnings: Arc<Beginnings>,
+    pub(super) namespaces: BTreeMap<Name, Namespace>,
+    pub(super) limits: Limits,
+    handshakes: BTreeMap<SessionId, Arc<Handshake>>,
+    asked: Arc<Shared<SocketId, Asked>>,
+    members: Arc<Members>,
+}
+
+type Members = Shared<SocketId, Member>;
+
+/// A socket that waits for admission.
+#[derive(Debug)]
+struct Asked {
+    namespace: Name,
+    credentials: Credentials,
+    decision: AbortHandle,
+}
+
+impl HubWorld {
+    pub(super) fn new(
+        open: Arc<Open>,
+        inbox: mpsc::WeakSender<Input>,
+        calls: Arc<Calls>,
+        beginnings: Arc<Beginnings>,
+        namespaces: BTreeMap<Name, Namespace>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            open,
+            inbox,
+            calls,
+            beginnings,
+            namespaces,
+            limits,
+            handshakes: BTreeMap::new(),
+            asked: Arc::default(),
+            members: Arc::default(),
+        }
+    }
+
+    /// Has the embedder decide in a task of its own.
+    fn ask(
+        &self,
+        socket: SocketId,
+        namespace: Name,
+        credentials: Credentials,
+        is_recovering: bool,
+    ) {
+        let Some(inbox) = self.inbox.upgrade() else {
+            return;
+        };
+        let admit = self.namespaces.get(&namespace);
+        let admit = admit.and_then(|namespace| namespace.admit.clone());
+        let request = Admission {
+            credentials: credentials.clone(),
+            is_recovering,
+        };
+        let (asked, recovers) = (Arc::clone(&self.asked), self.limits.recovers);
+        let decision = async move {
+            match admit {
+                Some(admit) => admit(request).await,
+                None => Ok(()),
+            }
+        };
+        // Held until the entry is in, so that even a decision at once finds it.
+        let mut table = self.asked.lock();
+        let decision = tokio::spawn(async move {
+            let decided = match AssertUnwindSafe(decision).catch_unwind().await {
+                Ok(decided) => decided,
+                Err(_) => {
+                    tracing::error!("deciding on an admission has panicked");
+                    Err(Refusal::new(BROKEN))
+                }
+            };
+            let input = match decided {
+                // What is known of it is taken out when it is in, or not waited for any more.
+                Ok(()) => admit_new(socket, recovers),
+                Err(refusal) => {
+                    asked.remove(&socket);
+                    refuse(socket, refusal)
+                }
+            };
+            // A machine that has ended does not wait for it.
+            let _ = inbox.send(input).await;
+        });
+        if let Some(table) = &mut *table {
+            let asked = Asked {
+                namespace,
+                credentials,
+                decision: decision.abort_handle(),
+            };
+            table.insert(socket, asked);
+        }
+    }
+
+    fn forget(&self, socket: SocketId) {
+        if let Some(asked) = self.asked.remove(&socket) {
+            asked.decision.abort();
+        }
+    }
+
+    /// Hands a socket that is in to its handler.
+    fn connect(&self, id: Id, is_recovered: bool, rooms: Vec<Room>) {
+        let socket = id.socket;
+        let (Some(asked), Some(inbox)) = (self.asked.remove(&socket), self.inbox.upgrade()) else {
+            return;
+        };
+        let connected = self.namespaces.get(&asked.namespace);
+        let connected = connected.and_then(|namespace| namespace.connected.clone());
+        let (member, handle) = socket::pair(socket::Parts {
+            id,
+            namespace: asked.namespace,
+            link: Link::new(inbox, Arc::clone(&self.calls)),
+            credentials: asked.credentials,
+            is_recovered,
+            rooms,
+            rooms_max: self.limits.rooms_max,
+        });
+        self.members.insert(socket, member);
+        if let Some(connected) = connected {
+            tokio::spawn(serve(connected, handle, Arc::clone(&self.members)));
+        }
+    }
+
+    fn deliver(&self, socket: SocketId, event: Event) {
+        let limits = (self.limits.events_max, self.limits.event_bytes_max);
+        let fits = self.members.with(&socket, |member| {
+            let fits = member.push(event, limits);
+            if !fits {
+                member.end(End::TooSlow);
+            }
+            fits
+        });
+        if fits == Some(false) {
+            // What comes until the connection has ended is for nobody.
+            self.members.remove(&socket);
+            tracing::warn!(
+                socket = socket.number(),
+                "a connection is ended: its handler is too slow for its events"
+            );
+            self.tell(Input::Disconnect {
+                socket,
+                close: true,
+            });
+        }
+    }
+
+    /// Tells the machine something, from within its own loop.
+    fn tell(&self, input: Input) {
+        let Some(inbox) = self.inbox.upgrade() else {
+            return;
+        };
+        if let Err(mpsc::error::TrySendError::Full(input)) = inbox.try_send(input) {
+            tokio::spawn(async move {
+                // A machine that has ended does not wait for it.
+                let _ = inbox.send(input).await;
+            });
+        }
+    }
+}
+
+/// Runs the handler of a socket. A panic ends that socket alone.
+async fn serve(connected: Arc<Connected>, socket: Socket, members: Arc<Members>) {
+    let shared = Arc::clone(socket.shared());
+    let served = AssertUnwindSafe(async move { connected(socket).await }).catch_unwind();
+    if served.await.is_err() {
+        tracing::error!(socket = %shared.id, "the handler of a socket has panicked");
+        members.with(&shared.id.socket, |member| member.end(End::Panicked));
+        // A server that has closed has ended it already.
+        let _ = shared.disconnect(false).await;
+    }
+}
+
+fn admit_new(socket: SocketId, recovers: bool) -> Input {
+    let made = random::id("").and_then(|sid| {
+        let pid = recovers.then(|| random::key("")).transpose()?;
+        Ok((sid, pid))
+    });
+    match made {
+        Ok((sid, pid)) => Input::Admit {
+            socket,
+            sid: sid.into(),
+            pid,
+        },
+        Err(error) => {
+            tracing::error!(%error, "nobody can be let in");
+            refuse(socket, Refusal::new(BROKEN))
+        }
+    }
+}
+
+fn refuse(socket: SocketId, refusal: Refusal) -> Input {
+    Input::Refuse {
+        socket,
+        message: refusal.message.into(),
+        data: refusal.data.map(Into::into),
+    }
+}
+
+/// What a client is told where it is not at fault.
+const BROKEN: &str = "internal error";
+
+/// However the drive ends, by a panic too: nobody waits for what will not come.
+impl Drop for HubWorld {
+    fn drop(&mut self) {
+        self.open.close();
+        self.calls.close();
+        self.members.close();
+    }
+}
+
+impl World<Hub> for HubWorld {
+    fn carry_out(&mut self, _: Time, output: Output) -> ControlFlow<()> {
+        match output {
+            Output::Effect(effect) => self.open.carry_out(effect),
+            Output::Opened { session, sid } => {
+                if let Some(handshake) = self.beginnings.remove(&sid) {
+                    self.handshakes.insert(session, handshake);
+                }
+            }
+            Output::Ended { session, reason } => {
+                self.handshakes.remove(&session);
+                tracing::debug!(session = session.number(), %reason, "a connection has ended");
+            }
+            Output::Admission {
+                socket,
+                session,
+                namespace,
+                auth,
+                recovering,
+            } => {
+                let credentials = Credentials {
+                    namespace: namespace.as_str().into(),
+                    auth,
+                    handshake: self.handshakes.get(&session).cloned(),
+                };
+                self.ask(socket, namespace, credentials, recovering);
+            }
+            Output::ForgetAdmission { socket } => self.forget(socket),
+            Output::Connected {
+                socket,
+                sid,
+                recovered,
+                rooms,
+            } => self.connect(Id { sid, socket }, recovered, rooms),
+            Output::Event { socket, event } => self.deliver(socket, event),
+            Output::Answered { id, result } => self.calls.end(id, result),
+            Output::Disconnected { socket, why } => {
+                if let Some(member) = self.members.remove(&socket) {
+                    member.end(why.into());
+                }
+            }
+            Output::Dropped { socket, why } => {
+                let socket = socket.map(SocketId::number);
+                tracing::debug!(socket, %why, "something was not sent");
+            }
+            Output::Closed => return ControlFlow::Break(()),
+        }
+        ControlFlow::Continue(())
+    }
+}
