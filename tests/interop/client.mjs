@@ -15,6 +15,10 @@ const {
   events = [],
   /** How long a call waits for its answer. */
   timeout = 5_000,
+  /** What the connection may use, in the order in which it is tried. */
+  transports = ["websocket"],
+  /** Further options of the manager. */
+  more = {},
 } = JSON.parse(options);
 
 const print = (line) => console.log(JSON.stringify(line));
@@ -49,7 +53,8 @@ function join(manager, namespace) {
   const auth = (give) => give({ token: tokens.length > 1 ? tokens.shift() : tokens[0] });
   const socket = manager.socket(namespace, { auth });
   socket.on("connect", () => {
-    tell("connect", { sid: socket.id });
+    const transport = manager.engine.transport.name;
+    tell("connect", { sid: socket.id, recovered: socket.recovered, transport });
     scenarios[scenario](socket);
   });
   socket.on("connect_error", ({ message, data }) =>
@@ -61,6 +66,9 @@ function join(manager, namespace) {
     tell("event", { name, args });
     if (name === "hand_back") {
       socket.emit(...args);
+    }
+    if (name === "lose") {
+      manager.engine.close();
     }
     if (name !== "mute") {
       ack?.(...args);
@@ -74,11 +82,15 @@ function join(manager, namespace) {
 }
 
 const manager = new Manager(url, {
-  transports: ["websocket"],
+  transports,
   autoConnect: false,
   reconnectionDelay: 50,
   reconnectionDelayMax: 100,
+  ...more,
 });
+manager.on("open", () =>
+  manager.engine.on("upgrade", ({ name }) => print({ saw: "upgrade", transport: name })),
+);
 manager.on("reconnect_attempt", (attempt) => print({ saw: "reconnect_attempt", attempt }));
 const sockets = namespaces.map((namespace) => join(manager, namespace));
 

@@ -61,19 +61,19 @@ impl<I: Send + 'static> Front<I> {
         origins: &Origins,
         payload_max: u64,
     ) -> Self {
-        Self::with(inbox, input, origins.into(), payload_max)
+        Self::with(inbox, input, (Arc::default(), origins.into()), payload_max)
     }
 
     pub(crate) fn with(
         inbox: mpsc::Sender<I>,
         input: fn(Arrival) -> I,
-        cors: Cors,
+        (open, cors): (Arc<Open>, Cors),
         payload_max: u64,
     ) -> Self {
         Self {
             inbox,
             input,
-            open: Arc::default(),
+            open,
             cors,
             payload_max: usize::try_from(payload_max).unwrap_or(usize::MAX),
         }
@@ -300,3 +300,7 @@ impl Refused {
         answer(Answer { status, body }, POLLED)
     }
 }
+
+#[cfg(test)]
+#[path = "front_tests.rs"]
+mod tests;

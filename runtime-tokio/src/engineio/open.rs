@@ -25,8 +25,9 @@ use crate::{
 pub struct Open {
     pub(super) calls: Arc<Calls<Answer>>,
     pub(super) conns: Shared<ConnId, WsHandle>,
-    next_call: AtomicU64,
-    next_conn: AtomicU64,
+    /// How many there were. Both count from 1.
+    calls_made: AtomicU64,
+    conns_made: AtomicU64,
 }
 
 impl Open {
@@ -50,7 +51,7 @@ impl Open {
         self.conns.close();
     }
 
-    pub(crate) fn transport(&self, conn: ConnId, action: Action) {
+    fn transport(&self, conn: ConnId, action: Action) {
         match action {
             Action::Send(_) => {
                 self.conns.with(&conn, |handle| handle.send(action));
@@ -64,10 +65,10 @@ impl Open {
     }
 
     pub(crate) fn next_call(&self) -> CallId {
-        CallId(self.next_call.fetch_add(1, Ordering::Relaxed))
+        CallId(self.calls_made.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     pub(super) fn next_conn(&self) -> ConnId {
-        ConnId(self.next_conn.fetch_add(1, Ordering::Relaxed))
+        ConnId(self.conns_made.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }

@@ -216,7 +216,7 @@ where
     let front = Arc::new(Front::new(
         inbox.clone(),
         Arc::clone(&world.calls),
-        Arc::clone(&world.conns),
+        Arc::clone(&world.open),
         Cors::new(&options.cors_origins),
         &options.config.limits,
     ));
@@ -232,7 +232,10 @@ where
             }),
         }
     });
-    let router = Router::new().fallback(move |request| Arc::clone(&front).serve(request));
+    let router = Router::new().fallback(move |request| {
+        let front = Arc::clone(&front);
+        async move { front.serve(request).await }
+    });
     let server = Server::start(listener, router).map_err(|source| ServeError::Listen {
         addr: options.listen,
         source,

@@ -25,8 +25,8 @@ use tokio_tungstenite::{
 use super::*;
 use crate::tls;
 
-/// Notes every input, answers `/api/echo` with its request's target, echoes frames, and breaks off
-/// on `/api/fatal`.
+/// Notes every input, answers `/api/echo` with its request's target and polls with a noop, echoes
+/// frames, and breaks off on `/api/fatal`.
 struct Toy {
     noted: mpsc::UnboundedSender<Input>,
     open: Vec<ConnId>,
@@ -59,6 +59,13 @@ impl Machine for Toy {
                 out.push(Output::Effect(Effect::Transport(*conn, send)));
             }
             Input::Arrival(Arrival::Socket { conn, .. }) => self.open.push(*conn),
+            Input::Arrival(Arrival::Poll { call, .. }) => {
+                out.push(Output::Effect(Effect::Answer {
+                    call: *call,
+                    status: 200,
+                    body: b"6"[..].into(),
+                }));
+            }
             Input::Shutdown => {
                 let open = self.open.drain(..);
                 out.extend(open.map(|conn| Output::Effect(Effect::Transport(conn, Action::Close))));
@@ -326,12 +333,11 @@ async fn a_frame_beyond_the_limit_of_the_machine_ends_at_the_edge() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_is_not_engine_io_4_over_websocket_is_refused() {
+async fn a_handshake_that_is_not_engine_io_4_is_refused() {
     let it = Fixture::start("https://a.example").await;
     for (target, origin, status) in [
-        ("/socket.io/?EIO=4&transport=polling", "", 400),
+        ("/socket.io/?EIO=4&transport=abc", "", 400),
         ("/socket.io/?EIO=3&transport=websocket", "", 400),
-        ("/socket.io/?EIO=4&transport=websocket&sid=x", "", 400),
         ("/socket.io/", "", 400),
         (SOCKET, "https://b.example", 403),
     ] {
@@ -342,7 +348,7 @@ async fn a_handshake_that_is_not_engine_io_4_over_websocket_is_refused() {
         );
     }
     let answer = it
-        .call(Method::Get, "/socket.io/?EIO=4&transport=polling", vec![])
+        .call(Method::Get, "/socket.io/?EIO=4&transport=abc", vec![])
         .await;
     assert_eq!(answer.status, 400);
     assert_eq!(
@@ -351,6 +357,25 @@ async fn a_handshake_that_is_not_engine_io_4_over_websocket_is_refused() {
     );
     let answer = it.call(Method::Get, SOCKET, vec![]).await;
     assert_eq!(answer.body, &br#"{"code":3,"message":"Bad request"}"#[..]);
+    it.guild.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_poll_and_the_move_to_a_websocket_reach_the_machine() {
+    let mut it = Fixture::start("").await;
+    let poll = "/socket.io/?EIO=4&transport=polling&sid=x";
+    let answer = it.call(Method::Get, poll, vec![]).await;
+    assert_eq!((answer.status, answer.body.as_ref()), (200, &b"6"[..]));
+    let sid = Some(Secret::new("x"));
+    let Input::Arrival(Arrival::Poll { sid: polling, .. }) = it.next().await else {
+        panic!("no poll");
+    };
+    assert_eq!(polling, sid);
+    let _socket = it.socket(&format!("{SOCKET}&sid=x"), "").await.unwrap();
+    let Input::Arrival(Arrival::Socket { sid: moving, .. }) = it.next().await else {
+        panic!("no WebSocket");
+    };
+    assert_eq!(moving, sid);
     it.guild.shutdown().await.unwrap();
 }
 

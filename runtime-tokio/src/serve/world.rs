@@ -4,20 +4,16 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use selvedge_core::{
     Machine, Time,
-    engineio::sessions::Effect,
     guild::io::{Input, Output, Question},
     http::Response,
-    ws::{Action, ConnId},
 };
 use tokio::{sync::mpsc, task::AbortHandle};
 
 use super::{call, center_client::CenterClient, shared::Shared};
-use crate::{driver::World, store::guild::Job, ws::WsHandle};
+use crate::{driver::World, engineio::Open, store::guild::Job};
 
 /// The REST calls that wait for the machine.
 pub(super) type Calls = call::Calls<Response>;
-/// The open WebSockets.
-pub(super) type Conns = Shared<ConnId, WsHandle>;
 
 /// One question to Center that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +26,7 @@ enum Asked {
 #[derive(Debug)]
 pub(super) struct GuildWorld {
     pub(super) calls: Arc<Calls>,
-    pub(super) conns: Arc<Conns>,
+    pub(super) open: Arc<Open>,
     center: Arc<CenterClient>,
     /// Not bounded here: the machine bounds its calls, and each waits for at most one job.
     jobs: mpsc::UnboundedSender<Job>,
@@ -50,7 +46,7 @@ impl GuildWorld {
     ) -> Self {
         Self {
             calls: Arc::default(),
-            conns: Arc::default(),
+            open: Arc::default(),
             center,
             jobs,
             inbox,
@@ -90,42 +86,20 @@ impl GuildWorld {
         // The store outlives the drive, and answers for itself when it fails.
         let _ = self.jobs.send(job);
     }
-
-    fn transport(&self, conn: ConnId, action: Action) {
-        match action {
-            Action::Send(_) => {
-                if let Some(handle) = self
-                    .conns
-                    .lock()
-                    .as_mut()
-                    .and_then(|conns| conns.get_mut(&conn))
-                {
-                    handle.send(action);
-                }
-            }
-            Action::Close => {
-                if let Some(mut handle) = self.conns.remove(&conn) {
-                    handle.send(action);
-                }
-            }
-        }
-    }
 }
 
 /// However the drive ends, by a panic too: nobody waits for an answer that will not come.
 impl Drop for GuildWorld {
     fn drop(&mut self) {
         self.calls.close();
-        self.conns.close();
+        self.open.close();
     }
 }
 
 impl<M: Machine<Input = Input, Output = Output>> World<M> for GuildWorld {
     fn carry_out(&mut self, _now: Time, output: Output) -> ControlFlow<()> {
         match output {
-            Output::Effect(Effect::Transport(conn, action)) => self.transport(conn, action),
-            // The front takes no polls, so none is answered.
-            Output::Effect(Effect::Answer { .. }) => {}
+            Output::Effect(effect) => self.open.carry_out(effect),
             Output::Respond { call, response } => {
                 if let Some(answer) = self.calls.remove(&call) {
                     // The client may have gone just now.

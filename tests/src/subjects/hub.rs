@@ -317,10 +317,13 @@ impl Subject for Hub {
             }
             Output::Effect(Effect::Answer { call, .. }) => self.posting.retain(|it| it != call),
             Output::Effect(Effect::Transport(_, Action::Send(_)))
+            | Output::Opened { .. }
+            | Output::Ended { .. }
             | Output::Connected { .. }
             | Output::Event { .. }
             | Output::Answered { .. }
-            | Output::Dropped { .. } => {}
+            | Output::Dropped { .. }
+            | Output::Closed => {}
         }
     }
 
@@ -361,11 +364,14 @@ impl Subject for Hub {
             Output::Effect(Effect::Answer { .. })
             | Output::Admission { .. }
             | Output::ForgetAdmission { .. }
+            | Output::Opened { .. }
+            | Output::Ended { .. }
             | Output::Connected { .. }
             | Output::Event { .. }
             | Output::Answered { .. }
             | Output::Disconnected { .. }
-            | Output::Dropped { .. } => None,
+            | Output::Dropped { .. }
+            | Output::Closed => None,
         }
     }
 
@@ -378,10 +384,13 @@ impl Subject for Hub {
             }
             Output::Answered { id, .. } => Some(Traffic::Reply(("call", id.number()))),
             Output::Effect(Effect::Transport(..))
+            | Output::Opened { .. }
+            | Output::Ended { .. }
             | Output::Connected { .. }
             | Output::Event { .. }
             | Output::Disconnected { .. }
-            | Output::Dropped { .. } => None,
+            | Output::Dropped { .. }
+            | Output::Closed => None,
         }
     }
 }
