@@ -89,9 +89,12 @@ impl Dialer {
         url.set_path(path);
         url.set_query(Some(query));
         let opened = self.open(&url, &HeaderMap::new(), MESSAGE_BYTES_MAX).await;
-        opened.map_err(|error| match error {
-            DialError::Url => wrong(),
-            error => error,
+        opened.map_err(|error| {
+            if matches!(error, DialError::Url) {
+                wrong()
+            } else {
+                error
+            }
         })
     }
 

@@ -53,8 +53,7 @@ function join(manager, namespace) {
   const auth = (give) => give({ token: tokens.length > 1 ? tokens.shift() : tokens[0] });
   const socket = manager.socket(namespace, { auth });
   socket.on("connect", () => {
-    const transport = manager.engine.transport.name;
-    tell("connect", { sid: socket.id, recovered: socket.recovered, transport });
+    tell("connect", { sid: socket.id, recovered: socket.recovered });
     scenarios[scenario](socket);
   });
   socket.on("connect_error", ({ message, data }) =>

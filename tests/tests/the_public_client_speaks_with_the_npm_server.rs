@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use selvedge::socketio::{Attachment, CallError, EmitError, Transport};
+use selvedge::socketio::{Attachment, CallError, Client, EmitError, Signal, Transport};
 use selvedge_tests::{
     PATIENCE,
     application::{client, connected, event, parts, signal},
@@ -65,6 +65,24 @@ async fn every_transport_connects_and_polling_moves_to_a_websocket() {
 }
 
 #[tokio::test]
+async fn a_websocket_that_is_refused_gives_way_to_polling_and_the_other_way_round() {
+    for (only, other) in [("polling", "websocket"), ("websocket", "polling")] {
+        let Some((mut server, port)) = npm::server(&json!({ "transports": [only] })).await else {
+            return;
+        };
+        let mut order = [Transport::WebSocket, Transport::Polling];
+        if other == "polling" {
+            order.reverse();
+        }
+        let mut socket = client(port).transports(order).open().unwrap();
+        assert!(matches!(signal(&mut socket).await, Signal::Retrying { .. }));
+        connected(&mut socket).await;
+        let wanted = json!({ "saw": "connect", "transport": only });
+        server.saw(&wanted).await;
+    }
+}
+
+#[tokio::test]
 async fn query_headers_and_path_arrive_on_every_transport() {
     let options = json!({ "path": "/live/" });
     let Some((mut server, port)) = npm::server(&options).await else {
@@ -72,7 +90,7 @@ async fn query_headers_and_path_arrive_on_every_transport() {
     };
     for (transports, ..) in WAYS {
         let url = format!("http://127.0.0.1:{port}?room=a%20b");
-        let mut socket = selvedge::socketio::Client::connect(&url)
+        let mut socket = Client::connect(&url)
             .path("/live/")
             .header("X-Key", "hunter2")
             .transports(transports.iter().copied())
@@ -201,7 +219,7 @@ async fn what_the_server_does_not_take_is_refused_here() {
 }
 
 /// Also while a task waits: calls are made from many tasks with one sender.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_calls_at_once_get_each_its_own_answer() {
     let Some((_server, port)) = server().await else {
         return;
@@ -325,8 +343,33 @@ async fn what_is_emitted_right_after_open_waits_for_the_namespace() {
     assert_eq!(parts(&mut socket).await, ("now".into(), json!([])));
 }
 
-/// What is emitted faster than it is written waits, and the connection is not given up for it.
+/// A server that does not read holds those who emit back; a volatile event does not wait.
 #[tokio::test]
+async fn emitting_to_a_server_that_does_not_read_waits() {
+    let Some((server, port)) = npm::server(&json!({})).await else {
+        return;
+    };
+    let mut socket = client(port).open().unwrap();
+    connected(&mut socket).await;
+    server.freeze();
+    let text = "x".repeat(100_000);
+    let mut sent = 0;
+    let error = loop {
+        match socket.volatile("large", &(&text,)).await {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(matches!(error, EmitError::Busy), "{error}");
+    // What the system takes, and 1 MiB.
+    assert!((10..200).contains(&sent), "{sent}");
+    let waiting = timeout(Duration::from_millis(100), socket.emit("kept", &()));
+    assert!(waiting.await.is_err());
+}
+
+/// What is emitted faster than it is written waits, and the connection is not given up for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_thousand_events_in_a_row_arrive_in_order() {
     let Some((_server, port)) = server().await else {
         return;
@@ -340,7 +383,7 @@ async fn twenty_thousand_events_in_a_row_arrive_in_order() {
     let taking = async {
         let mut next = 0;
         while let Some(signal) = events.next().await {
-            if let selvedge::socketio::Signal::Event(event) = signal {
+            if let Signal::Event(event) = signal {
                 let (i, _): (u32, &str) = event.args().unwrap();
                 assert_eq!(i, next);
                 next += 1;
@@ -400,7 +443,7 @@ async fn namespaces_share_a_connection_and_have_each_its_auth() {
     connected(&mut realtime).await;
     realtime.call("alive", &()).await.unwrap();
     let unknown = realtime.namespace("/unknown").open();
-    let selvedge::socketio::Signal::Refused {
+    let Signal::Refused {
         message, retry_in, ..
     } = signal(&mut unknown.unwrap()).await
     else {

@@ -167,7 +167,10 @@ async fn a_client_that_goes_is_told_of_once() {
         let asked = scene.request(method, "&sid=x", Body::from_stream(endless));
         let call = match scene.next().await {
             Arrival::Poll { call, .. } | Arrival::Posting { call, .. } => call,
-            other => panic!("{other:?}"),
+            other @ (Arrival::Socket { .. }
+            | Arrival::Transport(..)
+            | Arrival::Post { .. }
+            | Arrival::Gone { .. }) => panic!("{other:?}"),
         };
         asked.abort();
         assert_eq!(scene.next().await, Arrival::Gone { call });

@@ -124,7 +124,13 @@ impl Scene {
                         rooms: vec![],
                     });
                 }
-                told => self.told.push(told),
+                told @ (Output::Admission { .. }
+                | Output::ForgetAdmission { .. }
+                | Output::Event { .. }
+                | Output::Answered { .. }
+                | Output::Disconnected { .. }
+                | Output::Dropped { .. }
+                | Output::Closed) => self.told.push(told),
             }
         }
     }

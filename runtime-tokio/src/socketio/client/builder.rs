@@ -3,11 +3,13 @@
 use std::{
     fmt::{self, Display},
     num::NonZeroU32,
+    panic::AssertUnwindSafe,
     path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use rustls::ClientConfig;
 use selvedge_core::{
     Rng, Secret,
@@ -461,8 +463,11 @@ async fn run(
     mut mail: Mail,
     _ended: watch::Sender<()>,
 ) {
-    // Nothing is written down here, so nothing fails.
-    let _ = driver::drive(&mut *desk, Clock::start(), &mut mail, &mut *world, ()).await;
+    let drive = driver::drive(&mut *desk, Clock::start(), &mut mail, &mut *world, ());
+    // Nothing is written down here, so nothing else fails.
+    if AssertUnwindSafe(drive).catch_unwind().await.is_err() {
+        world.broke();
+    }
     drop(desk);
     // Whoever still wants to hand something in hears that it is too late.
     drop(mail);

@@ -140,7 +140,8 @@ impl Desk {
         let mut outputs = mem::take(&mut self.scratch);
         self.manager.handle(now, input, &mut outputs);
         // The first that is not sent is the one that was just handed over: what was kept before
-        // comes back when time passes or the membership changes, not now.
+        // comes back when time passes or the membership changes. Should that be found out in this
+        // very step, the count is right all the same.
         let refused = outputs.iter().position(
             |output| matches!(output, Output::Dropped { namespace: of, .. } if *of == namespace),
         );
@@ -173,28 +174,6 @@ impl Desk {
 
     fn relay(&mut self, outputs: &mut Vec<Output>, out: &mut Vec<Told>) {
         for output in outputs.drain(..) {
-            match &output {
-                Output::Connected { namespace, .. } => {
-                    self.epochs.insert(namespace.clone(), self.next_epoch);
-                    self.next_epoch += 1;
-                }
-                Output::Disconnected { namespace, .. } => {
-                    self.epochs.remove(namespace);
-                }
-                Output::Answered { .. }
-                | Output::Event { .. }
-                | Output::Prepare(_)
-                | Output::ForgetPrepare(_)
-                | Output::Auth { .. }
-                | Output::ForgetAuth(_)
-                | Output::Dial(_)
-                | Output::HangUp(_)
-                | Output::Transport(..)
-                | Output::Refused { .. }
-                | Output::Down { .. }
-                | Output::GaveUp { .. }
-                | Output::Dropped { .. } => {}
-            }
             match output {
                 Output::Event { namespace, event } => {
                     let epoch = self.epochs.get(&namespace).copied().unwrap_or_default();
@@ -204,7 +183,26 @@ impl Desk {
                     let answered = self.calls.remove(&id);
                     out.extend(answered.map(|answered| Told::Answered(answered, result)));
                 }
-                output => out.push(Told::Manager(output)),
+                Output::Connected { ref namespace, .. } => {
+                    self.epochs.insert(namespace.clone(), self.next_epoch);
+                    self.next_epoch += 1;
+                    out.push(Told::Manager(output));
+                }
+                Output::Disconnected { ref namespace, .. } => {
+                    self.epochs.remove(namespace);
+                    out.push(Told::Manager(output));
+                }
+                Output::Prepare(_)
+                | Output::ForgetPrepare(_)
+                | Output::Auth { .. }
+                | Output::ForgetAuth(_)
+                | Output::Dial(_)
+                | Output::HangUp(_)
+                | Output::Transport(..)
+                | Output::Refused { .. }
+                | Output::Down { .. }
+                | Output::GaveUp { .. }
+                | Output::Dropped { .. } => out.push(Told::Manager(output)),
             }
         }
     }

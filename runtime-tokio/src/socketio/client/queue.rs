@@ -22,7 +22,9 @@ pub enum SlowConsumer {
     /// still for longer than `pingInterval + pingTimeout` loses the connection, which is made again.
     ///
     /// What was read already still arrives, so the queue can come to hold more than its limit: at
-    /// most what waits in the inbox of the connection, or what one poll has brought.
+    /// most what waits in the inbox of the connection, or what one poll has brought. Over polling a
+    /// server gathers what it holds back into one body, of which 10,000 packets and
+    /// [`Builder::message_bytes_max`](super::Builder::message_bytes_max) are taken.
     #[default]
     Wait,
     /// The newest events are dropped and counted; [`Signal::Lagged`] tells how many, where they

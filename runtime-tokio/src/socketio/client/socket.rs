@@ -370,8 +370,11 @@ impl Sender {
     ///
     /// It is done when the event is handed over to the connection, in the order of the calls; where
     /// the namespace is not joined, when it is in the [buffer](super::Builder::buffer). While the
-    /// server is slow to read, it waits. Whether the event has arrived, only a [`call`](Self::call)
-    /// can tell: a connection that is lost takes along what was on its way.
+    /// server is slow to read a WebSocket, it waits; over polling, what waits for the next post has
+    /// a limit (9,999 packets, 10 MB), and [`EmitError::BufferFull`] says that it is reached.
+    /// Whether the event has arrived, only a [`call`](Self::call) can tell: a connection that is
+    /// lost takes along what was on its way. Dropped before it is done, the event may be sent all
+    /// the same.
     ///
     /// # Errors
     ///

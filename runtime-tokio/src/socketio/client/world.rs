@@ -173,6 +173,16 @@ impl ClientWorld {
         }
     }
 
+    /// Tells everybody that the client has a bug.
+    pub(super) fn broke(&self) {
+        let why = "the client broke; please report this as a bug of Selvedge";
+        tracing::error!(server = self.target.origin(), "{why}");
+        for member in self.members.values() {
+            let why = why.to_owned();
+            member.queue.push(Signal::GaveUp { why });
+        }
+    }
+
     /// Lets what is being said come to its end.
     pub(super) async fn farewell(mut self: Box<Self>) {
         self.members.clear();

@@ -189,3 +189,40 @@ fn named(namespaces: Vec<(String, Namespace)>) -> Result<BTreeMap<Name, Namespac
     }
     Ok(named)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socketio::server::EmitError;
+
+    #[tokio::test]
+    async fn a_server_wants_good_names_and_closes_for_good() {
+        let start = |names: [&str; 2]| {
+            let builder = Server::builder().namespace(names[0], Namespace::new());
+            builder.namespace(names[1], Namespace::new()).start()
+        };
+        let bad = start(["/", "chat"]).unwrap_err();
+        assert!(matches!(bad, StartError::BadNamespace(name) if name == "chat"));
+        let twice = start(["/a", "/a"]).unwrap_err();
+        assert!(matches!(twice, StartError::Twice(name) if name == "/a"));
+        let server = start(["/", "/a"]).unwrap();
+        server.namespace("/a").emit("n", &()).await.unwrap();
+        let nowhere = server.namespace("/b").emit("n", &()).await;
+        assert!(matches!(nowhere, Err(EmitError::NoNamespace(name)) if name == "/b"));
+        let room = "x".repeat(257);
+        let long = server.namespace("/").to(&room).emit("n", &()).await;
+        assert!(matches!(long, Err(EmitError::BadRoom)));
+        let reserved = server.namespace("/").emit("disconnect", &()).await;
+        assert!(matches!(reserved, Err(EmitError::Encode(_))));
+        server.close().await;
+        server.close().await;
+        let closed = server.namespace("/").emit("n", &()).await;
+        assert!(matches!(closed, Err(EmitError::Closed)));
+    }
+
+    #[test]
+    fn without_a_runtime_nothing_starts() {
+        let none = Server::builder().start().unwrap_err();
+        assert!(matches!(none, StartError::NoRuntime));
+    }
+}

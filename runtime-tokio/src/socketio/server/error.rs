@@ -2,9 +2,12 @@
 
 use std::fmt;
 
-use selvedge_core::socketio::{
-    CallError as Fault,
-    hub::{End as HubEnd, ROOM_BYTES_MAX},
+use selvedge_core::{
+    engineio,
+    socketio::{
+        CallError as Fault, CloseReason,
+        hub::{End as HubEnd, ROOM_BYTES_MAX},
+    },
 };
 
 /// Why a server does not start.
@@ -61,7 +64,7 @@ pub enum CallError {
 pub enum End {
     /// Its client has left the namespace.
     Left,
-    /// It was disconnected from this side.
+    /// It, its connection or the server was closed from this side.
     Dismissed,
     /// Its client has come back on another connection, and is another socket there.
     TakenOver,
@@ -72,7 +75,7 @@ pub enum End {
     Panicked,
     /// Its connection has ended; the reason in words.
     Lost(String),
-    /// The server has closed.
+    /// The server has stopped without a word.
     Closed,
 }
 
@@ -80,12 +83,12 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Left => f.write_str("the client left the namespace"),
-            Self::Dismissed => f.write_str("disconnected from this side"),
+            Self::Dismissed => f.write_str("closed from this side"),
             Self::TakenOver => f.write_str("the client came back on another connection"),
             Self::TooSlow => f.write_str("its handler was too slow for its events"),
             Self::Panicked => f.write_str("its handler panicked"),
             Self::Lost(why) => f.write_str(why),
-            Self::Closed => f.write_str("the server has closed"),
+            Self::Closed => f.write_str("the server has stopped"),
         }
     }
 }
@@ -94,7 +97,8 @@ impl From<HubEnd> for End {
     fn from(end: HubEnd) -> Self {
         match end {
             HubEnd::Left => Self::Left,
-            HubEnd::Dismissed => Self::Dismissed,
+            HubEnd::Dismissed
+            | HubEnd::Closed(CloseReason::Engine(engineio::CloseReason::Local)) => Self::Dismissed,
             HubEnd::TakenOver(_) => Self::TakenOver,
             HubEnd::Closed(reason) => Self::Lost(reason.to_string()),
         }

@@ -241,9 +241,9 @@ fn each_call_ends_once() {
 
 #[test]
 fn connections_begin_and_end_by_name_with_or_without_sockets() {
-    let limits = crate::engineio::sessions::Limits {
+    let limits = engineio::sessions::Limits {
         sessions_max: 2,
-        ..crate::engineio::sessions::Limits::default()
+        ..engineio::sessions::Limits::default()
     };
     let mut scene = Scene::new(Config {
         sessions: limits,
