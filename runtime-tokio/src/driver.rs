@@ -39,6 +39,18 @@ impl<I: Send> Inbox<I> for mpsc::Receiver<I> {
     }
 }
 
+/// The way into an inbox.
+pub trait Outlet<I>: Send + Sync {
+    /// Puts an input in when there is room: whether somebody may still take it.
+    fn put(&self, input: I) -> impl Future<Output = bool> + Send;
+}
+
+impl<I: Send> Outlet<I> for mpsc::Sender<I> {
+    async fn put(&self, input: I) -> bool {
+        self.send(input).await.is_ok()
+    }
+}
+
 /// Sees every step of a machine before it is taken: the one place that every input passes.
 pub trait Tap<I> {
     /// A step is about to be taken, with an input or without.

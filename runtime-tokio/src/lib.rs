@@ -14,6 +14,7 @@ pub mod engineio;
 pub mod host;
 pub mod http;
 pub mod jwt;
+mod mailbox;
 pub mod plugin;
 pub mod proxy;
 pub mod recorder;

@@ -32,6 +32,11 @@ use tokio_tungstenite::{
     },
 };
 
+use crate::{
+    driver::{Inbox as _, Outlet},
+    mailbox::{self, mailbox},
+};
+
 /// How many frames may wait for a peer that does not read. A guild with many quiet connections
 /// holds at most this for each of them, and what is refused here ends one connection only.
 pub const QUEUE_FRAMES_MAX: usize = 1_024;
@@ -63,7 +68,7 @@ pub fn config(message_bytes_max: usize) -> WebSocketConfig {
 /// an event, unless [`Action::Close`] was sent before.
 #[derive(Debug)]
 pub struct WsHandle {
-    frames: Option<mpsc::UnboundedSender<Frame>>,
+    frames: Option<mailbox::Sender<Frame>>,
     verdict: Option<oneshot::Sender<Verdict>>,
     backlog: Backlog,
     limits: Limits,
@@ -74,8 +79,10 @@ pub struct WsHandle {
 #[must_use = "a pump that is not run keeps the connection open and silent"]
 #[derive(Debug)]
 pub struct Pump<S> {
-    socket: WebSocketStream<S>,
-    frames: mpsc::UnboundedReceiver<Frame>,
+    // In halves from the beginning: they are small, and it is moved from future to future.
+    sink: SplitSink<WebSocketStream<S>, Message>,
+    stream: SplitStream<WebSocketStream<S>>,
+    frames: mailbox::Receiver<Frame>,
     verdict: oneshot::Receiver<Verdict>,
     ending: Ending,
 }
@@ -160,13 +167,20 @@ enum Verdict {
 }
 
 /// Takes over an open WebSocket.
-pub fn open<S>(socket: WebSocketStream<S>) -> (WsHandle, Pump<S>) {
+pub fn open<S>(socket: WebSocketStream<S>) -> (WsHandle, Pump<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     open_within(socket, Limits::default())
 }
 
 /// Takes over an open WebSocket, with limits of its own.
-pub fn open_within<S>(socket: WebSocketStream<S>, limits: Limits) -> (WsHandle, Pump<S>) {
-    let (frames_in, frames) = mpsc::unbounded_channel();
+pub fn open_within<S>(socket: WebSocketStream<S>, limits: Limits) -> (WsHandle, Pump<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (sink, stream) = socket.split();
+    let (frames_in, frames) = mailbox(limits.frames);
     let (verdict_in, verdict) = oneshot::channel();
     let backlog = Backlog::default();
     let handle = WsHandle {
@@ -176,7 +190,8 @@ pub fn open_within<S>(socket: WebSocketStream<S>, limits: Limits) -> (WsHandle, 
         limits,
     };
     let pump = Pump {
-        socket,
+        sink,
+        stream,
         frames,
         verdict,
         ending: Ending(backlog),
@@ -230,7 +245,7 @@ impl WsHandle {
             self.end(Verdict::Overrun);
         } else {
             // The pump may have ended just now; its last event tells the machine.
-            let _ = frames.send(frame);
+            let _ = frames.push(frame);
         }
     }
 
@@ -252,25 +267,33 @@ where
     ///
     /// The last input is exactly one [`Event::Closed`], except where the owner closed or dropped
     /// the handle: then nothing follows.
-    pub async fn run<I>(self, inbox: mpsc::Sender<I>, input: impl Fn(Event) -> I + Send + Sync) {
-        let (_free, hold) = watch::channel(0);
-        self.run_with(hold, inbox, input).await;
+    pub async fn run<I>(self, inbox: impl Outlet<I>, input: impl Fn(Event) -> I + Send + Sync) {
+        self.run_held(None, inbox, input).await;
     }
 
     /// As [`run`](Self::run), but while `hold` is above 0, no frame is read.
     pub async fn run_with<I>(
         self,
-        mut hold: watch::Receiver<usize>,
-        inbox: mpsc::Sender<I>,
+        hold: watch::Receiver<usize>,
+        inbox: impl Outlet<I>,
+        input: impl Fn(Event) -> I + Send + Sync,
+    ) {
+        self.run_held(Some(hold), inbox, input).await;
+    }
+
+    async fn run_held<I>(
+        self,
+        mut hold: Option<watch::Receiver<usize>>,
+        inbox: impl Outlet<I>,
         input: impl Fn(Event) -> I + Send + Sync,
     ) {
         let Self {
-            socket,
+            mut sink,
+            mut stream,
             mut frames,
             verdict,
             ending,
         } = self;
-        let (mut sink, mut stream) = socket.split();
         let ended = {
             let mut writing = std::pin::pin!(write(&mut sink, &mut frames, &ending.0));
             tokio::select! {
@@ -310,7 +333,7 @@ where
                 // The machine may let its handle go only after the peer has got its answer.
                 let _ = timeout(CLOSE_PATIENCE, answer(&mut sink, &closed)).await;
                 // A machine that is gone needs no last word.
-                let _ = inbox.send(input(Event::Closed(closed))).await;
+                inbox.put(input(Event::Closed(closed))).await;
             }
         }
     }
@@ -327,16 +350,18 @@ enum Ended {
 /// Reads until the connection ends; `None` where nobody takes the inputs any more.
 async fn read<S, I>(
     stream: &mut SplitStream<WebSocketStream<S>>,
-    hold: &mut watch::Receiver<usize>,
-    inbox: &mpsc::Sender<I>,
+    hold: &mut Option<watch::Receiver<usize>>,
+    inbox: &impl Outlet<I>,
     input: &impl Fn(Event) -> I,
 ) -> Option<Closed>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
-        // Where nobody can hold any more, there is nothing to wait for.
-        let _ = hold.wait_for(|held| *held == 0).await;
+        if let Some(hold) = hold {
+            // Where nobody can hold any more, there is nothing to wait for.
+            let _ = hold.wait_for(|held| *held == 0).await;
+        }
         let frame = match stream.next().await {
             Some(Ok(Message::Text(text))) => match ByteString::try_from(Bytes::from(text)) {
                 Ok(text) => Frame::Text(text),
@@ -348,14 +373,16 @@ where
             Some(Err(error)) => return Some(closed_by(&error)),
             None => return Some(Closed::Broken("ended without a close frame".into())),
         };
-        inbox.send(input(Event::Frame(frame))).await.ok()?;
+        if !inbox.put(input(Event::Frame(frame))).await {
+            return None;
+        }
     }
 }
 
 /// Writes until the handle has said its last word and everything before it is flushed.
 async fn write<S>(
     sink: &mut SplitSink<WebSocketStream<S>, Message>,
-    frames: &mut mpsc::UnboundedReceiver<Frame>,
+    frames: &mut mailbox::Receiver<Frame>,
     backlog: &Backlog,
 ) -> Result<(), Error>
 where
@@ -363,7 +390,7 @@ where
 {
     let mut batch = Vec::new();
     loop {
-        let count = frames.recv_many(&mut batch, FRAMES_A_FLUSH).await;
+        let count = frames.take(&mut batch, FRAMES_A_FLUSH).await;
         if count == 0 {
             return Ok(());
         }

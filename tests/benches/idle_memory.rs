@@ -6,7 +6,6 @@
 
 #![expect(
     clippy::expect_used,
-    clippy::panic,
     clippy::print_stdout,
     reason = "a bench prints its table, and fails where it cannot run"
 )]
@@ -14,25 +13,18 @@
 use std::{
     env, fs,
     io::{BufRead as _, BufReader, Write as _},
-    ops::ControlFlow,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
 use futures::StreamExt as _;
 use selvedge::{
-    clock::Clock,
-    driver::{INBOX_MAX, World, drive},
-    ws::{self as pump, WsHandle},
-};
-use selvedge_core::{
-    Time,
-    engineio::transport::{ClientAction, ServerAction},
-    socketio::{Namespace, client, server},
+    socketio::{Client, Signal, server},
+    ws as pump,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     time::sleep,
 };
 use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::WebSocketConfig};
@@ -46,8 +38,11 @@ const CONNECTIONS: usize = 1_000;
 /// How many are opened at a time, fewer than a listener lets wait.
 const AT_A_TIME: usize = 50;
 
-/// How often the server pings.
+/// How often a server of ours pings.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a client may take to answer, on a machine that is busy with opening others.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// For how long all is left to itself before it is measured: two pings of a server of ours.
 const QUIET: Duration = Duration::from_millis(2_500);
@@ -60,7 +55,7 @@ type Socket = WebSocketStream<TcpStream>;
 /// What a connection is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A machine, its driver and its pump.
+    /// The public client, and the public server behind `axum`, joined to the main namespace.
     Selvedge,
     /// A WebSocket that is read, with the buffers that Selvedge gives it.
     SmallBuffers,
@@ -186,23 +181,24 @@ fn limits(kind: Kind) -> WebSocketConfig {
 async fn serve(kind: Kind) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     println!("{}", listener.local_addr().expect("an address").port());
-    tokio::spawn(async move {
-        loop {
-            let (tcp, _) = listener.accept().await.expect("a connection");
-            tokio::spawn(async move {
-                let opened = tokio_tungstenite::accept_async_with_config(tcp, Some(limits(kind)));
-                let socket = opened.await.expect("a WebSocket");
-                match kind {
-                    Kind::Selvedge => host(socket).await,
-                    Kind::SmallBuffers | Kind::Tungstenite => read(socket).await,
-                }
-            });
-        }
-    });
+    match kind {
+        Kind::Selvedge => tokio::spawn(host(listener)),
+        Kind::SmallBuffers | Kind::Tungstenite => tokio::spawn(accept(kind, listener)),
+    };
     let mut questions = questions();
     while questions.recv().await.is_some() {
         // The client has answered by now, so all connections are there.
         println!("{}", resident_kib());
+    }
+}
+
+async fn accept(kind: Kind, listener: TcpListener) {
+    loop {
+        let (tcp, _) = listener.accept().await.expect("a connection");
+        tokio::spawn(async move {
+            let opened = tokio_tungstenite::accept_async_with_config(tcp, Some(limits(kind)));
+            read(opened.await.expect("a WebSocket")).await;
+        });
     }
 }
 
@@ -211,11 +207,10 @@ async fn dial_all(kind: Kind, port: u16) {
     while let Some(connections) = questions.recv().await {
         futures::stream::iter(0..connections)
             .for_each_concurrent(AT_A_TIME, |_| async move {
-                let socket = dial(kind, port).await;
                 match kind {
-                    Kind::Selvedge => join(socket).await,
+                    Kind::Selvedge => join(port).await,
                     Kind::SmallBuffers | Kind::Tungstenite => {
-                        tokio::spawn(read(socket));
+                        tokio::spawn(read(dial(kind, port).await));
                     }
                 }
             })
@@ -238,102 +233,27 @@ async fn read(mut socket: Socket) {
     while let Some(Ok(_)) = socket.next().await {}
 }
 
-/// Runs a client on a connection that is open, in a task of its own; returns when it has joined
-/// the main namespace.
-async fn join(socket: Socket) {
-    let clock = Clock::start();
-    let (inbox, mut inputs) = mpsc::channel(INBOX_MAX);
-    let connect = client::Input::Connect {
-        namespace: Namespace::root(),
-        auth: None,
-        recover: None,
-    };
-    inbox.send(connect).await.expect("an open inbox");
-    let (joined_in, joined) = oneshot::channel();
-    let mut member = Member {
-        handle: pump::pump(socket, inbox, |event| {
-            client::Input::Transport(event.into())
-        }),
-        joined: Some(joined_in),
-    };
-    tokio::spawn(async move {
-        let mut machine = client::Client::new(client::Config::default(), clock.now());
-        let driven = drive(&mut machine, clock, &mut inputs, &mut member, ());
-        driven.await.expect("nothing is written down");
-    });
-    joined.await.expect("a membership");
+/// Opens a client, whose events are taken in a task of its own; returns when it has joined the main
+/// namespace.
+async fn join(port: u16) {
+    let url = format!("http://127.0.0.1:{port}");
+    let mut socket = Client::connect(&url).open().expect("a client");
+    let first = socket.next().await;
+    assert!(
+        matches!(first, Some(Signal::Connected { .. })),
+        "not joined: {first:?}"
+    );
+    tokio::spawn(async move { while socket.next().await.is_some() {} });
 }
 
-/// The world of a client.
-struct Member {
-    handle: WsHandle,
-    joined: Option<oneshot::Sender<()>>,
-}
-
-impl World<client::Client> for Member {
-    fn carry_out(&mut self, _: Time, output: client::Output) -> ControlFlow<()> {
-        match output {
-            client::Output::Transport(ClientAction::WebSocket(action)) => self.handle.send(action),
-            client::Output::Connected { .. } => {
-                // Whoever waits for it is there.
-                let _ = self.joined.take().map(|joined| joined.send(()));
-            }
-            client::Output::Opened(_) => {}
-            client::Output::Closed(_) => return ControlFlow::Break(()),
-            other @ (client::Output::Transport(_)
-            | client::Output::Refused { .. }
-            | client::Output::Event { .. }
-            | client::Output::Answered { .. }
-            | client::Output::Disconnected { .. }
-            | client::Output::Dropped { .. }) => panic!("an idle client was told {other:?}"),
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-/// Runs a server on a connection that is open.
-async fn host(socket: Socket) {
-    let clock = Clock::start();
-    let mut config = server::Config::default();
-    config.engine.heartbeat.interval = PING_INTERVAL;
-    let (inbox, mut inputs) = mpsc::channel(INBOX_MAX);
-    let mut doorman = Doorman {
-        handle: pump::pump(socket, inbox.clone(), |event| {
-            server::Input::Transport(event.into())
-        }),
-        inbox,
-    };
-    let mut machine = server::Server::new(config, "an-engine-io-session".into(), clock.now());
-    let driven = drive(&mut machine, clock, &mut inputs, &mut doorman, ());
-    driven.await.expect("nothing is written down");
-}
-
-/// The world of a server, which lets everybody in.
-struct Doorman {
-    handle: WsHandle,
-    inbox: mpsc::Sender<server::Input>,
-}
-
-impl World<server::Server> for Doorman {
-    fn carry_out(&mut self, _: Time, output: server::Output) -> ControlFlow<()> {
-        match output {
-            server::Output::Transport(ServerAction::WebSocket(action)) => self.handle.send(action),
-            server::Output::Admission { namespace, .. } => {
-                let admit = server::Input::Admit {
-                    namespace,
-                    sid: "a-socket-io-session".into(),
-                    pid: None,
-                    missed: Vec::new(),
-                };
-                self.inbox.try_send(admit).expect("room in the inbox");
-            }
-            server::Output::Closed(_) => return ControlFlow::Break(()),
-            other @ (server::Output::Transport(_)
-            | server::Output::Event { .. }
-            | server::Output::Answered { .. }
-            | server::Output::Disconnected { .. }
-            | server::Output::Dropped { .. }) => panic!("an idle server was told {other:?}"),
-        }
-        ControlFlow::Continue(())
-    }
+/// Serves Socket.IO, with a handler for each socket that takes its events.
+async fn host(listener: TcpListener) {
+    let listen = |socket: server::Socket| async move { while socket.next().await.is_some() {} };
+    let server = server::Server::builder()
+        .heartbeat(PING_INTERVAL, PING_TIMEOUT)
+        .namespace("/", server::Namespace::new().connected(listen))
+        .start()
+        .expect("a server");
+    let app = axum::Router::new().route_service("/socket.io/", server.service());
+    axum::serve(listener, app).await.expect("a server");
 }

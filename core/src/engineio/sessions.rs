@@ -5,7 +5,7 @@ mod io;
 #[cfg(test)]
 mod tests;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::{fmt, mem, time::Duration};
 
 use bytes::Bytes;
@@ -154,7 +154,8 @@ session!(socketio_server);
 pub struct Sessions<S: Session> {
     config: S::Config,
     limits: Limits,
-    live: BTreeMap<SessionId, Live<S>>,
+    /// In boxes, because a map whose keys only grow stays half empty.
+    live: BTreeMap<SessionId, Box<Live<S>>>,
     sids: BTreeMap<Secret, SessionId>,
     conns: BTreeMap<ConnId, SessionId>,
     /// The calls that are not answered.
@@ -431,7 +432,7 @@ impl<S: Session> Sessions<S> {
             conn,
             former: None,
         };
-        self.live.insert(id, live);
+        self.live.insert(id, Box::new(live));
         Some(id)
     }
 
@@ -518,7 +519,8 @@ impl<S: Session> Sessions<S> {
     }
 
     fn end(&mut self, id: SessionId) {
-        if let Some(Live { sid, conn, .. }) = self.live.remove(&id) {
+        if let Some(live) = self.live.remove(&id) {
+            let Live { sid, conn, .. } = *live;
             self.sids.remove(&sid);
             if let Some(conn) = conn {
                 self.conns.remove(&conn);

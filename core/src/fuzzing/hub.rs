@@ -436,6 +436,7 @@ impl<'a> World<'a> {
                 socket,
                 sid,
                 recovered,
+                rooms: _,
             } => {
                 if recovered && let Some((fresh, last)) = self.sockets.remove(&socket) {
                     let fresh = self.souls.remove(&fresh).map(|it| it.namespace);
@@ -455,7 +456,11 @@ impl<'a> World<'a> {
                 assert!(held.is_some(), "{socket:?} was not in");
                 self.acks.retain(|(of, ..)| *of != socket);
             }
-            hub::Output::Dropped { .. } => {}
+            // Each is held against its sockets' own ends.
+            hub::Output::Opened { .. }
+            | hub::Output::Ended { .. }
+            | hub::Output::Closed
+            | hub::Output::Dropped { .. } => {}
         }
     }
 

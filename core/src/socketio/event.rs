@@ -104,7 +104,8 @@ impl Event {
             ack,
             attachments: Vec::new(),
         };
-        match RESERVED_NAMES.into_iter().find(|it| event.name() == *it) {
+        let name = event.name();
+        match RESERVED_NAMES.into_iter().find(|it| name == *it) {
             Some(reserved) => Err(packet::DecodeError::ReservedName(reserved)),
             None => Ok(event),
         }

@@ -11,6 +11,7 @@ mod session;
 mod stories;
 
 use alloc::{
+    boxed::Box,
     collections::BTreeMap,
     string::{String, ToString},
     vec::Vec,
@@ -64,7 +65,8 @@ pub struct Manager {
     rng: Rng,
     link: Link<SocketIo>,
     attempts: Attempts,
-    namespaces: BTreeMap<Namespace, Membership>,
+    /// In boxes, because a map has room for eleven from the first on.
+    namespaces: BTreeMap<Namespace, Box<Membership>>,
     auths: Requests<Auth, Namespace>,
     outbox: Outbox,
     over: bool,
@@ -290,7 +292,7 @@ impl Manager {
             recovery: Recovery::new(self.config.client.early_events_max),
             refusals: Backoff::new(self.config.link.backoff.clone(), rng),
         };
-        self.namespaces.insert(namespace, membership);
+        self.namespaces.insert(namespace, Box::new(membership));
     }
 
     fn leave(&mut self, now: Time, namespace: Namespace, out: &mut Vec<Output>) {

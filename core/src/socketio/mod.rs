@@ -93,7 +93,8 @@ impl Namespace {
 
     fn is_valid(name: &str) -> bool {
         name.starts_with('/')
-            && !name.contains([',', payload::SEPARATOR])
+            && !name.contains(',')
+            && !name.contains(payload::SEPARATOR)
             && name.len() <= NAMESPACE_BYTES_MAX
     }
 }

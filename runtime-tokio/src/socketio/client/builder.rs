@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::{
     runtime::Handle,
-    sync::{Semaphore, mpsc, watch},
+    sync::{Semaphore, watch},
 };
 
 use super::{
@@ -33,6 +33,7 @@ use crate::{
     clock::Clock,
     dial::{self, Dialer},
     driver::{self, INBOX_MAX},
+    mailbox::mailbox,
     proxy::Proxy,
     tls,
     ws::Backlog,
@@ -351,8 +352,8 @@ impl Builder {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)?;
 
-        let (commands_in, commands) = mpsc::unbounded_channel();
-        let (wire_in, wire) = mpsc::channel(INBOX_MAX);
+        let (commands_in, commands) = mailbox(usize::MAX);
+        let (wire_in, wire) = mailbox(INBOX_MAX);
         let (hold_in, hold) = watch::channel(0);
         let (backlog_in, backlog) = watch::channel(Backlog::default());
         let (ended_in, ended) = watch::channel(());
@@ -378,7 +379,7 @@ impl Builder {
         });
         let desk = Desk::new(Manager::new(self.config, Rng::from_seed(seed)));
         let mail = Mail { commands, wire };
-        runtime.spawn(run(desk, world, mail, ended_in));
+        runtime.spawn(run(Box::new(desk), Box::new(world), mail, ended_in));
         shared.join(self.wish)
     }
 }
@@ -455,8 +456,14 @@ impl fmt::Debug for NamespaceBuilder {
     }
 }
 
-async fn run(mut desk: Desk, mut world: ClientWorld, mut mail: Mail, _ended: watch::Sender<()>) {
-    let drive = driver::drive(&mut desk, Clock::start(), &mut mail, &mut world, ());
+/// What is large is in boxes, because an `async fn` has room for its arguments twice.
+async fn run(
+    mut desk: Box<Desk>,
+    mut world: Box<ClientWorld>,
+    mut mail: Mail,
+    _ended: watch::Sender<()>,
+) {
+    let drive = driver::drive(&mut *desk, Clock::start(), &mut mail, &mut *world, ());
     // Nothing is written down here, so nothing else fails.
     if AssertUnwindSafe(drive).catch_unwind().await.is_err() {
         world.broke();

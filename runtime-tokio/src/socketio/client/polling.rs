@@ -1,6 +1,6 @@
 //! HTTP long-polling: one request, one whole answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
@@ -11,9 +11,10 @@ use super::target::Target;
 use crate::{
     http::{self, SetupError},
     proxy::Proxy,
+    report::chain,
 };
 
-/// The requests of one client: one pool of connections.
+/// The requests of one client: one pool of connections, which is made with the first of them.
 ///
 /// There is no limit of time here, other than for making a connection: a poll is answered when the
 /// server has something to say, after `pingInterval` at the latest, which may be any span. The
@@ -21,8 +22,10 @@ use crate::{
 /// what takes longer; then the request is dropped, and its connection with it.
 #[derive(Clone, Debug)]
 pub(super) struct Polling {
-    client: reqwest::Client,
+    tls: Arc<ClientConfig>,
     proxy: Option<Proxy>,
+    /// It takes some KiB, and where WebSockets get through it is never needed.
+    client: Arc<OnceLock<reqwest::Client>>,
     body_bytes_max: usize,
 }
 
@@ -39,11 +42,23 @@ impl Polling {
         proxy: Option<&Proxy>,
         body_bytes_max: usize,
     ) -> Result<Self, SetupError> {
+        // What cannot be used is told now.
+        let _ = http::builder(tls, proxy)?;
         Ok(Self {
-            client: http::builder(tls, proxy)?.build()?,
+            tls: Arc::clone(tls),
             proxy: proxy.cloned(),
+            client: Arc::default(),
             body_bytes_max,
         })
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, SetupError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = http::builder(&self.tls, self.proxy.as_ref())?.build()?;
+        // Of two that are made at the same time, the first is kept.
+        Ok(self.client.get_or_init(|| client))
     }
 
     /// Sends one request and reads the whole answer.
@@ -53,11 +68,12 @@ impl Polling {
         sid: Option<&str>,
         ask: Ask,
     ) -> Result<Answer, Failure> {
+        let client = self.client();
+        let client = client.map_err(|error| Failure::Unreachable(chain(&error).into()))?;
         let url = target.url("polling", sid);
         let request = match ask {
-            Ask::Get => self.client.get(url),
-            Ask::Post(body) => self
-                .client
+            Ask::Get => client.get(url),
+            Ask::Post(body) => client
                 .post(url)
                 .header(CONTENT_TYPE, "text/plain;charset=UTF-8")
                 .body(body),

@@ -20,7 +20,7 @@ use selvedge_core::socketio::{
     manager::Input,
 };
 use serde::Serialize;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::{
     CallError, EmitError, NamespaceBuilder, OpenError, Signal,
@@ -30,7 +30,10 @@ use super::{
     queue::Queue,
     world::Member,
 };
-use crate::ws::{Backlog, Limits};
+use crate::{
+    mailbox,
+    ws::{Backlog, Limits},
+};
 
 /// How much may wait to be written before those who emit wait too. It is enough to keep a fast
 /// connection busy; what is above would only be older when it arrives.
@@ -49,9 +52,9 @@ const ROOM_UNIT: usize = 4 << 10;
 /// What all sockets of a connection share: the way to its task.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) commands: mpsc::UnboundedSender<Ask>,
+    pub(super) commands: mailbox::Sender<Ask>,
     /// The task runs as long as somebody holds this or has a use for it.
-    pub(super) _wire: mpsc::Sender<Ask>,
+    pub(super) _wire: mailbox::Sender<Ask>,
     /// Bounds what emissions and calls put into `commands`; the others come once for a socket.
     pub(super) room: Arc<Semaphore>,
     pub(super) backlog: watch::Receiver<Backlog>,
@@ -99,7 +102,7 @@ impl Shared {
             lost: false,
         };
         // Within the lock, so that joins and leaves arrive in the order in which they are noted.
-        let sent = self.commands.send(Ask::Join(namespace, member));
+        let sent = self.commands.push(Ask::Join(namespace, member));
         drop(state);
         sent.map_err(|_| OpenError::Closed)?;
         Ok(Socket {
@@ -147,9 +150,9 @@ impl Membership {
         state.open.remove(&self.namespace);
         state.is_over = state.open.is_empty();
         // A task that has ended has left everything.
-        let _ = (self.shared.commands).send(Ask::Leave(self.namespace.clone(), left));
+        let _ = (self.shared.commands).push(Ask::Leave(self.namespace.clone(), left));
         if state.is_over {
-            let _ = self.shared.commands.send(Ask::Shutdown);
+            let _ = self.shared.commands.push(Ask::Shutdown);
         }
         state.is_over
     }
@@ -212,7 +215,7 @@ impl Membership {
             return Err(EmitError::Closed);
         }
         (self.shared.commands)
-            .send(ask)
+            .push(ask)
             .map_err(|_| EmitError::Closed)
     }
 }

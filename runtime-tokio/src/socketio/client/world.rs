@@ -22,7 +22,7 @@ use selvedge_core::{
     ws::{Action, ConnId},
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     task::{AbortHandle, JoinSet},
     time::timeout,
 };
@@ -38,6 +38,7 @@ use super::{
 use crate::{
     dial::Dialer,
     driver::{Inbox, World},
+    mailbox,
     ws::{self, Backlog, Limits, WsHandle},
 };
 
@@ -63,16 +64,16 @@ pub(super) type PrepareFn = Arc<dyn Fn() -> BoxFuture<'static, Result<Dial, Stri
 /// holds the other up.
 #[derive(Debug)]
 pub(super) struct Mail {
-    pub(super) commands: mpsc::UnboundedReceiver<Ask>,
-    pub(super) wire: mpsc::Receiver<Ask>,
+    pub(super) commands: mailbox::Receiver<Ask>,
+    pub(super) wire: mailbox::Receiver<Ask>,
 }
 
 impl Inbox<Ask> for Mail {
     async fn take(&mut self, inputs: &mut Vec<Ask>, most: usize) -> usize {
         let half = most.div_ceil(2);
         let poll = |cx: &mut Context<'_>| {
-            let commands = self.commands.poll_recv_many(cx, inputs, half);
-            let wire = self.wire.poll_recv_many(cx, inputs, half);
+            let commands = self.commands.poll_take(cx, inputs, half);
+            let wire = self.wire.poll_take(cx, inputs, half);
             match (commands, wire) {
                 (Poll::Ready(commands), Poll::Ready(wire)) => Poll::Ready(commands + wire),
                 (Poll::Ready(0), Poll::Pending) | (Poll::Pending, Poll::Ready(0)) => Poll::Pending,
@@ -123,12 +124,13 @@ impl fmt::Debug for Member {
 pub(super) struct ClientWorld {
     setup: Arc<Setup>,
     /// Weakly held: the last socket and the last task close the inbox, and that ends the drive.
-    wire: mpsc::WeakSender<Ask>,
+    wire: mailbox::WeakSender<Ask>,
     backlog: watch::Sender<Backlog>,
     target: Arc<Target>,
     tasks: JoinSet<()>,
     members: BTreeMap<Namespace, Member>,
-    connections: BTreeMap<ConnId, Connection>,
+    /// In boxes, because a map has room for eleven from the first on.
+    connections: BTreeMap<ConnId, Box<Connection>>,
     prepares: BTreeMap<RequestId<Authorize>, AbortHandle>,
     auths: BTreeMap<RequestId<Auth>, AbortHandle>,
 }
@@ -154,7 +156,7 @@ impl ClientWorld {
     pub(super) fn new(
         setup: Setup,
         target: Arc<Target>,
-        wire: mpsc::WeakSender<Ask>,
+        wire: mailbox::WeakSender<Ask>,
         backlog: watch::Sender<Backlog>,
     ) -> Self {
         Self {
@@ -181,7 +183,7 @@ impl ClientWorld {
     }
 
     /// Lets what is being said come to its end.
-    pub(super) async fn farewell(mut self) {
+    pub(super) async fn farewell(mut self: Box<Self>) {
         self.members.clear();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(FAREWELL, ended).await.is_err() {
@@ -193,13 +195,20 @@ impl ClientWorld {
     }
 
     /// Runs a task that answers through the inbox; none where the drive is ending.
-    fn spawn<F>(&mut self, task: impl FnOnce(mpsc::Sender<Ask>) -> F) -> Option<AbortHandle>
+    fn spawn<F>(&mut self, task: impl FnOnce(mailbox::Sender<Ask>) -> F) -> Option<AbortHandle>
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        while self.tasks.try_join_next().is_some() {}
+        self.reap();
         let wire = self.wire.upgrade()?;
         Some(self.tasks.spawn(task(wire)))
+    }
+
+    /// Forgets the tasks that are done, which hold memory until then.
+    fn reap(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+        self.prepares.retain(|_, task| !task.is_finished());
+        self.auths.retain(|_, task| !task.is_finished());
     }
 
     fn prepare(&mut self, id: RequestId<Authorize>) {
@@ -216,7 +225,6 @@ impl ClientWorld {
             };
             answer(&wire, Ask::Prepared(id, target)).await;
         });
-        self.prepares.retain(|_, task| !task.is_finished());
         self.prepares.extend(task.map(|task| (id, task)));
     }
 
@@ -229,7 +237,6 @@ impl ClientWorld {
             };
             answer(&wire, Ask::Manager(Input::Auth(id, auth))).await;
         });
-        self.auths.retain(|_, task| !task.is_finished());
         self.auths.extend(task.map(|task| (id, task)));
     }
 
@@ -239,11 +246,13 @@ impl ClientWorld {
             self.connections.retain(|_, it| !it.is_over());
         }
         let target = &self.target;
-        self.connections.entry(conn).or_insert_with(|| Connection {
-            target: Arc::clone(target),
-            socket: None,
-            handle: None,
-            requests: BTreeMap::new(),
+        self.connections.entry(conn).or_insert_with(|| {
+            Box::new(Connection {
+                target: Arc::clone(target),
+                socket: None,
+                handle: None,
+                requests: BTreeMap::new(),
+            })
         })
     }
 
@@ -255,8 +264,9 @@ impl ClientWorld {
             let url = target.url("websocket", sid.as_deref());
             let opened = setup
                 .dialer
-                .open(&url, &target.headers, setup.message_bytes_max)
-                .await;
+                .open(&url, &target.headers, setup.message_bytes_max);
+            // In a box, so that the task does not keep the room for it while it pumps.
+            let opened = Box::pin(opened).await;
             let dialed = |result: Result<(), String>| match sid {
                 None => Input::Dialed(conn, result),
                 Some(_) => {
@@ -404,6 +414,7 @@ impl ClientWorld {
                 recovered,
             } => {
                 tracing::info!(server, %namespace, recovered, "joined");
+                self.reap();
                 let sid = sid.to_string();
                 self.tell(&namespace, Signal::Connected { sid, recovered });
             }
@@ -500,7 +511,7 @@ fn abort(task: Option<AbortHandle>) {
     }
 }
 
-async fn answer(wire: &mpsc::Sender<Ask>, ask: Ask) {
+async fn answer(wire: &mailbox::Sender<Ask>, ask: Ask) {
     // A client that is gone needs no answer.
     let _ = wire.send(ask).await;
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::ConnectInfo,
-    http::{HeaderMap, Uri, request::Parts},
+    http::{HeaderMap, HeaderValue, Uri, request::Parts},
 };
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,8 @@ impl Handshake {
     pub(super) fn of(head: &Parts) -> Self {
         let info = head.extensions.get::<ConnectInfo<SocketAddr>>();
         Self {
-            uri: head.uri.clone(),
-            headers: head.headers.clone(),
+            uri: head.uri.to_string().parse().unwrap_or_default(),
+            headers: detached(&head.headers),
             remote_addr: info.map(|ConnectInfo(addr)| *addr),
         }
     }
@@ -55,6 +55,19 @@ impl Handshake {
     pub const fn remote_addr(&self) -> Option<SocketAddr> {
         self.remote_addr
     }
+}
+
+/// A copy that does not keep the buffer alive which the request was read into: that is larger by
+/// far, and a connection can last for days.
+fn detached(headers: &HeaderMap) -> HeaderMap {
+    let mut copied = HeaderMap::with_capacity(headers.keys_len());
+    for (name, value) in headers {
+        if let Ok(mut copy) = HeaderValue::from_bytes(value.as_bytes()) {
+            copy.set_sensitive(value.is_sensitive());
+            copied.append(name.clone(), copy);
+        }
+    }
+    copied
 }
 
 /// What a client sent along when it asked to be let in.

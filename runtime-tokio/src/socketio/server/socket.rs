@@ -18,7 +18,7 @@ use selvedge_core::socketio::{
     hub::{Audience, Input, Room, SocketId, Target},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::{
     admission::{AuthError, Credentials, Handshake},
@@ -27,6 +27,7 @@ use super::{
     event::Event,
     link::Link,
 };
+use crate::mailbox::{self, mailbox};
 
 /// Which socket: what its client knows as `socket.id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ pub(super) struct Shared {
 
 #[derive(Debug)]
 struct Events {
-    queue: tokio::sync::Mutex<mpsc::UnboundedReceiver<event::Event>>,
+    queue: tokio::sync::Mutex<mailbox::Receiver<event::Event>>,
     waiting: Arc<Waiting>,
 }
 
@@ -88,7 +89,7 @@ struct Waiting {
 /// The end of a socket that the server's world holds.
 #[derive(Debug)]
 pub(super) struct Member {
-    events: mpsc::UnboundedSender<event::Event>,
+    events: mailbox::Sender<event::Event>,
     waiting: Arc<Waiting>,
     end: watch::Sender<Option<End>>,
 }
@@ -105,7 +106,7 @@ pub(super) struct Parts {
 }
 
 pub(super) fn pair(parts: Parts) -> (Member, Socket) {
-    let (sender, queue) = mpsc::unbounded_channel();
+    let (sender, queue) = mailbox(usize::MAX);
     let (end_in, end) = watch::channel(None);
     let waiting = Arc::new(Waiting::default());
     let Parts {
@@ -153,7 +154,7 @@ impl Member {
         let fits = events_before < limits.0
             && (events_before == 0 || bytes_before.saturating_add(bytes) <= limits.1);
         // The handler may have let go just now.
-        fits && self.events.send(event).map_or(true, |()| true)
+        fits && self.events.push(event).map_or(true, |()| true)
     }
 
     /// Says why the socket has ended. The first word counts.
