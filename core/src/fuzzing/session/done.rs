@@ -39,7 +39,6 @@ impl World<'_> {
             if is_dropped {
                 space.to_server.unsend(number);
             } else if waits && kind == Kind::Event && !is_over {
-                assert!(kind != Kind::Volatile);
                 space.waiting += 1;
             }
         }
