@@ -16,7 +16,7 @@ use bytestring::ByteString;
 use super::{
     draws::Draws,
     expected::{Expected, emission, number},
-    network::{Cut, Delivery, Network},
+    network::{Cut, Delivery, Network, fair},
 };
 use crate::{
     Secret,
@@ -323,7 +323,7 @@ impl<'a> World<'a> {
     fn drain(&mut self) {
         for at in 0.. {
             assert!(at < 10_000, "they never come to rest");
-            self.carry(at);
+            self.carry(fair(at));
             if self.network.is_at_rest() {
                 return;
             }
@@ -334,7 +334,7 @@ impl<'a> World<'a> {
     fn settle(&mut self) {
         for at in 0.. {
             assert!(at < 10_000, "they never come to rest");
-            self.carry(at);
+            self.carry(fair(at));
             self.reply(at % 2, true);
             self.admit(true);
             let is_answered = self.people.iter().all(|it| it.answers.is_empty());

@@ -12,7 +12,7 @@ use super::{
     draws::Draws,
     expected::{Expected, emission, number},
     frame,
-    network::{Cut, Delivery, Network},
+    network::{Cut, Delivery, Network, fair},
 };
 use crate::{
     Secret,
@@ -312,7 +312,7 @@ impl<'a> World<'a> {
     fn drain(&mut self) {
         for at in 0.. {
             assert!(at < 10_000, "the two never come to rest");
-            self.carry(at);
+            self.carry(fair(at));
             if self.network.is_at_rest() {
                 return;
             }
@@ -323,7 +323,7 @@ impl<'a> World<'a> {
     fn settle(&mut self) {
         for at in 0.. {
             assert!(at < 10_000, "the two never come to rest");
-            self.carry(at);
+            self.carry(fair(at));
             let asked = self.spaces.iter().filter(|it| it.asked.is_some());
             for name in asked.map(|it| it.name.clone()).collect::<Vec<_>>() {
                 self.admit(&name, true);
