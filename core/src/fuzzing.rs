@@ -4,8 +4,16 @@ mod decoders;
 mod draws;
 mod ends;
 mod expected;
+#[expect(
+    clippy::indexing_slicing,
+    reason = "one of two sides; and a panic is a finding"
+)]
 mod hub;
 mod network;
+#[expect(
+    clippy::indexing_slicing,
+    reason = "one of two sides; and a panic is a finding"
+)]
 mod session;
 #[cfg(test)]
 mod tests;

@@ -95,6 +95,11 @@ pub(super) struct Cut {
     pub(super) server: bool,
 }
 
+/// A pick that nothing which goes in a circle can starve.
+pub(super) fn fair(step: usize) -> usize {
+    step.wrapping_mul(2_654_435_761) >> 7
+}
+
 fn broken() -> ws::Event {
     ws::Event::Closed(ws::Closed::Broken("cut".into()))
 }

@@ -1,5 +1,8 @@
 //! A Socket.IO client and a server that drive each other, over any transport, under any schedule.
 
+mod done;
+mod heard;
+
 use alloc::{collections::BTreeSet, format, vec::Vec};
 use core::{mem, time::Duration};
 
@@ -9,7 +12,7 @@ use super::{
     draws::Draws,
     expected::{Expected, emission, number},
     frame,
-    network::{Cut, Delivery, Network},
+    network::{Cut, Delivery, Network, fair},
 };
 use crate::{
     Secret,
@@ -305,371 +308,20 @@ impl<'a> World<'a> {
         assert!(self.server == before, "the server is not idle");
     }
 
-    /// Steps the client; whether it has said that something was dropped.
-    fn client(&mut self, input: Option<client::Input>) -> bool {
-        let mut out = Vec::new();
-        step(&mut self.client, self.now, input, &mut out);
-        let hands_back = |it: &client::Output| {
-            matches!(
-                it,
-                client::Output::Closed(_) | client::Output::Connected { .. }
-            )
-        };
-        let hands_back = out.iter().any(hands_back);
-        let is_hostile = self.is_hostile;
-        let mut is_dropped = false;
-        for output in out {
-            assert!(!self.over[CLIENT], "{output:?} after the end");
-            match output {
-                client::Output::Transport(action) => self.network.on_client(LINE, action),
-                client::Output::Opened(_) => {}
-                client::Output::Connected { namespace, .. } => {
-                    if let Some(space) = self.space(&namespace) {
-                        assert!(is_hostile || !space.is_in, "in {namespace} twice");
-                        space.is_in = true;
-                        space.waiting = 0;
-                        space.can_speak = !space.is_dismissed;
-                        space.acks[CLIENT].clear();
-                        if space.is_dismissed {
-                            space.to_server.ease();
-                        }
-                    }
-                }
-                client::Output::Refused { namespace, .. } => {
-                    if let Some(space) = self.space(&namespace) {
-                        space.wanted = None;
-                        space.waiting = 0;
-                        space.to_server.ease();
-                    }
-                }
-                client::Output::Event { namespace, event } => {
-                    self.on_event(CLIENT, &namespace, &event);
-                }
-                client::Output::Answered { id, result } => self.on_answer(CLIENT, id, result),
-                client::Output::Disconnected { namespace } => {
-                    if let Some(space) = self.space(&namespace) {
-                        assert!(is_hostile || space.is_in, "not in {namespace}");
-                        space.put_out();
-                    }
-                }
-                client::Output::Dropped { namespace, .. } => {
-                    is_dropped = true;
-                    if hands_back && let Some(space) = self.space(&namespace) {
-                        space.to_server.ease();
-                    }
-                }
-                client::Output::Closed(reason) => {
-                    assert!(!self.is_calm || self.is_late(), "{reason}");
-                    self.over[CLIENT] = true;
-                    assert!(self.calls[CLIENT].is_empty(), "calls without an end");
-                }
-            }
+    /// Much that goes on takes time: a server whose end of a probed WebSocket is dead answers every
+    /// poll at once until it gives the probe up.
+    fn linger(&mut self, step: usize) {
+        if step % 64 == 63 {
+            self.wait(Duration::from_millis(250));
         }
-        is_dropped
-    }
-
-    /// Whether a heartbeat may have been missed.
-    fn is_late(&self) -> bool {
-        self.waited >= TIMEOUT
-    }
-
-    fn arrive(&mut self, arrival: Arrival) {
-        let (mut effects, mut said) = (Vec::new(), Vec::new());
-        self.server
-            .arrive(self.now, arrival, &mut effects, &mut said);
-        self.server.tick(self.now, &mut effects, &mut said);
-        self.on_server(effects, said);
-    }
-
-    /// Steps the server's session; whether it has said that something was dropped.
-    fn server(&mut self, input: server::Input) -> bool {
-        let Some(id) = self.server.ids().last() else {
-            return true;
-        };
-        let (mut effects, mut said) = (Vec::new(), Vec::new());
-        self.server
-            .step(self.now, id, input, &mut effects, &mut said);
-        self.on_server(effects, said)
-    }
-
-    fn on_server(
-        &mut self,
-        effects: Vec<Effect>,
-        said: Vec<(engineio::sessions::SessionId, server::Output)>,
-    ) -> bool {
-        if let Some(due) = self.server.next_wakeup() {
-            assert!(due.at > self.now, "no progress: {}", due.why);
-        }
-        for effect in effects {
-            self.network.on_server(effect);
-        }
-        let mut is_dropped = false;
-        for (_, output) in said {
-            assert!(!self.over[SERVER], "{output:?} after the end");
-            match output {
-                server::Output::Admission {
-                    namespace, auth, ..
-                } => {
-                    let number = auth.and_then(|it| it.get(5..it.len() - 1)?.parse().ok());
-                    if let Some(space) = self.space(&namespace) {
-                        space.asked = Some(number.unwrap_or(u64::MAX));
-                    }
-                }
-                server::Output::Event { namespace, event } => {
-                    self.on_event(SERVER, &namespace, &event);
-                }
-                server::Output::Answered { id, result } => self.on_answer(SERVER, id, result),
-                server::Output::Disconnected { namespace } => {
-                    if let Some(space) = self.space(&namespace) {
-                        space.is_member = false;
-                        space.can_reach = false;
-                        space.acks[SERVER].clear();
-                    }
-                }
-                server::Output::Dropped { .. } => is_dropped = true,
-                server::Output::Closed(reason) => {
-                    assert!(!self.is_calm || self.is_late(), "{reason}");
-                    self.over[SERVER] = true;
-                    assert!(self.calls[SERVER].is_empty(), "calls without an end");
-                }
-                server::Output::Transport(_) => {}
-            }
-        }
-        is_dropped
-    }
-
-    fn on_event(&mut self, side: usize, namespace: &Namespace, event: &Event) {
-        let is_hostile = self.is_hostile;
-        self.arrived += 1;
-        let Some(space) = self.space(namespace) else {
-            assert!(is_hostile, "an event in {namespace}");
-            return;
-        };
-        let number = if is_hostile { None } else { number(event) };
-        assert!(is_hostile || number.is_some(), "{event:?}");
-        if let Some(number) = number {
-            let is_in = [space.is_in, space.is_member][side];
-            assert!(is_in, "{number} is for nobody");
-            let way = [&mut space.to_client, &mut space.to_server];
-            way.into_iter().nth(side).map(|it| it.arrive(number));
-        }
-        if let Some(ack) = event.ack() {
-            let asked = number.unwrap_or_default();
-            space.acks[side].push((ack, asked));
-        }
-    }
-
-    fn on_answer(&mut self, side: usize, id: RequestId<Call>, result: Result<Answer, CallError>) {
-        assert!(self.calls[side].remove(&id), "{id:?} ends twice");
-        match result {
-            Ok(answer) => {
-                self.answered += 1;
-                let args = answer.args::<(u64,)>().ok();
-                assert!(
-                    self.is_hostile || args == Some((id.number(),)),
-                    "{answer:?}"
-                );
-            }
-            Err(CallError::Timeout | CallError::Disconnected) => {
-                for space in &mut self.spaces {
-                    space.to_server.ease_one(id.number());
-                }
-            }
-            Err(
-                CallError::NotConnected
-                | CallError::TooMany
-                | CallError::TooLarge
-                | CallError::BufferFull
-                | CallError::NotAnEvent,
-            ) => {
-                for space in &mut self.spaces {
-                    space.to_server.unsend(id.number());
-                    space.to_client.unsend(id.number());
-                }
-            }
-        }
-    }
-
-    fn client_says(&mut self, name: &Namespace, kind: Kind) {
-        self.next += 1;
-        let number = self.next;
-        let Some(emission) = emission(name, number) else {
-            return;
-        };
-        let is_over = self.over[CLIENT];
-        let Some(space) = self.space(name) else {
-            return;
-        };
-        let waits = space.wanted.is_some() && !space.is_in;
-        let must_arrive = (waits && kind != Kind::Volatile) || space.can_speak;
-        if !is_over {
-            space.to_server.push(number, must_arrive);
-        }
-        let id = RequestId::from_number(number);
-        let input = match kind {
-            Kind::Event => client::Input::Emit(emission),
-            Kind::Volatile => client::Input::EmitVolatile(emission),
-            Kind::Call(pick) => {
-                if !is_over {
-                    self.calls[CLIENT].insert(id);
-                }
-                client::Input::Call {
-                    id,
-                    emission,
-                    patience: patience(pick),
-                }
-            }
-        };
-        let is_dropped = self.client(Some(input));
-        assert!(self.calls[CLIENT].len() <= CALLS_MAX);
-        if let Some(space) = self.space(name) {
-            if is_dropped {
-                space.to_server.unsend(number);
-            } else if waits && kind == Kind::Event && !is_over {
-                assert!(kind != Kind::Volatile);
-                space.waiting += 1;
-            }
-        }
-        let waiting: usize = self.spaces.iter().map(|it| it.waiting).sum();
-        assert!(waiting <= WAITING_MAX, "{waiting} wait");
-    }
-
-    fn server_says(&mut self, name: &Namespace, kind: Kind) {
-        self.next += 1;
-        let number = self.next;
-        let Some(emission) = emission(name, number) else {
-            return;
-        };
-        if self.server.is_empty() {
-            return;
-        }
-        let Some(space) = self.space(name) else {
-            return;
-        };
-        let must_arrive = space.can_reach;
-        space.to_client.push(number, must_arrive);
-        let id = RequestId::from_number(number);
-        let input = match kind {
-            Kind::Event | Kind::Volatile => server::Input::Emit(emission),
-            Kind::Call(pick) => {
-                self.calls[SERVER].insert(id);
-                server::Input::Call {
-                    id,
-                    emission,
-                    patience: patience(pick),
-                }
-            }
-        };
-        let is_dropped = self.server(input);
-        assert!(self.calls[SERVER].len() <= CALLS_MAX);
-        if is_dropped && let Some(space) = self.space(name) {
-            space.to_client.unsend(number);
-        }
-    }
-
-    /// Answers one of the calls that have arrived.
-    fn answer(&mut self, name: &Namespace, side: usize, pick: u8) {
-        let Some(space) = self.space(name) else {
-            return;
-        };
-        let acks = &mut space.acks[side];
-        let Some(at) = usize::from(pick / 2).checked_rem(acks.len()) else {
-            return;
-        };
-        let (ack, number) = acks.swap_remove(at);
-        let Ok(answer) = Emission::answer(name, ack, &(number,)) else {
-            return;
-        };
-        if side == CLIENT {
-            self.client(Some(client::Input::Emit(answer)));
-        } else {
-            self.server(server::Input::Emit(answer));
-        }
-    }
-
-    fn join(&mut self, name: &Namespace) {
-        if self
-            .space(name)
-            .is_some_and(|it| mem::take(&mut it.is_left))
-        {
-            self.drain();
-        }
-        self.next += 1;
-        let number = self.next;
-        let auth = Secret::new(&format!(r#"{{"t":{number}}}"#));
-        let is_over = self.over[CLIENT];
-        let is_dropped = self.client(Some(client::Input::Connect {
-            namespace: name.clone(),
-            auth: Some(auth),
-            recover: None,
-        }));
-        if !is_dropped
-            && !is_over
-            && let Some(space) = self.space(name)
-        {
-            space.wanted = Some(number);
-        }
-    }
-
-    fn leave(&mut self, name: &Namespace) {
-        if let Some(space) = self.space(name) {
-            space.leave();
-        }
-        self.client(Some(client::Input::Disconnect {
-            namespace: name.clone(),
-        }));
-    }
-
-    fn admit(&mut self, name: &Namespace, is_welcome: bool) {
-        let Some(space) = self.space(name) else {
-            return;
-        };
-        let Some(asked) = space.asked.take() else {
-            return;
-        };
-        let namespace = name.clone();
-        let input = if is_welcome {
-            space.is_member = true;
-            space.is_dismissed = false;
-            space.can_reach = space.wanted == Some(asked);
-            space.acks[SERVER].clear();
-            server::Input::Admit {
-                namespace,
-                sid: "s".into(),
-                pid: None,
-                missed: Vec::new(),
-            }
-        } else {
-            server::Input::Refuse {
-                namespace,
-                message: ByteString::from_static("no"),
-                data: None,
-            }
-        };
-        self.server(input);
-    }
-
-    fn dismiss(&mut self, name: &Namespace) {
-        if let Some(space) = self.space(name) {
-            if space.asked.take().is_none() && space.is_member {
-                space.is_member = false;
-                space.is_dismissed = true;
-                space.can_reach = false;
-                space.can_speak = false;
-                space.to_server.ease();
-                space.acks[SERVER].clear();
-            }
-        }
-        self.server(server::Input::Disconnect {
-            namespace: name.clone(),
-        });
     }
 
     /// Everything arrives that is on its way.
     fn drain(&mut self) {
         for at in 0.. {
             assert!(at < 10_000, "the two never come to rest");
-            self.carry(at);
+            self.carry(fair(at));
+            self.linger(at);
             if self.network.is_at_rest() {
                 return;
             }
@@ -680,7 +332,8 @@ impl<'a> World<'a> {
     fn settle(&mut self) {
         for at in 0.. {
             assert!(at < 10_000, "the two never come to rest");
-            self.carry(at);
+            self.carry(fair(at));
+            self.linger(at);
             let asked = self.spaces.iter().filter(|it| it.asked.is_some());
             for name in asked.map(|it| it.name.clone()).collect::<Vec<_>>() {
                 self.admit(&name, true);

@@ -96,4 +96,14 @@ fn the_laws_hold_for_a_whole_story() {
     socketio_packet(b"610-7[{}]");
     socketio_packet(b"51-[\"a\",[{\"_placeholder\":true,\"num\":0}]]");
     socketio_packet(b"4/a,{\"message\":\"no\",\"data\":null}");
+    socketio_packet(br#"2["n",1,"1\"a"]"#);
+    socketio_packet(b"52-[\"n\"]\x1eb12345678\x1eb12345678");
+    socketio_packet(b"52-[\"n\"]\x1eb123456789\x1eb12345678");
+    socketio_packet(br#"0{"pid":"p","offset":"12"}"#);
+    socketio_packet(br#"{"emit":"42/a,[\"n\",1]"}"#);
+    // The last poll before the move to a WebSocket lets in whoever has kept something to say.
+    session::run(&[
+        2, 21, 224, 46, 224, 224, 224, 224, 224, 224, 224, 2, 21, 0, 21, 91, 224, 1, 50, 224, 224,
+        49, 49,
+    ]);
 }

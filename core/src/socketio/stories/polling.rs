@@ -151,11 +151,14 @@ fn what_a_message_leads_to_comes_after_the_move_to_a_websocket() {
     tell(&mut client, client::Input::Transport(probed.into()));
     // The last poll brings the answer to the CONNECT, and with that the client moves.
     let out = tell(&mut client, answer(1, "40/a,{\"sid\":\"s\"}"));
-    let sent = out.iter().filter_map(|output| match output {
-        client::Output::Transport(ClientAction::WebSocket(ws::Action::Send(ws::Frame::Text(
-            text,
-        )))) => Some(&**text),
-        _ => None,
+    let sent = out.iter().filter_map(|output| {
+        if let client::Output::Transport(ClientAction::WebSocket(ws::Action::Send(frame))) = output
+            && let ws::Frame::Text(text) = frame
+        {
+            Some(&**text)
+        } else {
+            None
+        }
     });
     assert_eq!(sent.collect::<Vec<_>>(), ["5", r#"42/a,["kept"]"#]);
 }
