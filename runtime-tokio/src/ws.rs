@@ -507,6 +507,15 @@ mod tests {
         Frame::Text(text.into())
     }
 
+    #[test]
+    fn a_websocket_has_small_buffers_and_its_limit() {
+        let config = config(1_000);
+        assert!((4 << 10..=16 << 10).contains(&config.read_buffer_size));
+        assert!(config.write_buffer_size <= 16 << 10);
+        let limits = (config.max_message_size, config.max_frame_size);
+        assert_eq!(limits, (Some(1_000), Some(1_000)));
+    }
+
     #[tokio::test]
     async fn frames_pass_both_ways_and_pings_are_answered_in_between() {
         let mut ends = ends(8, 1 << 16).await;

@@ -32,6 +32,8 @@ const orders = {
     socket.conn.close();
     socket.nsp.adapter.sessions?.clear();
   },
+  /** Sends an event that a client need not get, and that has no offset. */
+  volatile: (socket, ...args) => socket.volatile.emit("now", ...args),
   transport: (socket) => socket.emit("transport", socket.conn.transport.name),
   send_bytes: (socket) => socket.emit("bytes", bytes),
   /** Asks the client a question with attachments, and tells what was answered. */

@@ -85,6 +85,8 @@ struct World {
     to_client: VecDeque<ws::Event>,
     /// What the client was told to give up.
     aborted: Option<RequestId<Exchange>>,
+    /// What the server leaves for a client that comes to poll when it has ended.
+    farewell: Option<Bytes>,
     sent: [usize; 2],
     at_client: Vec<ws::Frame>,
     at_server: Vec<ws::Frame>,
@@ -138,6 +140,7 @@ impl World {
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
             aborted: None,
+            farewell: None,
             sent: [0; 2],
             at_client: Vec::new(),
             at_server: Vec::new(),
@@ -223,7 +226,7 @@ impl World {
             }
             ServerAction::WebSocket(ws::Action::Close) => self.to_client.push_back(gone()),
             ServerAction::Refused(conn) => panic!("{conn:?} was refused"),
-            ServerAction::Farewell(_) => {}
+            ServerAction::Farewell(body) => self.farewell = Some(body),
         }
     }
 
@@ -298,7 +301,11 @@ impl World {
             Next::Poll => {
                 if let Some(id) = self.poll.take() {
                     let call = self.call(id);
-                    self.serve(ServerEvent::Poll { call });
+                    if self.over[1].is_none() {
+                        self.serve(ServerEvent::Poll { call });
+                    } else {
+                        self.farewell(call);
+                    }
                 }
             }
             Next::Posting => {
@@ -363,6 +370,15 @@ impl World {
                 self.step_server(None);
             }
         }
+    }
+
+    /// Answers a poll that comes when the server has ended.
+    fn farewell(&mut self, call: CallId) {
+        let (status, body) = match self.farewell.take() {
+            Some(body) => (200, body),
+            None => (400, Bytes::new()),
+        };
+        self.on_server(ServerAction::Answer { call, status, body });
     }
 
     /// Goes to the next deadline.
@@ -458,4 +474,30 @@ fn nothing_is_lost_when_the_client_closes_at_any_moment() {
         assert!(world.over[1].is_some(), "{seed}");
     }
     assert!((1..SEEDS).contains(&closed_by_post), "{closed_by_post}");
+}
+
+/// The last of it is there for the poll that the client has not made yet, too.
+#[test]
+fn nothing_is_lost_when_the_server_closes_at_any_moment() {
+    let mut amid = 0;
+    for seed in 0..SEEDS {
+        let mut world = World::new(Fate::Works, seed);
+        while !world.is_open() {
+            world.go_on();
+        }
+        for _ in 0..seed % 60 {
+            world.go_on();
+        }
+        let sent = world.sent[1];
+        amid += u64::from(world.server.is_polling() && !world.to_server.is_empty());
+        world.step_server(Some(server::Input::Close));
+        assert_eq!(world.over[1], Some(CloseReason::Local));
+        for _ in 0..400 {
+            world.give_up();
+            world.go_on();
+        }
+        assert_eq!(world.at_client, all()[..sent], "{seed}");
+        assert!(world.over[0].is_some(), "{seed}");
+    }
+    assert!((1..SEEDS).contains(&amid), "{amid}");
 }

@@ -529,7 +529,7 @@ mod close {
         run(&mut server, 1, posting(3));
         assert_eq!(
             run(&mut server, 2, Input::Close),
-            [answer(2, 200, "1"), refusal(3), local.clone()]
+            [answer(2, 200, "1"), answer(3, 200, "ok"), local.clone()]
         );
         let mut server = polling();
         run(&mut server, 1, send("last"));
@@ -652,6 +652,25 @@ mod upgrade {
                 hang_up(),
                 answer(2, 200, "ok"),
                 Output::Closed(CloseReason::Peer)
+            ]
+        );
+    }
+
+    #[test]
+    fn what_waits_amid_a_move_is_said_with_the_end() {
+        let mut server = polling();
+        run(&mut server, 1, accepted(ConnId(1)));
+        run(&mut server, 2, frame("2probe"));
+        assert_eq!(run(&mut server, 3, send("last")), []);
+        let farewell = ServerAction::Farewell(Bytes::from_static(b"4last\x1e1"));
+        assert_eq!(
+            run(&mut server, 4, Input::Close),
+            [
+                sent("4last"),
+                sent("1"),
+                hang_up(),
+                Output::Transport(farewell),
+                Output::Closed(CloseReason::Local)
             ]
         );
     }

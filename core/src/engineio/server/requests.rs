@@ -141,20 +141,27 @@ impl Server {
 
 /// Answers what is open when a session ends that polls.
 pub(super) fn end(polling: Polling, reason: &CloseReason, out: &mut Vec<Output>) {
-    if polling.probe.is_some() {
-        out.push(websocket(ws::Action::Close));
-    }
     let (poll, posting) = (polling.poll, polling.posting);
+    let (has_probe, is_moving) = (polling.probe.is_some(), polling.is_moving());
     let is_local = *reason == CloseReason::Local;
     let last = if is_local {
         let mut frames = polling.into_queue();
         frames.push_back(ws::Frame::Text(CLOSE));
+        if is_moving {
+            // The client may have moved already: then it reads here, and polls no more. One that
+            // has not takes this for a failure of the WebSocket, and polls.
+            let frames = frames.iter().cloned();
+            out.extend(frames.map(|frame| websocket(ws::Action::Send(frame))));
+        }
         payload::encode(&frames)
     } else if *reason == CloseReason::Peer {
         NOOP
     } else {
         CLOSE
     };
+    if has_probe {
+        out.push(websocket(ws::Action::Close));
+    }
     match poll {
         Some(call) => out.push(answer(call, 200, last)),
         None if is_local => {
@@ -164,7 +171,9 @@ pub(super) fn end(polling: Polling, reason: &CloseReason, out: &mut Vec<Output>)
         None => {}
     }
     out.extend(posting.map(|call| match reason {
-        CloseReason::Peer => answer(call, 200, OK),
+        // Nothing is wrong with the post. Refused, it would be the end for the client, before the
+        // last words that it polls for.
+        CloseReason::Peer | CloseReason::Local => answer(call, 200, OK),
         CloseReason::BadPayload(payload::DecodeError::TooLarge { .. }) => {
             answer(call, 413, TOO_LARGE)
         }
@@ -175,8 +184,7 @@ pub(super) fn end(polling: Polling, reason: &CloseReason, out: &mut Vec<Output>)
         | CloseReason::BadPayload(_)
         | CloseReason::Polling(_)
         | CloseReason::Refused { .. }
-        | CloseReason::Unanswered(_)
-        | CloseReason::Local => refusal(call),
+        | CloseReason::Unanswered(_) => refusal(call),
     }));
 }
 

@@ -335,3 +335,25 @@ fn what_was_wanted_before_the_handshake_is_asked_for_after_it() {
     };
     assert_eq!(out[1..], [sent("40/a,"), sent("40/b,")]);
 }
+
+/// What is not looked at costs no stack, however deep it is.
+#[test]
+fn an_event_that_nests_without_end_is_an_event() {
+    let mut client = scripted();
+    let root = Namespace::root();
+    let connect = client::Input::Connect {
+        namespace: root,
+        auth: None,
+        recover: None,
+    };
+    tell(&mut client, connect);
+    hear(&mut client, r#"40{"sid":"s"}"#);
+    let levels = 100_000;
+    let deep = ["[".repeat(levels), "]".repeat(levels)].concat();
+    let told = hear(&mut client, &format!(r#"42["deep",{deep}]"#));
+    let [client::Output::Event { event, .. }] = told.as_slice() else {
+        panic!("not an event");
+    };
+    assert_eq!((event.name(), event.arg_count()), ("deep", 1));
+    assert!(event.args::<(serde_json::Value,)>().is_err());
+}

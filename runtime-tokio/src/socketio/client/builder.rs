@@ -504,3 +504,15 @@ fn system_tls() -> Result<Arc<ClientConfig>, tls::TlsError> {
     *read = Some(Arc::clone(&tls));
     Ok(tls)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Read for each client, they would cost each of them tens of milliseconds of CPU.
+    #[test]
+    fn the_roots_of_the_operating_system_are_read_once_in_a_process() {
+        let (one, other) = (system_tls().unwrap(), system_tls().unwrap());
+        assert!(Arc::ptr_eq(&one, &other));
+    }
+}

@@ -1,6 +1,7 @@
 //! Scenes of a manager, in virtual time.
 
 mod connecting;
+mod losing;
 mod recovering;
 mod refusing;
 mod sending;

@@ -131,3 +131,25 @@ fn there_is_a_limit_to_namespaces() {
     assert_eq!(rig.join("/b"), ["dropped /b TooMany"]);
     assert_eq!(rig.join("/a"), [""; 0]);
 }
+
+/// Whoever joins again in answer to a refusal does what is about to be done anyway.
+#[test]
+fn to_join_a_refused_namespace_by_hand_does_not_disturb_the_retry() {
+    let mut rig = Rig::new(Config::default());
+    rig.join("/a");
+    rig.open();
+    for _ in 0..3 {
+        rig.auth("/a", None);
+        let refused = rig.hear(r#"44/a,{"message":"no"}"#);
+        assert_eq!(refused, ["refused /a again: no -"]);
+        let retry = rig.manager.next_wakeup();
+        assert_eq!(rig.join("/a"), [""; 0]);
+        assert_eq!(rig.manager.next_wakeup(), retry);
+        assert_eq!(rig.sleep(), ["auth /a"]);
+        assert_eq!(rig.join("/a"), [""; 0]);
+    }
+    assert_eq!(rig.auth("/a", None), ["> 40/a,"]);
+    assert_eq!(rig.join("/a"), [""; 0]);
+    let joined = rig.hear(r#"40/a,{"sid":"x"}"#);
+    assert_eq!(joined, ["connected /a x"]);
+}
