@@ -7,6 +7,7 @@ use bytestring::ByteString;
 use super::{
     Hub,
     io::{End, Output, SocketId},
+    log,
     members::{Joined, Socket, Stage},
     parked::Client,
 };
@@ -157,7 +158,7 @@ impl Hub {
         }
         let log = &mut self.namespaces.get_mut(namespace)?.log;
         log.trim(now, recovery);
-        let offset = resumption.offset.parse().ok()?;
+        let offset = log::offset_of(&resumption.offset)?;
         log.reaches(offset).then_some(offset)
     }
 
