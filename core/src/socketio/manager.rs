@@ -177,12 +177,7 @@ impl Manager {
                 namespace,
                 message,
                 data,
-            } => {
-                if let Some(membership) = self.namespaces.get_mut(&namespace) {
-                    membership.recovery.clear();
-                }
-                self.on_refusal(now, namespace, (message, data), out);
-            }
+            } => self.on_refusal(now, namespace, (message, data), out),
             client::Output::Event { namespace, event } => {
                 if let Some(membership) = self.namespaces.get_mut(&namespace)
                     && membership.recovery.admit(&event)
