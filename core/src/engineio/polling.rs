@@ -18,7 +18,8 @@ pub struct PollingConfig {
     /// How many bytes may wait for a poll; 10,000,000 by default. A client that lets more gather is
     /// disconnected: each session can make the process hold as much.
     pub queue_bytes_max: u64,
-    /// How many packets may; 10,000 by default. It bounds what empty messages cost.
+    /// How many packets may; 1 below [`payload::PACKETS_MAX`] by default, because with a close
+    /// packet behind them they may all be put into one body. It bounds what empty messages cost.
     pub queue_packets_max: usize,
 }
 canonical!(
@@ -34,7 +35,7 @@ impl Default for PollingConfig {
         Self {
             upgrade_timeout: Duration::from_secs(10),
             queue_bytes_max: 10_000_000,
-            queue_packets_max: payload::PACKETS_MAX,
+            queue_packets_max: payload::PACKETS_MAX - 1,
         }
     }
 }
