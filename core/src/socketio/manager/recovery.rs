@@ -76,6 +76,13 @@ impl Recovery {
         true
     }
 
+    /// The membership is not to be gone on with.
+    pub(super) fn clear(&mut self) {
+        self.pid = None;
+        self.seen.clear();
+        self.replayed = 0;
+    }
+
     /// What to ask the server for at the next CONNECT, if it can have it. A refusal takes nothing
     /// away: the server judged the auth.
     pub(super) fn offer(&self) -> Option<Recover> {

@@ -56,6 +56,22 @@ fn a_membership_is_gone_on_with_after_a_loss() {
 }
 
 #[test]
+fn what_was_missed_beyond_the_limit_is_not_asked_for_again_and_again() {
+    let mut rig = recoverable();
+    let wanted = [r#"> 40/a,{"offset":"o2","pid":"P","t":2}"#];
+    assert_eq!(reconnect(&mut rig), wanted);
+    let max = Config::default().client.early_events_max;
+    for number in 0..max {
+        assert_eq!(rig.hear(&format!(r#"42/a,["e","n{number}"]"#)), [""; 0]);
+    }
+    let ended = rig.hear(r#"42/a,["e","one too many"]"#);
+    assert_eq!(ended, ["close", "down"]);
+    assert_eq!(rig.sleep(), ["prepare"]);
+    rig.open();
+    assert_eq!(rig.auth("/a", Some(r#"{"t":3}"#)), [r#"> 40/a,{"t":3}"#]);
+}
+
+#[test]
 fn what_cannot_be_recovered_begins_anew() {
     let mut rig = recoverable();
     reconnect(&mut rig);
