@@ -95,17 +95,19 @@ impl Hub {
         } = asking;
         let resumed = resumption.and_then(|it| self.resume(now, &namespace, socket, &it, out));
         let recovered = resumed.is_some();
-        let (joined, missed) = resumed.unwrap_or_else(|| {
+        let (mut joined, missed) = resumed.unwrap_or_else(|| {
             let is_on = self.config.recovery.is_some();
             let joined = Joined {
                 sid,
                 pid: pid.filter(|pid| is_on && self.clients.is_free(pid)),
                 origin: socket,
+                newest: socket,
                 since: self.log_end(&namespace),
                 rooms: BTreeMap::new(),
             };
             (joined, Vec::new())
         });
+        joined.newest = socket;
         let (sid, pid) = (joined.sid.clone(), joined.pid.clone());
         let rooms = joined.rooms.keys().cloned().collect();
         if let Some(pid) = pid.clone() {

@@ -75,6 +75,7 @@ impl Recipients {
             && (audience.rooms.is_empty() || audience.rooms.iter().any(is_in))
             && !audience.except_rooms.iter().any(is_in)
             && !audience.except_sockets.contains(&joined.origin)
+            && !audience.except_sockets.contains(&joined.newest)
     }
 
     fn bytes(&self) -> usize {

@@ -93,6 +93,21 @@ fn a_socket_comes_back_again_with_what_was_for_it_alone() {
 }
 
 #[test]
+fn a_client_that_is_away_again_is_excepted_by_its_newest_socket_too() {
+    let mut scene = scene();
+    scene.lose(0);
+    come_back(&mut scene, "offset-0", true, 2);
+    scene.lose(9);
+    let but_it = Audience {
+        except_sockets: [id(2)].into(),
+        ..Audience::default()
+    };
+    scene.emit(but_it, "its own");
+    come_back(&mut scene, "offset-0", true, 3);
+    scene.wired(&[r#"9 40{"sid":"sid0","pid":"pid0"}"#]);
+}
+
+#[test]
 fn a_room_gives_only_what_was_said_while_the_socket_was_in() {
     let mut scene = scene();
     scene.emit(to(&["y"]), "before it came");
