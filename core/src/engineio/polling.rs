@@ -6,7 +6,7 @@ use core::{fmt, time::Duration};
 
 use bytestring::ByteString;
 
-use super::payload;
+use super::{packet::Size, payload};
 use crate::{canonical, http::CallId, time::Time, ws};
 
 /// How a session that polls is served.
@@ -122,6 +122,16 @@ impl Polling {
     /// Whether the client is about to move, so that polls must not wait and pings should.
     pub(super) fn is_moving(&self) -> bool {
         self.probe.as_ref().is_some_and(|probe| probe.is_answered)
+    }
+
+    /// Whether all of these packets can be queued, and one more.
+    pub(super) fn has_room(&self, packets: impl IntoIterator<Item = Size>) -> bool {
+        let (mut bytes, mut count) = (self.queue_bytes, self.queue.len() + 1);
+        for size in packets {
+            bytes = bytes.saturating_add(size.in_payload());
+            count += 1;
+        }
+        bytes < self.config.queue_bytes_max && count <= self.config.queue_packets_max
     }
 
     /// Puts a packet into the queue: whether it fits.

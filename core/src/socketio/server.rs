@@ -153,6 +153,13 @@ impl Server {
         }
     }
 
+    /// Whether the client can be let in with so much that it has missed. One that polls is
+    /// disconnected for more than can wait for it.
+    pub fn has_room(&self, missed: &[Emission]) -> bool {
+        let sizes = missed.iter().flat_map(|emission| emission.sizes(None));
+        self.engine.has_room(sizes)
+    }
+
     /// Whether the connection has ended.
     pub fn is_closed(&self) -> bool {
         self.is_closed

@@ -93,7 +93,8 @@ impl Hub {
         let Socket {
             session, namespace, ..
         } = asking;
-        let resumed = resumption.and_then(|it| self.resume(now, &namespace, socket, &it, out));
+        let resumed =
+            resumption.and_then(|it| self.resume(now, (session, &namespace), socket, &it, out));
         let recovered = resumed.is_some();
         let (mut joined, missed) = resumed.unwrap_or_else(|| {
             let is_on = self.config.recovery.is_some();
@@ -164,16 +165,28 @@ impl Hub {
         log.reaches(offset).then_some(offset)
     }
 
-    /// Takes a client up again as `by`: what it had, and what it has missed.
+    /// Takes a client up again as `by`: what it had, and what it has missed. It begins anew where
+    /// that is more than its session can take.
     pub(super) fn resume(
         &mut self,
         now: Time,
-        namespace: &Namespace,
+        (session, namespace): (SessionId, &Namespace),
         by: SocketId,
         resumption: &Resumption,
         out: &mut Vec<Output>,
     ) -> Option<(Joined, Vec<Emission>)> {
         let offset = self.offset_to_resume(now, namespace, resumption)?;
+        let joined = match self.clients.get(now, &resumption.pid)? {
+            Client::Away { joined, .. } => joined,
+            Client::Here(former) => match &self.sockets.get(former)?.stage {
+                Stage::Joined(joined) => joined,
+                Stage::Asked { .. } => return None,
+            },
+        };
+        let missed = self.namespaces.get(namespace)?.log.missed(joined, offset);
+        if !self.sessions.get(session)?.has_room(&missed) {
+            return None;
+        }
         let joined = match self.clients.remove(&resumption.pid)? {
             Client::Away { joined, .. } => joined,
             Client::Here(former) => {
@@ -184,8 +197,6 @@ impl Hub {
                 self.leave(former, End::TakenOver(by), out)?.1
             }
         };
-        let log = &self.namespaces.get(namespace)?.log;
-        let missed = log.missed(&joined, offset);
         Some((joined, missed))
     }
 

@@ -108,6 +108,31 @@ fn a_client_that_is_away_again_is_excepted_by_its_newest_socket_too() {
 }
 
 #[test]
+fn a_polling_client_that_missed_more_than_can_wait_begins_anew() {
+    let mut config = Config {
+        recovery: Some(Recovery::default()),
+        ..config()
+    };
+    config.connection.engine.polling.queue_packets_max = 3;
+    let mut scene = Scene::inside(config, 1);
+    scene.emit(Audience::default(), "seen");
+    scene.lose(0);
+    for _ in 0..3 {
+        scene.emit(Audience::default(), "missed");
+    }
+    scene.wire.clear();
+    scene.poll(1, None);
+    scene.wire.clear();
+    scene.post(2, "poll1", r#"40{"pid":"pid0","offset":"offset-0"}"#);
+    scene.admit(1);
+    scene.poll(3, Some("poll1"));
+    scene.wired(&[
+        "call 2 200 ok",
+        r#"call 3 200 40{"sid":"sid1","pid":"pid1"}"#,
+    ]);
+}
+
+#[test]
 fn a_room_gives_only_what_was_said_while_the_socket_was_in() {
     let mut scene = scene();
     scene.emit(to(&["y"]), "before it came");
