@@ -6,7 +6,7 @@ use core::{fmt, time::Duration};
 
 use bytestring::ByteString;
 
-use super::payload;
+use super::{packet::Size, payload};
 use crate::{canonical, http::CallId, time::Time, ws};
 
 /// How a session that polls is served.
@@ -18,7 +18,8 @@ pub struct PollingConfig {
     /// How many bytes may wait for a poll; 10,000,000 by default. A client that lets more gather is
     /// disconnected: each session can make the process hold as much.
     pub queue_bytes_max: u64,
-    /// How many packets may; 10,000 by default. It bounds what empty messages cost.
+    /// How many packets may; 1 below [`payload::PACKETS_MAX`] by default, because with a close
+    /// packet behind them they may all be put into one body. It bounds what empty messages cost.
     pub queue_packets_max: usize,
 }
 canonical!(
@@ -34,7 +35,7 @@ impl Default for PollingConfig {
         Self {
             upgrade_timeout: Duration::from_secs(10),
             queue_bytes_max: 10_000_000,
-            queue_packets_max: payload::PACKETS_MAX,
+            queue_packets_max: payload::PACKETS_MAX - 1,
         }
     }
 }
@@ -121,6 +122,16 @@ impl Polling {
     /// Whether the client is about to move, so that polls must not wait and pings should.
     pub(super) fn is_moving(&self) -> bool {
         self.probe.as_ref().is_some_and(|probe| probe.is_answered)
+    }
+
+    /// Whether all of these packets can be queued, and one more.
+    pub(super) fn has_room(&self, packets: impl IntoIterator<Item = Size>) -> bool {
+        let (mut bytes, mut count) = (self.queue_bytes, self.queue.len() + 1);
+        for size in packets {
+            bytes = bytes.saturating_add(size.in_payload());
+            count += 1;
+        }
+        bytes < self.config.queue_bytes_max && count <= self.config.queue_packets_max
     }
 
     /// Puts a packet into the queue: whether it fits.

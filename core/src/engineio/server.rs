@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CloseReason, Handshake, Heartbeat, PollingConfig,
-    packet::{self, Packet},
+    packet::{self, Packet, Size},
     payload,
     polling::Polling,
     transport::{ServerAction, ServerEvent},
@@ -178,6 +178,14 @@ impl Server {
         match self.link {
             Link::WebSocket => false,
             Link::Polling(_) => true,
+        }
+    }
+
+    /// Whether the client can be sent messages of these sizes at once, with a small one after them.
+    pub fn has_room(&self, messages: impl IntoIterator<Item = Size>) -> bool {
+        match &self.link {
+            Link::WebSocket => true,
+            Link::Polling(polling) => polling.has_room(messages),
         }
     }
 

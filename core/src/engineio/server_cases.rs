@@ -538,6 +538,22 @@ mod close {
         assert_eq!(run(&mut server, 2, Input::Close), [farewell, local]);
         assert_eq!(due(&server), None);
     }
+
+    #[test]
+    fn as_much_as_can_wait_can_be_read_with_the_end() {
+        let config = PollingConfig::default();
+        let packets = config.queue_packets_max;
+        let mut server = polling_with(config);
+        for _ in 0..packets {
+            assert_eq!(run(&mut server, 1, send("")), []);
+        }
+        let out = run(&mut server, 2, Input::Close);
+        let [Output::Transport(ServerAction::Farewell(body)), _] = out.as_slice() else {
+            panic!("{out:?}");
+        };
+        let read = payload::decode(body.clone(), u64::MAX).unwrap();
+        assert_eq!(read.len(), packets + 1);
+    }
 }
 
 mod upgrade {

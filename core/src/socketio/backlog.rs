@@ -84,17 +84,6 @@ impl<C> Backlog<C> {
 }
 
 impl Backlog<WaitingCall> {
-    /// The number of the next call to a namespace: one above those that wait.
-    pub(super) fn next_ack(&self, namespace: &Namespace) -> u64 {
-        let mut newest_first = self.waiting.iter().rev();
-        newest_first
-            .find_map(|waiting| {
-                let (_, ack) = waiting.call?;
-                (waiting.emission.namespace() == namespace).then_some(ack.number() + 1)
-            })
-            .unwrap_or(0)
-    }
-
     /// Forgets a call that has ended.
     pub(super) fn forget(&mut self, id: RequestId<Call>) {
         self.split(|waiting| waiting.call.is_some_and(|(call, _)| call == id));
@@ -130,9 +119,7 @@ mod tests {
         assert!(!backlog.has_room(limits(3, bytes * 4), &next));
         assert!(!backlog.has_room(limits(4, bytes * 4 - 1), &next));
         assert!(!backlog.has_room(Buffer::Drop, &next));
-        assert_eq!((backlog.next_ack(&a), backlog.next_ack(&b)), (4, 1));
         backlog.forget(RequestId::from_number(7));
-        assert_eq!(backlog.next_ack(&b), 0);
         assert_eq!(backlog.take(Some(&b)), []);
         let taken = [waiting("/a", None), waiting("/a", Some((8, 3)))];
         assert_eq!(backlog.clone().take(None), taken);

@@ -12,20 +12,32 @@ pub(super) struct Calls {
     open: BTreeMap<RequestId<Call>, (Namespace, AckId)>,
     waiting: BTreeMap<(Namespace, AckId), RequestId<Call>>,
     patience: Deadlines<RequestId<Call>>,
+    next: u64,
 }
-canonical!(struct Calls { open, patience; - waiting });
+canonical!(struct Calls { open, patience, next; - waiting });
 
 impl Calls {
+    /// The id on the wire of the call that is opened next. One connection never has the same twice:
+    /// the answer to a call of a membership that is over may come when the namespace is joined
+    /// again.
+    pub(super) fn next_ack(&self) -> AckId {
+        AckId::from_number(self.next)
+    }
+
+    /// Opens a call under [`next_ack`](Self::next_ack).
     pub(super) fn open(
         &mut self,
         now: Time,
         id: RequestId<Call>,
-        (namespace, ack): (Namespace, AckId),
+        namespace: Namespace,
         patience: Duration,
-    ) {
+    ) -> AckId {
+        let ack = self.next_ack();
+        self.next += 1;
         self.waiting.insert((namespace.clone(), ack), id);
         self.open.insert(id, (namespace, ack));
         self.patience.set(id, Some(now + patience));
+        ack
     }
 
     pub(super) fn is_open(&self, id: RequestId<Call>) -> bool {
@@ -83,28 +95,32 @@ mod tests {
     fn each_call_leaves_exactly_once() {
         let ms = Time::from_millis;
         let id = RequestId::from_number;
-        let key = |name, ack| (Namespace::new(name).unwrap(), AckId::from_number(ack));
+        let namespace = |name| Namespace::new(name).unwrap();
         let mut calls = Calls::default();
-        for (number, name, ack) in [(7, "/b", 0), (5, "/a", 1), (6, "/a", 0), (4, "/c", 0)] {
-            calls.open(
-                ms(0),
-                id(number),
-                key(name, ack),
-                Duration::from_millis(number),
-            );
+        for (at, (number, name)) in (0..).zip([(7, "/b"), (6, "/a"), (5, "/a"), (4, "/c")]) {
+            let patience = Duration::from_millis(number);
+            let ack = calls.open(ms(0), id(number), namespace(name), patience);
+            assert_eq!(ack.number(), at);
         }
         assert_eq!(calls.len(), 4);
         assert_eq!(calls.expire(ms(4)), Some(id(4)));
         assert_eq!(calls.expire(ms(4)), None);
         assert_eq!(calls.next_wakeup().unwrap().at, ms(5));
-        let (b, ack) = key("/b", 0);
+        let (b, ack) = (namespace("/b"), AckId::from_number(0));
         assert_eq!(calls.answer(b.clone(), ack), Some(id(7)));
         assert_eq!(calls.answer(b.clone(), ack), None);
         assert_eq!(calls.withdraw(Some(&b)), None);
-        let (a, _) = key("/a", 0);
+        let a = namespace("/a");
         assert_eq!(calls.withdraw(Some(&a)), Some(id(6)));
         assert_eq!(calls.withdraw(Some(&a)), Some(id(5)));
         assert_eq!(calls.withdraw(Some(&a)), None);
-        assert_eq!(calls, Calls::default());
+        let next = 4;
+        assert_eq!(
+            calls,
+            Calls {
+                next,
+                ..Calls::default()
+            }
+        );
     }
 }

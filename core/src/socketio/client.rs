@@ -91,14 +91,14 @@ enum Membership {
         again: Option<Asking>,
     },
     /// The server has admitted this client.
-    Joined { next_ack: u64 },
+    Joined,
 }
 canonical!(
     enum Membership {
         Wanted { asking },
         Joining { expires_at, pid, early },
         Leaving { expires_at, again },
-        Joined { next_ack },
+        Joined,
     }
 );
 
@@ -171,7 +171,7 @@ impl Client {
                         Membership::Wanted { asking } => self.join(now, namespace, asking, out),
                         Membership::Joining { .. }
                         | Membership::Leaving { .. }
-                        | Membership::Joined { .. } => {}
+                        | Membership::Joined => {}
                     }
                 }
             }
@@ -302,7 +302,7 @@ impl Client {
                 let leaving = Membership::Leaving { expires_at, again };
                 self.namespaces.insert(namespace, leaving);
             }
-            Some(Membership::Joined { .. }) => {
+            Some(Membership::Joined) => {
                 self.send(now, &Packet::Disconnect { namespace }, out);
             }
         }
@@ -312,7 +312,7 @@ impl Client {
     fn emit(&mut self, now: Time, emission: Emission, buffer: Buffer, out: &mut Vec<Output>) {
         let namespace = emission.namespace();
         let why = match self.namespaces.get(namespace) {
-            Some(Membership::Joined { .. }) => match self.engine.check(emission.sizes(None)) {
+            Some(Membership::Joined) => match self.engine.check(emission.sizes(None)) {
                 Ok(()) => return self.send_all(now, emission.frames(None), out),
                 Err(refusal) => unsent(refusal),
             },
@@ -371,14 +371,13 @@ impl Client {
         patience: Duration,
     ) -> Result<(AckId, bool), CallError> {
         let namespace = emission.namespace();
-        let mut waits_for = self.backlog.next_ack(namespace);
-        let (next_ack, is_joined) = match self.namespaces.get_mut(namespace) {
-            Some(Membership::Joined { next_ack }) => (next_ack, true),
+        let is_joined = match self.namespaces.get(namespace) {
+            Some(Membership::Joined) => true,
             Some(
                 Membership::Wanted { .. }
                 | Membership::Joining { .. }
                 | Membership::Leaving { again: Some(_), .. },
-            ) if self.config.buffer != Buffer::Drop => (&mut waits_for, false),
+            ) if self.config.buffer != Buffer::Drop => false,
             None
             | Some(
                 Membership::Wanted { .. } | Membership::Joining { .. } | Membership::Leaving { .. },
@@ -390,15 +389,14 @@ impl Client {
         if !emission.is_event() {
             return Err(CallError::NotAnEvent);
         }
-        let ack = AckId::from_number(*next_ack);
-        if is_joined && let Err(refusal) = self.engine.check(emission.sizes(Some(ack))) {
+        let ack = Some(self.calls.next_ack());
+        if is_joined && let Err(refusal) = self.engine.check(emission.sizes(ack)) {
             return Err(call_error(refusal));
         }
         if !is_joined && !self.backlog.has_room(self.config.buffer, emission) {
             return Err(CallError::BufferFull);
         }
-        *next_ack += 1;
-        self.calls.open(now, id, (namespace.clone(), ack), patience);
+        let ack = self.calls.open(now, id, namespace.clone(), patience);
         Ok((ack, is_joined))
     }
 
@@ -446,7 +444,7 @@ impl Client {
                 answer,
                 ..
             } => {
-                if let Some(Membership::Joined { .. }) = self.namespaces.get(&namespace)
+                if let Some(Membership::Joined) = self.namespaces.get(&namespace)
                     && let Some(id) = self.calls.answer(namespace, ack)
                 {
                     let result = Ok(answer);
@@ -486,9 +484,8 @@ impl Client {
                     let error = packet::DecodeError::MissingSid;
                     return self.fail(now, CloseReason::BadPacket(error), out);
                 };
-                let next_ack = self.backlog.next_ack(&namespace);
-                let joined = Membership::Joined { next_ack };
-                self.namespaces.insert(namespace.clone(), joined);
+                self.namespaces
+                    .insert(namespace.clone(), Membership::Joined);
                 let pid = pid.map(|pid| Secret::new(&pid));
                 out.push(Output::Connected {
                     namespace: namespace.clone(),
@@ -510,7 +507,7 @@ impl Client {
                 self.send(now, &packet, out);
                 self.on_left(now, namespace, again, out);
             }
-            Some((namespace, other @ (Membership::Wanted { .. } | Membership::Joined { .. }))) => {
+            Some((namespace, other @ (Membership::Wanted { .. } | Membership::Joined))) => {
                 self.namespaces.insert(namespace, other);
             }
             None => {}
@@ -538,7 +535,7 @@ impl Client {
         out: &mut Vec<Output>,
     ) {
         match self.namespaces.remove_entry(namespace) {
-            Some((namespace, Membership::Joining { .. } | Membership::Joined { .. })) => {
+            Some((namespace, Membership::Joining { .. } | Membership::Joined)) => {
                 self.withdraw(Some(&namespace), out);
                 out.push(Output::Refused {
                     namespace,
@@ -558,7 +555,7 @@ impl Client {
 
     fn on_disconnect(&mut self, now: Time, namespace: &Namespace, out: &mut Vec<Output>) {
         match self.namespaces.remove_entry(namespace) {
-            Some((namespace, Membership::Joining { .. } | Membership::Joined { .. })) => {
+            Some((namespace, Membership::Joining { .. } | Membership::Joined)) => {
                 self.withdraw(Some(&namespace), out);
                 out.push(Output::Disconnected { namespace });
             }
@@ -578,12 +575,10 @@ impl Client {
                 let bytes = early.iter().map(|event| event.bytes()).sum();
                 (early.len(), bytes)
             }
-            Membership::Wanted { .. } | Membership::Leaving { .. } | Membership::Joined { .. } => {
-                (0, 0)
-            }
+            Membership::Wanted { .. } | Membership::Leaving { .. } | Membership::Joined => (0, 0),
         };
         match self.namespaces.get_key_value(namespace) {
-            Some((namespace, Membership::Joined { .. })) => {
+            Some((namespace, Membership::Joined)) => {
                 let namespace = namespace.clone();
                 out.push(Output::Event { namespace, event });
             }
@@ -614,7 +609,7 @@ impl Client {
                 Membership::Joining { expires_at, .. } | Membership::Leaving { expires_at, .. } => {
                     Some(*expires_at)
                 }
-                Membership::Wanted { .. } | Membership::Joined { .. } => None,
+                Membership::Wanted { .. } | Membership::Joined => None,
             })
             .min()
     }

@@ -32,7 +32,7 @@ pub use self::{
     io::{Auth, Input, Output},
 };
 use super::{
-    Call, CallError, Namespace, Unsent,
+    Call, CallError, CloseReason, Namespace, Unsent,
     client::{self, Buffer},
     event::Emission,
 };
@@ -179,12 +179,7 @@ impl Manager {
                 namespace,
                 message,
                 data,
-            } => {
-                if let Some(membership) = self.namespaces.get_mut(&namespace) {
-                    membership.recovery.clear();
-                }
-                self.on_refusal(now, namespace, (message, data), out);
-            }
+            } => self.on_refusal(now, namespace, (message, data), out),
             client::Output::Event { namespace, event } => {
                 if let Some(membership) = self.namespaces.get_mut(&namespace)
                     && membership.recovery.admit(&event)
@@ -218,10 +213,20 @@ impl Manager {
                     out.push(Output::Dropped { namespace, why });
                 }
             },
+            client::Output::Closed(reason) => self.on_closed(&reason),
             // Those the session keeps for itself.
-            client::Output::Transport(_)
-            | client::Output::Opened(_)
-            | client::Output::Closed(_) => {}
+            client::Output::Transport(_) | client::Output::Opened(_) => {}
+        }
+    }
+
+    /// More was missed than the client keeps: the server would send as much again on every
+    /// connection, for as long as it remembers the membership.
+    fn on_closed(&mut self, reason: &CloseReason) {
+        if *reason == CloseReason::TooManyEarlyEvents {
+            let joining = |it: &&mut Membership| it.stage == Stage::Joining;
+            for membership in self.namespaces.values_mut().filter(joining) {
+                membership.recovery.clear();
+            }
         }
     }
 

@@ -126,8 +126,8 @@ impl<'de> Deserialize<'de> for Namespace {
     }
 }
 
-/// The number under which an event waits for its answer. The side that emits counts; each
-/// namespace has its own count.
+/// The number under which an event waits for its answer. The side that emits counts: the events of
+/// a connection, whatever their namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AckId(u64);

@@ -101,14 +101,14 @@ enum Membership {
     /// The embedder has been asked for admission.
     Asked,
     /// The client is in.
-    Joined { next_ack: u64 },
+    Joined,
     /// The embedder has disconnected the client, which may not know it yet.
     Dismissed,
 }
 canonical!(
     enum Membership {
         Asked,
-        Joined { next_ack },
+        Joined,
         Dismissed,
     }
 );
@@ -151,6 +151,13 @@ impl Server {
             fault: None,
             scratch: Vec::new(),
         }
+    }
+
+    /// Whether the client can be let in with so much that it has missed. One that polls is
+    /// disconnected for more than can wait for it.
+    pub fn has_room(&self, missed: &[Emission]) -> bool {
+        let sizes = missed.iter().flat_map(|emission| emission.sizes(None));
+        self.engine.has_room(sizes)
     }
 
     /// Whether the connection has ended.
@@ -255,7 +262,7 @@ impl Server {
     ) {
         match self.namespaces.get_mut(&namespace) {
             Some(membership @ Membership::Asked) => {
-                *membership = Membership::Joined { next_ack: 0 };
+                *membership = Membership::Joined;
                 self.join_by = None;
                 let missed = missed.iter().filter(|it| *it.namespace() == namespace);
                 for emission in missed {
@@ -265,7 +272,7 @@ impl Server {
                 let payload = serde_json::to_string(reply).ok().map(Into::into);
                 self.send(now, &Packet::Connect { namespace, payload }, out);
             }
-            None | Some(Membership::Joined { .. } | Membership::Dismissed) => {}
+            None | Some(Membership::Joined | Membership::Dismissed) => {}
         }
     }
 
@@ -279,7 +286,7 @@ impl Server {
     ) {
         match self.namespaces.get(&namespace) {
             Some(Membership::Asked) => {}
-            None | Some(Membership::Joined { .. } | Membership::Dismissed) => return,
+            None | Some(Membership::Joined | Membership::Dismissed) => return,
         }
         self.namespaces.remove(&namespace);
         let is_bad = |data: &ByteString| packet::any(data).is_none();
@@ -303,7 +310,7 @@ impl Server {
                 let message = ByteString::from_static("Disconnected");
                 self.refuse(now, namespace, message, None, out);
             }
-            Some(membership @ Membership::Joined { .. }) => {
+            Some(membership @ Membership::Joined) => {
                 *membership = Membership::Dismissed;
                 self.withdraw(Some(&namespace), out);
                 self.send(now, &Packet::Disconnect { namespace }, out);
@@ -314,7 +321,7 @@ impl Server {
 
     fn emit(&mut self, now: Time, emission: &Emission, out: &mut Vec<Output>) {
         match self.namespaces.get(emission.namespace()) {
-            Some(Membership::Joined { .. }) => {
+            Some(Membership::Joined) => {
                 self.send_all(now, emission.frames(None), out);
             }
             None | Some(Membership::Asked | Membership::Dismissed) => out.push(Output::Dropped {
@@ -355,23 +362,20 @@ impl Server {
         emission: &Emission,
         patience: Duration,
     ) -> Result<AckId, CallError> {
-        let next_ack = match self.namespaces.get_mut(emission.namespace()) {
-            Some(Membership::Joined { next_ack }) => next_ack,
+        match self.namespaces.get(emission.namespace()) {
+            Some(Membership::Joined) => {}
             None | Some(Membership::Asked | Membership::Dismissed) => {
                 return Err(CallError::NotConnected);
             }
-        };
+        }
         if self.calls.len() >= self.config.calls_max {
             return Err(CallError::TooMany);
         }
-        let ack = AckId::from_number(*next_ack);
         if !emission.is_event() {
             return Err(CallError::NotAnEvent);
         }
-        *next_ack += 1;
-        let key = (emission.namespace().clone(), ack);
-        self.calls.open(now, id, key, patience);
-        Ok(ack)
+        let namespace = emission.namespace().clone();
+        Ok(self.calls.open(now, id, namespace, patience))
     }
 
     fn on_packet(&mut self, now: Time, packet: Packet, out: &mut Vec<Output>) {
@@ -421,7 +425,7 @@ impl Server {
         out: &mut Vec<Output>,
     ) -> Option<Namespace> {
         match self.namespaces.get_key_value(namespace) {
-            Some((namespace, Membership::Joined { .. })) => Some(namespace.clone()),
+            Some((namespace, Membership::Joined)) => Some(namespace.clone()),
             Some((_, Membership::Dismissed)) => None,
             None | Some((_, Membership::Asked)) => {
                 self.refuse_packet(now, packet, namespace, out);
@@ -452,7 +456,7 @@ impl Server {
             None if self.namespaces.len() >= self.config.namespaces_max => {
                 return self.fail(now, CloseReason::TooManyNamespaces, out);
             }
-            Some(Membership::Asked | Membership::Joined { .. }) => {
+            Some(Membership::Asked | Membership::Joined) => {
                 return self.refuse_packet(now, Kind::Connect, namespace, out);
             }
             None | Some(Membership::Dismissed) => {}
@@ -476,7 +480,7 @@ impl Server {
 
     fn on_disconnect(&mut self, now: Time, namespace: &Namespace, out: &mut Vec<Output>) {
         match self.namespaces.get(namespace) {
-            Some(Membership::Joined { .. }) => {
+            Some(Membership::Joined) => {
                 if let Some((namespace, _)) = self.namespaces.remove_entry(namespace) {
                     self.withdraw(Some(&namespace), out);
                     out.push(Output::Disconnected { namespace });

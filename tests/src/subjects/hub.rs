@@ -111,7 +111,7 @@ impl Hub {
                 let (pid, offset) = (b / 16 % 12, b / 256 % 12);
                 let token = format!(r#""token":"{SECRET_MARK}-token""#);
                 format!(
-                    r#"40{namespace}{{"pid":"{SECRET_MARK}-pid{pid}","offset":"{offset}",{token}}}"#
+                    r#"40{namespace}{{"pid":"{SECRET_MARK}-pid{pid}","offset":"offset-{offset}",{token}}}"#
                 )
             }
             3..=5 => format!(r#"42{namespace}{}["typing",{b}]"#, b % 3),

@@ -21,7 +21,8 @@ pub struct Config {
     /// answers costs more memory.
     pub calls_max: usize,
     /// How many events are kept that arrive before the answer to a CONNECT, of all namespaces; 256
-    /// by default. Raised, a server can make the client hold more.
+    /// by default. Raised, a server can make the client hold more. Above, the connection is closed; a
+    /// manager then begins the membership anew, and what was missed is lost.
     pub early_events_max: usize,
     /// How many bytes these events may have together; 4 MiB by default.
     pub early_bytes_max: usize,

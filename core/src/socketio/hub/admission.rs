@@ -7,6 +7,7 @@ use bytestring::ByteString;
 use super::{
     Hub,
     io::{End, Output, SocketId},
+    log,
     members::{Joined, Socket, Stage},
     parked::Client,
 };
@@ -92,19 +93,22 @@ impl Hub {
         let Socket {
             session, namespace, ..
         } = asking;
-        let resumed = resumption.and_then(|it| self.resume(now, &namespace, socket, &it, out));
+        let resumed =
+            resumption.and_then(|it| self.resume(now, (session, &namespace), socket, &it, out));
         let recovered = resumed.is_some();
-        let (joined, missed) = resumed.unwrap_or_else(|| {
+        let (mut joined, missed) = resumed.unwrap_or_else(|| {
             let is_on = self.config.recovery.is_some();
             let joined = Joined {
                 sid,
                 pid: pid.filter(|pid| is_on && self.clients.is_free(pid)),
                 origin: socket,
+                newest: socket,
                 since: self.log_end(&namespace),
                 rooms: BTreeMap::new(),
             };
             (joined, Vec::new())
         });
+        joined.newest = socket;
         let (sid, pid) = (joined.sid.clone(), joined.pid.clone());
         let rooms = joined.rooms.keys().cloned().collect();
         if let Some(pid) = pid.clone() {
@@ -157,20 +161,32 @@ impl Hub {
         }
         let log = &mut self.namespaces.get_mut(namespace)?.log;
         log.trim(now, recovery);
-        let offset = resumption.offset.parse().ok()?;
+        let offset = log::offset_of(&resumption.offset)?;
         log.reaches(offset).then_some(offset)
     }
 
-    /// Takes a client up again as `by`: what it had, and what it has missed.
+    /// Takes a client up again as `by`: what it had, and what it has missed. It begins anew where
+    /// that is more than its session can take.
     pub(super) fn resume(
         &mut self,
         now: Time,
-        namespace: &Namespace,
+        (session, namespace): (SessionId, &Namespace),
         by: SocketId,
         resumption: &Resumption,
         out: &mut Vec<Output>,
     ) -> Option<(Joined, Vec<Emission>)> {
         let offset = self.offset_to_resume(now, namespace, resumption)?;
+        let joined = match self.clients.get(now, &resumption.pid)? {
+            Client::Away { joined, .. } => joined,
+            Client::Here(former) => match &self.sockets.get(former)?.stage {
+                Stage::Joined(joined) => joined,
+                Stage::Asked { .. } => return None,
+            },
+        };
+        let missed = self.namespaces.get(namespace)?.log.missed(joined, offset);
+        if !self.sessions.get(session)?.has_room(&missed) {
+            return None;
+        }
         let joined = match self.clients.remove(&resumption.pid)? {
             Client::Away { joined, .. } => joined,
             Client::Here(former) => {
@@ -181,8 +197,6 @@ impl Hub {
                 self.leave(former, End::TakenOver(by), out)?.1
             }
         };
-        let log = &self.namespaces.get(namespace)?.log;
-        let missed = log.missed(&joined, offset);
         Some((joined, missed))
     }
 

@@ -1,6 +1,11 @@
 //! What was emitted in a namespace of late, for those who come back.
 
-use alloc::{collections::VecDeque, string::ToString as _, vec::Vec};
+use alloc::{
+    collections::VecDeque,
+    format,
+    string::{String, ToString as _},
+    vec::Vec,
+};
 
 use super::{
     config::Recovery,
@@ -8,6 +13,23 @@ use super::{
     members::Joined,
 };
 use crate::{canonical, socketio::event::Emission, time::Time};
+
+/// What stands in front of an offset on the wire. A client takes any string at the end of a volatile
+/// event for one: a number alone could be the application's, and would make the client go on from
+/// another place than where it was.
+const OFFSET_PREFIX: &str = "offset-";
+
+/// An offset as it stands at the end of an event.
+fn written(offset: u64) -> String {
+    format!("{OFFSET_PREFIX}{offset}")
+}
+
+/// Reads an offset as it was written.
+pub(super) fn offset_of(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix(OFFSET_PREFIX)?;
+    let offset: u64 = digits.parse().ok()?;
+    (offset.to_string() == digits).then_some(offset)
+}
 
 /// The events of a namespace with their offsets, which count up from 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +75,7 @@ impl Recipients {
             && (audience.rooms.is_empty() || audience.rooms.iter().any(is_in))
             && !audience.except_rooms.iter().any(is_in)
             && !audience.except_sockets.contains(&joined.origin)
+            && !audience.except_sockets.contains(&joined.newest)
     }
 
     fn bytes(&self) -> usize {
@@ -87,7 +110,7 @@ impl Log {
         emission: &Emission,
         recovery: &Recovery,
     ) -> Emission {
-        let emission = emission.with_offset(&self.next.to_string());
+        let emission = emission.with_offset(&written(self.next));
         self.next += 1;
         let entry = Entry {
             at: now,

@@ -48,12 +48,14 @@ pub(super) struct Joined {
     pub(super) pid: Option<Secret>,
     /// The first socket that this client had: it is known by that in the log.
     pub(super) origin: SocketId,
+    /// The newest one. The embedder may still mean the client by that when it is away.
+    pub(super) newest: SocketId,
     /// The offset of the first event that it can have got.
     pub(super) since: u64,
     /// Its rooms, each with the offset of the first event that it can have got there.
     pub(super) rooms: BTreeMap<Room, u64>,
 }
-canonical!(struct Joined { sid, pid, origin, since, rooms });
+canonical!(struct Joined { sid, pid, origin, newest, since, rooms });
 
 /// One namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

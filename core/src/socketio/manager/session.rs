@@ -49,20 +49,26 @@ impl Session {
     fn drive(&mut self, now: Time, input: Option<client::Input>, out: &mut Vec<Output>) {
         let mut said = Vec::new();
         step(&mut self.client, now, input, &mut said);
-        out.extend(said.into_iter().map(|output| match output {
-            client::Output::Transport(action) => SessionOutput::Transport(action),
-            client::Output::Opened(_) => SessionOutput::Ready,
-            client::Output::Closed(reason) => SessionOutput::Ended(End {
-                unauthorized: false,
-                why: reason.to_string(),
-            }),
-            event @ (client::Output::Connected { .. }
-            | client::Output::Refused { .. }
-            | client::Output::Event { .. }
-            | client::Output::Answered { .. }
-            | client::Output::Disconnected { .. }
-            | client::Output::Dropped { .. }) => SessionOutput::Event(event),
-        }));
+        for output in said {
+            match output {
+                client::Output::Transport(action) => out.push(SessionOutput::Transport(action)),
+                client::Output::Opened(_) => out.push(SessionOutput::Ready),
+                client::Output::Closed(reason) => {
+                    let end = End {
+                        unauthorized: false,
+                        why: reason.to_string(),
+                    };
+                    let closed = client::Output::Closed(reason);
+                    out.extend([SessionOutput::Event(closed), SessionOutput::Ended(end)]);
+                }
+                event @ (client::Output::Connected { .. }
+                | client::Output::Refused { .. }
+                | client::Output::Event { .. }
+                | client::Output::Answered { .. }
+                | client::Output::Disconnected { .. }
+                | client::Output::Dropped { .. }) => out.push(SessionOutput::Event(event)),
+            }
+        }
     }
 }
 

@@ -553,3 +553,49 @@ fn an_event_shares_its_frame() {
     assert!(range.contains(&event.name().as_ptr()));
     assert!(range.contains(&event.args::<(&str,)>().unwrap().0.as_ptr()));
 }
+
+#[test]
+fn a_late_answer_is_not_taken_for_that_of_a_later_membership() {
+    let mut pair = Pair::joined();
+    let (_, first) = call(1, SECOND);
+    pair.step_client(Some(first));
+    pair.step_client(Some(client::Input::Disconnect {
+        namespace: namespace("/realtime"),
+    }));
+    pair.connect("/realtime");
+    pair.admit("/realtime");
+    let (second, asked) = call(2, SECOND);
+    pair.step_client(Some(asked));
+    pair.look();
+    // The official peers send an answer also when the membership that it belongs to is over.
+    let late = || text(r#"43/realtime,0["late"]"#);
+    pair.step_client(Some(client::Input::Transport(late().into())));
+    assert_eq!(pair.look().0, []);
+    pair.sleep(SECOND);
+    let timeout = client::Output::Answered {
+        id: second,
+        result: Err(CallError::Timeout),
+    };
+    assert_eq!(pair.look().0, [timeout]);
+
+    let mut pair = Pair::joined();
+    let ask = |number| {
+        let id = RequestId::from_number(number);
+        let (emission, patience) = (event("ask"), SECOND);
+        Some(server::Input::Call {
+            id,
+            emission,
+            patience,
+        })
+    };
+    pair.step_server(ask(1));
+    pair.step_client(Some(client::Input::Disconnect {
+        namespace: namespace("/realtime"),
+    }));
+    pair.connect("/realtime");
+    pair.admit("/realtime");
+    pair.step_server(ask(2));
+    pair.look();
+    pair.step_server(Some(arrived(late())));
+    assert_eq!(pair.look().1, []);
+}

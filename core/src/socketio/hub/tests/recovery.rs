@@ -13,7 +13,7 @@ fn scene_with(recovery: Recovery) -> Scene {
     );
     scene.enter(0, "x");
     scene.emit(Audience::default(), "seen");
-    scene.wired(&[r#"0 42["seen","0"]"#, r#"1 42["seen","0"]"#]);
+    scene.wired(&[r#"0 42["seen","offset-0"]"#, r#"1 42["seen","offset-0"]"#]);
     scene
 }
 
@@ -59,16 +59,16 @@ fn a_lost_socket_gets_what_it_missed_before_the_reply() {
     let everybody = Target::Audience(Audience::default());
     scene.emit_to(everybody, "volatile", true);
     scene.emit_to(Target::Socket(id(1)), "for another", false);
-    come_back(&mut scene, "0", true, 2);
+    come_back(&mut scene, "offset-0", true, 2);
     scene.wired(&[
-        r#"9 42["all","1"]"#,
-        r#"9 42["its room","2"]"#,
+        r#"9 42["all","offset-1"]"#,
+        r#"9 42["its room","offset-2"]"#,
         r#"9 40{"sid":"sid0","pid":"pid0"}"#,
     ]);
     scene.told(&[connected(2, "sid0", true)]);
     assert_eq!(scene.rooms, [room("x")]);
     scene.emit(to(&["x"]), "back in x");
-    scene.wired(&[r#"9 42["back in x","7"]"#]);
+    scene.wired(&[r#"9 42["back in x","offset-7"]"#]);
 }
 
 #[test]
@@ -76,16 +76,60 @@ fn a_socket_comes_back_again_with_what_was_for_it_alone() {
     let mut scene = scene();
     scene.emit_to(Target::Socket(id(0)), "alone", false);
     scene.lose(0);
-    come_back(&mut scene, "0", true, 2);
+    come_back(&mut scene, "offset-0", true, 2);
     let reply = r#"9 40{"sid":"sid0","pid":"pid0"}"#;
-    scene.wired(&[r#"9 42["alone","1"]"#, reply]);
+    scene.wired(&[r#"9 42["alone","offset-1"]"#, reply]);
     scene.emit_to(Target::Socket(id(2)), "again", false);
     scene.lose(9);
-    come_back(&mut scene, "0", true, 3);
-    scene.wired(&[r#"9 42["alone","1"]"#, r#"9 42["again","2"]"#, reply]);
+    come_back(&mut scene, "offset-0", true, 3);
+    scene.wired(&[
+        r#"9 42["alone","offset-1"]"#,
+        r#"9 42["again","offset-2"]"#,
+        reply,
+    ]);
     scene.lose(9);
-    come_back(&mut scene, "2", true, 4);
+    come_back(&mut scene, "offset-2", true, 4);
     scene.wired(&[reply]);
+}
+
+#[test]
+fn a_client_that_is_away_again_is_excepted_by_its_newest_socket_too() {
+    let mut scene = scene();
+    scene.lose(0);
+    come_back(&mut scene, "offset-0", true, 2);
+    scene.lose(9);
+    let but_it = Audience {
+        except_sockets: [id(2)].into(),
+        ..Audience::default()
+    };
+    scene.emit(but_it, "its own");
+    come_back(&mut scene, "offset-0", true, 3);
+    scene.wired(&[r#"9 40{"sid":"sid0","pid":"pid0"}"#]);
+}
+
+#[test]
+fn a_polling_client_that_missed_more_than_can_wait_begins_anew() {
+    let mut config = Config {
+        recovery: Some(Recovery::default()),
+        ..config()
+    };
+    config.connection.engine.polling.queue_packets_max = 3;
+    let mut scene = Scene::inside(config, 1);
+    scene.emit(Audience::default(), "seen");
+    scene.lose(0);
+    for _ in 0..3 {
+        scene.emit(Audience::default(), "missed");
+    }
+    scene.wire.clear();
+    scene.poll(1, None);
+    scene.wire.clear();
+    scene.post(2, "poll1", r#"40{"pid":"pid0","offset":"offset-0"}"#);
+    scene.admit(1);
+    scene.poll(3, Some("poll1"));
+    scene.wired(&[
+        "call 2 200 ok",
+        r#"call 3 200 40{"sid":"sid1","pid":"pid1"}"#,
+    ]);
 }
 
 #[test]
@@ -95,14 +139,17 @@ fn a_room_gives_only_what_was_said_while_the_socket_was_in() {
     scene.enter(0, "y");
     scene.emit(to(&["y"]), "after");
     scene.lose(0);
-    come_back(&mut scene, "0", true, 2);
-    scene.wired(&[r#"9 42["after","2"]"#, r#"9 40{"sid":"sid0","pid":"pid0"}"#]);
+    come_back(&mut scene, "offset-0", true, 2);
+    scene.wired(&[
+        r#"9 42["after","offset-2"]"#,
+        r#"9 40{"sid":"sid0","pid":"pid0"}"#,
+    ]);
 }
 
 #[test]
 fn a_client_whose_old_connection_seems_alive_takes_its_socket_over() {
     let mut scene = scene();
-    come_back(&mut scene, "0", true, 2);
+    come_back(&mut scene, "offset-0", true, 2);
     scene.wired(&["0 41", r#"9 40{"sid":"sid0","pid":"pid0"}"#]);
     scene.told(&[
         disconnected(0, End::TakenOver(id(2))),
@@ -112,9 +159,9 @@ fn a_client_whose_old_connection_seems_alive_takes_its_socket_over() {
     scene.lose(0);
     scene.told(&[]);
     scene.emit(to(&["x"]), "still");
-    scene.wired(&[r#"9 42["still","1"]"#]);
+    scene.wired(&[r#"9 42["still","offset-1"]"#]);
     scene.lose(9);
-    come_back(&mut scene, "1", true, 3);
+    come_back(&mut scene, "offset-1", true, 3);
     scene.told(&[connected(3, "sid0", true)]);
 }
 
@@ -124,7 +171,13 @@ fn who_cannot_come_back_starts_anew() {
         scene.wired(&[r#"9 40{"sid":"sid2","pid":"pid2"}"#]);
         scene.told(&[connected(2, "sid2", false)]);
     };
-    for offset in ["1", "x", "", "-1", "18446744073709551616"] {
+    for offset in [
+        "offset-1",
+        "x",
+        "",
+        "offset--1",
+        "offset-18446744073709551616",
+    ] {
         let mut scene = scene();
         scene.lose(0);
         come_back(&mut scene, offset, false, 2);
@@ -132,24 +185,24 @@ fn who_cannot_come_back_starts_anew() {
     }
     let mut left = scene();
     left.frame(0, "41");
-    come_back(&mut left, "0", false, 2);
+    come_back(&mut left, "offset-0", false, 2);
     fresh(&mut left);
     let mut dismissed = scene();
     dismissed.disconnect(0, false);
-    come_back(&mut dismissed, "0", false, 2);
+    come_back(&mut dismissed, "offset-0", false, 2);
     fresh(&mut dismissed);
     let mut closed = scene();
     closed.disconnect(0, true);
-    come_back(&mut closed, "0", false, 2);
+    come_back(&mut closed, "offset-0", false, 2);
     fresh(&mut closed);
     let mut broken = scene();
     broken.frame(0, "4abc");
-    come_back(&mut broken, "0", false, 2);
+    come_back(&mut broken, "offset-0", false, 2);
     fresh(&mut broken);
     let mut elsewhere = scene();
     elsewhere.lose(0);
     elsewhere.told.clear();
-    elsewhere.connect(9, r#"40/a,{"pid":"pid0","offset":"0"}"#);
+    elsewhere.connect(9, r#"40/a,{"pid":"pid0","offset":"offset-0"}"#);
     assert!(matches!(
         elsewhere.told.as_slice(),
         [Output::Admission {
@@ -159,17 +212,38 @@ fn who_cannot_come_back_starts_anew() {
     ));
 }
 
+/// A client takes any string at the end of a volatile event for an offset.
+#[test]
+fn a_string_of_the_application_is_no_offset() {
+    for content in [
+        "0",
+        "1",
+        "2",
+        "-0",
+        "offset-",
+        "offset-x",
+        "offset-+0",
+        "offset-00",
+    ] {
+        let mut scene = scene();
+        scene.emit(Audience::default(), "missed");
+        scene.lose(0);
+        come_back(&mut scene, content, false, 2);
+        scene.told(&[connected(2, "sid2", false)]);
+    }
+}
+
 #[test]
 fn a_lost_socket_is_waited_for_only_so_long() {
     let mut scene = scene();
     scene.lose(0);
     scene.idle(119, &[1]);
     let mut late = scene.hub.clone();
-    come_back(&mut scene, "0", true, 2);
+    come_back(&mut scene, "offset-0", true, 2);
     scene.told(&[connected(2, "sid0", true)]);
     mem::swap(&mut scene.hub, &mut late);
     scene.idle(1, &[1]);
-    come_back(&mut scene, "0", false, 2);
+    come_back(&mut scene, "offset-0", false, 2);
     scene.told(&[connected(2, "sid2", false)]);
 }
 
@@ -179,7 +253,7 @@ fn admission_that_takes_too_long_costs_the_recovery() {
     scene.lose(0);
     scene.idle(115, &[1]);
     scene.told.clear();
-    scene.connect(9, r#"40{"pid":"pid0","offset":"0"}"#);
+    scene.connect(9, r#"40{"pid":"pid0","offset":"offset-0"}"#);
     assert!(matches!(
         scene.told.as_slice(),
         [Output::Admission {
@@ -201,23 +275,23 @@ fn the_log_and_the_lost_are_bounded() {
         scene_with(recovery)
     };
     let mut events = with(|it| it.log_events_max = 2);
-    let mut bytes = with(|it| it.log_bytes_max = 32);
+    let mut bytes = with(|it| it.log_bytes_max = 40);
     for scene in [&mut events, &mut bytes] {
         scene.lose(0);
         scene.emit(Audience::default(), "1");
         scene.emit(Audience::default(), "2");
-        come_back(scene, "0", true, 2);
+        come_back(scene, "offset-0", true, 2);
         scene.told(&[connected(2, "sid0", true)]);
         scene.lose(9);
         scene.emit(Audience::default(), "3");
         scene.lose(9);
-        come_back(scene, "0", false, 3);
+        come_back(scene, "offset-0", false, 3);
         scene.told(&[connected(3, "sid3", false)]);
     }
     let mut one = with(|it| it.parked_max = 1);
     one.lose(0);
     one.lose(1);
-    come_back(&mut one, "0", false, 2);
+    come_back(&mut one, "offset-0", false, 2);
     one.told(&[connected(2, "sid2", false)]);
 }
 
@@ -226,14 +300,14 @@ fn a_quiet_namespace_is_no_hindrance() {
     let mut scene = scene();
     scene.idle(300, &[0, 1]);
     scene.lose(0);
-    come_back(&mut scene, "0", true, 2);
+    come_back(&mut scene, "offset-0", true, 2);
     scene.wired(&[r#"9 40{"sid":"sid0","pid":"pid0"}"#]);
 }
 
 #[test]
 fn without_recovery_there_is_neither_pid_nor_offset() {
     let mut scene = Scene::new(config());
-    scene.connect(0, r#"40{"pid":"pid0","offset":"0"}"#);
+    scene.connect(0, r#"40{"pid":"pid0","offset":"offset-0"}"#);
     scene.admit(0);
     scene.emit(Audience::default(), "e");
     scene.wired(&[r#"0 40{"sid":"sid0"}"#, r#"0 42["e"]"#]);
@@ -264,9 +338,9 @@ fn a_client_that_polls_comes_back_on_a_websocket() {
     scene.poll(4, Some("poll1"));
     scene.arrive(Arrival::Gone { call: CallId(4) });
     scene.emit(Audience::default(), "missed");
-    come_back(&mut scene, "0", true, 1);
+    come_back(&mut scene, "offset-0", true, 1);
     scene.wired(&[
-        r#"9 42["missed","1"]"#,
+        r#"9 42["missed","offset-1"]"#,
         r#"9 40{"sid":"sid0","pid":"pid0"}"#,
     ]);
 }

@@ -56,6 +56,22 @@ fn a_membership_is_gone_on_with_after_a_loss() {
 }
 
 #[test]
+fn what_was_missed_beyond_the_limit_is_not_asked_for_again_and_again() {
+    let mut rig = recoverable();
+    let wanted = [r#"> 40/a,{"offset":"o2","pid":"P","t":2}"#];
+    assert_eq!(reconnect(&mut rig), wanted);
+    let max = Config::default().client.early_events_max;
+    for number in 0..max {
+        assert_eq!(rig.hear(&format!(r#"42/a,["e","n{number}"]"#)), [""; 0]);
+    }
+    let ended = rig.hear(r#"42/a,["e","one too many"]"#);
+    assert_eq!(ended, ["close", "down"]);
+    assert_eq!(rig.sleep(), ["prepare"]);
+    rig.open();
+    assert_eq!(rig.auth("/a", Some(r#"{"t":3}"#)), [r#"> 40/a,{"t":3}"#]);
+}
+
+#[test]
 fn what_cannot_be_recovered_begins_anew() {
     let mut rig = recoverable();
     reconnect(&mut rig);
@@ -78,7 +94,7 @@ fn what_cannot_be_recovered_begins_anew() {
 }
 
 #[test]
-fn what_is_left_refused_or_ended_is_forgotten() {
+fn what_is_left_or_ended_is_forgotten_and_what_is_refused_is_not() {
     let connect = [r#"> 40/a,{"t":3}"#];
     let auth = Some(r#"{"t":3}"#);
 
@@ -94,21 +110,20 @@ fn what_is_left_refused_or_ended_is_forgotten() {
     rig.open();
     assert_eq!(rig.auth("/a", auth), connect);
 
+    let connect = [r#"> 40/a,{"offset":"o2","pid":"P","t":3}"#];
+
+    // A server that refuses stale auth, or is busy, still has what was missed.
     let mut rig = recoverable();
     reconnect(&mut rig);
     rig.hear(r#"44/a,{"message":"no"}"#);
     assert_eq!(rig.sleep(), ["auth /a"]);
     assert_eq!(rig.auth("/a", auth), connect);
 
-    // The application having no auth is not the server's refusal.
     let mut rig = recoverable();
     rig.lose();
     rig.sleep();
     rig.open();
     rig.answer_auth("/a", Err("no token".to_string()));
     rig.sleep();
-    assert_eq!(
-        rig.auth("/a", auth),
-        [r#"> 40/a,{"offset":"o2","pid":"P","t":3}"#]
-    );
+    assert_eq!(rig.auth("/a", auth), connect);
 }
