@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use selvedge_core::{
+    Secret,
     engineio::{sessions::Effect, transport::Answer},
     http::CallId,
     ws::{Action, ConnId},
@@ -13,7 +14,7 @@ use selvedge_core::{
 
 use crate::{
     serve::{call::Calls, shared::Shared},
-    ws::WsHandle,
+    ws::{Backlog, WsHandle},
 };
 
 /// The WebSockets and the waiting requests of one server, shared by its [`Front`](super::Front) and
@@ -25,6 +26,8 @@ use crate::{
 pub struct Open {
     pub(super) calls: Arc<Calls<Answer>>,
     pub(super) conns: Shared<ConnId, WsHandle>,
+    /// What waits to be written, by the `sid` that the WebSocket has or names.
+    backlogs: Shared<Secret, Backlog>,
     /// How many there were. Both count from 1.
     calls_made: AtomicU64,
     conns_made: AtomicU64,
@@ -61,6 +64,32 @@ impl Open {
                     handle.send(action);
                 }
             }
+        }
+    }
+
+    /// What waits on the WebSocket of a session.
+    pub(crate) fn backlog(&self, session: &Secret) -> Option<Backlog> {
+        self.backlogs.with(session, |backlog| backlog.clone())
+    }
+
+    /// A WebSocket of a session is open. Another one takes nothing from it.
+    pub(super) fn began(&self, session: &Secret, backlog: Backlog) {
+        if let Some(backlogs) = &mut *self.backlogs.lock() {
+            let known = backlogs
+                .entry(session.clone())
+                .or_insert_with(|| backlog.clone());
+            if known.is_over() {
+                *known = backlog;
+            }
+        }
+    }
+
+    /// A WebSocket of a session has ended.
+    pub(super) fn ended(&self, session: &Secret) {
+        if let Some(backlogs) = &mut *self.backlogs.lock()
+            && backlogs.get(session).is_some_and(Backlog::is_over)
+        {
+            backlogs.remove(session);
         }
     }
 

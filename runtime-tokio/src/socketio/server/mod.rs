@@ -80,7 +80,10 @@
 //! when too many do, its connection is ended, and the handler finds [`End::TooSlow`]: a server must
 //! not stop reading for everybody because of one handler. What is emitted waits for the loop in a
 //! queue of bounded length, so that whoever emits faster than it goes out is held up. What then
-//! waits for a client that does not read is bounded too: that client is disconnected.
+//! waits for one client is bounded too ([`Builder::outgoing_max`]). Whoever speaks to one socket on a
+//! WebSocket waits until its client has read enough, for 10 s at most. A broadcast waits for nobody:
+//! a client that takes what is broadcast more slowly than it comes is disconnected when its queue is
+//! full.
 //!
 //! # Clients that come back
 //!
@@ -94,6 +97,7 @@ mod error;
 mod event;
 mod link;
 mod namespace;
+mod outgoing;
 mod service;
 mod socket;
 mod world;
@@ -120,6 +124,7 @@ pub use self::{
     socket::{Id, Socket},
 };
 pub use crate::engineio::Origins;
+use crate::ws;
 
 /// A running server. A clone is the same server; see [the module](self) for an example.
 ///
@@ -168,4 +173,5 @@ struct Limits {
     event_bytes_max: usize,
     rooms_max: usize,
     recovers: bool,
+    outgoing: ws::Limits,
 }
