@@ -1,12 +1,20 @@
 //! The public server, as its users and their clients see it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
+use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
 use selvedge::socketio::{
     Client, Signal,
-    server::{EmitError, Namespace, Server, Socket},
+    server::{Admission, EmitError, Namespace, Server, Socket},
 };
-use tokio::{net::TcpListener, time::timeout};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::oneshot,
+    time::timeout,
+};
+use tokio_tungstenite::tungstenite::Message;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -81,4 +89,58 @@ async fn an_event_that_no_queue_can_hold_is_refused_and_costs_nobody_the_connect
     assert!(matches!(all, Err(EmitError::TooLarge { .. })));
     let signals = events(serve(&server).await, 10).await;
     assert_eq!(signals.len(), 11, "{:?}", signals.last());
+}
+
+#[tokio::test]
+async fn nothing_secret_of_a_client_is_shown() {
+    let (shown_in, mut shown) = tokio::sync::mpsc::unbounded_channel();
+    let of_admission = shown_in.clone();
+    let admit = move |request: Admission| {
+        let error = request.auth::<Wanted>().unwrap_err();
+        let shown = format!("{request:?} {:?} {error:?} {error}", request.handshake());
+        of_admission.send(shown).unwrap();
+        async { Ok(()) }
+    };
+    let connected = move |socket: Socket| {
+        shown_in.send(format!("{socket:?}")).unwrap();
+        async move { while socket.next().await.is_some() {} }
+    };
+    let namespace = Namespace::new().admit(admit).connected(connected);
+    let server = Server::builder().namespace("/", namespace).start().unwrap();
+    let _socket = Client::connect(&format!("http://{}", serve(&server).await))
+        .header("authorization", "hunter2")
+        .auth(|| async { Ok::<_, Infallible>(json!({ "token": "hunter2" })) })
+        .open()
+        .unwrap();
+    for _ in 0..2 {
+        let shown = timeout(PATIENCE, shown.recv()).await.unwrap().unwrap();
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    #[expect(dead_code, reason = "no client sends it as a number")]
+    token: u32,
+}
+
+#[tokio::test]
+async fn a_decision_on_an_admission_ends_with_its_server() {
+    let (asked_in, mut asked) = tokio::sync::mpsc::unbounded_channel::<oneshot::Receiver<()>>();
+    let admit = move |_| {
+        let (held, dropped) = oneshot::channel::<()>();
+        asked_in.send(dropped).unwrap();
+        async move {
+            let _held = held;
+            std::future::pending().await
+        }
+    };
+    let namespace = Namespace::new().admit(admit);
+    let server = Server::builder().namespace("/", namespace).start().unwrap();
+    let _socket = Client::connect(&format!("http://{}", serve(&server).await))
+        .open()
+        .unwrap();
+    let dropped = timeout(PATIENCE, asked.recv()).await.unwrap().unwrap();
+    server.close().await;
+    assert!(timeout(PATIENCE, dropped).await.unwrap().is_err());
 }
