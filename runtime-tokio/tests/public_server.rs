@@ -144,3 +144,33 @@ async fn a_decision_on_an_admission_ends_with_its_server() {
     server.close().await;
     assert!(timeout(PATIENCE, dropped).await.unwrap().is_err());
 }
+
+#[tokio::test]
+async fn a_join_that_is_dropped_half_way_is_no_join() {
+    let (server_in, server_of) = oneshot::channel::<Server>();
+    let (seen_in, seen) = oneshot::channel();
+    let parts = std::sync::Mutex::new(Some((server_of, seen_in)));
+    let connected = move |socket: Socket| {
+        let parts = parts.lock().unwrap().take();
+        async move {
+            let (server, seen) = parts.unwrap();
+            let server = server.await.unwrap();
+            // Nothing else runs meanwhile, so this fills what waits for the loop.
+            for _ in 0..2_000 {
+                let all = server.namespace("/").to("nobody").volatile();
+                all.emit("n", &()).await.unwrap();
+            }
+            let joined = socket.join("blue").now_or_never();
+            seen.send((joined.is_some(), socket.rooms())).unwrap();
+        }
+    };
+    let namespace = Namespace::new().connected(connected);
+    let server = Server::builder().namespace("/", namespace).start().unwrap();
+    let address = serve(&server).await;
+    assert!(server_in.send(server).is_ok());
+    let _socket = Client::connect(&format!("http://{address}"))
+        .open()
+        .unwrap();
+    let seen = timeout(PATIENCE, seen).await.unwrap().unwrap();
+    assert_eq!(seen, (false, vec![]));
+}

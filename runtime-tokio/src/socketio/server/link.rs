@@ -114,6 +114,18 @@ impl Link {
         self.send(input.into()).await
     }
 
+    /// Hands something over that is made when there is a place for it: where this is dropped before,
+    /// nothing was made.
+    pub(super) async fn tell_made(
+        &self,
+        make: impl FnOnce() -> Result<Input, EmitError>,
+    ) -> Result<(), EmitError> {
+        let place = self.inbox.reserve().await;
+        let place = place.map_err(|_| EmitError::Closed)?;
+        place.send(make()?.into());
+        Ok(())
+    }
+
     async fn send(&self, letter: Letter) -> Result<(), EmitError> {
         self.inbox.send(letter).await.map_err(|_| EmitError::Closed)
     }

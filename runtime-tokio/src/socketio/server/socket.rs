@@ -338,15 +338,16 @@ impl Socket {
     pub async fn join(&self, room: &str) -> Result<(), EmitError> {
         self.shared.check()?;
         let room = Room::new(room).ok_or(EmitError::BadRoom)?;
-        {
+        let socket = self.shared.id.socket;
+        let enter = || {
             let mut rooms = self.rooms_now();
             if rooms.len() >= self.shared.rooms_max && !rooms.contains(&room) {
                 return Err(EmitError::TooManyRooms);
             }
             rooms.insert(room.clone());
-        }
-        let socket = self.shared.id.socket;
-        self.shared.link.tell(Input::Enter { socket, room }).await
+            Ok(Input::Enter { socket, room })
+        };
+        self.shared.link.tell_made(enter).await
     }
 
     /// Leaves a room.
@@ -357,9 +358,12 @@ impl Socket {
     pub async fn leave(&self, room: &str) -> Result<(), EmitError> {
         self.shared.check()?;
         let room = Room::new(room).ok_or(EmitError::BadRoom)?;
-        self.rooms_now().remove(&room);
         let socket = self.shared.id.socket;
-        self.shared.link.tell(Input::Exit { socket, room }).await
+        let exit = || {
+            self.rooms_now().remove(&room);
+            Ok(Input::Exit { socket, room })
+        };
+        self.shared.link.tell_made(exit).await
     }
 
     /// The rooms that it is in.
