@@ -145,6 +145,63 @@ async fn a_decision_on_an_admission_ends_with_its_server() {
     assert!(timeout(PATIENCE, dropped).await.unwrap().is_err());
 }
 
+#[test]
+fn a_server_has_said_goodbye_when_it_is_closed() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let (of_server, of_client) = (runtime(), runtime());
+    let (said_in, mut said) = tokio::sync::mpsc::unbounded_channel();
+    let speak = move |socket: Socket| {
+        let said_in = said_in.clone();
+        async move {
+            let large = ("x".repeat(1 << 20),);
+            for _ in 0..4 {
+                // The last ones find the client slow.
+                let emit = socket.emit("large", &large);
+                let _ = timeout(Duration::from_millis(300), emit).await;
+            }
+            said_in.send(()).unwrap();
+        }
+    };
+    let (server, address) = of_server.block_on(async {
+        let namespace = Namespace::new().connected(speak);
+        let server = Server::builder().namespace("/", namespace).start().unwrap();
+        let address = serve(&server).await;
+        (server, address)
+    });
+    let (closing_in, closing) = oneshot::channel::<()>();
+    let client = std::thread::spawn(move || {
+        of_client.block_on(async move {
+            let tcp = TcpSocket::new_v4().unwrap();
+            tcp.set_recv_buffer_size(4 << 10).unwrap();
+            let tcp = tcp.connect(address).await.unwrap();
+            let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
+            let (mut socket, _) = tokio_tungstenite::client_async(url, tcp).await.unwrap();
+            socket.send(Message::text("40")).await.unwrap();
+            closing.await.unwrap();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let mut last = None;
+            while let Some(Ok(message)) = socket.next().await {
+                last = Some(message);
+            }
+            last
+        })
+    });
+    of_server.block_on(async {
+        said.recv().await.unwrap();
+        closing_in.send(()).unwrap();
+        server.close().await;
+    });
+    drop(of_server);
+    let last = client.join().unwrap();
+    assert!(
+        matches!(last, Some(Message::Close(Some(_)))),
+        "not closed in order"
+    );
+}
+
 #[tokio::test]
 async fn a_join_that_is_dropped_half_way_is_no_join() {
     let (server_in, server_of) = oneshot::channel::<Server>();

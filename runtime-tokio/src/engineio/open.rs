@@ -11,6 +11,7 @@ use selvedge_core::{
     http::CallId,
     ws::{Action, ConnId},
 };
+use tokio::sync::watch;
 
 use crate::{
     serve::{call::Calls, shared::Shared},
@@ -28,6 +29,8 @@ pub struct Open {
     pub(super) conns: Shared<ConnId, WsHandle>,
     /// What waits to be written, by the `sid` that the WebSocket has or names.
     backlogs: Shared<Secret, Backlog>,
+    /// How many WebSockets are served, also those that are being closed.
+    serving: watch::Sender<usize>,
     /// How many there were. Both count from 1.
     calls_made: AtomicU64,
     conns_made: AtomicU64,
@@ -84,6 +87,19 @@ impl Open {
         }
     }
 
+    /// Counts a WebSocket, until what is returned is dropped.
+    pub(super) fn serving(self: &Arc<Self>) -> Serving {
+        self.serving.send_modify(|serving| *serving += 1);
+        Serving(Arc::clone(self))
+    }
+
+    /// Returns when no WebSocket is served any more.
+    pub(crate) async fn served(&self) {
+        let mut serving = self.serving.subscribe();
+        // The sender is held here, so this ends only when there is none.
+        let _ = serving.wait_for(|serving| *serving == 0).await;
+    }
+
     /// A WebSocket of a session has ended.
     pub(super) fn ended(&self, session: &Secret) {
         if let Some(backlogs) = &mut *self.backlogs.lock()
@@ -99,5 +115,17 @@ impl Open {
 
     pub(super) fn next_conn(&self) -> ConnId {
         ConnId(self.conns_made.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// One WebSocket that is served.
+#[derive(Debug)]
+pub(super) struct Serving(Arc<Open>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0
+            .serving
+            .send_modify(|serving| *serving = serving.saturating_sub(1));
     }
 }

@@ -156,13 +156,16 @@ impl Server {
         Broadcast::new(self.link.clone(), namespace, hub::Audience::default())
     }
 
-    /// Closes every connection, and returns when all of them are told. Sockets end, and whatever is
-    /// emitted later is an error. Requests that still come are answered with 503.
+    /// Closes every connection, and returns when every WebSocket has handed over what waited in its
+    /// queue and is closed: after 6 s at the latest, whatever its client does. Sockets end, and
+    /// whatever is emitted later is an error. Requests that still come are answered with 503; the
+    /// answers to those that are open are written by whoever serves HTTP.
     pub async fn close(&self) {
         // One that has closed already is closed.
         let _ = self.link.tell(hub::Input::Close).await;
         let mut over = self.over.clone();
         while over.changed().await.is_ok() {}
+        self.service.front.open().served().await;
     }
 }
 
