@@ -1,5 +1,7 @@
 //! The public server, as its users and their clients see it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
@@ -61,9 +63,12 @@ async fn whoever_speaks_to_a_client_faster_than_it_reads_is_held_up() {
     let namespace = Namespace::new().connected(burst);
     let server = Server::builder().namespace("/", namespace).start().unwrap();
     let signals = events(serve(&server).await, BURST).await;
-    let numbers = signals.iter().filter_map(|signal| match signal {
-        Signal::Event(event) => Some(event.args::<(u64,)>().unwrap().0),
-        _ => None,
+    let numbers = signals.iter().filter_map(|signal| {
+        if let Signal::Event(event) = signal {
+            Some(event.args::<(u64,)>().unwrap().0)
+        } else {
+            None
+        }
     });
     let numbers: Vec<_> = numbers.collect();
     assert_eq!(numbers.len() as u64, BURST, "{:?}", signals.last());
