@@ -130,10 +130,15 @@ impl Drop for Ending {
 }
 
 impl Backlog {
+    /// Whether the connection has ended.
+    pub fn is_over(&self) -> bool {
+        self.0.is_over.load(Ordering::Acquire)
+    }
+
     /// Whether less than that waits, or the connection has ended.
     pub fn is_below(&self, limits: Limits) -> bool {
         let waiting = &self.0;
-        waiting.is_over.load(Ordering::Acquire)
+        self.is_over()
             || waiting.frames.load(Ordering::Relaxed) < limits.frames
                 && waiting.bytes.load(Ordering::Relaxed) < limits.bytes
     }

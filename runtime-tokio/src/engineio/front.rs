@@ -39,7 +39,7 @@ use crate::{
         cors::Cors,
         random,
     },
-    ws,
+    ws::{self, Limits},
 };
 
 /// Serves the requests of one server of Engine.IO sessions. `I` is what its machine takes.
@@ -50,6 +50,7 @@ pub struct Front<I> {
     open: Arc<Open>,
     cors: Cors,
     payload_max: usize,
+    queue: Limits,
 }
 
 impl<I: Send + 'static> Front<I> {
@@ -76,7 +77,15 @@ impl<I: Send + 'static> Front<I> {
             open,
             cors,
             payload_max: usize::try_from(payload_max).unwrap_or(usize::MAX),
+            queue: Limits::default(),
         }
+    }
+
+    /// With limits for what may wait on a WebSocket for a client that does not read.
+    #[must_use]
+    pub const fn queue(mut self, queue: Limits) -> Self {
+        self.queue = queue;
+        self
     }
 
     /// What is open here: for the world that drives the machine.
@@ -184,6 +193,8 @@ impl<I: Send + 'static> Front<I> {
                 input: self.input,
                 open: Arc::clone(&self.open),
                 frame_max: self.payload_max,
+                queue: self.queue,
+                session: sid.as_ref().unwrap_or(&fresh).clone(),
             };
             tokio::spawn(async move {
                 let _begun = begun;
@@ -210,6 +221,8 @@ struct Socket<I> {
     input: fn(Arrival) -> I,
     open: Arc<Open>,
     frame_max: usize,
+    queue: Limits,
+    session: Secret,
 }
 
 impl<I: Send + 'static> Socket<I> {
@@ -221,6 +234,8 @@ impl<I: Send + 'static> Socket<I> {
             input,
             open,
             frame_max,
+            queue,
+            session,
         } = self;
         let upgraded = match upgrade.await {
             Ok(upgraded) => TokioIo::new(upgraded),
@@ -230,20 +245,25 @@ impl<I: Send + 'static> Socket<I> {
         };
         let config = ws::config(frame_max);
         let socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
-        let (handle, pump) = ws::open(socket);
+        let (handle, pump) = ws::open_within(socket, queue);
+        let _serving = open.serving();
+        open.began(&session, handle.backlog());
         open.conns.insert(conn, handle);
         if inbox.send(input(opened)).await.is_err() {
             open.conns.remove(&conn);
-            return;
+            drop(pump);
+            return open.ended(&session);
         }
+        let conns = Arc::clone(&open);
         let input = move |event: Event| {
             if let Event::Closed(how) = &event {
                 tracing::debug!(conn = conn.0, ?how, "a WebSocket ended");
-                open.conns.remove(&conn);
+                conns.conns.remove(&conn);
             }
             input(Arrival::Transport(conn, event))
         };
         pump.run(inbox, input).await;
+        open.ended(&session);
     }
 }
 

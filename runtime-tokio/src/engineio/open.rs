@@ -6,14 +6,16 @@ use std::sync::{
 };
 
 use selvedge_core::{
+    Secret,
     engineio::{sessions::Effect, transport::Answer},
     http::CallId,
     ws::{Action, ConnId},
 };
+use tokio::sync::watch;
 
 use crate::{
     serve::{call::Calls, shared::Shared},
-    ws::WsHandle,
+    ws::{Backlog, WsHandle},
 };
 
 /// The WebSockets and the waiting requests of one server, shared by its [`Front`](super::Front) and
@@ -25,6 +27,10 @@ use crate::{
 pub struct Open {
     pub(super) calls: Arc<Calls<Answer>>,
     pub(super) conns: Shared<ConnId, WsHandle>,
+    /// What waits to be written, by the `sid` that the WebSocket has or names.
+    backlogs: Shared<Secret, Backlog>,
+    /// How many WebSockets are served, also those that are being closed.
+    serving: watch::Sender<usize>,
     /// How many there were. Both count from 1.
     calls_made: AtomicU64,
     conns_made: AtomicU64,
@@ -64,11 +70,62 @@ impl Open {
         }
     }
 
+    /// What waits on the WebSocket of a session.
+    pub(crate) fn backlog(&self, session: &Secret) -> Option<Backlog> {
+        self.backlogs.with(session, |backlog| backlog.clone())
+    }
+
+    /// A WebSocket of a session is open. Another one takes nothing from it.
+    pub(super) fn began(&self, session: &Secret, backlog: Backlog) {
+        if let Some(backlogs) = &mut *self.backlogs.lock() {
+            let known = backlogs
+                .entry(session.clone())
+                .or_insert_with(|| backlog.clone());
+            if known.is_over() {
+                *known = backlog;
+            }
+        }
+    }
+
+    /// Counts a WebSocket, until what is returned is dropped.
+    pub(super) fn serving(self: &Arc<Self>) -> Serving {
+        self.serving.send_modify(|serving| *serving += 1);
+        Serving(Arc::clone(self))
+    }
+
+    /// Returns when no WebSocket is served any more.
+    pub(crate) async fn served(&self) {
+        let mut serving = self.serving.subscribe();
+        // The sender is held here, so this ends only when there is none.
+        let _ = serving.wait_for(|serving| *serving == 0).await;
+    }
+
+    /// A WebSocket of a session has ended.
+    pub(super) fn ended(&self, session: &Secret) {
+        if let Some(backlogs) = &mut *self.backlogs.lock()
+            && backlogs.get(session).is_some_and(Backlog::is_over)
+        {
+            backlogs.remove(session);
+        }
+    }
+
     pub(crate) fn next_call(&self) -> CallId {
         CallId(self.calls_made.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     pub(super) fn next_conn(&self) -> ConnId {
         ConnId(self.conns_made.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// One WebSocket that is served.
+#[derive(Debug)]
+pub(super) struct Serving(Arc<Open>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0
+            .serving
+            .send_modify(|serving| *serving = serving.saturating_sub(1));
     }
 }

@@ -200,12 +200,16 @@ impl Membership {
         let attachments: usize = emission.attachments().iter().map(Bytes::len).sum();
         let units = (emission.frame().len() + attachments) / ROOM_UNIT + 1;
         let units = u32::try_from(units).unwrap_or(ROOM).min(ROOM);
-        let room = Arc::clone(&self.shared.room).acquire_many_owned(units);
+        let room = Arc::clone(&self.shared.room);
+        if way == Way::Volatile {
+            // Others that wait hold what there is.
+            let room = room.try_acquire_many_owned(units);
+            let is_free = self.shared.backlog.borrow().is_below(BACKLOG);
+            return room.ok().filter(|_| is_free).ok_or(EmitError::Busy);
+        }
+        let room = room.acquire_many_owned(units);
         let room = room.await.map_err(|_| EmitError::Closed)?;
         let backlog = self.shared.backlog.borrow().clone();
-        if way == Way::Volatile && !backlog.is_below(BACKLOG) {
-            return Err(EmitError::Busy);
-        }
         backlog.below(BACKLOG).await;
         Ok(room)
     }

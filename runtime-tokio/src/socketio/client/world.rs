@@ -46,6 +46,9 @@ use crate::{
 /// answer to its close frame, and a post takes less.
 const FAREWELL: Duration = Duration::from_secs(6);
 
+/// How long a poll is kept open for the last posts; less than [`FAREWELL`], whose part it is.
+const POSTING: Duration = Duration::from_secs(5);
+
 /// What one connection may hold for a server that does not read, before it is given up. Those who
 /// emit wait long before; this is above what a full buffer and the largest emission come to.
 const QUEUE: Limits = Limits {
@@ -143,6 +146,54 @@ struct Connection {
     /// Once it is open.
     handle: Option<WsHandle>,
     requests: BTreeMap<RequestId<Exchange>, AbortHandle>,
+    /// Once there are any.
+    posts: Option<Posts>,
+}
+
+/// The posts of a connection go out one after another: a server ends a session for two at once.
+#[derive(Debug, Default)]
+struct Posts {
+    asked: u64,
+    done: watch::Sender<u64>,
+}
+
+/// The turn of one post. The next one's comes when this is dropped.
+struct Turn {
+    number: u64,
+    done: watch::Sender<u64>,
+}
+
+impl Posts {
+    fn ask(&mut self) -> Turn {
+        self.asked += 1;
+        Turn {
+            number: self.asked,
+            done: self.done.clone(),
+        }
+    }
+
+    /// Whether none is under way.
+    fn are_done(&self) -> bool {
+        *self.done.borrow() >= self.asked
+    }
+}
+
+impl Turn {
+    /// Waits until all before it are done.
+    async fn come(&self) {
+        wait(self.done.subscribe(), self.number - 1).await;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.done.send_modify(|done| *done = self.number.max(*done));
+    }
+}
+
+async fn wait(mut done: watch::Receiver<u64>, number: u64) {
+    // Where nobody is left to post, there is nothing to wait for.
+    let _ = done.wait_for(|done| *done >= number).await;
 }
 
 impl Connection {
@@ -252,6 +303,7 @@ impl ClientWorld {
                 socket: None,
                 handle: None,
                 requests: BTreeMap::new(),
+                posts: None,
             })
         })
     }
@@ -306,11 +358,17 @@ impl ClientWorld {
             return;
         };
         let mut hold = self.setup.hold.clone();
-        let target = Arc::clone(&self.connection(conn).target);
+        let connection = self.connection(conn);
+        let target = Arc::clone(&connection.target);
+        let turn = match ask {
+            polling::Ask::Get => None,
+            polling::Ask::Post(_) => Some(connection.posts.get_or_insert_default().ask()),
+        };
         let task = self.spawn(|wire| async move {
-            if let polling::Ask::Get = ask {
+            match &turn {
                 // Where nobody can hold any more, there is nothing to wait for.
-                let _ = hold.wait_for(|held| *held == 0).await;
+                None => drop(hold.wait_for(|held| *held == 0).await),
+                Some(turn) => turn.come().await,
             }
             let result = polling.exchange(&target, sid.as_deref(), ask).await;
             let event = ClientEvent::Answered { id, result };
@@ -341,11 +399,28 @@ impl ClientWorld {
             ClientAction::Post { id, sid, body } => {
                 self.exchange(conn, id, Some(sid.to_string()), polling::Ask::Post(body));
             }
-            ClientAction::Abort(id) => {
-                let connection = self.connections.get_mut(&conn);
-                abort(connection.and_then(|it| it.requests.remove(&id)));
-            }
+            ClientAction::Abort(id) => self.abort(conn, id),
         }
+    }
+
+    /// Gives up a request, once what is posted is there: a server takes a poll that is given up for
+    /// the end of the session, and would not hear the rest.
+    fn abort(&mut self, conn: ConnId, id: RequestId<Exchange>) {
+        let Some(connection) = self.connections.get_mut(&conn) else {
+            return;
+        };
+        let Some(task) = connection.requests.remove(&id) else {
+            return;
+        };
+        let Some(posts) = connection.posts.as_ref().filter(|it| !it.are_done()) else {
+            return task.abort();
+        };
+        let (done, posts) = (posts.done.subscribe(), posts.asked);
+        self.tasks.spawn(async move {
+            // A server that takes no post hears nothing more anyway.
+            let _ = timeout(POSTING, wait(done, posts)).await;
+            task.abort();
+        });
     }
 
     fn hang_up(&mut self, conn: ConnId) {

@@ -1,6 +1,6 @@
 //! Who asks to be let in, and how that is refused.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::ConnectInfo,
@@ -9,8 +9,9 @@ use axum::{
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
-/// The HTTP request that a connection began with.
-#[derive(Clone, Debug)]
+/// The HTTP request that a connection began with. Its `Debug` shows neither query nor headers: both
+/// may hold secrets.
+#[derive(Clone)]
 pub struct Handshake {
     uri: Uri,
     headers: HeaderMap,
@@ -70,12 +71,31 @@ fn detached(headers: &HeaderMap) -> HeaderMap {
     copied
 }
 
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("path", &self.uri.path())
+            .field("remote_addr", &self.remote_addr)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a client sent along when it asked to be let in.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Credentials {
     pub(super) namespace: ByteString,
     pub(super) auth: Option<ByteString>,
     pub(super) handshake: Option<Arc<Handshake>>,
+}
+
+/// Without the auth.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("namespace", &self.namespace)
+            .field("handshake", &self.handshake)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Credentials {
@@ -84,14 +104,23 @@ impl Credentials {
     }
 
     pub(super) fn auth<'a, T: Deserialize<'a>>(&'a self) -> Result<T, AuthError> {
-        serde_json::from_str(self.raw_auth()).map_err(AuthError)
+        let mut json = serde_json::Deserializer::from_str(self.raw_auth());
+        serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            // The error's own words may hold a part of the auth.
+            let (line, column) = (error.inner().line(), error.inner().column());
+            let path = error.path();
+            AuthError(format!(
+                "`{path}` is missing or not of its kind (line {line}, column {column})"
+            ))
+        })
     }
 }
 
-/// The auth of a client has not the shape that was asked for. The client is at fault.
+/// The auth of a client has not the shape that was asked for. The client is at fault. Its words name
+/// the place and nothing of what stands there.
 #[derive(Debug, thiserror::Error)]
 #[error("the auth is not as it should be: {0}")]
-pub struct AuthError(serde_json::Error);
+pub struct AuthError(String);
 
 /// A client asks to be let into a namespace.
 #[derive(Debug)]

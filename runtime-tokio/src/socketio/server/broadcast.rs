@@ -77,7 +77,7 @@ impl Broadcast {
     ///
     /// # Errors
     ///
-    /// Where the event cannot be written, the name of a room is too long, the server has no such
+    /// Where the event cannot be written or is too large, the name of a room is too long, the server has no such
     /// namespace, or has closed.
     pub async fn emit(self, name: &str, args: &(impl Serialize + ?Sized)) -> Result<(), EmitError> {
         self.emit_with(name, args, Vec::new()).await
@@ -102,7 +102,7 @@ impl Broadcast {
         let namespace = self.namespace.map_err(EmitError::NoNamespace)?;
         let emission = Emission::event_with(&namespace, name, args, attachments)?;
         let to = Target::Audience(self.audience);
-        self.link.emit(to, emission, self.is_volatile).await
+        self.link.emit(to, emission, self.is_volatile, None).await
     }
 
     fn room(&mut self, name: &str) -> Option<Room> {

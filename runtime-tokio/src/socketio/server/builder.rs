@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     Limits, Origins, Server,
     error::StartError,
-    link::{Calls, Link},
+    link::{Calls, Letter, Link, Mail},
     namespace::Namespace,
     service::{Beginnings, Service},
     world::HubWorld,
@@ -26,6 +26,7 @@ use crate::{
     clock::Clock,
     driver::{self, INBOX_MAX},
     engineio::Front,
+    ws,
 };
 
 /// How a server is to be. Without a word, it is as the official one, but that pages of other
@@ -38,6 +39,7 @@ pub struct Builder {
     origins: Origins,
     events_max: usize,
     event_bytes_max: usize,
+    outgoing: ws::Limits,
 }
 
 impl Default for Builder {
@@ -48,6 +50,7 @@ impl Default for Builder {
             origins: Origins::default(),
             events_max: 1_000,
             event_bytes_max: 4 << 20,
+            outgoing: ws::Limits::default(),
         }
     }
 }
@@ -102,6 +105,15 @@ impl Builder {
         self
     }
 
+    /// How much may wait for one client on a WebSocket: so many frames, and so many bytes; 1,024 and
+    /// 4 MiB. For more, its connection is ended. Where a quarter waits, whoever speaks to that socket
+    /// alone waits too; an event of more than half of the bytes is not sent to anybody. Raised, a
+    /// client that does not read can make the process hold more.
+    pub const fn outgoing_max(mut self, frames: usize, bytes: usize) -> Self {
+        self.outgoing = ws::Limits { frames, bytes };
+        self
+    }
+
     /// Lets clients come back whose connection was lost. Off without this, as in the official
     /// server: each event carries an offset as an extra argument at its end then.
     pub fn recovery(mut self, recovery: Recovery) -> Self {
@@ -138,10 +150,14 @@ impl Builder {
             event_bytes_max: self.event_bytes_max,
             rooms_max: config.rooms_max,
             recovers: config.recovery.is_some(),
+            outgoing: self.outgoing,
         };
-        let (inbox, mut inputs) = mpsc::channel(INBOX_MAX);
+        let (inbox, letters) = mpsc::channel(INBOX_MAX);
+        let mut mail = Mail::new(letters);
         let payload_max = config.connection.engine.max_payload;
-        let front = Front::new(inbox.clone(), Input::Arrival, &self.origins, payload_max);
+        let input = |arrival| Letter::from(Input::Arrival(arrival));
+        let front = Front::new(inbox.clone(), input, &self.origins, payload_max);
+        let front = front.queue(self.outgoing);
         let calls = Arc::<Calls>::default();
         let beginnings = Arc::<Beginnings>::default();
         let world = HubWorld::new(
@@ -160,13 +176,13 @@ impl Builder {
             let _ended = ended;
             let mut world = world;
             let clock = Clock::start();
-            let driven = driver::drive(&mut hub, clock, &mut inputs, &mut world, ()).await;
+            let driven = driver::drive(&mut hub, clock, &mut mail, &mut world, ()).await;
             if let Err(error) = driven {
                 tracing::error!(%error, "a Socket.IO server has stopped");
             }
         });
         Ok(Server {
-            link: Link::new(inbox, calls),
+            link: Link::new(inbox, calls, self.outgoing),
             service: Service {
                 front: Arc::new(front),
                 beginnings,

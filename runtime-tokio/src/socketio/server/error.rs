@@ -31,6 +31,15 @@ pub enum EmitError {
     /// name of the event is reserved.
     #[error("the event cannot be written: {0}")]
     Encode(#[from] serde_json::Error),
+    /// It is larger than what may wait for a client allows: half of
+    /// [`Builder::outgoing_max`](super::Builder::outgoing_max).
+    #[error("{bytes} bytes are too much at once; {max} can be sent")]
+    TooLarge {
+        /// How many bytes it has.
+        bytes: usize,
+        /// How many it may have.
+        max: usize,
+    },
     /// The name of a room is too long.
     #[error("the name of a room has more than {ROOM_BYTES_MAX} bytes")]
     BadRoom,

@@ -16,10 +16,13 @@ use selvedge_core::{
         hub::{Input, SocketId, Target},
     },
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::error::{CallError, EmitError};
-use crate::serve::shared::Shared;
+use super::{
+    error::{CallError, EmitError},
+    outgoing::{self, Outgoing},
+};
+use crate::{driver::Inbox, serve::shared::Shared, ws::Limits};
 
 /// The calls that wait for their answers.
 #[derive(Debug, Default)]
@@ -42,21 +45,97 @@ impl Calls {
     }
 }
 
+/// What reaches the loop.
+#[derive(Debug)]
+pub(super) struct Letter {
+    input: Input,
+    /// Held until the input is carried out.
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl From<Input> for Letter {
+    fn from(input: Input) -> Self {
+        Self { input, room: None }
+    }
+}
+
+/// Where letters arrive.
+#[derive(Debug)]
+pub(super) struct Mail {
+    letters: mpsc::Receiver<Letter>,
+    taken: Vec<Letter>,
+    /// Of what was taken before.
+    held: Vec<OwnedSemaphorePermit>,
+}
+
+impl Mail {
+    pub(super) const fn new(letters: mpsc::Receiver<Letter>) -> Self {
+        Self {
+            letters,
+            taken: Vec::new(),
+            held: Vec::new(),
+        }
+    }
+}
+
+impl Inbox<Input> for Mail {
+    async fn take(&mut self, inputs: &mut Vec<Input>, most: usize) -> usize {
+        // What was taken before is carried out by now.
+        self.held.clear();
+        let count = self.letters.recv_many(&mut self.taken, most).await;
+        for Letter { input, room } in self.taken.drain(..) {
+            inputs.push(input);
+            self.held.extend(room);
+        }
+        count
+    }
+}
+
 /// Shared by the server, its namespaces and its sockets.
 #[derive(Clone, Debug)]
 pub(super) struct Link {
-    inbox: mpsc::Sender<Input>,
+    inbox: mpsc::Sender<Letter>,
     calls: Arc<Calls>,
+    emission_bytes_max: usize,
 }
 
 impl Link {
-    pub(super) const fn new(inbox: mpsc::Sender<Input>, calls: Arc<Calls>) -> Self {
-        Self { inbox, calls }
+    /// `queue` is what may wait for one client: no event may fill more than half of that.
+    pub(super) const fn new(inbox: mpsc::Sender<Letter>, calls: Arc<Calls>, queue: Limits) -> Self {
+        Self {
+            inbox,
+            calls,
+            emission_bytes_max: queue.bytes / 2,
+        }
     }
 
     /// Hands something to the machine; waits while too much is waiting.
     pub(super) async fn tell(&self, input: Input) -> Result<(), EmitError> {
-        self.inbox.send(input).await.map_err(|_| EmitError::Closed)
+        self.send(input.into()).await
+    }
+
+    /// Hands something over that is made when there is a place for it: where this is dropped before,
+    /// nothing was made.
+    pub(super) async fn tell_made(
+        &self,
+        make: impl FnOnce() -> Result<Input, EmitError>,
+    ) -> Result<(), EmitError> {
+        let place = self.inbox.reserve().await;
+        let place = place.map_err(|_| EmitError::Closed)?;
+        place.send(make()?.into());
+        Ok(())
+    }
+
+    async fn send(&self, letter: Letter) -> Result<(), EmitError> {
+        self.inbox.send(letter).await.map_err(|_| EmitError::Closed)
+    }
+
+    fn check(&self, emission: &Emission) -> Result<(), EmitError> {
+        let (bytes, max) = (outgoing::size(emission), self.emission_bytes_max);
+        if bytes > max {
+            return Err(EmitError::TooLarge { bytes, max });
+        }
+        Ok(())
     }
 
     /// Hands an emission over. A volatile one is dropped while too much is waiting.
@@ -65,14 +144,24 @@ impl Link {
         to: Target,
         emission: Emission,
         volatile: bool,
+        to_one: Option<&Outgoing>,
     ) -> Result<(), EmitError> {
-        let emit = Input::Emit {
+        self.check(&emission)?;
+        if volatile && to_one.is_some_and(|outgoing| !outgoing.has_room()) {
+            return Ok(());
+        }
+        let room = match to_one {
+            Some(outgoing) if !volatile => outgoing.room(&emission).await,
+            Some(_) | None => None,
+        };
+        let input = Input::Emit {
             to,
             emission,
             volatile,
         };
+        let emit = Letter { input, room };
         if !volatile {
-            return self.tell(emit).await;
+            return self.send(emit).await;
         }
         match self.inbox.try_send(emit) {
             Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => Ok(()),
@@ -86,18 +175,21 @@ impl Link {
         socket: SocketId,
         emission: Emission,
         patience: Duration,
+        outgoing: &Outgoing,
     ) -> Result<Answer, CallError> {
+        self.check(&emission)?;
+        let room = outgoing.room(&emission).await;
         let id = RequestId::from_number(self.calls.next.fetch_add(1, Ordering::Relaxed));
         let (sender, answer) = oneshot::channel();
         self.calls.open.insert(id, sender);
         let _forget = Forget { link: self, id };
-        self.tell(Input::Call {
+        let input = Input::Call {
             id,
             socket,
             emission,
             patience,
-        })
-        .await?;
+        };
+        self.send(Letter { input, room }).await?;
         match answer.await {
             Ok(result) => Ok(result?),
             Err(_) => Err(EmitError::Closed.into()),

@@ -80,7 +80,10 @@
 //! when too many do, its connection is ended, and the handler finds [`End::TooSlow`]: a server must
 //! not stop reading for everybody because of one handler. What is emitted waits for the loop in a
 //! queue of bounded length, so that whoever emits faster than it goes out is held up. What then
-//! waits for a client that does not read is bounded too: that client is disconnected.
+//! waits for one client is bounded too ([`Builder::outgoing_max`]). Whoever speaks to one socket on a
+//! WebSocket waits until its client has read enough, for 10 s at most. A broadcast waits for nobody:
+//! a client that takes what is broadcast more slowly than it comes is disconnected when its queue is
+//! full.
 //!
 //! # Clients that come back
 //!
@@ -94,6 +97,7 @@ mod error;
 mod event;
 mod link;
 mod namespace;
+mod outgoing;
 mod service;
 mod socket;
 mod world;
@@ -120,6 +124,7 @@ pub use self::{
     socket::{Id, Socket},
 };
 pub use crate::engineio::Origins;
+use crate::ws;
 
 /// A running server. A clone is the same server; see [the module](self) for an example.
 ///
@@ -151,13 +156,16 @@ impl Server {
         Broadcast::new(self.link.clone(), namespace, hub::Audience::default())
     }
 
-    /// Closes every connection, and returns when all of them are told. Sockets end, and whatever is
-    /// emitted later is an error. Requests that still come are answered with 503.
+    /// Closes every connection, and returns when every WebSocket has handed over what waited in its
+    /// queue and is closed: after 6 s at the latest, whatever its client does. Sockets end, and
+    /// whatever is emitted later is an error. Requests that still come are answered with 503; the
+    /// answers to those that are open are written by whoever serves HTTP.
     pub async fn close(&self) {
         // One that has closed already is closed.
         let _ = self.link.tell(hub::Input::Close).await;
         let mut over = self.over.clone();
         while over.changed().await.is_ok() {}
+        self.service.front.open().served().await;
     }
 }
 
@@ -168,4 +176,5 @@ struct Limits {
     event_bytes_max: usize,
     rooms_max: usize,
     recovers: bool,
+    outgoing: ws::Limits,
 }

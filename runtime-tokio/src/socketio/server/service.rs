@@ -14,9 +14,9 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use selvedge_core::{Secret, socketio::hub::Input};
+use selvedge_core::Secret;
 
-use super::admission::Handshake;
+use super::{admission::Handshake, link::Letter};
 use crate::{engineio::Front, serve::shared::Shared};
 
 /// What is known of the requests that sessions begin with, by the `sid` that each would have, until
@@ -29,7 +29,7 @@ pub(super) type Beginnings = Shared<Secret, Arc<Handshake>>;
 /// It needs HTTP/1.1 with upgrades for WebSockets, as `axum::serve` offers them.
 #[derive(Clone)]
 pub struct Service {
-    pub(super) front: Arc<Front<Input>>,
+    pub(super) front: Arc<Front<Letter>>,
     pub(super) beginnings: Arc<Beginnings>,
 }
 

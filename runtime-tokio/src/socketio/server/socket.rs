@@ -26,6 +26,7 @@ use super::{
     error::{CallError, EmitError, End},
     event::Event,
     link::Link,
+    outgoing::Outgoing,
 };
 use crate::mailbox::{self, mailbox};
 
@@ -52,7 +53,7 @@ impl fmt::Display for Id {
 /// One client in one namespace. A clone is the same socket.
 ///
 /// What is emitted is handed to the server's loop and goes out from there, in order; where much
-/// waits for that loop, the emitter waits too. Events that arrive wait for [`next`](Self::next),
+/// waits for that loop or for the client, the emitter waits too. Events that arrive wait for [`next`](Self::next),
 /// and only so many: see [`Builder::events_max`](super::Builder::events_max).
 #[derive(Clone, Debug)]
 pub struct Socket {
@@ -66,6 +67,7 @@ pub(super) struct Shared {
     pub(super) id: Id,
     pub(super) namespace: Name,
     pub(super) link: Link,
+    outgoing: Arc<Outgoing>,
     credentials: Credentials,
     is_recovered: bool,
     rooms: Mutex<BTreeSet<Room>>,
@@ -99,6 +101,7 @@ pub(super) struct Parts {
     pub(super) id: Id,
     pub(super) namespace: Name,
     pub(super) link: Link,
+    pub(super) outgoing: Arc<Outgoing>,
     pub(super) credentials: Credentials,
     pub(super) is_recovered: bool,
     pub(super) rooms: Vec<Room>,
@@ -113,6 +116,7 @@ pub(super) fn pair(parts: Parts) -> (Member, Socket) {
         id,
         namespace,
         link,
+        outgoing,
         credentials,
         is_recovered,
         rooms,
@@ -122,6 +126,7 @@ pub(super) fn pair(parts: Parts) -> (Member, Socket) {
         id,
         namespace,
         link,
+        outgoing,
         credentials,
         is_recovered,
         rooms: Mutex::new(rooms.into_iter().collect()),
@@ -187,7 +192,8 @@ impl Shared {
     pub(super) async fn send(&self, emission: Emission, volatile: bool) -> Result<(), EmitError> {
         self.check()?;
         let to = Target::Socket(self.id.socket);
-        self.link.emit(to, emission, volatile).await
+        let outgoing = Some(&*self.outgoing);
+        self.link.emit(to, emission, volatile, outgoing).await
     }
 
     pub(super) async fn disconnect(&self, close: bool) -> Result<(), EmitError> {
@@ -243,10 +249,11 @@ impl Socket {
     }
 
     /// Emits an event. `args` is a tuple or an array: `(&message, 7)`, `(one,)`, or `()` for none.
+    /// Where much waits for the client already, this waits until it has read, for 10 s at most.
     ///
     /// # Errors
     ///
-    /// Where the event cannot be written, or the socket or the server has ended. That it is
+    /// Where the event cannot be written or is too large, or the socket or the server has ended. That it is
     /// written does not say that it arrives: a call says that.
     pub async fn emit(
         &self,
@@ -274,8 +281,8 @@ impl Socket {
         self.shared.send(emission, false).await
     }
 
-    /// Emits an event that may be lost: it is dropped while too much waits for the server's loop,
-    /// and is not kept for a client that comes back.
+    /// Emits an event that may be lost: it is dropped while too much waits for the server's loop or
+    /// for the client, and is not kept for a client that comes back.
     ///
     /// # Errors
     ///
@@ -319,7 +326,8 @@ impl Socket {
         let emission = written.map_err(EmitError::from)?;
         self.shared.check()?;
         let socket = self.shared.id.socket;
-        self.shared.link.call(socket, emission, patience).await
+        let Shared { link, outgoing, .. } = &*self.shared;
+        link.call(socket, emission, patience, outgoing).await
     }
 
     /// Enters a room. What is emitted to the room from now on reaches the client.
@@ -330,15 +338,16 @@ impl Socket {
     pub async fn join(&self, room: &str) -> Result<(), EmitError> {
         self.shared.check()?;
         let room = Room::new(room).ok_or(EmitError::BadRoom)?;
-        {
+        let socket = self.shared.id.socket;
+        let enter = || {
             let mut rooms = self.rooms_now();
             if rooms.len() >= self.shared.rooms_max && !rooms.contains(&room) {
                 return Err(EmitError::TooManyRooms);
             }
             rooms.insert(room.clone());
-        }
-        let socket = self.shared.id.socket;
-        self.shared.link.tell(Input::Enter { socket, room }).await
+            Ok(Input::Enter { socket, room })
+        };
+        self.shared.link.tell_made(enter).await
     }
 
     /// Leaves a room.
@@ -349,9 +358,12 @@ impl Socket {
     pub async fn leave(&self, room: &str) -> Result<(), EmitError> {
         self.shared.check()?;
         let room = Room::new(room).ok_or(EmitError::BadRoom)?;
-        self.rooms_now().remove(&room);
         let socket = self.shared.id.socket;
-        self.shared.link.tell(Input::Exit { socket, room }).await
+        let exit = || {
+            self.rooms_now().remove(&room);
+            Ok(Input::Exit { socket, room })
+        };
+        self.shared.link.tell_made(exit).await
     }
 
     /// The rooms that it is in.

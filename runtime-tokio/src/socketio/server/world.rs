@@ -18,8 +18,9 @@ use super::{
     Limits,
     admission::{Admission, Credentials, Handshake, Refusal},
     error::End,
-    link::{Calls, Link},
+    link::{Calls, Letter, Link},
     namespace::{Connected, Namespace},
+    outgoing::Outgoing,
     service::Beginnings,
     socket::{self, Id, Member, Socket},
 };
@@ -34,22 +35,30 @@ use crate::{
 pub(super) struct HubWorld {
     pub(super) open: Arc<Open>,
     /// Weak, so that the drive ends when everybody else has let go of the inbox.
-    pub(super) inbox: mpsc::WeakSender<Input>,
+    pub(super) inbox: mpsc::WeakSender<Letter>,
     pub(super) calls: Arc<Calls>,
     pub(super) beginnings: Arc<Beginnings>,
     pub(super) namespaces: BTreeMap<Name, Namespace>,
     pub(super) limits: Limits,
-    handshakes: BTreeMap<SessionId, Arc<Handshake>>,
+    sessions: BTreeMap<SessionId, Session>,
     asked: Arc<Shared<SocketId, Asked>>,
     members: Arc<Members>,
 }
 
 type Members = Shared<SocketId, Member>;
 
+/// What is known of a connection.
+#[derive(Debug)]
+struct Session {
+    handshake: Option<Arc<Handshake>>,
+    outgoing: Arc<Outgoing>,
+}
+
 /// A socket that waits for admission.
 #[derive(Debug)]
 struct Asked {
     namespace: Name,
+    outgoing: Arc<Outgoing>,
     credentials: Credentials,
     decision: AbortHandle,
 }
@@ -57,7 +66,7 @@ struct Asked {
 impl HubWorld {
     pub(super) fn new(
         open: Arc<Open>,
-        inbox: mpsc::WeakSender<Input>,
+        inbox: mpsc::WeakSender<Letter>,
         calls: Arc<Calls>,
         beginnings: Arc<Beginnings>,
         namespaces: BTreeMap<Name, Namespace>,
@@ -70,7 +79,7 @@ impl HubWorld {
             beginnings,
             namespaces,
             limits,
-            handshakes: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             asked: Arc::default(),
             members: Arc::default(),
         }
@@ -81,7 +90,7 @@ impl HubWorld {
         &self,
         socket: SocketId,
         namespace: Name,
-        credentials: Credentials,
+        (credentials, outgoing): (Credentials, Arc<Outgoing>),
         is_recovering: bool,
     ) {
         let Some(inbox) = self.inbox.upgrade() else {
@@ -119,11 +128,12 @@ impl HubWorld {
                 }
             };
             // A machine that has ended does not wait for it.
-            let _ = inbox.send(input).await;
+            let _ = inbox.send(input.into()).await;
         });
         if let Some(table) = &mut *table {
             let asked = Asked {
                 namespace,
+                outgoing,
                 credentials,
                 decision: decision.abort_handle(),
             };
@@ -148,7 +158,8 @@ impl HubWorld {
         let (member, handle) = socket::pair(socket::Parts {
             id,
             namespace: asked.namespace,
-            link: Link::new(inbox, Arc::clone(&self.calls)),
+            link: Link::new(inbox, Arc::clone(&self.calls), self.limits.outgoing),
+            outgoing: asked.outgoing,
             credentials: asked.credentials,
             is_recovered,
             rooms,
@@ -188,7 +199,7 @@ impl HubWorld {
         let Some(inbox) = self.inbox.upgrade() else {
             return;
         };
-        if let Err(mpsc::error::TrySendError::Full(input)) = inbox.try_send(input) {
+        if let Err(mpsc::error::TrySendError::Full(input)) = inbox.try_send(input.into()) {
             tokio::spawn(async move {
                 // A machine that has ended does not wait for it.
                 let _ = inbox.send(input).await;
@@ -252,12 +263,17 @@ impl World<Hub> for HubWorld {
         match output {
             Output::Effect(effect) => self.open.carry_out(effect),
             Output::Opened { session, sid } => {
-                if let Some(handshake) = self.beginnings.remove(&sid) {
-                    self.handshakes.insert(session, handshake);
-                }
+                let handshake = self.beginnings.remove(&sid);
+                let outgoing = Outgoing::new(Arc::clone(&self.open), sid, self.limits.outgoing);
+                let outgoing = Arc::new(outgoing);
+                let known = Session {
+                    handshake,
+                    outgoing,
+                };
+                self.sessions.insert(session, known);
             }
             Output::Ended { session, reason } => {
-                self.handshakes.remove(&session);
+                self.sessions.remove(&session);
                 tracing::debug!(session = session.number(), %reason, "a connection has ended");
             }
             Output::Admission {
@@ -267,12 +283,17 @@ impl World<Hub> for HubWorld {
                 auth,
                 recovering,
             } => {
+                let Some(known) = self.sessions.get(&session) else {
+                    // Every connection is told of before its sockets.
+                    return ControlFlow::Continue(());
+                };
                 let credentials = Credentials {
                     namespace: namespace.as_str().into(),
                     auth,
-                    handshake: self.handshakes.get(&session).cloned(),
+                    handshake: known.handshake.clone(),
                 };
-                self.ask(socket, namespace, credentials, recovering);
+                let known = (credentials, Arc::clone(&known.outgoing));
+                self.ask(socket, namespace, known, recovering);
             }
             Output::ForgetAdmission { socket } => self.forget(socket),
             Output::Connected {
