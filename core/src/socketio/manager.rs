@@ -223,7 +223,7 @@ impl Manager {
     /// connection, for as long as it remembers the membership.
     fn on_closed(&mut self, reason: &CloseReason) {
         if *reason == CloseReason::TooManyEarlyEvents {
-            let joining = |it: &&mut Membership| it.stage == Stage::Joining;
+            let joining = |it: &&mut Box<Membership>| it.stage == Stage::Joining;
             for membership in self.namespaces.values_mut().filter(joining) {
                 membership.recovery.clear();
             }

@@ -35,7 +35,6 @@ impl World<'_> {
                 namespace,
                 sid,
                 recovered,
-                rooms: _,
             } => {
                 let former = person.former.insert(namespace.clone(), sid.clone());
                 assert!(
@@ -124,6 +123,7 @@ impl World<'_> {
                 socket,
                 sid,
                 recovered,
+                rooms: _,
             } => {
                 if recovered && let Some((fresh, last)) = self.sockets.remove(&socket) {
                     let fresh = self.souls.remove(&fresh).map(|it| it.namespace);
