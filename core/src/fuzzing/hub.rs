@@ -69,8 +69,6 @@ pub(super) fn run(input: &[u8]) -> (usize, usize) {
 struct Person {
     manager: Manager,
     wanted: BTreeSet<Namespace>,
-    /// What it has left, and what is on its way from there may still arrive.
-    left: BTreeSet<Namespace>,
     /// Its memberships, and the last that there were.
     souls: BTreeMap<Namespace, ByteString>,
     former: BTreeMap<Namespace, ByteString>,
@@ -129,7 +127,6 @@ fn person(index: u64, transports: Transports) -> Person {
     Person {
         manager: Manager::new(config, Rng::from_number(index)),
         wanted: BTreeSet::new(),
-        left: BTreeSet::new(),
         souls: BTreeMap::new(),
         former: BTreeMap::new(),
         calls: BTreeSet::new(),
@@ -324,18 +321,6 @@ impl<'a> World<'a> {
     fn linger(&mut self, step: usize) {
         if step % 64 == 63 {
             self.wait(Duration::from_millis(250));
-        }
-    }
-
-    /// Everything arrives that is on its way.
-    fn drain(&mut self) {
-        for at in 0.. {
-            assert!(at < 10_000, "they never come to rest");
-            self.carry(fair(at));
-            self.linger(at);
-            if self.network.is_at_rest() {
-                return;
-            }
         }
     }
 

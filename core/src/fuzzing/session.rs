@@ -4,7 +4,7 @@ mod done;
 mod heard;
 
 use alloc::{collections::BTreeSet, format, vec::Vec};
-use core::{mem, time::Duration};
+use core::time::Duration;
 
 use bytestring::ByteString;
 
@@ -71,8 +71,6 @@ struct Space {
     name: Namespace,
     /// The number of the CONNECT that the client stands by.
     wanted: Option<u64>,
-    /// It has left, and what is on its way to it may still arrive.
-    is_left: bool,
     /// Whether the client is in, and whether what it sends must arrive.
     is_in: bool,
     can_speak: bool,
@@ -140,7 +138,6 @@ impl<'a> World<'a> {
         let space = |name| Space {
             name,
             wanted: None,
-            is_left: false,
             is_in: false,
             can_speak: false,
             waiting: 0,
@@ -316,18 +313,6 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Everything arrives that is on its way.
-    fn drain(&mut self) {
-        for at in 0.. {
-            assert!(at < 10_000, "the two never come to rest");
-            self.carry(fair(at));
-            self.linger(at);
-            if self.network.is_at_rest() {
-                return;
-            }
-        }
-    }
-
     /// Everything arrives, and everybody is let in.
     fn settle(&mut self) {
         for at in 0.. {
@@ -382,7 +367,6 @@ impl Space {
             self.to_server.ease();
         }
         self.to_client.ease();
-        self.is_left = true;
         self.put_out();
     }
 

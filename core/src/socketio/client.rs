@@ -3,6 +3,8 @@
 mod asking;
 mod config;
 mod io;
+mod left;
+mod membership;
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::{mem, time::Duration};
@@ -10,7 +12,7 @@ use core::{mem, time::Duration};
 use bytestring::ByteString;
 use serde::Deserialize;
 
-use self::asking::Asking;
+use self::{asking::Asking, left::Left, membership::Membership};
 pub use self::{
     config::{Buffer, Config},
     io::{Input, Output, Recover},
@@ -48,6 +50,7 @@ pub struct Client {
     engine: engineio::client::Client,
     phase: Phase,
     namespaces: BTreeMap<Namespace, Membership>,
+    left: Left,
     calls: Calls,
     /// What waits for a namespace to be joined.
     backlog: Backlog<WaitingCall>,
@@ -57,7 +60,7 @@ pub struct Client {
     /// Empty between steps: kept for its memory.
     scratch: Vec<engineio::client::Output>,
 }
-canonical!(struct Client { config, engine, phase, namespaces, calls, backlog, assembler, fault; - scratch });
+canonical!(struct Client { config, engine, phase, namespaces, left, calls, backlog, assembler, fault; - scratch });
 
 /// How far the connection is, as far as it has been told to the embedder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,34 +74,6 @@ canonical!(
         Opening,
         Open,
         Closed,
-    }
-);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Membership {
-    /// To be joined when the connection is open.
-    Wanted { asking: Asking },
-    /// CONNECT is sent. What arrives before its answer is kept.
-    Joining {
-        expires_at: Time,
-        pid: Option<Secret>,
-        early: Vec<Event>,
-    },
-    /// CONNECT is sent, and not wanted any more. To say so before the answer would make the server
-    /// close the connection. It may be wanted again after that.
-    Leaving {
-        expires_at: Time,
-        again: Option<Asking>,
-    },
-    /// The server has admitted this client.
-    Joined,
-}
-canonical!(
-    enum Membership {
-        Wanted { asking },
-        Joining { expires_at, pid, early },
-        Leaving { expires_at, again },
-        Joined,
     }
 );
 
@@ -123,6 +98,7 @@ impl Client {
             config,
             phase: Phase::Opening,
             namespaces: BTreeMap::new(),
+            left: Left::default(),
             calls: Calls::default(),
             backlog: Backlog::default(),
             fault: None,
@@ -187,6 +163,7 @@ impl Client {
                 let reason = self.fault.take().unwrap_or(CloseReason::Engine(reason));
                 self.phase = Phase::Closed;
                 self.namespaces.clear();
+                self.left.clear();
                 self.assembler.clear();
                 self.withdraw(None, out);
                 out.push(Output::Closed(reason));
@@ -303,9 +280,15 @@ impl Client {
                 self.namespaces.insert(namespace, leaving);
             }
             Some(Membership::Joined) => {
-                self.send(now, &Packet::Disconnect { namespace }, out);
+                self.send_disconnect(now, namespace, out);
             }
         }
+    }
+
+    fn send_disconnect(&mut self, now: Time, namespace: Namespace, out: &mut Vec<Output>) {
+        let max = self.config.namespaces_max;
+        self.left.insert(namespace.clone(), max);
+        self.send(now, &Packet::Disconnect { namespace }, out);
     }
 
     /// `buffer` says what becomes of it where the answer to the CONNECT is still to come.
@@ -472,6 +455,7 @@ impl Client {
             sid: ByteString,
             pid: Option<String>,
         }
+        self.left.remove(namespace);
         match self.namespaces.remove_entry(namespace) {
             Some((
                 namespace,
@@ -501,10 +485,7 @@ impl Client {
                 }));
             }
             Some((namespace, Membership::Leaving { again, .. })) => {
-                let packet = Packet::Disconnect {
-                    namespace: namespace.clone(),
-                };
-                self.send(now, &packet, out);
+                self.send_disconnect(now, namespace.clone(), out);
                 self.on_left(now, namespace, again, out);
             }
             Some((namespace, other @ (Membership::Wanted { .. } | Membership::Joined))) => {
@@ -534,6 +515,7 @@ impl Client {
         (message, data): (ByteString, Option<ByteString>),
         out: &mut Vec<Output>,
     ) {
+        self.left.remove(namespace);
         match self.namespaces.remove_entry(namespace) {
             Some((namespace, Membership::Joining { .. } | Membership::Joined)) => {
                 self.withdraw(Some(&namespace), out);
@@ -554,6 +536,9 @@ impl Client {
     }
 
     fn on_disconnect(&mut self, now: Time, namespace: &Namespace, out: &mut Vec<Output>) {
+        if self.left.remove(namespace) {
+            return;
+        }
         match self.namespaces.remove_entry(namespace) {
             Some((namespace, Membership::Joining { .. } | Membership::Joined)) => {
                 self.withdraw(Some(&namespace), out);
@@ -582,6 +567,7 @@ impl Client {
                 let namespace = namespace.clone();
                 out.push(Output::Event { namespace, event });
             }
+            Some((_, Membership::Joining { .. })) if self.left.contains(namespace) => {}
             Some((_, Membership::Joining { .. })) => {
                 let (events, bytes): (usize, usize) = self
                     .namespaces

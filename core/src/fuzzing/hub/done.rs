@@ -17,9 +17,6 @@ impl World<'_> {
     }
 
     pub(super) fn join(&mut self, who: usize, namespace: Namespace) {
-        if self.people[who].left.remove(&namespace) {
-            self.drain();
-        }
         if !self.people[who].is_over {
             self.people[who].wanted.insert(namespace.clone());
         }
@@ -30,7 +27,6 @@ impl World<'_> {
         let person = &mut self.people[who];
         person.wanted.remove(&namespace);
         person.souls.remove(&namespace);
-        person.left.insert(namespace.clone());
         person.acks.retain(|(of, ..)| *of != namespace);
         self.manager(who, Some(manager::Input::Leave { namespace }));
     }

@@ -100,12 +100,6 @@ impl World<'_> {
     }
 
     pub(super) fn join(&mut self, name: &Namespace) {
-        if self
-            .space(name)
-            .is_some_and(|it| mem::take(&mut it.is_left))
-        {
-            self.drain();
-        }
         self.next += 1;
         let number = self.next;
         let auth = Secret::new(&format!(r#"{{"t":{number}}}"#));

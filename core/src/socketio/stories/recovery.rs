@@ -106,3 +106,29 @@ fn a_namespace_that_is_being_left_is_joined_again_after_that() {
     }
     assert_eq!(hear(&mut client, r#"40/a,{"sid":"x"}"#), [sent("41/a,")]);
 }
+
+#[test]
+fn what_was_sent_before_a_namespace_was_left_is_nothing_to_the_next_membership() {
+    for crossing in [r#"42/a,["old"]"#, r#"42/a,0["old"]"#, "41/a,"] {
+        let mut client = scripted();
+        tell(&mut client, connect(None));
+        hear(&mut client, r#"40/a,{"sid":"x"}"#);
+        let leave = client::Input::Disconnect {
+            namespace: namespace("/a"),
+        };
+        assert_eq!(tell(&mut client, leave), [sent("41/a,")]);
+        tell(&mut client, connect(None));
+        assert_eq!(hear(&mut client, crossing), [], "{crossing}");
+        let told = hear(&mut client, r#"40/a,{"sid":"y"}"#);
+        let [client::Output::Connected { sid, early: 0, .. }] = told.as_slice() else {
+            panic!("{crossing}: {told:?}");
+        };
+        assert_eq!(sid, "y");
+        // What is the server's own decision now is heard.
+        let told = hear(&mut client, "41/a,");
+        let ended = client::Output::Disconnected {
+            namespace: namespace("/a"),
+        };
+        assert_eq!(told, [ended]);
+    }
+}
