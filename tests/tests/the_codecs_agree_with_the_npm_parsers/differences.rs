@@ -162,6 +162,16 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         )],
     },
     Difference {
+        what: "the name of a namespace does not hold the separator of payloads",
+        parser: Parser::SocketPacket,
+        why: "a packet with it could not be polled",
+        is: |_, ours, npm| {
+            let is_split = |it: &Reading| it.namespace.contains('\u{1e}');
+            ours.error() == Some("BadNamespace") && npm.packets().iter().any(is_split)
+        },
+        examples: &["0/a\u{1e}b,", "2/\u{1e},[\"a\"]"],
+    },
+    Difference {
         what: "the name of an event is Unicode",
         parser: Parser::SocketPacket,
         why: "half of a surrogate pair is no text in Rust, so no handler could be called that",
