@@ -373,7 +373,7 @@ pub(crate) const TESTED: &[Lesson] = &[
                 "answers_are_cut_at_the_limit_and_the_queue_has_one_too",
             ),
             (
-                "runtime-tokio/src/ws.rs",
+                "runtime-tokio/src/ws_tests.rs",
                 "a_peer_that_does_not_read_overruns_by_frames_or_by_bytes",
             ),
         ],

@@ -130,7 +130,7 @@ pub(crate) const REQUIREMENTS: &[Known] = &[
                 "an_emission_is_encoded_once",
             ),
             (
-                "runtime-tokio/src/ws.rs",
+                "runtime-tokio/src/ws_tests.rs",
                 "a_websocket_has_small_buffers_and_its_limit",
             ),
         ],
