@@ -73,6 +73,8 @@ struct Line {
     open: Vec<(RequestId<Exchange>, CallId)>,
     answers: Vec<(RequestId<Exchange>, Result<Answer, Failure>)>,
     aborted: Vec<RequestId<Exchange>>,
+    /// A post was lost: those behind it are not carried out.
+    is_torn: bool,
     /// Nothing gets through any more, and nobody is told.
     mute: bool,
 }
@@ -137,6 +139,10 @@ impl Network {
         match action {
             ClientAction::Get { id, sid } => {
                 assert!(line.poll.replace((id, sid)).is_none(), "two polls");
+            }
+            ClientAction::Post { id, .. } if line.is_torn => {
+                let failure = Failure::Unreachable("a post before it was lost".into());
+                line.answers.push((id, Err(failure)));
             }
             ClientAction::Post { id, sid, body } => line.posts.push_back((id, sid, body)),
             ClientAction::Abort(id) => line.aborted.push(id),
@@ -366,6 +372,7 @@ impl Network {
             });
         }
         let posts = core::mem::take(&mut line.posts);
+        line.is_torn |= !posts.is_empty();
         let mut failed: Vec<_> = open.iter().map(|(id, _)| *id).collect();
         failed.extend(line.poll.take().map(|(id, _)| id));
         failed.extend(posts.iter().map(|(id, _, _)| *id));

@@ -107,3 +107,13 @@ fn the_laws_hold_for_a_whole_story() {
         49, 49,
     ]);
 }
+
+/// What a client says while a post of its is lost on the way, and the client closes before it hears
+/// of that: the server has got the header of an event whose attachments are gone.
+#[test]
+fn a_goodbye_does_not_overtake_what_was_lost_before_it() {
+    session::run(&[
+        5, 21, 0, 21, 1, 11, 31, 23, 254, 23, 255, 31, 11, 12, 13, 1, 14, 0, 15, 240, 18, 240, 16,
+        1, 17, 0, 11, 31, 0, 0, 137, 0, 19, 0, 20, 251, 0, 20, 86, 236, 1, 94,
+    ]);
+}

@@ -5,7 +5,10 @@ use std::{
     fmt,
     ops::ControlFlow,
     panic::AssertUnwindSafe,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,6 +17,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use selvedge_core::{
     RequestId, Secret, Time,
     engineio::transport::{ClientAction, ClientEvent, Exchange, Text},
+    http::Failure,
     link::{Authorize, AuthorizeFailure},
     socketio::{
         Namespace,
@@ -151,16 +155,19 @@ struct Connection {
 }
 
 /// The posts of a connection go out one after another: a server ends a session for two at once.
+/// Behind one that was lost none goes out: what follows would be taken for the rest of it.
 #[derive(Debug, Default)]
 struct Posts {
     asked: u64,
     done: watch::Sender<u64>,
+    lost: Arc<AtomicBool>,
 }
 
 /// The turn of one post. The next one's comes when this is dropped.
 struct Turn {
     number: u64,
     done: watch::Sender<u64>,
+    lost: Arc<AtomicBool>,
 }
 
 impl Posts {
@@ -169,6 +176,7 @@ impl Posts {
         Turn {
             number: self.asked,
             done: self.done.clone(),
+            lost: Arc::clone(&self.lost),
         }
     }
 
@@ -179,9 +187,10 @@ impl Posts {
 }
 
 impl Turn {
-    /// Waits until all before it are done.
-    async fn come(&self) {
+    /// Waits until all before it are done; whether they have arrived.
+    async fn come(&self) -> bool {
         wait(self.done.subscribe(), self.number - 1).await;
+        !self.lost.load(Ordering::Acquire)
     }
 }
 
@@ -365,12 +374,23 @@ impl ClientWorld {
             polling::Ask::Post(_) => Some(connection.posts.get_or_insert_default().ask()),
         };
         let task = self.spawn(|wire| async move {
-            match &turn {
-                // Where nobody can hold any more, there is nothing to wait for.
-                None => drop(hold.wait_for(|held| *held == 0).await),
+            let may_go = match &turn {
+                None => {
+                    // Where nobody can hold any more, there is nothing to wait for.
+                    let _ = hold.wait_for(|held| *held == 0).await;
+                    true
+                }
                 Some(turn) => turn.come().await,
+            };
+            let result = match may_go {
+                true => polling.exchange(&target, sid.as_deref(), ask).await,
+                false => Err(Failure::Unreachable("a post before it was lost".into())),
+            };
+            if let Some(turn) = &turn
+                && !result.as_ref().is_ok_and(|answer| answer.status == 200)
+            {
+                turn.lost.store(true, Ordering::Release);
             }
-            let result = polling.exchange(&target, sid.as_deref(), ask).await;
             let event = ClientEvent::Answered { id, result };
             answer(&wire, Ask::Manager(Input::Transport(conn, event))).await;
         });
