@@ -1,18 +1,21 @@
 //! A model of the guild's disk.
 
+use std::collections::BTreeMap;
+
 use selvedge_core::{
-    fabric::types::{Message, Page},
+    fabric::types::{Canvas, Message, Page},
     guild::{
         fact::Fact,
         io::{Loaded, Query},
     },
-    id::UserId,
+    id::{ChannelId, UserId},
 };
 
-/// Messages in the order in which they were committed.
+/// Messages in the order in which they were committed, and the canvas of each channel.
 #[derive(Debug, Default)]
 pub struct Store {
     messages: Vec<(Message, Vec<UserId>)>,
+    canvases: BTreeMap<ChannelId, Canvas>,
 }
 
 impl Store {
@@ -23,7 +26,20 @@ impl Store {
                 Fact::Posted { message, woken } => {
                     self.messages.push(((**message).clone(), woken.clone()));
                 }
-                Fact::Channel(_) | Fact::Member(_) | Fact::NoMember { .. } => {}
+                Fact::Amended(newer) => {
+                    let known = self.messages.iter_mut().find(|(it, _)| it.id == newer.id);
+                    if let Some((message, _)) = known {
+                        message.clone_from(newer);
+                    }
+                }
+                Fact::Canvas(canvas) => {
+                    let channel = canvas.channel_id.clone();
+                    self.canvases.insert(channel, (**canvas).clone());
+                }
+                Fact::NoCanvas(removal) => {
+                    self.canvases.remove(&removal.channel_id);
+                }
+                Fact::Channel(_) | Fact::Member(_) | Fact::NoMember { .. } | Fact::Commands(_) => {}
             }
         }
     }
@@ -47,6 +63,13 @@ impl Store {
                         && message.created_at > *since
                 });
                 Loaded::Message(found.cloned().map(Box::new))
+            }
+            Query::Message(id) => {
+                let found = self.messages().find(|message| message.id == *id);
+                Loaded::Message(found.cloned().map(Box::new))
+            }
+            Query::Canvas(channel) => {
+                Loaded::Canvas(self.canvases.get(channel).cloned().map(Box::new))
             }
             Query::History {
                 channel,

@@ -172,6 +172,7 @@ every_machine_keeps_the_laws! {
         [Login Dial Transport HangUp Http Forget Notify Sent Channels Live Down GapAccepted Left
          Skipped TurnTimedOut], written, recorded;
     the_guild: guild::Guild,
-        [Introspect Resolve Store Load Forget Transport Close Respond Fatal Posted Member NoMember],
+        [Introspect Resolve Store Load Forget Transport Close Respond Fatal Posted Member NoMember
+         Amended Canvas NoCanvas Commands],
         written, recorded;
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     canonical,
-    fabric::types::XType,
+    fabric::types::{Format, XType},
     id::{NodeId, UserId},
 };
 
@@ -61,7 +61,43 @@ pub struct AddMember {
 }
 canonical!(struct AddMember { user_id });
 
-/// The answer to a call that changes a membership.
+/// The body of `PATCH /messages/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EditMessage {
+    /// The new text.
+    pub content: String,
+}
+canonical!(struct EditMessage { content });
+
+/// The body of `PUT /channels/{id}/canvas`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareCanvas {
+    /// What the content is written in.
+    pub format: Format,
+    /// What is shown above it.
+    #[serde(default)]
+    pub title: String,
+    /// The document.
+    pub content: String,
+}
+canonical!(struct ShareCanvas { format, title, content });
+
+/// The body of `PATCH /channels/{id}/canvas`: what is absent stays.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct UpdateCanvas {
+    /// What the content is written in from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// What is shown above it from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The new document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+}
+canonical!(struct UpdateCanvas { format, title, content });
+
+/// The answer to a call that changes a membership, or takes something away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
     /// Always true: a refusal has another shape.

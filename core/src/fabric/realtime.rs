@@ -20,9 +20,11 @@ pub const SOCKET_PATH: &str = "/socket.io/";
 pub const JOIN_CHANNEL: &str = "join_channel";
 /// Client: leave a channel's room. Payload [`ChannelRef`], ack [`JoinAck`].
 pub const LEAVE_CHANNEL: &str = "leave_channel";
-/// Client: typing in a channel. Payload [`ChannelRef`].
+/// Client: typing in a channel, payload [`ChannelRef`], ack [`JoinAck`]. Guild: somebody types,
+/// payload [`Activity`].
 pub const TYPING: &str = "typing";
-/// Client and guild: how a user is. Payload of the client `{status}`.
+/// Client: how the user is, payload [`Status`], ack [`JoinAck`]. Guild: how a user is, payload
+/// [`Presence`].
 pub const PRESENCE: &str = "presence";
 /// Guild: a new message, with the receiver's own `wakeup`. Payload [`Message`](super::types::Message).
 pub const MESSAGE_CREATED: &str = "message.created";
@@ -30,6 +32,10 @@ pub const MESSAGE_CREATED: &str = "message.created";
 pub const MESSAGE_UPDATED: &str = "message.updated";
 /// Guild: a deleted message, blanked. Payload [`Message`](super::types::Message).
 pub const MESSAGE_DELETED: &str = "message.deleted";
+/// Guild: a canvas was shared or changed. Payload [`Canvas`](super::types::Canvas).
+pub const CANVAS_UPDATED: &str = "canvas.updated";
+/// Guild: a canvas was taken away. Payload [`Activity`].
+pub const CANVAS_REMOVED: &str = "canvas.removed";
 /// Guild: a channel's fields changed. Payload [`Channel`](super::types::Channel).
 pub const CHANNEL_UPDATED: &str = "channel.updated";
 /// Guild, to the user's own room: a membership began. Payload [`Membership`].
@@ -120,6 +126,44 @@ pub struct Membership {
     pub occurred_at: Option<Wall>,
 }
 canonical!(struct Membership { channel_id, user_id, x_type, occurred_at });
+
+/// What somebody did in a channel just now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Activity {
+    /// The channel.
+    pub channel_id: ChannelId,
+    /// Who.
+    pub user_id: UserId,
+    /// When it happened, by the guild's clock.
+    pub occurred_at: Wall,
+}
+canonical!(struct Activity { channel_id, user_id, occurred_at });
+
+/// How a client says that its user is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// In one word, such as [`ONLINE`], `busy` or `away`.
+    pub status: String,
+}
+
+/// The status of a user who is there.
+pub const ONLINE: &str = "online";
+/// The status of a user none of whose sockets is left: the guild says it by itself.
+pub const OFFLINE: &str = "offline";
+
+/// How a user is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Presence {
+    /// The user.
+    pub user_id: UserId,
+    /// In one word.
+    pub status: String,
+    /// Since when, by the guild's clock.
+    pub occurred_at: Wall,
+}
+canonical!(struct Presence { user_id, status, occurred_at });
 
 /// Names the token of a Socket.IO CONNECT packet, for recordings: the value of every `token` in
 /// the packet's payload, however the rest of it looks.

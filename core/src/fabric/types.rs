@@ -202,8 +202,54 @@ pub struct Member {
     pub bypass: bool,
     /// Since when it is a member.
     pub joined_at: Wall,
+    /// How it is: the last word of its `presence`, for as long as it has a socket. Other guilds
+    /// leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
 }
-canonical!(struct Member { id, name, bypass, joined_at });
+canonical!(struct Member { id, name, bypass, joined_at, status });
+
+/// What a canvas is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Markdown.
+    Md,
+    /// HTML: untrusted, to be shown in a sandbox only.
+    Html,
+    /// Plain text.
+    Text,
+}
+canonical!(
+    enum Format {
+        Md,
+        Html,
+        Text,
+    }
+);
+
+/// The one document that is pinned to a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Canvas {
+    /// The channel.
+    pub channel_id: ChannelId,
+    /// What the content is written in.
+    pub format: Format,
+    /// What is shown above it: untrusted text.
+    pub title: String,
+    /// The document: untrusted.
+    pub content: String,
+    /// Who shared it: the one who may change it or take it away.
+    pub shared_by: UserId,
+    /// When it was shared.
+    pub created_at: Wall,
+    /// When it was last changed.
+    pub updated_at: Wall,
+}
+canonical!(struct Canvas {
+    channel_id, format, title, content, shared_by, created_at, updated_at,
+});
 
 /// A page of history, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

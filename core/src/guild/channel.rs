@@ -216,6 +216,9 @@ pub fn post(
 ) -> Result<Vec<Fact>, Refusal> {
     let channel = may_post(state, channel, &by.author.id)?;
     takes(channel, &draft.content)?;
+    if let Some(to) = &draft.reply_to_id {
+        answers(channel, to)?;
+    }
     let seq = channel.row.last_seq + 1;
     let id = format!("{}-{seq}", channel.row.id);
     let Some(id) = MessageId::new(&id) else {
@@ -245,6 +248,21 @@ pub fn post(
         woken: wake::woken(channel, &by.author.id),
         message: Box::new(message),
     }])
+}
+
+/// A reply is to a message of the same channel: its id tells.
+fn answers(channel: &Channel, to: &MessageId) -> Result<(), Refusal> {
+    let seq = to
+        .as_str()
+        .strip_prefix(channel.row.id.as_str())
+        .and_then(|rest| rest.strip_prefix('-'))
+        .and_then(|seq| seq.parse::<u64>().ok());
+    match seq {
+        Some(seq) if (1..=channel.row.last_seq).contains(&seq) => Ok(()),
+        Some(_) | None => Err(Refusal::bad(format!(
+            "replyToId: there is no message `{to}` in this channel"
+        ))),
+    }
 }
 
 /// The channel, for whoever may read its fields: members, and everybody where it is public.

@@ -63,6 +63,17 @@ pub struct Limits {
     /// REST calls under way of one user, and waiting for Center on one token: more is answered
     /// 429. Also the posts of one author that wait for their turn. Default: 64.
     pub calls_per_user_max: usize,
+    /// Calls of one user that are answered in a burst, and how often one more is: others are
+    /// answered 429. Default: 2,000, and one every 5 ms.
+    pub calls_burst_max: u32,
+    /// See [`calls_burst_max`](Self::calls_burst_max).
+    pub calls_refill: Duration,
+    /// Events of one socket that are taken in a burst, and how often one more is: a socket that
+    /// sends more is closed. A client that joins all of its channels needs one for each. Default:
+    /// 2,000, and one every 10 ms.
+    pub events_max: u32,
+    /// See [`events_max`](Self::events_max).
+    pub events_refill: Duration,
     /// Answers and pushes that wait for the store. Where there are more, a socket that sends an
     /// event is closed; calls are held back by their own limits. Default: 200,000.
     pub effects_max: usize,
@@ -84,6 +95,14 @@ pub struct Limits {
     /// The longest message in Unicode scalar values, before names are rewritten: 413 above.
     /// Default: 8,000.
     pub message_chars_max: usize,
+    /// How long after a post its author may edit or delete it: 409 after that. Default: 15 min.
+    pub edit_window: Duration,
+    /// The longest document of a canvas in bytes of UTF-8: 413 above. It is pushed whole to the
+    /// channel's room. Default: 1 MiB.
+    pub canvas_bytes_max: usize,
+    /// Slash commands in the guild's catalogue, all of which are held in memory: 413 above.
+    /// Default: 500.
+    pub commands_max: usize,
     /// Names in one message that Center is asked about; the rest stay text. Default: 20.
     pub names_max: usize,
     /// Messages in a page of history; a call that asks for more gets this many. Default: 200.
@@ -111,8 +130,8 @@ pub struct Limits {
 }
 canonical!(struct Limits {
     sockets_max, sockets_per_user_max, frame_bytes_max, admission_patience, calls_max, calls_per_user_max,
-    effects_max, body_bytes_max, channels_max, members_max, channels_per_user_max, wake_mapping_max,
-    name_chars_max, message_chars_max, names_max, page_max, tokens_max, introspections_max, introspection_life,
+    calls_burst_max, calls_refill, events_max, events_refill, effects_max, body_bytes_max, channels_max, members_max, channels_per_user_max, wake_mapping_max,
+    name_chars_max, message_chars_max, edit_window, canvas_bytes_max, commands_max, names_max, page_max, tokens_max, introspections_max, introspection_life,
     introspection_patience, introspection_pause, names_patience, read_patience, nonce_life,
 });
 
@@ -125,6 +144,10 @@ impl Default for Limits {
             admission_patience: Duration::from_secs(30),
             calls_max: 2_000,
             calls_per_user_max: 64,
+            calls_burst_max: 2_000,
+            calls_refill: Duration::from_millis(5),
+            events_max: 2_000,
+            events_refill: Duration::from_millis(10),
             effects_max: 200_000,
             body_bytes_max: 128 * 1024,
             channels_max: 10_000,
@@ -133,6 +156,9 @@ impl Default for Limits {
             wake_mapping_max: 1_000,
             name_chars_max: 100,
             message_chars_max: 8_000,
+            edit_window: Duration::from_secs(15 * 60),
+            canvas_bytes_max: 1024 * 1024,
+            commands_max: 500,
             names_max: 20,
             page_max: 200,
             tokens_max: 10_000,

@@ -6,8 +6,8 @@ use crate::{
     canonical,
     engineio::sessions::SessionId,
     fabric::{
-        realtime::{JoinAck, Membership},
-        types::{self, Message},
+        realtime::{Activity, JoinAck, Membership, Presence},
+        types::{self, Canvas, Message},
     },
     guild::{fact::Fact, state::State},
     http::{CallId, Response},
@@ -27,6 +27,16 @@ pub(super) enum Effect {
         /// Who is woken by it, in order.
         woken: Vec<UserId>,
     },
+    /// `message.updated`, or `message.deleted` where it was deleted, goes to the channel's room.
+    Amended(Box<Message>),
+    /// `canvas.updated` goes to the channel's room.
+    Shared(Box<Canvas>),
+    /// `canvas.removed` goes to the channel's room.
+    Unshared(Activity),
+    /// `typing` goes to the channel's room.
+    Typing(Activity),
+    /// `presence` goes to the rooms of all channels of the user.
+    Presence(Presence),
     /// `channel.updated` goes to the channel's room, to each with its own `joinedSeq`.
     Updated(Box<types::Channel>),
     /// `channel.joined` goes to the user's room.
@@ -44,6 +54,11 @@ canonical!(
     enum Effect {
         Respond(call, response),
         Created { message, woken },
+        Amended(message),
+        Shared(canvas),
+        Unshared(removal),
+        Typing(activity),
+        Presence(presence),
         Updated(channel),
         Joined(membership),
         Left(membership),
@@ -70,9 +85,14 @@ pub(super) fn pushes(
     let created = |id: &ChannelId| {
         facts.iter().find_map(|fact| match fact {
             Fact::Channel(row) if row.id == *id => Some(row.x_type),
-            Fact::Channel(_) | Fact::Member(_) | Fact::NoMember { .. } | Fact::Posted { .. } => {
-                None
-            }
+            Fact::Channel(_)
+            | Fact::Member(_)
+            | Fact::NoMember { .. }
+            | Fact::Posted { .. }
+            | Fact::Amended(_)
+            | Fact::Canvas(_)
+            | Fact::NoCanvas(_)
+            | Fact::Commands(_) => None,
         })
     };
     let mut effects = Vec::new();
@@ -101,6 +121,10 @@ pub(super) fn pushes(
                 message: message.clone(),
                 woken: woken.clone(),
             }),
+            Fact::Amended(message) => effects.push(Effect::Amended(message.clone())),
+            Fact::Canvas(canvas) => effects.push(Effect::Shared(canvas.clone())),
+            Fact::NoCanvas(removal) => effects.push(Effect::Unshared(removal.clone())),
+            Fact::Commands(_) => {}
         }
     }
     effects

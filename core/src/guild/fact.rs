@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     canonical,
-    fabric::types::{Message, XType},
+    fabric::{
+        realtime::Activity,
+        types::{Canvas, Message, XType},
+    },
     id::{ChannelId, UserId},
     time::Wall,
 };
@@ -35,8 +38,28 @@ pub enum Fact {
         /// Who was woken by it.
         woken: Vec<UserId>,
     },
+    /// A message was edited or, where it has a `deletedAt`, deleted: its row is replaced, except
+    /// for where it stands, who wrote it, and who was woken by it.
+    Amended(Box<Message>),
+    /// A canvas is there, in place of the channel's former one.
+    Canvas(Box<Canvas>),
+    /// A channel's canvas was taken away.
+    NoCanvas(Activity),
+    /// The catalogue of slash commands: the text of a JSON array, in place of the former one.
+    Commands(String),
 }
-canonical!(enum Fact { Channel(row), Member(row), NoMember { channel, user }, Posted { message, woken } });
+canonical!(
+    enum Fact {
+        Channel(row),
+        Member(row),
+        NoMember { channel, user },
+        Posted { message, woken },
+        Amended(message),
+        Canvas(canvas),
+        NoCanvas(removal),
+        Commands(text),
+    }
+);
 
 /// A channel in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,11 +9,11 @@ use crate::{
     fabric::{
         center::{Introspection, User},
         realtime::tokens_in_connect,
-        types::{Message, Page},
+        types::{Canvas, Message, Page},
     },
     guild::fact::Fact,
     http::{CallId, Request, Response},
-    id::{ChannelId, UserId},
+    id::{ChannelId, MessageId, UserId},
     record::Recorded,
     request::RequestId,
     secret::Secret,
@@ -128,6 +128,10 @@ pub enum Query {
         /// Older messages do not count.
         since: Wall,
     },
+    /// A message by its id, without any `wakeup`. Answered by [`Loaded::Message`].
+    Message(MessageId),
+    /// The canvas of a channel. Answered by [`Loaded::Canvas`].
+    Canvas(ChannelId),
 }
 
 /// What was read.
@@ -138,6 +142,8 @@ pub enum Loaded {
     Page(Page),
     /// A message, or that there is none.
     Message(Option<Box<Message>>),
+    /// A canvas, or that there is none.
+    Canvas(Option<Box<Canvas>>),
 }
 
 /// Center or the store could not be asked; in the words of the runtime.

@@ -4,9 +4,12 @@
 //! decides; the facts are applied to the state and handed to the store; what follows from them
 //! (the answer, the pushes) leaves only when the store has said that it committed.
 
+pub mod amend;
 mod answer;
 pub mod auth;
+pub mod bodies;
 mod calls;
+mod changes;
 pub mod channel;
 pub mod config;
 mod effect;
@@ -14,8 +17,10 @@ pub mod fact;
 pub mod io;
 mod journal;
 pub mod mention;
+mod names;
 mod node;
 mod posts;
+mod presence;
 mod realtime;
 pub mod refusal;
 pub mod rest;

@@ -10,12 +10,14 @@ use crate::{
     guild::{
         auth::{Asked, Auth, Judged, Verdict},
         calls::Calls,
+        changes::{Changes, Document},
         config::Config,
         effect::{self, Effect},
         fact::Fact,
         io::{Input, Load, Loaded, Output, Question, Resolve, Unavailable},
         journal::Journal,
         posts::Posts,
+        presence::Presences,
         refusal::Refusal,
         rest::Call,
         serve::respond,
@@ -23,7 +25,7 @@ use crate::{
         state::State,
     },
     http::CallId,
-    id::UserId,
+    id::{ChannelId, MessageId, UserId},
     machine::{Machine, Wakeup, earliest},
     request::{RequestId, Requests},
     rng::Rng,
@@ -50,14 +52,16 @@ pub struct Guild {
     pub(super) auth: Auth<Waiter>,
     pub(super) calls: Calls,
     pub(super) posts: Posts,
-    pub(super) names: Requests<Resolve, NameFor>,
+    pub(super) changes: Changes,
+    pub(super) names: Requests<Resolve, (NameFor, String)>,
     pub(super) loads: Requests<Load, LoadFor>,
     pub(super) journal: Journal<Effect>,
     pub(super) sockets: Sockets,
+    pub(super) presences: Presences,
 }
 // The uptime, which `/health` shows, tells no states apart.
 canonical!(struct Guild {
-    config, clock, over, state, auth, calls, posts, names, loads, journal, sockets; - rng, started
+    config, clock, over, state, auth, calls, posts, changes, names, loads, journal, sockets, presences; - rng, started
 });
 
 /// Who waits to know whose a token is.
@@ -75,13 +79,20 @@ canonical!(
     }
 );
 
-/// Whose post a name is resolved for.
+/// What a name is resolved for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NameFor {
-    pub(super) author: UserId,
-    pub(super) name: String,
+pub(super) enum NameFor {
+    /// This author's first post.
+    Post(UserId),
+    /// The edit of this message.
+    Edit(MessageId),
 }
-canonical!(struct NameFor { author, name });
+canonical!(
+    enum NameFor {
+        Post(author),
+        Edit(message),
+    }
+);
 
 /// What something is read for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,11 +101,17 @@ pub(super) enum LoadFor {
     History(CallId),
     /// The nonce of this author's first post.
     Nonce(UserId),
+    /// The first change of this document.
+    Change(Document),
+    /// The canvas of this channel, which a call asked for.
+    Canvas(CallId, ChannelId),
 }
 canonical!(
     enum LoadFor {
         History(call),
         Nonce(author),
+        Change(document),
+        Canvas(call, channel),
     }
 );
 
@@ -114,9 +131,11 @@ impl Guild {
             auth: Auth::default(),
             calls: Calls::default(),
             posts: Posts::default(),
+            changes: Changes::default(),
             names: Requests::default(),
             loads: Requests::default(),
             journal: Journal::default(),
+            presences: Presences::default(),
         }
     }
 
@@ -166,6 +185,15 @@ impl Guild {
             }
             Effect::Created { message, woken } => {
                 self.sockets.push_created(now, *message, &woken, out);
+            }
+            Effect::Amended(message) => self.sockets.push_amended(now, &message, out),
+            Effect::Shared(canvas) => self.sockets.push_shared(now, &canvas, out),
+            Effect::Unshared(removal) => self.sockets.push_unshared(now, &removal, out),
+            Effect::Typing(typing) => self.sockets.push_typing(now, &typing, out),
+            Effect::Presence(presence) => {
+                let channels = self.state.channels_of(&presence.user_id);
+                let channels = channels.map(|channel| &channel.row.id);
+                self.sockets.push_presence(now, channels, &presence, out);
             }
             Effect::Updated(channel) => self.sockets.push_updated(now, &self.state, *channel, out),
             Effect::Joined(membership) => self.sockets.push_joined(now, &membership, out),
@@ -224,6 +252,7 @@ impl Guild {
             match heard {
                 Heard::Connect { session, token } => self.on_connect(now, session, token, out),
                 Heard::Event { session, event } => self.on_event(now, session, &event, out),
+                Heard::Gone(user) => self.on_user_gone(now, user, out),
             }
         }
     }
@@ -298,7 +327,9 @@ impl Guild {
         }
         self.auth = Auth::default();
         self.posts.clear();
+        self.changes.clear();
         self.journal = Journal::default();
+        self.presences = Presences::default();
         self.sockets = Sockets::new(&self.config.limits, &self.rng);
     }
 
@@ -309,8 +340,8 @@ impl Guild {
             return;
         }
         if let Some((id, _)) = self.loads.withdraw(|purpose| match purpose {
-            LoadFor::History(reader) => *reader == call,
-            LoadFor::Nonce(_) => false,
+            LoadFor::History(reader) | LoadFor::Canvas(reader, _) => *reader == call,
+            LoadFor::Nonce(_) | LoadFor::Change(_) => false,
         }) {
             out.push(Output::Forget(Question::Load(id)));
         }
@@ -341,10 +372,9 @@ impl Machine for Guild {
                 }
             }
             Input::Resolved(id, answer) => {
-                if let Some(NameFor { author, name }) = self.names.answer(id) {
+                if let Some(asked) = self.names.answer(id) {
                     let user = answer.ok().flatten().map(|user| user.id);
-                    self.posts.on_name(&author, name, user);
-                    self.advance_posts(now, &author, out);
+                    self.on_name(now, asked, user, out);
                 }
             }
             Input::Stored(id, stored) => self.on_stored(now, id, stored, out),
@@ -365,10 +395,9 @@ impl Machine for Guild {
             out.push(Output::Forget(Question::Introspect(id)));
             self.on_judged(now, judged, out);
         }
-        while let Some((id, NameFor { author, name })) = self.names.expire(now) {
+        while let Some((id, asked)) = self.names.expire(now) {
             out.push(Output::Forget(Question::Resolve(id)));
-            self.posts.on_name(&author, name, None);
-            self.advance_posts(now, &author, out);
+            self.on_name(now, asked, None, out);
         }
         while let Some((id, purpose)) = self.loads.expire(now) {
             out.push(Output::Forget(Question::Load(id)));
@@ -377,6 +406,9 @@ impl Machine for Guild {
         }
         let heard = self.sockets.tick(now, out);
         self.on_heard(now, heard, out);
+        while let Some((user, status)) = self.presences.expire(now) {
+            self.tell_presence(now, user, status, out);
+        }
     }
 
     fn next_wakeup(&self) -> Option<Wakeup> {
@@ -385,9 +417,10 @@ impl Machine for Guild {
         }
         earliest([
             self.auth.next_wakeup(),
-            self.names.next_wakeup("names of a post"),
+            self.names.next_wakeup("names in a text"),
             self.loads.next_wakeup("read from the store"),
             self.sockets.next_wakeup(),
+            self.presences.next_wakeup(),
         ])
     }
 }

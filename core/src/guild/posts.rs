@@ -16,7 +16,7 @@ use crate::{
     guild::{
         channel::{self, Draft},
         config::Limits,
-        mention,
+        names::Names,
         refusal::Refusal,
         state::State,
     },
@@ -47,13 +47,17 @@ enum Stage {
     Nonce,
     /// There is no such message.
     New,
-    /// Center resolves its names: so many answers are to come.
-    Names {
-        open: usize,
-        found: BTreeMap<String, UserId>,
-    },
+    /// Center resolves its names.
+    Names(Names),
 }
-canonical!(enum Stage { Queued, Nonce, New, Names { open, found } });
+canonical!(
+    enum Stage {
+        Queued,
+        Nonce,
+        New,
+        Names(names),
+    }
+);
 
 /// What the post whose turn it is needs next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,12 +126,9 @@ impl Posts {
     /// Center has said, or did not say in time, whose name this is.
     pub(super) fn on_name(&mut self, author: &UserId, name: String, user: Option<UserId>) {
         if let Some(post) = self.queues.get_mut(author).and_then(VecDeque::front_mut)
-            && let Stage::Names { open, found } = &mut post.stage
+            && let Stage::Names(names) = &mut post.stage
         {
-            *open = open.saturating_sub(1);
-            if let Some(user) = user {
-                found.insert(name, user);
-            }
+            names.on_name(name, user);
         }
     }
 
@@ -161,8 +162,8 @@ impl Post {
             }
             Stage::New => self.fresh(state, limits),
             Stage::Nonce => Ok(Need::Nothing),
-            Stage::Names { open: 0, found } => Ok(Need::Decision(self.draft(found))),
-            Stage::Names { .. } => Ok(Need::Nothing),
+            Stage::Names(names) if names.are_resolved() => Ok(Need::Decision(self.draft(names))),
+            Stage::Names(_) => Ok(Need::Nothing),
         }
     }
 
@@ -170,23 +171,16 @@ impl Post {
     fn fresh(&mut self, state: &State, limits: &Limits) -> Result<Need, Refusal> {
         let channel = channel::may_post(state, &self.channel, &self.author.id)?;
         channel::takes(channel, &self.body.content)?;
-        let names: Vec<_> = mention::names(&self.body.content)
-            .into_iter()
-            .take(limits.names_max)
-            .map(String::from)
-            .collect();
-        if names.is_empty() {
-            return Ok(Need::Decision(self.draft(&BTreeMap::new())));
+        let (names, asked) = Names::of(&self.body.content, limits);
+        if asked.is_empty() {
+            return Ok(Need::Decision(self.draft(&names)));
         }
-        self.stage = Stage::Names {
-            open: names.len(),
-            found: BTreeMap::new(),
-        };
-        Ok(Need::Names(names))
+        self.stage = Stage::Names(names);
+        Ok(Need::Names(asked))
     }
 
-    fn draft(&self, found: &BTreeMap<String, UserId>) -> Draft {
-        let (content, mentions) = mention::rewrite(&self.body.content, |name| found.get(name));
+    fn draft(&self, names: &Names) -> Draft {
+        let (content, mentions) = names.rewrite(&self.body.content);
         Draft {
             content,
             mentions,

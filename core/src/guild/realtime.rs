@@ -1,13 +1,14 @@
 //! What the guild does for a socket: its CONNECT, and the events that it sends.
 
-use alloc::vec::Vec;
+use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
 
 use crate::{
     engineio::sessions::SessionId,
     fabric::realtime::{
-        self, AckError, ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL, PRESENCE, TYPING,
+        self, AckError, Activity, ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL, OFFLINE,
+        PRESENCE, Presence, Status, TYPING,
     },
-    guild::{Guild, auth::Verdict, effect::Effect, io::Output},
+    guild::{Guild, auth::Verdict, effect::Effect, io::Output, presence},
     id::{ChannelId, UserId},
     secret::Secret,
     socketio::event::Event,
@@ -70,13 +71,16 @@ impl Guild {
             return;
         }
         // Behind a store that does not answer, events would pile up without end.
-        if self.journal.effects() >= self.config.limits.effects_max {
+        let is_full = self.journal.effects() >= self.config.limits.effects_max;
+        if is_full || !self.sockets.may_send(now, session) {
             return self.sockets.close(now, session, out);
         }
         let body = match event.name() {
             _ if known && expired => Err(AckError::TokenExpired),
             JOIN_CHANNEL => self.on_join(now, session, &user, event, out),
             LEAVE_CHANNEL => self.on_leave(now, session, &user, event, out),
+            TYPING => self.on_typing(now, session, &user, event, out),
+            PRESENCE => self.on_presence(now, &user, event, out),
             _ => Err(AckError::BadRequest),
         };
         if let Some(ack) = event.ack() {
@@ -122,6 +126,71 @@ impl Guild {
         let last_seq = member.then_some(channel.row.last_seq);
         self.after(now, Effect::Exit(session, id), out);
         Ok(last_seq)
+    }
+
+    /// Others who are in the channel's room hear of it, unless it is too much.
+    fn on_typing(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        user: &UserId,
+        event: &Event,
+        out: &mut Vec<Output>,
+    ) -> Result<Option<u64>, AckError> {
+        let id = channel_of(event)?;
+        let channel = self.state.channel(&id).ok_or(AckError::NotFound)?;
+        if !channel.members.contains_key(user) {
+            return Err(AckError::Forbidden);
+        }
+        if self.sockets.may_chatter(now, session) {
+            let typing = Activity {
+                channel_id: id,
+                user_id: user.clone(),
+                occurred_at: self.clock.wall(now),
+            };
+            self.after(now, Effect::Typing(typing), out);
+        }
+        Ok(None)
+    }
+
+    /// Whoever shares a channel with the user hears of it.
+    fn on_presence(
+        &mut self,
+        now: Time,
+        user: &UserId,
+        event: &Event,
+        out: &mut Vec<Output>,
+    ) -> Result<Option<u64>, AckError> {
+        let (Status { status },) = event.args().map_err(|_| AckError::BadRequest)?;
+        if !presence::is_status(&status) {
+            return Err(AckError::BadRequest);
+        }
+        if self.presences.set(now, user, &status) {
+            self.tell_presence(now, user.clone(), status, out);
+        }
+        Ok(None)
+    }
+
+    /// A user whose last socket has ended is not as it said any more.
+    pub(super) fn on_user_gone(&mut self, now: Time, user: UserId, out: &mut Vec<Output>) {
+        if self.presences.end(&user) {
+            self.tell_presence(now, user, OFFLINE.to_owned(), out);
+        }
+    }
+
+    pub(super) fn tell_presence(
+        &mut self,
+        now: Time,
+        user_id: UserId,
+        status: String,
+        out: &mut Vec<Output>,
+    ) {
+        let presence = Presence {
+            user_id,
+            status,
+            occurred_at: self.clock.wall(now),
+        };
+        self.after(now, Effect::Presence(presence), out);
     }
 }
 

@@ -1,16 +1,20 @@
 //! What the guild does for a REST call, from its arrival to its answer.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 use core::time::Duration;
+
+use bytes::Bytes;
 
 use crate::{
     fabric::{
         bodies::{Changed, Health},
-        types::Author,
+        types::{Author, Canvas, Message},
     },
     guild::{
         Guild, answer,
         auth::{Asked, Verdict},
+        bodies,
+        changes::{Change, Document, Wish},
         channel::{self, By},
         effect::Effect,
         fact::Fact,
@@ -103,7 +107,10 @@ impl Guild {
             }
         };
         let author = &identity.author;
-        if !self.calls.assign(call, &author.id, &self.config.limits) {
+        if !self
+            .calls
+            .assign(now, call, &author.id, &self.config.limits)
+        {
             return self.refuse(call, too_many_calls(), out);
         }
         if let Err(refusal) = self.serve(now, call, asked, author, out) {
@@ -146,7 +153,7 @@ impl Guild {
                 self.answer(now, call, answer::json(200, &listed), out);
             }
             Call::CreateChannel(body) => {
-                let body = rest::create_body(&body)?;
+                let body = bodies::create(&body)?;
                 let id = self.new_channel_id();
                 let (limits, state) = (&self.config.limits, &self.state);
                 let facts = channel::create(state, limits, by, id.clone(), body)?;
@@ -164,7 +171,7 @@ impl Guild {
                 self.answer(now, call, answer::json(200, &body), out);
             }
             Call::UpdateChannel(id, body) => {
-                let body = rest::update_body(&body)?;
+                let body = bodies::update(&body)?;
                 let facts = channel::update(state, limits, by, &id, body)?;
                 self.commit(
                     now,
@@ -176,24 +183,27 @@ impl Guild {
             }
             Call::Join(id) => {
                 let facts = channel::join(state, limits, by, &id)?;
-                self.commit(now, call, facts, &Done::Membership(201), out);
+                self.commit(now, call, facts, &Done::Changed(201), out);
             }
             Call::Leave(id) => {
                 let facts = channel::leave(state, by, &id)?;
-                self.commit(now, call, facts, &Done::Membership(201), out);
+                self.commit(now, call, facts, &Done::Changed(201), out);
             }
             Call::ListMembers(id) => {
-                let members = channel::readable(state, &id, &author.id)?.members_on_wire();
+                let mut members = channel::readable(state, &id, &author.id)?.members_on_wire();
+                for member in &mut members {
+                    member.status = self.presences.of(&member.id);
+                }
                 self.answer(now, call, answer::json(200, &members), out);
             }
             Call::AddMember(id, body) => {
-                let user = rest::member_body(&body)?;
+                let user = bodies::member(&body)?;
                 let facts = channel::add(state, limits, by, &id, user)?;
-                self.commit(now, call, facts, &Done::Membership(201), out);
+                self.commit(now, call, facts, &Done::Changed(201), out);
             }
             Call::RemoveMember(id, user) => {
                 let facts = channel::remove(state, by, &id, user)?;
-                self.commit(now, call, facts, &Done::Membership(200), out);
+                self.commit(now, call, facts, &Done::Changed(200), out);
             }
             Call::History {
                 channel,
@@ -212,14 +222,64 @@ impl Guild {
                 self.load(now, query, LoadFor::History(call), out);
             }
             Call::Post(id, body) => {
-                let body = rest::post_body(&body, limits)?;
+                let body = bodies::post(&body, limits)?;
                 self.posts
                     .push(limits, call, author.clone(), id, body)
                     .map_err(|_| too_many_calls())?;
                 self.advance_posts(now, &author.id, out);
             }
+            Call::Edit(id, body) => {
+                let wish = Wish::Edit(bodies::edit(&body, limits)?);
+                let change = Change::new(call, author.clone(), wish);
+                self.change(now, Document::Message(id), change, out)?;
+            }
+            Call::Delete(id) => {
+                let change = Change::new(call, author.clone(), Wish::Delete);
+                self.change(now, Document::Message(id), change, out)?;
+            }
+            Call::ReadCanvas(id) => {
+                channel::readable(state, &id, &author.id)?;
+                let purpose = LoadFor::Canvas(call, id.clone());
+                self.load(now, Query::Canvas(id), purpose, out);
+            }
+            Call::ShareCanvas(id, body) => {
+                let wish = Wish::Share(bodies::share(&body, limits)?);
+                self.change_canvas(now, call, author, id, wish, out)?;
+            }
+            Call::UpdateCanvas(id, body) => {
+                let wish = Wish::Update(bodies::canvas(&body, limits)?);
+                self.change_canvas(now, call, author, id, wish, out)?;
+            }
+            Call::RemoveCanvas(id) => {
+                self.change_canvas(now, call, author, id, Wish::Remove, out)?;
+            }
+            Call::ListCommands => {
+                let commands = commands(state.commands());
+                self.answer(now, call, commands, out);
+            }
+            Call::ReplaceCommands(body) => {
+                let text = bodies::commands(&body, limits)?;
+                let changed = (text != state.commands()).then(|| Fact::Commands(text.clone()));
+                let facts = changed.into_iter().collect();
+                self.commit(now, call, facts, &Done::Commands(text), out);
+            }
         }
         Ok(())
+    }
+
+    fn change_canvas(
+        &mut self,
+        now: Time,
+        call: CallId,
+        author: &Author,
+        channel: ChannelId,
+        wish: Wish,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Refusal> {
+        // A stranger's wish need not wait for the store to be refused.
+        channel::as_member(&self.state, &channel, &author.id)?;
+        let change = Change::new(call, author.clone(), wish);
+        self.change(now, Document::Canvas(channel), change, out)
     }
 
     /// Works on the author's first post, and on the next once that is decided.
@@ -239,16 +299,7 @@ impl Guild {
                     return self.load(now, query, LoadFor::Nonce(author.clone()), out);
                 }
                 Need::Names(names) => {
-                    let patience = Some(self.config.limits.names_patience);
-                    for name in names {
-                        let purpose = NameFor {
-                            author: author.clone(),
-                            name: name.clone(),
-                        };
-                        let id = self.names.ask(now, patience, purpose);
-                        out.push(Output::Resolve(id, name));
-                    }
-                    return;
+                    return self.resolve(now, &NameFor::Post(author.clone()), names, out);
                 }
                 Need::Refusal(refusal) => {
                     if let Some(post) = self.posts.pop(author) {
@@ -273,6 +324,38 @@ impl Guild {
         }
     }
 
+    /// Asks Center whose these names are.
+    pub(super) fn resolve(
+        &mut self,
+        now: Time,
+        asker: &NameFor,
+        names: Vec<String>,
+        out: &mut Vec<Output>,
+    ) {
+        let patience = Some(self.config.limits.names_patience);
+        for name in names {
+            let id = self.names.ask(now, patience, (asker.clone(), name.clone()));
+            out.push(Output::Resolve(id, name));
+        }
+    }
+
+    /// Center has said, or did not say in time, whose a name is.
+    pub(super) fn on_name(
+        &mut self,
+        now: Time,
+        (asker, name): (NameFor, String),
+        user: Option<UserId>,
+        out: &mut Vec<Output>,
+    ) {
+        match asker {
+            NameFor::Post(author) => {
+                self.posts.on_name(&author, name, user);
+                self.advance_posts(now, &author, out);
+            }
+            NameFor::Edit(message) => self.on_edit_name(now, message, name, user, out),
+        }
+    }
+
     /// The store has read something, or could not in time.
     pub(super) fn on_loaded(
         &mut self,
@@ -285,11 +368,15 @@ impl Guild {
             LoadFor::History(call) => {
                 let response = match loaded {
                     Ok(Loaded::Page(page)) => answer::json(200, &page),
-                    Ok(Loaded::Message(_)) => unreadable("it answered another question"),
+                    Ok(Loaded::Message(_) | Loaded::Canvas(_)) => {
+                        unreadable("it answered another question")
+                    }
                     Err(Unavailable(why)) => unreadable(&why),
                 };
                 self.answer(now, call, response, out);
             }
+            LoadFor::Change(document) => self.on_document(now, &document, loaded, out),
+            LoadFor::Canvas(call, channel) => self.on_canvas(now, (call, &channel), loaded, out),
             LoadFor::Nonce(author) => {
                 let response = match loaded {
                     Ok(Loaded::Message(None)) => {
@@ -300,7 +387,9 @@ impl Guild {
                         message.wakeup = None;
                         answer::json(201, &message)
                     }
-                    Ok(Loaded::Page(_)) => unreadable("it answered another question"),
+                    Ok(Loaded::Page(_) | Loaded::Canvas(_)) => {
+                        unreadable("it answered another question")
+                    }
                     Err(Unavailable(why)) => unreadable(&why),
                 };
                 if let Some(post) = self.posts.pop(&author) {
@@ -312,7 +401,7 @@ impl Guild {
     }
 
     /// Applies `facts`, hands them to the store, and answers when it has committed.
-    fn commit(
+    pub(super) fn commit(
         &mut self,
         now: Time,
         call: CallId,
@@ -328,21 +417,42 @@ impl Guild {
                 let body = found.map(|found| found.on_wire(&self.config.guild_id, Some(reader)));
                 answer::json(*status, &body)
             }
-            Done::Membership(status) => answer::json(*status, &Changed { ok: true, changed }),
+            Done::Changed(status) => answer::json(*status, &Changed { ok: true, changed }),
             Done::Posted => {
                 let message = facts.iter().find_map(|fact| match fact {
                     Fact::Posted { message, .. } => Some(message),
-                    Fact::Channel(_) | Fact::Member(_) | Fact::NoMember { .. } => None,
+                    Fact::Channel(_)
+                    | Fact::Member(_)
+                    | Fact::NoMember { .. }
+                    | Fact::Amended(_)
+                    | Fact::Canvas(_)
+                    | Fact::NoCanvas(_)
+                    | Fact::Commands(_) => None,
                 });
                 answer::json(201, &message)
             }
+            Done::Amended(before) => match facts.as_slice() {
+                [Fact::Amended(message)] => answer::json(200, message),
+                _ => answer::json(200, before),
+            },
+            Done::Canvas(before) => match facts.as_slice() {
+                [Fact::Canvas(canvas)] => answer::json(200, canvas),
+                _ => answer::json(200, before),
+            },
+            Done::Commands(text) => commands(text),
         };
         effects.push(Effect::Respond(call, response));
         self.write(now, facts, effects, out);
     }
 
     /// Answers a call behind everything that was decided before it.
-    fn answer(&mut self, now: Time, call: CallId, response: Response, out: &mut Vec<Output>) {
+    pub(super) fn answer(
+        &mut self,
+        now: Time,
+        call: CallId,
+        response: Response,
+        out: &mut Vec<Output>,
+    ) {
         self.after(now, Effect::Respond(call, response), out);
     }
 
@@ -353,7 +463,13 @@ impl Guild {
         }
     }
 
-    fn load(&mut self, now: Time, query: Query, purpose: LoadFor, out: &mut Vec<Output>) {
+    pub(super) fn load(
+        &mut self,
+        now: Time,
+        query: Query,
+        purpose: LoadFor,
+        out: &mut Vec<Output>,
+    ) {
         let patience = Some(self.config.limits.read_patience);
         let id: RequestId<Load> = self.loads.ask(now, patience, purpose);
         out.push(Output::Load(id, query));
@@ -388,28 +504,44 @@ impl Guild {
 }
 
 /// What the answer shows when the facts are committed.
-enum Done {
+pub(super) enum Done {
     /// The channel, as this user sees it.
     Channel(u16, ChannelId, UserId),
-    /// Whether a membership changed.
-    Membership(u16),
+    /// Whether anything changed.
+    Changed(u16),
     /// The message.
     Posted,
+    /// The message as it is now: it was this before.
+    Amended(Box<Message>),
+    /// The canvas as it is now: it was this before.
+    Canvas(Option<Box<Canvas>>),
+    /// The catalogue of slash commands.
+    Commands(String),
 }
 
 pub(super) fn respond(call: CallId, response: Response, out: &mut Vec<Output>) {
     out.push(Output::Respond { call, response });
 }
 
-fn too_many_calls() -> Refusal {
+/// The catalogue as it was written: a JSON array, or nothing yet.
+fn commands(text: &str) -> Response {
+    let text = if text.is_empty() { "[]" } else { text };
+    Response {
+        status: 200,
+        retry_after: None,
+        body: Bytes::copy_from_slice(text.as_bytes()),
+    }
+}
+
+pub(super) fn too_many_calls() -> Refusal {
     Refusal::for_now(
         429,
-        "too many of your calls are under way: wait for their answers",
+        "too many of your calls are under way, or came at once: wait for their answers",
         RETRY_AFTER,
     )
 }
 
-fn unreadable(why: &str) -> Response {
+pub(super) fn unreadable(why: &str) -> Response {
     let message: String = format!("the store could not be read ({why}): try again");
     Refusal::for_now(503, message, RETRY_AFTER).response()
 }

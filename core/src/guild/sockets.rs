@@ -16,13 +16,15 @@ use crate::{
     engineio::sessions::{self, Arrival, Effect, SessionId, Sessions},
     fabric::{
         realtime::{
-            self, Auth, CHANNEL_JOINED, CHANNEL_LEFT, CHANNEL_UPDATED, JoinAck, MESSAGE_CREATED,
-            Membership,
+            self, Activity, Auth, CANVAS_REMOVED, CANVAS_UPDATED, CHANNEL_JOINED, CHANNEL_LEFT,
+            CHANNEL_UPDATED, JoinAck, MESSAGE_CREATED, MESSAGE_DELETED, MESSAGE_UPDATED,
+            Membership, PRESENCE, Presence, TYPING,
         },
-        types::{Channel, Message},
+        types::{Canvas, Channel, Message},
     },
     guild::{auth::Identity, config::Limits, io::Output, state::State},
     id::{ChannelId, UserId},
+    link::backoff::Bucket,
     machine::{Wakeup, earliest},
     rng::Rng,
     secret::Secret,
@@ -36,6 +38,11 @@ use crate::{
 
 /// The longest token that Center is asked about, in bytes: ten times what a JWT takes.
 const TOKEN_BYTES_MAX: usize = 8_192;
+
+/// Events of a socket that others hear of at once, such as typing: so many in a burst, and one more
+/// every so often. Those beyond are acknowledged and not passed on: they are forgotten anyway.
+const CHATTER_MAX: u32 = 20;
+const CHATTER_REFILL: Duration = Duration::from_millis(250);
 
 /// Every session with its Socket.IO machine, and who is in which room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,9 +72,12 @@ enum Stage {
     Live {
         identity: Identity,
         rooms: BTreeSet<ChannelId>,
+        /// What it may send: events of any kind, and those of them that others hear of at once.
+        events: Bucket,
+        chatter: Bucket,
     },
 }
-canonical!(enum Stage { Asking { token }, Live { identity, rooms } });
+canonical!(enum Stage { Asking { token }, Live { identity, rooms, events, chatter } });
 
 /// What a session asks of the guild.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +89,8 @@ pub(super) enum Heard {
     },
     /// An event of an admitted socket.
     Event { session: SessionId, event: Event },
+    /// The last socket of a user has ended.
+    Gone(UserId),
 }
 
 impl Sockets {
@@ -115,6 +127,22 @@ impl Sockets {
         match self.stages.get(&session)? {
             Stage::Live { identity, .. } => Some(identity),
             Stage::Asking { .. } => None,
+        }
+    }
+
+    /// Whether a socket may send an event now.
+    pub(super) fn may_send(&mut self, now: Time, session: SessionId) -> bool {
+        match self.stages.get_mut(&session) {
+            Some(Stage::Live { events, .. }) => events.take(now).is_ok(),
+            Some(Stage::Asking { .. }) | None => false,
+        }
+    }
+
+    /// Whether others may hear of a socket's chatter now.
+    pub(super) fn may_chatter(&mut self, now: Time, session: SessionId) -> bool {
+        match self.stages.get_mut(&session) {
+            Some(Stage::Live { chatter, .. }) => chatter.take(now).is_ok(),
+            Some(Stage::Asking { .. }) | None => false,
         }
     }
 
@@ -158,6 +186,8 @@ impl Sockets {
         let live = Stage::Live {
             identity,
             rooms: BTreeSet::new(),
+            events: Bucket::new(limits.events_max, limits.events_refill),
+            chatter: Bucket::new(CHATTER_MAX, CHATTER_REFILL),
         };
         self.stages.insert(session, live);
         let sid = format!("{:016x}{:016x}", self.ids.next_u64(), self.ids.next_u64());
@@ -266,6 +296,46 @@ impl Sockets {
         }
     }
 
+    /// `message.updated` or `message.deleted` to the channel's room.
+    pub(super) fn push_amended(&mut self, now: Time, message: &Message, out: &mut Vec<Output>) {
+        let name = match message.deleted_at {
+            Some(_) => MESSAGE_DELETED,
+            None => MESSAGE_UPDATED,
+        };
+        self.push_to_room(now, &message.channel_id, name, message, out);
+    }
+
+    /// `canvas.updated` to the channel's room.
+    pub(super) fn push_shared(&mut self, now: Time, canvas: &Canvas, out: &mut Vec<Output>) {
+        self.push_to_room(now, &canvas.channel_id, CANVAS_UPDATED, canvas, out);
+    }
+
+    /// `canvas.removed` to the channel's room.
+    pub(super) fn push_unshared(&mut self, now: Time, removal: &Activity, out: &mut Vec<Output>) {
+        self.push_to_room(now, &removal.channel_id, CANVAS_REMOVED, removal, out);
+    }
+
+    /// `typing` to the channel's room.
+    pub(super) fn push_typing(&mut self, now: Time, typing: &Activity, out: &mut Vec<Output>) {
+        self.push_to_room(now, &typing.channel_id, TYPING, typing, out);
+    }
+
+    /// `presence` to the rooms of `channels`, once to each socket that is in any of them.
+    pub(super) fn push_presence<'c>(
+        &mut self,
+        now: Time,
+        channels: impl Iterator<Item = &'c ChannelId>,
+        presence: &Presence,
+        out: &mut Vec<Output>,
+    ) {
+        let rooms = channels.filter_map(|channel| self.channels.get(channel));
+        let sessions: BTreeSet<_> = rooms.flatten().copied().collect();
+        let emission = event(PRESENCE, presence);
+        for session in sessions {
+            self.emit(now, session, emission.as_ref(), out);
+        }
+    }
+
     /// `channel.updated` to the channel's room: encoded once for all who joined at the same `seq`.
     pub(super) fn push_updated(
         &mut self,
@@ -343,6 +413,20 @@ impl Sockets {
             .collect()
     }
 
+    fn push_to_room(
+        &mut self,
+        now: Time,
+        channel: &ChannelId,
+        name: &str,
+        payload: &impl Serialize,
+        out: &mut Vec<Output>,
+    ) {
+        let emission = event(name, payload);
+        for (session, _) in self.room(channel) {
+            self.emit(now, session, emission.as_ref(), out);
+        }
+    }
+
     fn push_to_user(
         &mut self,
         now: Time,
@@ -389,7 +473,7 @@ impl Sockets {
                         let asking = Stage::Asking {
                             token: token.clone(),
                         };
-                        self.set_stage(session, Some(asking));
+                        heard.extend(self.set_stage(session, Some(asking)));
                         heard.push(Heard::Connect { session, token });
                     } else {
                         let refusal = Input::Refuse {
@@ -402,12 +486,12 @@ impl Sockets {
                 }
                 Said::Event { event, .. } => heard.push(Heard::Event { session, event }),
                 Said::Disconnected { .. } => {
-                    self.set_stage(session, None);
+                    heard.extend(self.set_stage(session, None));
                     let until = now + self.admission_patience;
                     self.unadmitted.set(session, Some(until));
                 }
                 Said::Closed(_) => {
-                    self.set_stage(session, None);
+                    heard.extend(self.set_stage(session, None));
                     self.unadmitted.set(session, None);
                 }
                 // The sessions have taken that out; the guild calls no client; and what was not
@@ -419,18 +503,24 @@ impl Sockets {
     }
 
     /// Moves a session to a stage in which it is nobody's, and out of every room.
-    fn set_stage(&mut self, session: SessionId, stage: Option<Stage>) {
+    fn set_stage(&mut self, session: SessionId, stage: Option<Stage>) -> Option<Heard> {
         let before = match stage {
             Some(stage) => self.stages.insert(session, stage),
             None => self.stages.remove(&session),
         };
-        if let Some(Stage::Live { identity, rooms }) = before {
-            self.live -= 1;
-            take_from(&mut self.users, &identity.author.id, session);
-            for channel in &rooms {
-                take_from(&mut self.channels, channel, session);
-            }
+        let Some(Stage::Live {
+            identity, rooms, ..
+        }) = before
+        else {
+            return None;
+        };
+        self.live -= 1;
+        for channel in &rooms {
+            take_from(&mut self.channels, channel, session);
         }
+        let user = identity.author.id;
+        take_from(&mut self.users, &user, session);
+        (!self.users.contains_key(&user)).then_some(Heard::Gone(user))
     }
 
     fn emit(

@@ -19,8 +19,10 @@ use crate::{
 pub struct State {
     channels: BTreeMap<ChannelId, Channel>,
     users: BTreeMap<UserId, User>,
+    /// The catalogue of slash commands, as it was written: a JSON array, or nothing yet.
+    commands: String,
 }
-canonical!(struct State { channels, users });
+canonical!(struct State { channels, users, commands });
 
 /// A channel and its members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +97,9 @@ impl State {
                     channel.row.last_seq = message.seq;
                 }
             }
+            Fact::Commands(text) => self.commands.clone_from(text),
+            // The store alone has what messages and canvases say.
+            Fact::Amended(_) | Fact::Canvas(_) | Fact::NoCanvas(_) => {}
         }
     }
 
@@ -130,6 +135,12 @@ impl State {
     /// The name of a user who is a member somewhere.
     pub fn name_of(&self, user: &UserId) -> Option<&str> {
         self.users.get(user).map(|user| user.name.as_str())
+    }
+
+    /// The catalogue of slash commands: the text of a JSON array, or nothing where none was ever
+    /// written.
+    pub fn commands(&self) -> &str {
+        &self.commands
     }
 
     /// The memberships of `author` that show another name than its own, renamed.
@@ -188,6 +199,7 @@ impl Channel {
                 name: row.name.clone(),
                 bypass: false,
                 joined_at: row.joined_at,
+                status: None,
             })
             .collect()
     }

@@ -97,7 +97,8 @@ impl Backoff {
     }
 }
 
-/// A bucket of permits that refills with time: what keeps a reconnect loop from becoming a storm.
+/// A bucket of permits that refills with time: what keeps a reconnect loop, or a talkative peer,
+/// from becoming a storm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
     size: u32,
@@ -125,10 +126,7 @@ impl Bucket {
     ///
     /// With the moment at which to ask again, where the bucket is empty.
     pub fn take(&mut self, now: Time) -> Result<(), Time> {
-        while let Some(back_at) = self.back_at.filter(|at| *at <= now) {
-            self.taken = self.taken.saturating_sub(1);
-            self.back_at = (self.taken > 0).then(|| back_at + self.refill);
-        }
+        self.refill(now);
         match self.back_at {
             Some(back_at) if self.taken >= self.size => Err(back_at),
             back_at => {
@@ -136,6 +134,19 @@ impl Bucket {
                 self.back_at = Some(back_at.unwrap_or(now + self.refill));
                 Ok(())
             }
+        }
+    }
+
+    /// Whether no permit is taken.
+    pub fn is_full(&mut self, now: Time) -> bool {
+        self.refill(now);
+        self.taken == 0
+    }
+
+    fn refill(&mut self, now: Time) {
+        while let Some(back_at) = self.back_at.filter(|at| *at <= now) {
+            self.taken = self.taken.saturating_sub(1);
+            self.back_at = (self.taken > 0).then(|| back_at + self.refill);
         }
     }
 }

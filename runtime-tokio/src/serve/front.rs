@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::{extract::Request, response::Response};
 use selvedge_core::{
     fabric::{realtime::SOCKET_PATH, routes::PREFIX},
-    guild::{Limits, io::Input},
+    guild::{Limits, io::Input, rest::body_bytes_max},
     http::Response as Answer,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::{
     call::{Call, Stopped},
@@ -25,8 +25,14 @@ pub(super) struct Front {
     calls: Arc<Calls>,
     sockets: engineio::Front<Input>,
     cors: Cors,
-    body_max: usize,
+    limits: Limits,
+    /// A place for each large body that is held at a time.
+    large: Semaphore,
 }
+
+/// Large bodies that are held at a time, from their arrival to their answer: more wait. A canvas
+/// of the default size takes 3 MiB at most, so strangers can make the node hold 50.
+const LARGE_BODIES_MAX: usize = 16;
 
 impl Front {
     pub(super) fn new(
@@ -43,7 +49,8 @@ impl Front {
             inbox,
             calls,
             cors,
-            body_max: limits.body_bytes_max,
+            limits: limits.clone(),
+            large: Semaphore::new(LARGE_BODIES_MAX),
         }
     }
 
@@ -61,7 +68,12 @@ impl Front {
             .strip_prefix(PREFIX)
             .is_some_and(|rest| rest.starts_with('/'))
         {
-            respond(match read(request, self.body_max).await {
+            let body_max = body_bytes_max(path, &self.limits);
+            let _place = match body_max > self.limits.body_bytes_max {
+                true => self.large.acquire().await.ok(),
+                false => None,
+            };
+            respond(match read(request, body_max).await {
                 Ok(request) => self.call(request).await,
                 Err(refused) => refused,
             })

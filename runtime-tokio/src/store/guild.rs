@@ -1,5 +1,7 @@
 //! The guild's store: channels, members and messages in SQLite, written by one task in order.
 
+mod documents;
+
 use std::path::{Path, PathBuf};
 
 use selvedge_core::{
@@ -31,7 +33,8 @@ const NONCE_GUARD_MS: i64 = 3_600_000;
 const SCHEMA: Schema = Schema {
     kind: "guild",
     application_id: 0x5e1f_6a1d,
-    migrations: &["CREATE TABLE channels (
+    migrations: &[
+        "CREATE TABLE channels (
             id TEXT NOT NULL PRIMARY KEY,
             name TEXT NOT NULL,
             x_type TEXT NOT NULL,
@@ -77,7 +80,21 @@ const SCHEMA: Schema = Schema {
             message TEXT NOT NULL REFERENCES messages (id),
             user TEXT NOT NULL,
             PRIMARY KEY (message, user)
-        ) STRICT, WITHOUT ROWID;"],
+        ) STRICT, WITHOUT ROWID;",
+        "CREATE TABLE canvases (
+            channel TEXT NOT NULL PRIMARY KEY REFERENCES channels (id),
+            format TEXT NOT NULL,
+            title TEXT NOT NULL,
+            content TEXT NOT NULL,
+            shared_by TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            updated_at INTEGER NOT NULL
+        ) STRICT;
+        CREATE TABLE commands (
+            id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+            list TEXT NOT NULL
+        ) STRICT;",
+    ],
     // The machine's state is the only other copy: a second guild on the file would diverge.
     exclusive: true,
 };
@@ -115,7 +132,7 @@ impl GuildStore {
     }
 
     /// The facts that restore a guild's state: its channels, then the members in the order in
-    /// which they joined.
+    /// which they joined, then the catalogue of commands.
     ///
     /// # Errors
     ///
@@ -129,9 +146,10 @@ impl GuildStore {
             .fetch_all(&mut self.connection)
             .await
             .map_err(StoreError::sqlite(&self.path))?;
+        let commands = self.commands().await?.map(Ok);
         let channels = channels.iter().map(|row| channel(&self.fields(row)));
         let members = members.iter().map(|row| member(&self.fields(row)));
-        channels.chain(members).collect()
+        channels.chain(members).chain(commands).collect()
     }
 
     /// Does jobs in their order until nobody can ask any more, then closes the file. Answers go to
@@ -250,6 +268,10 @@ impl GuildStore {
                 Ok(())
             }
             Fact::Posted { message, woken } => self.write_message(message, woken).await,
+            Fact::Amended(message) => self.amend_message(message).await,
+            Fact::Canvas(canvas) => self.write_canvas(canvas).await,
+            Fact::NoCanvas(removal) => self.delete_canvas(&removal.channel_id).await,
+            Fact::Commands(list) => self.write_commands(list).await,
         }
     }
 
@@ -378,6 +400,8 @@ impl GuildStore {
                     .await
                     .map(Loaded::Page)
             }
+            Query::Message(id) => self.message(id.as_str()).await.map(Loaded::Message),
+            Query::Canvas(channel) => self.canvas(channel.as_str()).await.map(Loaded::Canvas),
             Query::Nonce {
                 author,
                 nonce,

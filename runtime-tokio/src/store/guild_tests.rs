@@ -1,6 +1,9 @@
 //! Tests of the guild's store.
 
-use selvedge_core::fabric::types::{Attachment, XType};
+use selvedge_core::fabric::{
+    realtime::Activity,
+    types::{Attachment, Canvas, Format, XType},
+};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -148,7 +151,7 @@ impl Running {
                 page.messages.iter().map(|message| message.seq).collect(),
                 page.has_more,
             ),
-            Loaded::Message(_) => panic!("a message"),
+            Loaded::Message(_) | Loaded::Canvas(_) => panic!("a message"),
         }
     }
 
@@ -349,4 +352,81 @@ async fn what_was_answered_survives_a_kill() {
     assert_eq!(rows, founding());
     running.stop().await;
     found.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_written_over_is_read_back_as_it_is_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("guild.sqlite");
+    let (_, mut store) = Running::start(&path).await;
+    store.store(1, founding());
+    store.store(2, posted(post(1, Some("n")), &["bo"]));
+    let edited = Message {
+        content: "edited".into(),
+        mentions: vec![],
+        attachments: vec![],
+        edited_at: Some(Wall::from_millis(70)),
+        deleted_at: None,
+        ..post(1, Some("n"))
+    };
+    let canvas = Canvas {
+        channel_id: id(ChannelId::new, "c"),
+        format: Format::Html,
+        title: "a 'title'".into(),
+        content: "\u{0}<b>".into(),
+        shared_by: id(UserId::new, "al"),
+        created_at: Wall::from_millis(1),
+        updated_at: Wall::from_millis(2),
+    };
+    let newer = Canvas {
+        content: "newer".into(),
+        ..canvas.clone()
+    };
+    store.store(3, vec![Fact::Amended(Box::new(edited.clone()))]);
+    store.store(4, vec![Fact::Canvas(Box::new(canvas.clone()))]);
+    store.store(5, vec![Fact::Commands("[]".into())]);
+    store.store(6, vec![Fact::Commands(r#"[{"name":"x"}]"#.into())]);
+    for number in 1..=6 {
+        assert_eq!(store.stored().await, (number, Ok(())));
+    }
+    let message = Query::Message(id(MessageId::new, "m1"));
+    assert_eq!(
+        store.load(message).await,
+        Loaded::Message(Some(Box::new(edited.clone())))
+    );
+    let Loaded::Message(Some(by_nonce)) = store.load(nonce("n", 0)).await else {
+        panic!("the nonce is gone");
+    };
+    assert_eq!(*by_nonce, edited);
+    let none = Query::Message(id(MessageId::new, "m2"));
+    assert_eq!(store.load(none).await, Loaded::Message(None));
+    let of_channel = || Query::Canvas(id(ChannelId::new, "c"));
+    assert_eq!(
+        store.load(of_channel()).await,
+        Loaded::Canvas(Some(Box::new(canvas)))
+    );
+    store.store(7, vec![Fact::Canvas(Box::new(newer.clone()))]);
+    assert_eq!(store.stored().await, (7, Ok(())));
+    store.stop().await;
+
+    let (rows, mut store) = Running::start(&path).await;
+    assert!(
+        rows.contains(&Fact::Commands(r#"[{"name":"x"}]"#.into())),
+        "{rows:?}"
+    );
+    assert_eq!(
+        store.load(of_channel()).await,
+        Loaded::Canvas(Some(Box::new(newer)))
+    );
+    store.store(
+        8,
+        vec![Fact::NoCanvas(Activity {
+            channel_id: id(ChannelId::new, "c"),
+            user_id: id(UserId::new, "al"),
+            occurred_at: Wall::from_millis(3),
+        })],
+    );
+    assert_eq!(store.stored().await, (8, Ok(())));
+    assert_eq!(store.load(of_channel()).await, Loaded::Canvas(None));
+    store.stop().await;
 }

@@ -8,7 +8,7 @@ use selvedge_core::{
     engineio::sessions::{Arrival, Effect},
     fabric::{
         center::{Introspection, User},
-        types::Page,
+        types::{Author, Canvas, Format, Message, Page},
     },
     guild::{
         self, Config, Limits,
@@ -18,7 +18,7 @@ use selvedge_core::{
         },
     },
     http::{CallId, Method, Request},
-    id::{ChannelId, GuildId, NodeId, UserId},
+    id::{ChannelId, GuildId, MessageId, NodeId, UserId},
     ws::{Action, ConnId, Event, Frame},
 };
 
@@ -55,6 +55,11 @@ fn down() -> Unavailable {
     Unavailable("down".to_string())
 }
 
+fn user(a: u64) -> UserId {
+    let id = UserId::new(&format!("user{}", a % 4));
+    id.unwrap_or_else(|| unreachable!("it is an id"))
+}
+
 fn token(a: u64) -> String {
     format!("{SECRET_MARK}.user{}", a % 4)
 }
@@ -75,11 +80,49 @@ impl Guild {
     fn loaded(query: &Query, b: u64) -> Loaded {
         match query {
             Query::Nonce { .. } => Loaded::Message(None),
+            Query::Message(id) => Loaded::Message(Self::message(id, b)),
+            Query::Canvas(channel_id) => Loaded::Canvas((b % 4 != 3).then(|| {
+                Box::new(Canvas {
+                    channel_id: channel_id.clone(),
+                    format: Format::Md,
+                    title: String::new(),
+                    content: "x".to_string(),
+                    shared_by: user(b),
+                    created_at: Wall::from_millis(WALL),
+                    updated_at: Wall::from_millis(WALL),
+                })
+            })),
             Query::History { .. } => Loaded::Page(Page {
                 messages: vec![],
                 has_more: b.is_multiple_of(2),
             }),
         }
+    }
+
+    /// The message of this id, as a store might have it: of one user or another, or not at all.
+    fn message(id: &MessageId, b: u64) -> Option<Box<Message>> {
+        let (channel, seq) = id.as_str().rsplit_once('-')?;
+        Some(Box::new(Message {
+            id: id.clone(),
+            channel_id: ChannelId::new(channel)?,
+            guild_id: GuildId::new("g1"),
+            seq: seq.parse().ok()?,
+            author: Author {
+                id: user(b),
+                name: String::new(),
+            },
+            content: "x".to_string(),
+            reply_to_id: None,
+            mentions: vec![],
+            attachments: vec![],
+            created_at: Wall::from_millis(WALL),
+            edited_at: None,
+            deleted_at: (b % 8 == 7).then(|| Wall::from_millis(WALL)),
+            nonce: None,
+            wakeup: None,
+            rewake: None,
+            wake_id: None,
+        }))
     }
 
     fn channel(&self, a: u64) -> Option<ChannelId> {
@@ -161,6 +204,33 @@ impl Guild {
                 self.http(Method::Patch, format!("/channels/{channel}"), &body, a)
             }
             8 => self.http(Method::Get, "/channels?guildId=g1".to_string(), "", a),
+            9 | 10 => {
+                let target = format!("/messages/{channel}-{}", 1 + b / 64 % 3);
+                match b % 3 {
+                    0 => self.http(Method::Delete, target, "", a),
+                    1 => self.http(Method::Patch, target, r#"{"content":"new"}"#, a),
+                    _ => {
+                        let body = r#"{"content":"<@user.name:name1>"}"#;
+                        self.http(Method::Patch, target, body, a)
+                    }
+                }
+            }
+            11 => {
+                let target = format!("/channels/{channel}/canvas");
+                let body = r#"{"format":"md","title":"t","content":"c"}"#;
+                let method = [Method::Put, Method::Patch, Method::Delete, Method::Get];
+                self.http(*method.get((b % 4) as usize)?, target, body, a)
+            }
+            12 => {
+                let body = format!(r#"[{{"name":"n{}"}}]"#, b % 3);
+                let method = [Method::Put, Method::Get];
+                self.http(
+                    *method.get((b % 2) as usize)?,
+                    "/commands".to_string(),
+                    &body,
+                    a,
+                )
+            }
             _ => self.http(Method::Put, format!("/{b}%zz?{b}"), "{", a),
         })
     }
@@ -209,11 +279,18 @@ impl Guild {
         let at = (a as usize).checked_rem(self.conns.len())?;
         let (conn, connected) = self.conns.get_mut(at)?;
         let frame = if *connected {
-            let event = ["join_channel", "join_channel", "leave_channel", "typing"];
-            let event = event.get((b / 8 % 4) as usize)?;
+            let event = [
+                "join_channel",
+                "join_channel",
+                "leave_channel",
+                "typing",
+                "presence",
+            ];
+            let event = event.get((b / 8 % 5) as usize)?;
             text(&format!(
-                r#"42/realtime,{}["{event}",{{"channelId":"{channel}"}}]"#,
-                b % 100
+                r#"42/realtime,{}["{event}",{{"channelId":"{channel}","status":"s{}"}}]"#,
+                b % 100,
+                b % 3
             ))
         } else {
             *connected = true;
@@ -267,7 +344,7 @@ impl Subject for Guild {
     type Output = Output;
     type Machine = guild::Guild;
 
-    const KINDS: u8 = 32;
+    const KINDS: u8 = 36;
     const PATIENT: bool = false;
     /// 6 channels of 4 users, 8 sockets, 16 calls, 40 effects, 8 tokens.
     const DEBUG_MAX: usize = 200_000;
@@ -283,6 +360,8 @@ impl Subject for Guild {
                 sockets_per_user_max: 3,
                 calls_max: 16,
                 calls_per_user_max: 8,
+                events_max: 12,
+                calls_burst_max: 20,
                 effects_max: 40,
                 channels_max: 6,
                 members_max: 4,
@@ -327,7 +406,7 @@ impl Subject for Guild {
                 }
             }
             8 => Input::Loaded(RequestId::from_number(a % 64), Ok(Loaded::Message(None))),
-            9 if a % 64 == 0 => Input::Stored(take(&mut self.stores, b)?, Err(down())),
+            9 if a % 4 == 0 => Input::Stored(take(&mut self.stores, b)?, Err(down())),
             10 => {
                 let id = RequestId::from_number(a % 64);
                 if self.stores.contains(&id) {
@@ -348,9 +427,9 @@ impl Subject for Guild {
                 self.minutes += 1;
                 Input::Clock(Wall::from_millis(WALL + self.minutes * 60_000))
             }
-            kind @ 20..=29 => return self.rest(kind - 20, a, b),
-            30 => return self.poll(a, b),
-            31 if a % 64 == 0 => self.end(),
+            kind @ 20..=33 => return self.rest(kind - 20, a, b),
+            34 => return self.poll(a, b),
+            35 if a % 64 == 0 => self.end(),
             _ => return None,
         })
     }

@@ -1,6 +1,7 @@
 //! Random histories: whatever happens, the laws of a machine and the promises of a guild hold.
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet},
     format,
     string::{String, ToString as _},
@@ -14,7 +15,7 @@ use crate::{
     engineio::sessions::{Arrival, Effect},
     fabric::{
         center::{Introspection, User},
-        types::Page,
+        types::{Canvas, Message, Page},
     },
     guild::{
         Config, Guild,
@@ -51,6 +52,9 @@ struct History {
     conns: u64,
     channels: Vec<String>,
     seqs: BTreeMap<String, u64>,
+    /// What the store has.
+    messages: BTreeMap<String, Box<Message>>,
+    canvases: BTreeMap<String, Box<Canvas>>,
     log: String,
     over: bool,
 }
@@ -73,6 +77,8 @@ impl History {
             conns: 0,
             channels: ["nowhere".into()].into(),
             seqs: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            canvases: BTreeMap::new(),
             log: String::new(),
             over: false,
         }
@@ -85,12 +91,13 @@ impl History {
 
     /// One of the first few channels, so that they have some life.
     fn channel(&mut self) -> String {
-        let known: Vec<_> = self.channels.iter().take(4).cloned().collect();
-        self.pick(&known).unwrap()
+        let known: Vec<_> = self.channels.iter().take(3).cloned().collect();
+        let first = known.get(1).filter(|_| self.rng.chance(2, 3)).cloned();
+        first.unwrap_or_else(|| self.pick(&known).unwrap())
     }
 
     fn token(&mut self) -> String {
-        let user = self.pick(&USERS).unwrap();
+        let user = self.pick(&["a", "a", "a", "b", "c", "d"]).unwrap();
         format!("{user}{}", self.rng.below(3))
     }
 
@@ -140,12 +147,30 @@ impl History {
     fn check(&mut self, fact: Fact) {
         match fact {
             Fact::Channel(row) => self.channels.push(row.id.to_string()),
-            Fact::Member(_) | Fact::NoMember { .. } => {}
+            Fact::Amended(newer) => {
+                let message = self.messages.get_mut(newer.id.as_str()).unwrap();
+                assert_eq!(message.deleted_at, None, "what is deleted stays so");
+                assert_eq!(
+                    (message.seq, &message.author.id),
+                    (newer.seq, &newer.author.id)
+                );
+                *message = newer;
+            }
+            Fact::Canvas(canvas) => {
+                let channel = canvas.channel_id.to_string();
+                self.canvases.insert(channel, canvas);
+            }
+            Fact::NoCanvas(removal) => {
+                let removed = self.canvases.remove(removal.channel_id.as_str());
+                assert_eq!(removed.unwrap().shared_by, removal.user_id);
+            }
+            Fact::Member(_) | Fact::NoMember { .. } | Fact::Commands(_) => {}
             Fact::Posted { message, woken } => {
                 let last = self.seqs.entry(message.channel_id.to_string()).or_default();
                 *last += 1;
                 assert_eq!(message.seq, *last, "seq has no holes");
                 assert!(!woken.contains(&message.author.id));
+                self.messages.insert(message.id.to_string(), message);
             }
         }
     }
@@ -180,7 +205,7 @@ impl History {
                         user_id: user.filter(|_| alive),
                         name: alive.then(|| format!("N{}", self.rng.below(2))),
                         guild_id: GuildId::new("g").filter(|_| alive),
-                        expires_at: alive.then(|| wall + Duration::from_secs(60)),
+                        expires_at: alive.then(|| wall + Duration::from_secs(35)),
                     }),
                 )
             }
@@ -193,6 +218,14 @@ impl History {
             ),
             Open::Load(id, _) if down => Input::Loaded(id, Err(why())),
             Open::Load(id, Query::Nonce { .. }) => Input::Loaded(id, Ok(Loaded::Message(None))),
+            Open::Load(id, Query::Message(message)) => {
+                let message = self.messages.get(message.as_str()).cloned();
+                Input::Loaded(id, Ok(Loaded::Message(message)))
+            }
+            Open::Load(id, Query::Canvas(channel)) => {
+                let canvas = self.canvases.get(channel.as_str()).cloned();
+                Input::Loaded(id, Ok(Loaded::Canvas(canvas)))
+            }
             Open::Load(id, Query::History { .. }) => Input::Loaded(
                 id,
                 Ok(Loaded::Page(Page {
@@ -200,7 +233,7 @@ impl History {
                     has_more: false,
                 })),
             ),
-            Open::Store(id) if self.rng.chance(1, 200) => Input::Stored(id, Err(why())),
+            Open::Store(id) if self.rng.chance(1, 500) => Input::Stored(id, Err(why())),
             Open::Store(id) => Input::Stored(id, Ok(())),
         })
     }
@@ -208,13 +241,75 @@ impl History {
     fn request(&mut self) -> Input {
         let channel = self.channel();
         let user = self.pick(&USERS).unwrap();
-        let (method, path, body) = match self.rng.below(9) {
+        let known: Vec<_> = self.messages.keys().cloned().collect();
+        let message = self.pick(&known).unwrap_or_else(|| "nothing-1".into());
+        let canvas = format!("/channels/{channel}/canvas");
+        let (method, path, body) = match self.rng.below(20) {
+            9 => (
+                Method::Patch,
+                format!("/messages/{message}"),
+                r#"{"content":"y <@user.name:X>"}"#.into(),
+            ),
+            10 => (
+                Method::Patch,
+                format!("/messages/{message}"),
+                r#"{"content":"z"}"#.into(),
+            ),
+            11 => (
+                Method::Delete,
+                format!("/messages/{message}"),
+                String::new(),
+            ),
+            12 => (
+                Method::Put,
+                canvas,
+                r#"{"format":"md","content":"x"}"#.into(),
+            ),
+            13 => (Method::Patch, canvas, r#"{"title":"t"}"#.into()),
+            14 => (Method::Delete, canvas, String::new()),
+            15 => (Method::Put, "/commands".into(), r#"[{"name":"x"}]"#.into()),
+            kind => self.channel_request(kind.min(8), &channel, user),
+        };
+        // Mostly whose it is, whose change others hear of.
+        let owner = match path.starts_with("/messages") {
+            true => self.messages.get(&message).map(|it| it.author.id.clone()),
+            false if path.ends_with("/canvas") => {
+                self.canvases.get(&channel).map(|it| it.shared_by.clone())
+            }
+            false => None,
+        };
+        let owner = owner.filter(|_| self.rng.chance(2, 3));
+        let token = owner.map_or_else(|| self.token(), |owner| format!("{owner}0"));
+        self.http(method, path, body, &token)
+    }
+
+    fn http(&mut self, method: Method, path: String, body: String, token: &str) -> Input {
+        let call = CallId(self.log.len() as u64);
+        self.calls.insert(call.0);
+        Input::Http {
+            call,
+            request: Request {
+                method,
+                target: format!("/api{path}"),
+                bearer: Some(Secret::new(token)),
+                body: Bytes::from(body),
+            },
+        }
+    }
+
+    fn channel_request(
+        &mut self,
+        kind: u64,
+        channel: &str,
+        user: &str,
+    ) -> (Method, String, String) {
+        let (method, path, body) = match kind {
             0 => (Method::Get, String::new(), String::new()),
             1 => (
                 Method::Post,
                 String::new(),
                 format!(
-                    r#"{{"name":"x","xType":"general","isPublic":true,"memberUserIds":["{user}"]}}"#
+                    r#"{{"name":"x","xType":"general","isPublic":true,"memberUserIds":["a","{user}"]}}"#
                 ),
             ),
             2 => (Method::Post, format!("/{channel}/join"), String::new()),
@@ -241,25 +336,20 @@ impl History {
                 },
             ),
         };
-        let call = CallId(self.log.len() as u64);
-        self.calls.insert(call.0);
-        Input::Http {
-            call,
-            request: Request {
-                method,
-                target: format!("/api/channels{path}"),
-                bearer: Some(Secret::new(&self.token())),
-                body: Bytes::from(body),
-            },
-        }
+        (method, format!("/channels{path}"), body)
     }
 
     fn frame(&mut self) -> Input {
-        let conn = ConnId(self.conns.saturating_sub(self.rng.below(6)));
+        let conn = ConnId(self.conns.saturating_sub(self.rng.below(3)));
         let channel = self.channel();
-        let text = match self.rng.below(10) {
+        let text = match self.rng.below(12) {
+            10 => format!(r#"42/realtime,1["typing",{{"channelId":"{channel}"}}]"#),
+            11 => format!(
+                r#"42/realtime,1["presence",{{"status":"s{}"}}]"#,
+                self.rng.below(3)
+            ),
             0..3 => format!(r#"40/realtime,{{"token":"{}"}}"#, self.token()),
-            3 => "3".into(),
+            3 | 8 | 9 => "3".into(),
             4 => "41/realtime,".into(),
             5 => format!(r#"42/realtime,1["leave_channel",{{"channelId":"{channel}"}}]"#),
             _ => format!(r#"42/realtime,1["join_channel",{{"channelId":"{channel}"}}]"#),
@@ -277,7 +367,7 @@ impl History {
             0..7 => self.answer(),
             7..12 => Some(self.request()),
             12..16 => Some(self.frame()),
-            16 if self.rng.chance(1, 2) => {
+            16 if self.rng.chance(1, 3) => {
                 self.conns += 1;
                 Some(Input::Arrival(Arrival::Socket {
                     conn: ConnId(self.conns),
@@ -301,10 +391,50 @@ impl History {
         }
     }
 
+    /// Most seeds begin with two sockets in the room of a channel that both users are in, so that
+    /// others hear of what happens.
+    fn begin(&mut self) {
+        for user in ["a0", "b0"] {
+            self.conns += 1;
+            let conn = ConnId(self.conns);
+            self.step(Some(Input::Arrival(Arrival::Socket {
+                conn,
+                sid: None,
+                fresh: Secret::new(&format!("s{}", self.conns)),
+            })));
+            self.say(conn, format!(r#"40/realtime,{{"token":"{user}"}}"#));
+            let body = r#"{"name":"x","xType":"general","isPublic":true,"memberUserIds":["b"]}"#;
+            if self.channels.len() < 2 {
+                let request = self.http(Method::Post, "/channels".into(), body.into(), "a0");
+                self.step(Some(request));
+            }
+            self.settle();
+            let channel = self.channel();
+            self.say(
+                conn,
+                format!(r#"42/realtime,1["join_channel",{{"channelId":"{channel}"}}]"#),
+            );
+        }
+    }
+
+    fn say(&mut self, conn: ConnId, text: String) {
+        let frame = ws::Event::Frame(Frame::Text(text.into()));
+        self.step(Some(Input::Arrival(Arrival::Transport(conn, frame))));
+    }
+
+    /// Everything that is asked is answered.
+    fn settle(&mut self) {
+        while !self.open.is_empty() {
+            let input = self.answer();
+            self.step(input);
+        }
+    }
+
     fn run(mut self, steps: usize) -> String {
+        self.begin();
         for _ in 0..steps {
             if self.rng.chance(1, 3) {
-                let span = self.rng.below(2_000);
+                let span = self.rng.below(1_500);
                 self.now = self.now + Duration::from_millis(span);
             }
             let input = self.input();
@@ -341,8 +471,16 @@ fn random_histories_keep_the_laws_and_replay_to_the_same_bytes() {
         "channel.joined",
         "channel.left",
         "channel.updated",
+        "message.updated",
+        "message.deleted",
+        "canvas.updated",
+        "NoCanvas(",
+        "typing\\\",{\\\"channelId\\\":",
+        "presence\\\",{\\\"userId\\\":",
+        "offline",
         "43/realtime,1[{\\\"ok\\\":true,\\\"lastSeq\\\"",
         "forbidden",
+        "token_expired",
         "token_expired",
         "too_many_sockets",
         "unavailable",

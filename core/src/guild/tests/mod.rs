@@ -5,9 +5,11 @@
     reason = "a test looks for one kind of output and means every other one by the rest"
 )]
 
+mod changing;
 mod failure;
 mod history;
 mod posting;
+mod presence;
 mod realtime;
 mod rest;
 mod world;

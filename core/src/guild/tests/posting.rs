@@ -17,14 +17,14 @@ fn a_message_is_numbered_pushed_and_kept() {
     let id = world.channel("A", "general", &["b"]);
     let (a, b) = (world.listener("A", &id), world.listener("B", &id));
     world.seen.clear();
-    let body = json!({"content": "hi <@b> `<@c>`", "replyToId": "m-0"});
+    let body = json!({"content": "hi <@b> `<@c>`"});
     let (status, message) = world.send("A", &format!("/channels/{id}/messages"), &body);
     assert_eq!(status, 201);
     assert_eq!(message["id"], json!(format!("{id}-1")));
     assert_eq!(message["seq"], json!(1));
     assert_eq!(message["author"], json!({"id": "a", "name": "A"}));
     assert_eq!(message["mentions"], json!(["b"]));
-    assert_eq!(message["replyToId"], json!("m-0"));
+    assert_eq!(message["replyToId"], Value::Null);
     assert_eq!(message.get("wakeup"), None);
 
     let order: Vec<_> = world

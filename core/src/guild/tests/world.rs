@@ -1,6 +1,7 @@
 //! A guild node with a store in memory and a scripted Center, and the clients that talk to it.
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, VecDeque},
     format,
     string::{String, ToString},
@@ -16,7 +17,7 @@ use crate::{
     engineio::sessions::{Arrival, Effect},
     fabric::{
         center::{Introspection, User},
-        types::{Message, Page},
+        types::{Canvas, Message, Page},
     },
     guild::{
         Config, Guild,
@@ -26,7 +27,7 @@ use crate::{
         },
     },
     http::{CallId, Method, Request, Response},
-    id::{GuildId, NodeId, UserId},
+    id::{ChannelId, GuildId, NodeId, UserId},
     machine::{Machine, step},
     request::RequestId,
     rng::Rng,
@@ -254,11 +255,36 @@ impl World {
         None
     }
 
-    fn messages(&self) -> impl DoubleEndedIterator<Item = (&Message, &[UserId])> {
-        self.facts.iter().filter_map(|fact| match fact {
+    /// The messages as they are now, and whom each has woken.
+    fn messages(&self) -> impl Iterator<Item = (&Message, &[UserId])> {
+        let posted = self.facts.iter().filter_map(|fact| match fact {
             Fact::Posted { message, woken } => Some((&**message, woken.as_slice())),
-            Fact::Channel(_) | Fact::Member(_) | Fact::NoMember { .. } => None,
+            _ => None,
+        });
+        posted.map(|(message, woken)| {
+            let amended = self.facts.iter().rev().find_map(|fact| match fact {
+                Fact::Amended(newer) if newer.id == message.id => Some(&**newer),
+                _ => None,
+            });
+            (amended.unwrap_or(message), woken)
         })
+    }
+
+    fn canvas(&self, of: &ChannelId) -> Option<Box<Canvas>> {
+        let last = self.facts.iter().rev().find_map(|fact| match fact {
+            Fact::Canvas(canvas) if canvas.channel_id == *of => Some(Some(canvas.clone())),
+            Fact::NoCanvas(removal) if removal.channel_id == *of => Some(None),
+            _ => None,
+        });
+        last.flatten()
+    }
+
+    /// Answers the reads that were kept back.
+    pub(super) fn loaded(&mut self) {
+        for (id, query) in core::mem::take(&mut self.held_loads) {
+            let loaded = self.load(&query);
+            self.input(Input::Loaded(id, Ok(loaded)));
+        }
     }
 
     fn load(&self, query: &Query) -> Loaded {
@@ -294,6 +320,11 @@ impl World {
                 });
                 Loaded::Message(known.map(|(message, _)| message.clone().into()))
             }
+            Query::Message(id) => {
+                let known = self.messages().find(|(message, _)| message.id == *id);
+                Loaded::Message(known.map(|(message, _)| message.clone().into()))
+            }
+            Query::Canvas(channel) => Loaded::Canvas(self.canvas(channel)),
         }
     }
 
