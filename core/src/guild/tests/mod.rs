@@ -8,6 +8,7 @@
 mod changing;
 mod failure;
 mod history;
+mod permissions;
 mod posting;
 mod presence;
 mod realtime;

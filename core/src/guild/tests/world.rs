@@ -131,6 +131,11 @@ impl World {
         self.tokens.insert(token.into(), introspection);
     }
 
+    /// Makes a token that of another guild.
+    pub(super) fn foreign(&mut self, token: &str) {
+        self.tokens.get_mut(token).unwrap().guild_id = GuildId::new("g2");
+    }
+
     fn introspect(&self, token: &str) -> Result<Introspection, Unavailable> {
         if self.center_down {
             return Err(Unavailable("connection refused".into()));
