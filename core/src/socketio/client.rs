@@ -6,7 +6,7 @@ mod io;
 mod left;
 mod membership;
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 use core::{mem, time::Duration};
 
 use bytestring::ByteString;
@@ -31,6 +31,7 @@ use crate::{
     engineio::{self, client::Refusal, packet::Size},
     machine::{Machine, Wakeup, earliest, step},
     request::RequestId,
+    small_map::SmallMap,
     text,
     time::Time,
     ws,
@@ -49,7 +50,7 @@ pub struct Client {
     config: Config,
     engine: engineio::client::Client,
     phase: Phase,
-    namespaces: BTreeMap<Namespace, Membership>,
+    namespaces: SmallMap<Namespace, Membership>,
     left: Left,
     calls: Calls,
     /// What waits for a namespace to be joined.
@@ -97,7 +98,7 @@ impl Client {
             assembler: Assembler::new(config.attachments),
             config,
             phase: Phase::Opening,
-            namespaces: BTreeMap::new(),
+            namespaces: SmallMap::default(),
             left: Left::default(),
             calls: Calls::default(),
             backlog: Backlog::default(),

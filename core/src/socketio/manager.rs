@@ -11,8 +11,6 @@ mod session;
 mod stories;
 
 use alloc::{
-    boxed::Box,
-    collections::BTreeMap,
     string::{String, ToString},
     vec::Vec,
 };
@@ -42,6 +40,7 @@ use crate::{
     machine::{Machine, Wakeup, earliest, step},
     request::{RequestId, Requests},
     rng::Rng,
+    small_map::SmallMap,
     time::Time,
 };
 
@@ -65,8 +64,7 @@ pub struct Manager {
     rng: Rng,
     link: Link<SocketIo>,
     attempts: Attempts,
-    /// In boxes, because a map has room for eleven from the first on.
-    namespaces: BTreeMap<Namespace, Box<Membership>>,
+    namespaces: SmallMap<Namespace, Membership>,
     auths: Requests<Auth, Namespace>,
     outbox: Outbox,
     over: bool,
@@ -83,7 +81,7 @@ impl Manager {
         Self {
             link: Link::resting(config.link.clone(), SocketIo { client }, rng.fork("link")),
             attempts: Attempts::new(&config),
-            namespaces: BTreeMap::new(),
+            namespaces: SmallMap::default(),
             auths: Requests::default(),
             outbox: Outbox::new(&config),
             over: false,
@@ -223,7 +221,7 @@ impl Manager {
     /// connection, for as long as it remembers the membership.
     fn on_closed(&mut self, reason: &CloseReason) {
         if *reason == CloseReason::TooManyEarlyEvents {
-            let joining = |it: &&mut Box<Membership>| it.stage == Stage::Joining;
+            let joining = |it: &&mut Membership| it.stage == Stage::Joining;
             for membership in self.namespaces.values_mut().filter(joining) {
                 membership.recovery.clear();
             }
@@ -260,7 +258,7 @@ impl Manager {
     }
 
     fn on_down(&mut self, why: String, was_live: bool, retry_in: Duration, out: &mut Vec<Output>) {
-        for (namespace, membership) in &mut self.namespaces {
+        for (namespace, membership) in self.namespaces.iter_mut() {
             match mem::replace(&mut membership.stage, Stage::Wanted) {
                 Stage::Asked(id) => {
                     self.auths.answer(id);
@@ -297,7 +295,7 @@ impl Manager {
             recovery: Recovery::new(self.config.client.early_events_max),
             refusals: Backoff::new(self.config.link.backoff.clone(), rng),
         };
-        self.namespaces.insert(namespace, Box::new(membership));
+        self.namespaces.insert(namespace, membership);
     }
 
     fn leave(&mut self, now: Time, namespace: Namespace, out: &mut Vec<Output>) {
@@ -428,7 +426,7 @@ impl Manager {
 
     /// Asks for the auth of every namespace that is to be joined.
     fn ask(&mut self, now: Time, out: &mut Vec<Output>) {
-        for (namespace, membership) in &mut self.namespaces {
+        for (namespace, membership) in self.namespaces.iter_mut() {
             match membership.stage {
                 Stage::Wanted => {
                     let patience = Some(self.config.auth_patience);

@@ -2,7 +2,7 @@
 
 mod io;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::vec::Vec;
 use core::{mem, time::Duration};
 
 use bytestring::ByteString;
@@ -22,6 +22,7 @@ use crate::{
     machine::{Machine, Wakeup, earliest, step},
     request::RequestId,
     secret::{self, Secret},
+    small_map::SmallMap,
     text,
     time::Time,
     ws,
@@ -86,7 +87,7 @@ pub struct Server {
     is_closed: bool,
     /// When a client that has joined no namespace yet must go.
     join_by: Option<Time>,
-    namespaces: BTreeMap<Namespace, Membership>,
+    namespaces: SmallMap<Namespace, Membership>,
     calls: Calls,
     assembler: Assembler,
     /// Why the Engine.IO end is being closed from here.
@@ -146,7 +147,7 @@ impl Server {
             join_by: Some(now + config.connect_timeout),
             assembler: Assembler::new(config.attachments),
             config,
-            namespaces: BTreeMap::new(),
+            namespaces: SmallMap::default(),
             calls: Calls::default(),
             fault: None,
             scratch: Vec::new(),
