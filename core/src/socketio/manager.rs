@@ -12,6 +12,7 @@ mod stories;
 
 use alloc::{
     string::{String, ToString},
+    sync::Arc,
     vec::Vec,
 };
 use core::{mem, time::Duration};
@@ -60,7 +61,10 @@ use crate::{
 /// event with an offset before the loss: a server knows no other place to go on from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manager {
-    config: Config,
+    lifecycle: Arc<link::Config>,
+    client: Arc<client::Config>,
+    auth_patience: Duration,
+    retry_refused: bool,
     rng: Rng,
     link: Link<SocketIo>,
     attempts: Attempts,
@@ -69,23 +73,34 @@ pub struct Manager {
     outbox: Outbox,
     over: bool,
 }
-canonical!(struct Manager { link, attempts, namespaces, auths, outbox, over; - config, rng });
+canonical!(struct Manager {
+    link, attempts, namespaces, auths, outbox, over;
+    - lifecycle, client, auth_patience, retry_refused, rng
+});
 
 impl Manager {
     /// A manager at rest; `rng` draws its waits.
     pub fn new(config: Config, rng: Rng) -> Self {
-        let client = client::Config {
+        let (attempts, outbox) = (Attempts::new(&config), Outbox::new(&config));
+        let client = Arc::new(client::Config {
             buffer: Buffer::Drop,
-            ..config.client.clone()
+            ..config.client
+        });
+        let lifecycle = Arc::new(config.link);
+        let protocol = SocketIo {
+            client: Arc::clone(&client),
         };
         Self {
-            link: Link::resting(config.link.clone(), SocketIo { client }, rng.fork("link")),
-            attempts: Attempts::new(&config),
+            link: Link::resting(Arc::clone(&lifecycle), protocol, rng.fork("link")),
+            lifecycle,
+            client,
+            auth_patience: config.auth_patience,
+            retry_refused: config.retry_refused,
+            attempts,
             namespaces: SmallMap::default(),
             auths: Requests::default(),
-            outbox: Outbox::new(&config),
+            outbox,
             over: false,
-            config,
             rng,
         }
     }
@@ -239,9 +254,8 @@ impl Manager {
             return;
         };
         let retry_in = self
-            .config
             .retry_refused
-            .then(|| membership.refusals.after_failure());
+            .then(|| membership.refusals.after_failure(&self.lifecycle.backoff));
         out.push(Output::Refused {
             namespace: namespace.clone(),
             message,
@@ -285,15 +299,15 @@ impl Manager {
         if self.namespaces.contains_key(&namespace) {
             return;
         }
-        if self.namespaces.len() >= self.config.client.namespaces_max {
+        if self.namespaces.len() >= self.client.namespaces_max {
             let why = Unsent::TooMany;
             return out.push(Output::Dropped { namespace, why });
         }
         let rng = self.rng.fork(namespace.as_str());
         let membership = Membership {
             stage: Stage::Wanted,
-            recovery: Recovery::new(self.config.client.early_events_max),
-            refusals: Backoff::new(self.config.link.backoff.clone(), rng),
+            recovery: Recovery::new(self.client.early_events_max),
+            refusals: Backoff::new(rng),
         };
         self.namespaces.insert(namespace, membership);
     }
@@ -429,7 +443,7 @@ impl Manager {
         for (namespace, membership) in self.namespaces.iter_mut() {
             match membership.stage {
                 Stage::Wanted => {
-                    let patience = Some(self.config.auth_patience);
+                    let patience = Some(self.auth_patience);
                     let id = self.auths.ask(now, patience, namespace.clone());
                     membership.stage = Stage::Asked(id);
                     let namespace = namespace.clone();
