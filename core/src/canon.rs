@@ -223,7 +223,12 @@ impl<A: Canonical, B: Canonical, C: Canonical> Canonical for (A, B, C) {
     }
 }
 
-fn sequence<T: Canonical>(len: usize, items: impl Iterator<Item = T>, canon: &mut Canon) {
+/// Feeds items, with their number.
+pub(crate) fn sequence<T: Canonical>(
+    len: usize,
+    items: impl Iterator<Item = T>,
+    canon: &mut Canon,
+) {
     canon.number(len as u64);
     for item in items {
         item.canonical(canon);

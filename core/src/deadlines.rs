@@ -1,24 +1,23 @@
 //! Deadlines by key, with the earliest at hand: what a parent of many children keeps.
 
-use alloc::collections::{BTreeMap, BTreeSet};
-
 use crate::{
     canon::{Canon, Canonical},
+    small_map::SmallMap,
     time::Time,
 };
 
 /// At most one deadline for each key; equal moments come due in the order of their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deadlines<K> {
-    at: BTreeMap<K, Time>,
-    order: BTreeSet<(Time, K)>,
+    at: SmallMap<K, Time>,
+    order: SmallMap<(Time, K), ()>,
 }
 
 impl<K> Default for Deadlines<K> {
     fn default() -> Self {
         Self {
-            at: BTreeMap::new(),
-            order: BTreeSet::new(),
+            at: SmallMap::default(),
+            order: SmallMap::default(),
         }
     }
 }
@@ -37,7 +36,7 @@ impl<K: Ord + Clone> Deadlines<K> {
             self.order.remove(&(before, key.clone()));
         }
         if let Some(at) = at {
-            self.order.insert((at, key));
+            self.order.insert((at, key), ());
         }
     }
 
@@ -53,7 +52,7 @@ impl<K: Ord + Clone> Deadlines<K> {
 
     /// The earliest deadline.
     pub fn earliest(&self) -> Option<Time> {
-        self.order.first().map(|(at, _)| *at)
+        self.order.keys().next().map(|(at, _)| *at)
     }
 
     /// Takes out one key whose deadline has come, the earliest first.
@@ -61,7 +60,7 @@ impl<K: Ord + Clone> Deadlines<K> {
         if self.earliest()? > now {
             return None;
         }
-        let (_, key) = self.order.pop_first()?;
+        let ((_, key), ()) = self.order.pop_first()?;
         self.at.remove(&key);
         Some(key)
     }

@@ -1,6 +1,5 @@
 //! Questions to the world: typed ids, what each was asked for, and how long to wait.
 
-use alloc::collections::BTreeMap;
 use core::{cmp::Ordering, fmt, hash, marker::PhantomData, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -9,6 +8,7 @@ use crate::{
     canon::{Canon, Canonical},
     deadlines::Deadlines,
     machine::Wakeup,
+    small_map::SmallMap,
     time::Time,
 };
 
@@ -87,7 +87,7 @@ impl<K> Canonical for RequestId<K> {
 /// what nobody answered in time comes out of [`expire`](Self::expire), and the owner then outputs
 /// a `Forget`. An id that is not open any more answers to nothing.
 pub struct Requests<K, P> {
-    open: BTreeMap<RequestId<K>, P>,
+    open: SmallMap<RequestId<K>, P>,
     patience: Deadlines<RequestId<K>>,
     next: u64,
 }
@@ -95,7 +95,7 @@ pub struct Requests<K, P> {
 impl<K, P> Default for Requests<K, P> {
     fn default() -> Self {
         Self {
-            open: BTreeMap::new(),
+            open: SmallMap::default(),
             patience: Deadlines::default(),
             next: 0,
         }
@@ -192,7 +192,7 @@ impl<K, P: PartialEq> PartialEq for Requests<K, P> {
 impl<K, P: Eq> Eq for Requests<K, P> {}
 impl<K, P: fmt::Debug> fmt::Debug for Requests<K, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(&self.open).finish()
+        self.open.fmt(f)
     }
 }
 impl<K, P: Canonical> Canonical for Requests<K, P> {

@@ -1,6 +1,7 @@
 //! The seeded generator: ChaCha20, with labelled forks. It jitters and shuffles, it never makes a
 //! secret.
 
+use alloc::boxed::Box;
 use core::{fmt, time::Duration};
 
 /// A deterministic generator.
@@ -14,7 +15,8 @@ use core::{fmt, time::Duration};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Rng {
     key: [u32; 8],
-    block: [u32; 16],
+    /// From the first draw on: of those who might draw, most never do.
+    block: Option<Box<[u32; 16]>>,
     counter: u32,
     used: u8,
 }
@@ -45,7 +47,7 @@ impl Rng {
     fn from_key(key: [u32; 8]) -> Self {
         Self {
             key,
-            block: [0; 16],
+            block: None,
             counter: 0,
             used: WORDS,
         }
@@ -64,13 +66,13 @@ impl Rng {
 
     /// The next 32 random bits.
     pub fn next_u32(&mut self) -> u32 {
+        let block = self.block.get_or_insert_default();
         if self.used >= WORDS {
-            self.block = chacha20_block(&self.key, self.counter, DRAW);
+            **block = chacha20_block(&self.key, self.counter, DRAW);
             self.counter = self.counter.wrapping_add(1);
             self.used = 0;
         }
-        let word = self
-            .block
+        let word = block
             .get(usize::from(self.used))
             .copied()
             .unwrap_or_default();

@@ -28,7 +28,7 @@
 mod requests;
 
 use alloc::{boxed::Box, vec::Vec};
-use core::mem;
+use core::{borrow::Borrow, mem};
 
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
@@ -80,11 +80,12 @@ impl Default for Config {
 /// none, and no wake-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    config: Config,
+    heartbeat: Heartbeat,
+    max_payload: u64,
     state: State,
     link: Link,
 }
-canonical!(struct Server { config, state, link });
+canonical!(struct Server { heartbeat, max_payload, state, link });
 
 /// How the client is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,20 +157,23 @@ pub enum Output {
 impl Server {
     /// A server on a WebSocket that opened at `now`. `sid` names the session to the client: the
     /// runtime makes it, unguessable.
-    pub fn new(config: Config, sid: ByteString, now: Time) -> Self {
-        Self {
-            config,
-            state: State::Fresh { sid, since: now },
-            link: Link::WebSocket,
-        }
+    pub fn new(config: impl Borrow<Config>, sid: ByteString, now: Time) -> Self {
+        Self::over(Link::WebSocket, config.borrow(), sid, now)
     }
 
     /// A server for a client that polled without a session at `now`: hand that poll to it first.
-    pub fn polling(config: Config, sid: ByteString, now: Time) -> Self {
+    pub fn polling(config: impl Borrow<Config>, sid: ByteString, now: Time) -> Self {
+        let config = config.borrow();
+        let polling = Polling::new(config.polling.clone());
+        Self::over(Link::Polling(Box::new(polling)), config, sid, now)
+    }
+
+    fn over(link: Link, config: &Config, sid: ByteString, now: Time) -> Self {
         Self {
+            heartbeat: config.heartbeat,
+            max_payload: config.max_payload,
             state: State::Fresh { sid, since: now },
-            link: Link::Polling(Box::new(Polling::new(config.polling.clone()))),
-            config,
+            link,
         }
     }
 
@@ -201,15 +205,15 @@ impl Server {
         if let State::Fresh { sid, .. } = &self.state {
             let handshake = Handshake {
                 sid: sid.clone(),
-                heartbeat: self.config.heartbeat,
-                max_payload: Some(self.config.max_payload),
+                heartbeat: self.heartbeat,
+                max_payload: Some(self.max_payload),
                 upgrades: match self.link {
                     Link::WebSocket => Vec::new(),
                     Link::Polling(_) => [ByteString::from_static("websocket")].into(),
                 },
             };
             self.state = State::Quiet {
-                ping_at: now + self.config.heartbeat.interval,
+                ping_at: now + self.heartbeat.interval,
             };
             self.send(packet::encode(Packet::Open(handshake.encode())), out);
         }
@@ -285,7 +289,7 @@ impl Server {
 
     fn on_frame(&mut self, now: Time, frame: ws::Frame, out: &mut Vec<Output>) {
         let bytes = frame.len() as u64;
-        let max = self.config.max_payload;
+        let max = self.max_payload;
         if bytes > max {
             let error = packet::DecodeError::TooLarge { bytes, max };
             return self.close(CloseReason::BadPacket(error), out);
@@ -303,7 +307,7 @@ impl Server {
             Packet::Pong(_) => match self.state {
                 State::Pinged { .. } => {
                     self.state = State::Quiet {
-                        ping_at: now + self.config.heartbeat.interval,
+                        ping_at: now + self.heartbeat.interval,
                     };
                 }
                 State::Fresh { .. } | State::Quiet { .. } | State::Closed => {}
@@ -348,7 +352,7 @@ impl Machine for Server {
             && !self.is_moving()
         {
             self.state = State::Pinged {
-                expires_at: now + self.config.heartbeat.timeout,
+                expires_at: now + self.heartbeat.timeout,
             };
             self.send(packet::encode(Packet::Ping(ByteString::new())), out);
         }

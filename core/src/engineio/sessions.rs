@@ -5,7 +5,7 @@ mod io;
 #[cfg(test)]
 mod tests;
 
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 use core::{fmt, mem, time::Duration};
 
 use bytes::Bytes;
@@ -91,10 +91,10 @@ pub trait Session: Machine + Clone + Eq + fmt::Debug + Canonical {
     type Config: Clone + Eq + fmt::Debug + Canonical;
 
     /// One on a WebSocket that opened at `now`.
-    fn websocket(config: &Self::Config, sid: &Secret, now: Time) -> Self;
+    fn websocket(config: &Arc<Self::Config>, sid: &Secret, now: Time) -> Self;
 
     /// One for a client that polled without a session at `now`.
-    fn polling(config: &Self::Config, sid: &Secret, now: Time) -> Self;
+    fn polling(config: &Arc<Self::Config>, sid: &Secret, now: Time) -> Self;
 
     /// What it is told when something happens to what carries it.
     fn input(event: ServerEvent) -> Self::Input;
@@ -115,12 +115,12 @@ macro_rules! session {
         impl Session for $server::Server {
             type Config = $server::Config;
 
-            fn websocket(config: &$server::Config, sid: &Secret, now: Time) -> Self {
-                Self::new(config.clone(), ByteString::from(sid.expose()), now)
+            fn websocket(config: &Arc<$server::Config>, sid: &Secret, now: Time) -> Self {
+                Self::new(Arc::clone(config), ByteString::from(sid.expose()), now)
             }
 
-            fn polling(config: &$server::Config, sid: &Secret, now: Time) -> Self {
-                Self::polling(config.clone(), ByteString::from(sid.expose()), now)
+            fn polling(config: &Arc<$server::Config>, sid: &Secret, now: Time) -> Self {
+                Self::polling(Arc::clone(config), ByteString::from(sid.expose()), now)
             }
 
             fn input(event: ServerEvent) -> $server::Input {
@@ -152,7 +152,7 @@ session!(socketio_server);
 /// that is ignored, or answered as for one that never was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sessions<S: Session> {
-    config: S::Config,
+    config: Arc<S::Config>,
     limits: Limits,
     /// In boxes, because a map whose keys only grow stays half empty.
     live: BTreeMap<SessionId, Box<Live<S>>>,
@@ -221,7 +221,7 @@ impl<S: Session> Sessions<S> {
     /// No sessions yet.
     pub fn new(config: S::Config, limits: Limits) -> Self {
         Self {
-            config,
+            config: Arc::new(config),
             limits,
             live: BTreeMap::new(),
             sids: BTreeMap::new(),

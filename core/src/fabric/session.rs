@@ -3,6 +3,7 @@
 use alloc::{
     format,
     string::{String, ToString},
+    sync::Arc,
     vec::Vec,
 };
 use core::time::Duration;
@@ -37,7 +38,7 @@ pub enum Join {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Realtime {
     /// Timeouts and limits of the Socket.IO session.
-    pub client: client::Config,
+    pub client: Arc<client::Config>,
     /// How long a join waits for its answer.
     pub join_patience: Duration,
     /// Whether the guild acknowledges joins; where it does not, sending one is all there is.
@@ -88,7 +89,7 @@ impl Protocol for Realtime {
 
     fn session(&self, now: Time, token: Secret) -> Session {
         Session {
-            client: Client::new(self.client.clone(), now),
+            client: Client::new(Arc::clone(&self.client), now),
             token: Some(token),
             connected_at: None,
             calls: Requests::default(),

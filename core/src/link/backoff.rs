@@ -43,39 +43,35 @@ impl Default for Config {
 /// Counts failures and draws the waits.
 ///
 /// Ask [`after_failure`](Self::after_failure) or [`after_live`](Self::after_live) when a connection
-/// has ended; the wait starts then.
+/// has ended; the wait starts then. Its owner has the numbers, of which there are many owners and
+/// one copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    config: Config,
     rng: Rng,
     failures: u32,
 }
-canonical!(struct Backoff { failures; - config, rng });
+canonical!(struct Backoff { failures; - rng });
 
 impl Backoff {
     /// With no failures yet.
-    pub fn new(config: Config, rng: Rng) -> Self {
-        Self {
-            config,
-            rng,
-            failures: 0,
-        }
+    pub fn new(rng: Rng) -> Self {
+        Self { rng, failures: 0 }
     }
 
     /// The wait after an attempt that never went live.
-    pub fn after_failure(&mut self) -> Duration {
-        let doubled = self.config.first.saturating_mul(1 << self.failures.min(20));
+    pub fn after_failure(&mut self, config: &Config) -> Duration {
+        let doubled = config.first.saturating_mul(1 << self.failures.min(20));
         self.failures = self.failures.saturating_add(1);
-        self.draw(doubled.min(self.config.most))
+        self.draw(doubled.min(config.most))
     }
 
     /// The wait after the end of a connection that was live for `lived`.
-    pub fn after_live(&mut self, lived: Duration) -> Duration {
+    pub fn after_live(&mut self, config: &Config, lived: Duration) -> Duration {
         self.failures = 0;
-        let most = if lived >= self.config.stable {
-            self.config.after_stable
+        let most = if lived >= config.stable {
+            config.after_stable
         } else {
-            self.config.after_live
+            config.after_live
         };
         self.draw(most)
     }
@@ -86,9 +82,9 @@ impl Backoff {
     }
 
     /// The longest wait, for a fault that only a change of the configuration mends.
-    pub fn longest(&mut self) -> Duration {
+    pub fn longest(&mut self, config: &Config) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        self.config.most
+        config.most
     }
 
     /// Full jitter, but never nothing: a microsecond keeps deadlines ahead of now.
@@ -156,15 +152,16 @@ mod tests {
     use super::*;
 
     fn backoff() -> Backoff {
-        Backoff::new(Config::default(), Rng::from_number(3))
+        Backoff::new(Rng::from_number(3))
     }
 
     #[test]
     fn waits_double_up_to_the_most_and_are_jittered_from_the_first_on() {
+        let config = Config::default();
         for seed in 0..50 {
-            let mut backoff = Backoff::new(Config::default(), Rng::from_number(seed));
+            let mut backoff = Backoff::new(Rng::from_number(seed));
             for most in [1, 2, 4, 8, 16, 30, 30, 30] {
-                let wait = backoff.after_failure();
+                let wait = backoff.after_failure(&config);
                 assert!(
                     wait > Duration::ZERO && wait <= Duration::from_secs(most),
                     "{wait:?}"
@@ -172,19 +169,19 @@ mod tests {
             }
         }
         let mut first = backoff();
-        let mut other = Backoff::new(Config::default(), Rng::from_number(4));
-        assert_ne!(first.after_failure(), other.after_failure());
+        let mut other = Backoff::new(Rng::from_number(4));
+        assert_ne!(first.after_failure(&config), other.after_failure(&config));
     }
 
     #[test]
     fn only_a_connection_that_went_live_starts_the_doubling_anew() {
-        let mut backoff = backoff();
+        let (mut backoff, config) = (backoff(), Config::default());
         for _ in 0..5 {
-            backoff.after_failure();
+            backoff.after_failure(&config);
         }
-        assert!(backoff.after_live(Duration::from_secs(3)) <= Duration::from_secs(4));
-        assert!(backoff.after_failure() <= Duration::from_secs(1));
-        assert!(backoff.after_live(Duration::from_secs(60)) <= Duration::from_secs(1));
+        assert!(backoff.after_live(&config, Duration::from_secs(3)) <= Duration::from_secs(4));
+        assert!(backoff.after_failure(&config) <= Duration::from_secs(1));
+        assert!(backoff.after_live(&config, Duration::from_secs(60)) <= Duration::from_secs(1));
     }
 
     #[test]

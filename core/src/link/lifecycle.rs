@@ -3,6 +3,7 @@
 use alloc::{
     format,
     string::{String, ToString},
+    sync::Arc,
     vec::Vec,
 };
 use core::{mem, time::Duration};
@@ -107,7 +108,7 @@ pub enum Output<P: Protocol> {
 /// [`Input::Rest`] or [`Input::Shutdown`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link<P: Protocol> {
-    config: Config,
+    config: Arc<Config>,
     protocol: P,
     backoff: Backoff,
     dials: Bucket,
@@ -187,10 +188,11 @@ impl<P: Protocol> Canonical for Link<P> {
 }
 
 impl<P: Protocol> Link<P> {
-    /// A link that dials at its first step.
-    pub fn new(config: Config, protocol: P, rng: Rng) -> Self {
+    /// A link that dials at its first step. Many links can share one configuration.
+    pub fn new(config: impl Into<Arc<Config>>, protocol: P, rng: Rng) -> Self {
+        let config = config.into();
         Self {
-            backoff: Backoff::new(config.backoff.clone(), rng),
+            backoff: Backoff::new(rng),
             dials: Bucket::new(config.backoff.dials, config.backoff.refill),
             protocol,
             asked: Requests::default(),
@@ -201,7 +203,7 @@ impl<P: Protocol> Link<P> {
     }
 
     /// A link that rests until [`Input::Wake`].
-    pub fn resting(config: Config, protocol: P, rng: Rng) -> Self {
+    pub fn resting(config: impl Into<Arc<Config>>, protocol: P, rng: Rng) -> Self {
         Self {
             state: State::Resting,
             ..Self::new(config, protocol, rng)
@@ -254,7 +256,7 @@ impl<P: Protocol> Link<P> {
                 self.state = State::Dialing { conn, auth, until };
             }
             Err(AuthorizeFailure::Unavailable(why)) => {
-                let wait = self.backoff.after_failure();
+                let wait = self.backoff.after_failure(&self.config.backoff);
                 self.wait(
                     now,
                     End {
@@ -267,7 +269,7 @@ impl<P: Protocol> Link<P> {
                 );
             }
             Err(AuthorizeFailure::Denied(why)) => {
-                let wait = self.backoff.longest();
+                let wait = self.backoff.longest(&self.config.backoff);
                 self.wait(
                     now,
                     End {
@@ -315,7 +317,7 @@ impl<P: Protocol> Link<P> {
                 self.drive(now, None, out);
             }
             Err(why) => {
-                let wait = self.backoff.after_failure();
+                let wait = self.backoff.after_failure(&self.config.backoff);
                 let why = format!("could not dial: {why}");
                 self.wait(
                     now,
@@ -395,8 +397,8 @@ impl<P: Protocol> Link<P> {
             | State::Shut => None,
         };
         let wait = match lived {
-            Some(lived) => self.backoff.after_live(lived),
-            None => self.backoff.after_failure(),
+            Some(lived) => self.backoff.after_live(&self.config.backoff, lived),
+            None => self.backoff.after_failure(&self.config.backoff),
         };
         self.wait(now, end, lived, wait, out);
     }

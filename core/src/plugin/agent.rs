@@ -95,11 +95,11 @@ impl Agent {
                 outbox: Outbox::new(rng.fork("outbox")),
                 sessions: BTreeMap::new(),
                 nonces: format!("t_{prefix}"),
-                config: config.clone(),
+                config,
             },
             guilds: BTreeMap::new(),
             numbers: BTreeMap::new(),
-            start: Backoff::new(config.backoff, rng.fork("start")),
+            start: Backoff::new(rng.fork("start")),
             start_at: None,
             said: BTreeSet::new(),
             too_many_said: false,
@@ -155,9 +155,9 @@ impl Agent {
                 }
                 if self.guilds.is_empty() {
                     let wait = if denied {
-                        self.start.longest()
+                        self.start.longest(&self.shared.config.backoff)
                     } else {
-                        self.start.after_failure()
+                        self.start.after_failure(&self.shared.config.backoff)
                     };
                     self.start_at = Some(now + wait);
                 }
@@ -196,7 +196,7 @@ impl Agent {
         }
         self.shared.outbox.on_token(now);
         if self.guilds.is_empty() {
-            self.start_at = Some(now + self.start.longest());
+            self.start_at = Some(now + self.start.longest(&self.shared.config.backoff));
         }
     }
 

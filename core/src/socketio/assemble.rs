@@ -1,6 +1,6 @@
 //! The reassembly of packets with binary attachments: a header, then one binary message for each.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -51,7 +51,8 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assembler {
     limits: Limits,
-    partial: Option<Partial>,
+    /// In a box, because it is large and hardly ever there.
+    partial: Option<Box<Partial>>,
 }
 canonical!(struct Assembler { limits, partial });
 
@@ -96,13 +97,13 @@ impl Assembler {
             packet::decode_with(text, self.limits.count_max).map_err(CloseReason::BadPacket)?;
         match &packet {
             Packet::BinaryEvent { attachments, .. } | Packet::BinaryAnswer { attachments, .. } => {
-                self.partial = Some(Partial {
+                self.partial = Some(Box::new(Partial {
                     missing: *attachments,
                     arrived: Vec::new(),
                     room: self.limits.bytes_max,
                     expires_at: now + self.limits.patience,
                     header: packet,
-                });
+                }));
                 Ok(None)
             }
             Packet::Connect { .. }

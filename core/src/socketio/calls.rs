@@ -1,16 +1,18 @@
 //! The events that wait for their answers, on either side of a connection.
 
-use alloc::collections::BTreeMap;
 use core::time::Duration;
 
 use super::{AckId, Call, Namespace};
-use crate::{canonical, deadlines::Deadlines, machine::Wakeup, request::RequestId, time::Time};
+use crate::{
+    canonical, deadlines::Deadlines, machine::Wakeup, request::RequestId, small_map::SmallMap,
+    time::Time,
+};
 
 /// Open calls, by the embedder's id and by the id on the wire. Each leaves exactly once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Calls {
-    open: BTreeMap<RequestId<Call>, (Namespace, AckId)>,
-    waiting: BTreeMap<(Namespace, AckId), RequestId<Call>>,
+    open: SmallMap<RequestId<Call>, (Namespace, AckId)>,
+    waiting: SmallMap<(Namespace, AckId), RequestId<Call>>,
     patience: Deadlines<RequestId<Call>>,
     next: u64,
 }
@@ -71,7 +73,7 @@ impl Calls {
             None => self.waiting.keys().next()?,
             Some(namespace) => {
                 let first = (namespace.clone(), AckId::from_number(0));
-                let (key, _) = self.waiting.range(first..).next()?;
+                let (key, _) = self.waiting.first_from(&first)?;
                 (key.0 == *namespace).then_some(key)?
             }
         };

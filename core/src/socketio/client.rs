@@ -6,7 +6,7 @@ mod io;
 mod left;
 mod membership;
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::{mem, time::Duration};
 
 use bytestring::ByteString;
@@ -31,6 +31,7 @@ use crate::{
     engineio::{self, client::Refusal, packet::Size},
     machine::{Machine, Wakeup, earliest, step},
     request::RequestId,
+    small_map::SmallMap,
     text,
     time::Time,
     ws,
@@ -46,10 +47,10 @@ use crate::{
 /// that comes in later is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
-    config: Config,
+    config: Arc<Config>,
     engine: engineio::client::Client,
     phase: Phase,
-    namespaces: BTreeMap<Namespace, Membership>,
+    namespaces: SmallMap<Namespace, Membership>,
     left: Left,
     calls: Calls,
     /// What waits for a namespace to be joined.
@@ -57,7 +58,7 @@ pub struct Client {
     assembler: Assembler,
     /// Why the Engine.IO end is being closed from here.
     fault: Option<CloseReason>,
-    /// Empty between steps: kept for its memory.
+    /// Empty between steps: kept for the memory of one output, which few steps exceed.
     scratch: Vec<engineio::client::Output>,
 }
 canonical!(struct Client { config, engine, phase, namespaces, left, calls, backlog, assembler, fault; - scratch });
@@ -78,26 +79,28 @@ canonical!(
 );
 
 impl Client {
-    /// A client on a WebSocket that opened at `now`.
-    pub fn new(config: Config, now: Time) -> Self {
+    /// A client on a WebSocket that opened at `now`. Many clients can share one configuration.
+    pub fn new(config: impl Into<Arc<Config>>, now: Time) -> Self {
+        let config = config.into();
         let engine = engineio::client::Client::new(config.engine.clone(), now);
         Self::on(engine, config)
     }
 
     /// A client that begins its connection by polling, at `now`. With `upgrade` it moves to a
     /// WebSocket where the server offers that.
-    pub fn polling(config: Config, upgrade: bool, now: Time) -> Self {
+    pub fn polling(config: impl Into<Arc<Config>>, upgrade: bool, now: Time) -> Self {
+        let config = config.into();
         let engine = engineio::client::Client::polling(config.engine.clone(), upgrade, now);
         Self::on(engine, config)
     }
 
-    fn on(engine: engineio::client::Client, config: Config) -> Self {
+    fn on(engine: engineio::client::Client, config: Arc<Config>) -> Self {
         Self {
             engine,
             assembler: Assembler::new(config.attachments),
             config,
             phase: Phase::Opening,
-            namespaces: BTreeMap::new(),
+            namespaces: SmallMap::default(),
             left: Left::default(),
             calls: Calls::default(),
             backlog: Backlog::default(),
@@ -133,6 +136,7 @@ impl Client {
                 self.on_engine(now, output, out);
             }
         }
+        scratch.shrink_to(1);
         self.scratch = scratch;
     }
 

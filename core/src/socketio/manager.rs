@@ -11,9 +11,8 @@ mod session;
 mod stories;
 
 use alloc::{
-    boxed::Box,
-    collections::BTreeMap,
     string::{String, ToString},
+    sync::Arc,
     vec::Vec,
 };
 use core::{mem, time::Duration};
@@ -42,6 +41,7 @@ use crate::{
     machine::{Machine, Wakeup, earliest, step},
     request::{RequestId, Requests},
     rng::Rng,
+    small_map::SmallMap,
     time::Time,
 };
 
@@ -61,33 +61,46 @@ use crate::{
 /// event with an offset before the loss: a server knows no other place to go on from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manager {
-    config: Config,
+    lifecycle: Arc<link::Config>,
+    client: Arc<client::Config>,
+    auth_patience: Duration,
+    retry_refused: bool,
     rng: Rng,
     link: Link<SocketIo>,
     attempts: Attempts,
-    /// In boxes, because a map has room for eleven from the first on.
-    namespaces: BTreeMap<Namespace, Box<Membership>>,
+    namespaces: SmallMap<Namespace, Membership>,
     auths: Requests<Auth, Namespace>,
     outbox: Outbox,
     over: bool,
 }
-canonical!(struct Manager { link, attempts, namespaces, auths, outbox, over; - config, rng });
+canonical!(struct Manager {
+    link, attempts, namespaces, auths, outbox, over;
+    - lifecycle, client, auth_patience, retry_refused, rng
+});
 
 impl Manager {
     /// A manager at rest; `rng` draws its waits.
     pub fn new(config: Config, rng: Rng) -> Self {
-        let client = client::Config {
+        let (attempts, outbox) = (Attempts::new(&config), Outbox::new(&config));
+        let client = Arc::new(client::Config {
             buffer: Buffer::Drop,
-            ..config.client.clone()
+            ..config.client
+        });
+        let lifecycle = Arc::new(config.link);
+        let protocol = SocketIo {
+            client: Arc::clone(&client),
         };
         Self {
-            link: Link::resting(config.link.clone(), SocketIo { client }, rng.fork("link")),
-            attempts: Attempts::new(&config),
-            namespaces: BTreeMap::new(),
+            link: Link::resting(Arc::clone(&lifecycle), protocol, rng.fork("link")),
+            lifecycle,
+            client,
+            auth_patience: config.auth_patience,
+            retry_refused: config.retry_refused,
+            attempts,
+            namespaces: SmallMap::default(),
             auths: Requests::default(),
-            outbox: Outbox::new(&config),
+            outbox,
             over: false,
-            config,
             rng,
         }
     }
@@ -223,7 +236,7 @@ impl Manager {
     /// connection, for as long as it remembers the membership.
     fn on_closed(&mut self, reason: &CloseReason) {
         if *reason == CloseReason::TooManyEarlyEvents {
-            let joining = |it: &&mut Box<Membership>| it.stage == Stage::Joining;
+            let joining = |it: &&mut Membership| it.stage == Stage::Joining;
             for membership in self.namespaces.values_mut().filter(joining) {
                 membership.recovery.clear();
             }
@@ -241,9 +254,8 @@ impl Manager {
             return;
         };
         let retry_in = self
-            .config
             .retry_refused
-            .then(|| membership.refusals.after_failure());
+            .then(|| membership.refusals.after_failure(&self.lifecycle.backoff));
         out.push(Output::Refused {
             namespace: namespace.clone(),
             message,
@@ -260,7 +272,7 @@ impl Manager {
     }
 
     fn on_down(&mut self, why: String, was_live: bool, retry_in: Duration, out: &mut Vec<Output>) {
-        for (namespace, membership) in &mut self.namespaces {
+        for (namespace, membership) in self.namespaces.iter_mut() {
             match mem::replace(&mut membership.stage, Stage::Wanted) {
                 Stage::Asked(id) => {
                     self.auths.answer(id);
@@ -287,17 +299,17 @@ impl Manager {
         if self.namespaces.contains_key(&namespace) {
             return;
         }
-        if self.namespaces.len() >= self.config.client.namespaces_max {
+        if self.namespaces.len() >= self.client.namespaces_max {
             let why = Unsent::TooMany;
             return out.push(Output::Dropped { namespace, why });
         }
         let rng = self.rng.fork(namespace.as_str());
         let membership = Membership {
             stage: Stage::Wanted,
-            recovery: Recovery::new(self.config.client.early_events_max),
-            refusals: Backoff::new(self.config.link.backoff.clone(), rng),
+            recovery: Recovery::new(self.client.early_events_max),
+            refusals: Backoff::new(rng),
         };
-        self.namespaces.insert(namespace, Box::new(membership));
+        self.namespaces.insert(namespace, membership);
     }
 
     fn leave(&mut self, now: Time, namespace: Namespace, out: &mut Vec<Output>) {
@@ -428,10 +440,10 @@ impl Manager {
 
     /// Asks for the auth of every namespace that is to be joined.
     fn ask(&mut self, now: Time, out: &mut Vec<Output>) {
-        for (namespace, membership) in &mut self.namespaces {
+        for (namespace, membership) in self.namespaces.iter_mut() {
             match membership.stage {
                 Stage::Wanted => {
-                    let patience = Some(self.config.auth_patience);
+                    let patience = Some(self.auth_patience);
                     let id = self.auths.ask(now, patience, namespace.clone());
                     membership.stage = Stage::Asked(id);
                     let namespace = namespace.clone();

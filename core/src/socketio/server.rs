@@ -2,7 +2,7 @@
 
 mod io;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use core::{mem, time::Duration};
 
 use bytestring::ByteString;
@@ -22,6 +22,7 @@ use crate::{
     machine::{Machine, Wakeup, earliest, step},
     request::RequestId,
     secret::{self, Secret},
+    small_map::SmallMap,
     text,
     time::Time,
     ws,
@@ -81,17 +82,17 @@ impl Default for Config {
 /// that comes in later is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    config: Config,
+    config: Arc<Config>,
     engine: engineio::server::Server,
     is_closed: bool,
     /// When a client that has joined no namespace yet must go.
     join_by: Option<Time>,
-    namespaces: BTreeMap<Namespace, Membership>,
+    namespaces: SmallMap<Namespace, Membership>,
     calls: Calls,
     assembler: Assembler,
     /// Why the Engine.IO end is being closed from here.
     fault: Option<CloseReason>,
-    /// Empty between steps: kept for its memory.
+    /// Empty between steps: kept for the memory of one output, which few steps exceed.
     scratch: Vec<engineio::server::Output>,
 }
 canonical!(struct Server { config, engine, is_closed, join_by, namespaces, calls, assembler, fault; - scratch });
@@ -127,26 +128,28 @@ struct Reply {
 
 impl Server {
     /// A server on a WebSocket that opened at `now`. `sid` names the connection to the client: the
-    /// runtime makes it, unguessable.
-    pub fn new(config: Config, sid: ByteString, now: Time) -> Self {
-        let engine = engineio::server::Server::new(config.engine.clone(), sid, now);
+    /// runtime makes it, unguessable. Many servers can share one configuration.
+    pub fn new(config: impl Into<Arc<Config>>, sid: ByteString, now: Time) -> Self {
+        let config = config.into();
+        let engine = engineio::server::Server::new(&config.engine, sid, now);
         Self::over(engine, config, now)
     }
 
     /// A server for a client that polled without a session at `now`: hand that poll to it first.
-    pub fn polling(config: Config, sid: ByteString, now: Time) -> Self {
-        let engine = engineio::server::Server::polling(config.engine.clone(), sid, now);
+    pub fn polling(config: impl Into<Arc<Config>>, sid: ByteString, now: Time) -> Self {
+        let config = config.into();
+        let engine = engineio::server::Server::polling(&config.engine, sid, now);
         Self::over(engine, config, now)
     }
 
-    fn over(engine: engineio::server::Server, config: Config, now: Time) -> Self {
+    fn over(engine: engineio::server::Server, config: Arc<Config>, now: Time) -> Self {
         Self {
             engine,
             is_closed: false,
             join_by: Some(now + config.connect_timeout),
             assembler: Assembler::new(config.attachments),
             config,
-            namespaces: BTreeMap::new(),
+            namespaces: SmallMap::default(),
             calls: Calls::default(),
             fault: None,
             scratch: Vec::new(),
@@ -185,6 +188,7 @@ impl Server {
                 self.on_engine(now, output, out);
             }
         }
+        scratch.shrink_to(1);
         self.scratch = scratch;
     }
 

@@ -1,6 +1,6 @@
 //! A link on Fabric's realtime protocol under the laws.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use selvedge_core::{
     RequestId, Rng, Secret, Time,
@@ -69,11 +69,11 @@ impl Subject for RealtimeLink {
 
     fn start(_: Time) -> (Self, Link<Realtime>) {
         let realtime = Realtime {
-            client: client::Config {
+            client: Arc::new(client::Config {
                 calls_max: 4,
                 early_events_max: 8,
                 ..client::Config::default()
-            },
+            }),
             join_patience: Duration::from_secs(10),
             join_acks: true,
         };

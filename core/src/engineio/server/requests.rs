@@ -23,7 +23,7 @@ use crate::{
 impl Server {
     pub(super) fn flush(&mut self, out: &mut Vec<Output>) {
         if let Link::Polling(polling) = &mut self.link
-            && let Some((call, body)) = polling.flush(self.config.max_payload)
+            && let Some((call, body)) = polling.flush(self.max_payload)
         {
             out.push(answer(call, 200, body));
         }
@@ -66,7 +66,7 @@ impl Server {
         if !self.on_posting(call, out) {
             return;
         }
-        match payload::decode(body, self.config.max_payload) {
+        match payload::decode(body, self.max_payload) {
             Ok(packets) => {
                 for packet in packets {
                     // A packet may have been the end; what came in the same body after it is void.

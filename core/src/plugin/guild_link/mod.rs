@@ -7,6 +7,7 @@ use alloc::{
     collections::{BTreeMap, VecDeque},
     format,
     string::{String, ToString},
+    sync::Arc,
     vec::Vec,
 };
 
@@ -33,7 +34,7 @@ use crate::{
     },
     request::{RequestId, Requests},
     rng::Rng,
-    socketio::{self, client},
+    socketio,
     time::Time,
     ws::ConnId,
 };
@@ -83,7 +84,7 @@ impl GuildLink {
     pub(super) fn new(number: u32, id: GuildId, shared: &Shared, rng: &Rng) -> Self {
         let config = &shared.config;
         let realtime = Realtime {
-            client: client::Config::default(),
+            client: Arc::default(),
             join_patience: config.step_timeout,
             join_acks: config.join_acks,
         };

@@ -1,6 +1,6 @@
 //! What waits for namespaces to be joined, and which calls are open.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Config, Output};
@@ -8,6 +8,7 @@ use crate::{
     canonical,
     machine::Wakeup,
     request::{RequestId, Requests},
+    small_map::SmallMap,
     socketio::{
         Call, CallError, Namespace, Unsent,
         backlog::{Backlog, Waiting},
@@ -27,7 +28,7 @@ pub(super) struct Outbox {
     backlog: Backlog<Ticket>,
     places: Requests<Place, ()>,
     /// All that are open: those that wait, and those that were handed to the client.
-    calls: BTreeSet<RequestId<Call>>,
+    calls: SmallMap<RequestId<Call>, ()>,
 }
 canonical!(struct Outbox { backlog, places, calls; - buffer, keep_for, calls_max });
 
@@ -59,7 +60,7 @@ impl Outbox {
             calls_max: config.client.calls_max,
             backlog: Backlog::default(),
             places: Requests::default(),
-            calls: BTreeSet::new(),
+            calls: SmallMap::default(),
         }
     }
 
@@ -113,18 +114,18 @@ impl Outbox {
         if waits && !self.backlog.has_room(self.buffer, emission) {
             return Err(CallError::BufferFull);
         }
-        self.calls.insert(id);
+        self.calls.insert(id, ());
         Ok(())
     }
 
     /// Whether a call is open.
     pub(super) fn is_open(&self, id: RequestId<Call>) -> bool {
-        self.calls.contains(&id)
+        self.calls.contains_key(&id)
     }
 
     /// Closes a call; false where it is not open.
     pub(super) fn close_call(&mut self, id: RequestId<Call>) -> bool {
-        self.calls.remove(&id)
+        self.calls.remove(&id).is_some()
     }
 
     /// Takes out the first that waits for a namespace. A call stays open.

@@ -1,6 +1,6 @@
 //! The Socket.IO client as the session of a link.
 
-use alloc::{string::ToString, vec::Vec};
+use alloc::{string::ToString, sync::Arc, vec::Vec};
 
 use super::attempts::Start;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 /// Socket.IO as the protocol of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SocketIo {
-    pub(super) client: client::Config,
+    pub(super) client: Arc<client::Config>,
 }
 canonical!(struct SocketIo { client });
 
@@ -36,7 +36,7 @@ impl Protocol for SocketIo {
     type Session = Session;
 
     fn session(&self, now: Time, start: Start) -> Session {
-        let config = self.client.clone();
+        let config = Arc::clone(&self.client);
         let client = match start {
             Start::WebSocket => Client::new(config, now),
             Start::Polling { upgrade } => Client::polling(config, upgrade, now),
