@@ -7,7 +7,7 @@ use std::{convert::Infallible, net::SocketAddr, time::Duration};
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
 use selvedge::socketio::{
     Client, Signal,
-    server::{Admission, EmitError, Namespace, Server, Socket},
+    server::{Admission, EmitError, Namespace, Refusal, Server, Socket},
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -137,7 +137,7 @@ async fn a_decision_on_an_admission_ends_with_its_server() {
         asked_in.send(dropped).unwrap();
         async move {
             let _held = held;
-            std::future::pending().await
+            std::future::pending::<Result<(), Refusal>>().await
         }
     };
     let namespace = Namespace::new().admit(admit);

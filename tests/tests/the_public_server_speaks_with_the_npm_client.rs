@@ -12,8 +12,8 @@ use std::{net::SocketAddr, time::Duration};
 use axum::Router;
 use bytes::Bytes;
 use selvedge::socketio::server::{
-    Admission, Attachment, Builder, CallError, End, Event, Namespace, Recovery, Refusal, Server,
-    Socket,
+    Admission, Admitted, Attachment, Builder, CallError, End, Event, Namespace, Recovery, Refusal,
+    Server, Socket,
 };
 use selvedge_core::socketio::CallError as Fault;
 use selvedge_tests::{
@@ -92,15 +92,19 @@ impl Host {
     }
 }
 
-async fn admit(request: Admission) -> Result<(), Refusal> {
+async fn admit(request: Admission) -> Result<Admitted, Refusal> {
     #[derive(Deserialize)]
     struct Auth<'a> {
         token: &'a str,
     }
     match request.auth::<Auth<'_>>()?.token {
-        "token" => Ok(()),
+        "token" => Ok(Admitted::user("its owner")),
         token => Err(Refusal::new("unauthorized").data(json!({ "code": 401, "not": token }))),
     }
+}
+
+async fn undecided(_: Admission) -> Result<(), Refusal> {
+    panic!("as planned")
 }
 
 /// A client that plays `scenario`, and its socket here.
@@ -452,7 +456,7 @@ async fn a_handler_that_is_too_slow_or_panics_costs_its_own_client_alone() {
     other.saw(&heard("still", &json!([]))).await;
 
     let panics = Namespace::new().connected(|_| async { panic!("as planned") });
-    let undecided = Namespace::new().admit(|_| async { panic!("as planned") });
+    let undecided = Namespace::new().admit(undecided);
     let builder = Server::builder()
         .namespace("/panics", panics)
         .namespace("/undecided", undecided);

@@ -28,7 +28,7 @@ use core::mem;
 
 pub use self::{
     config::{Config, Recovery},
-    io::{Audience, End, Input, Output, ROOM_BYTES_MAX, Room, SocketId, Target},
+    io::{Audience, End, Former, Identity, Input, Output, ROOM_BYTES_MAX, Room, SocketId, Target},
 };
 use self::{
     members::{Joined, Members, Socket, Stage},
@@ -56,9 +56,10 @@ use crate::{
 ///
 /// With [`Config::recovery`] each event that is neither volatile nor a call carries an offset as an
 /// extra argument at its end. A client whose connection was lost comes back with the offset that it
-/// has seen last: it is sent what it has missed, and gets its `sid` and its rooms again. Where its
-/// former connection is still thought alive, that one gives the socket up: whatever happens to it
-/// later is no harm to the new one.
+/// has seen last. Where it is admitted as somebody who may go on with what it had ([`Identity`]), it
+/// is sent what it has missed, and gets its `sid` and its rooms again. Where its former connection is
+/// still thought alive, that one gives the socket up: whatever happens to it later is no harm to the
+/// new one. Whoever may not go on with it begins anew, and costs the other one nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hub {
     config: Config,
@@ -247,7 +248,7 @@ impl Hub {
 
     fn disconnect(&mut self, now: Time, socket: SocketId, close: bool, out: &mut Vec<Output>) {
         let Some(held) = self.sockets.get(&socket) else {
-            return;
+            return self.clients.give_up(socket);
         };
         let session = held.session;
         if close {
@@ -290,7 +291,12 @@ impl Machine for Hub {
         }
         match input {
             Input::Arrival(arrival) => self.arrive(now, arrival, out),
-            Input::Admit { socket, sid, pid } => self.admit(now, socket, sid, pid, out),
+            Input::Admit {
+                socket,
+                sid,
+                pid,
+                identity,
+            } => self.admit(now, socket, (sid, pid, identity), out),
             Input::Refuse {
                 socket,
                 message,

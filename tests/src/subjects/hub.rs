@@ -12,7 +12,7 @@ use selvedge_core::{
     http::CallId,
     socketio::{
         Namespace,
-        hub::{self, Audience, Config, Input, Output, Recovery, Room, SocketId, Target},
+        hub::{self, Audience, Config, Identity, Input, Output, Recovery, Room, SocketId, Target},
     },
     ws::{Action, ConnId, Event, Frame},
 };
@@ -144,6 +144,11 @@ impl Hub {
             sid: format!("socket{number}").into(),
             pid: (!b.is_multiple_of(8))
                 .then(|| Secret::new(&format!("{SECRET_MARK}-pid{}", number % 12))),
+            identity: match b / 8 % 8 {
+                0..=5 => Identity::Bearer,
+                6 => Identity::User("ann".into()),
+                _ => Identity::Stranger,
+            },
         }
     }
 
@@ -241,9 +246,13 @@ impl Subject for Hub {
             }
             10 => {
                 let at = (a as usize).checked_rem(self.joined.len())?;
-                let socket = *self.joined.get(at)?;
+                let mut socket = *self.joined.get(at)?;
                 let room = Room::new(&format!("room{}", b % 6))?;
                 if b % 4 == 3 {
+                    // Now and then one that is away.
+                    if a % 8 == 0 {
+                        socket = SocketId::from_number(b / 4 % 64);
+                    }
                     Input::Exit { socket, room }
                 } else {
                     Input::Enter { socket, room }

@@ -189,6 +189,7 @@ impl World<'_> {
             socket,
             sid,
             pid: Some(Secret::new(&format!("pid-{number}"))),
+            identity: hub::Identity::Bearer,
         }));
     }
 

@@ -105,13 +105,13 @@ impl World<'_> {
                 socket,
                 namespace,
                 auth,
-                recovering,
+                former,
                 ..
             } => self.asking.push(Asking {
                 socket,
                 namespace,
                 is_stranger: !auth.is_some_and(|it| it.contains("\"m\"")),
-                recovering,
+                recovering: former.is_some(),
             }),
             hub::Output::ForgetAdmission { socket } => {
                 let before = self.asking.len();

@@ -6,7 +6,7 @@ use bytestring::ByteString;
 
 use super::{
     Hub,
-    io::{End, Output, SocketId},
+    io::{End, Former, Identity, Output, SocketId},
     log,
     members::{Joined, Socket, Stage},
     parked::Client,
@@ -44,9 +44,11 @@ impl Hub {
         }
         let socket = SocketId(self.next);
         self.next += 1;
-        let recovering = resumption
+        let former = resumption
             .as_ref()
-            .is_some_and(|it| self.offset_to_resume(now, &namespace, it).is_some());
+            .and_then(|it| self.former(now, &namespace, it));
+        // What the embedder is not told of, it cannot have agreed to.
+        let resumption = resumption.filter(|_| former.is_some());
         self.places.insert((session, namespace.clone()), socket);
         let stage = Stage::Asked { resumption };
         let asking = Socket {
@@ -62,7 +64,7 @@ impl Hub {
             session,
             namespace,
             auth,
-            recovering,
+            former,
         });
     }
 
@@ -83,8 +85,7 @@ impl Hub {
         &mut self,
         now: Time,
         socket: SocketId,
-        sid: ByteString,
-        pid: Option<Secret>,
+        (sid, pid, identity): (ByteString, Option<Secret>, Identity),
         out: &mut Vec<Output>,
     ) {
         let Some((asking, resumption)) = self.take_asking(socket) else {
@@ -93,14 +94,16 @@ impl Hub {
         let Socket {
             session, namespace, ..
         } = asking;
+        let place = (session, &namespace);
         let resumed =
-            resumption.and_then(|it| self.resume(now, (session, &namespace), socket, &it, out));
+            resumption.and_then(|it| self.resume(now, place, (socket, &identity), &it, out));
         let recovered = resumed.is_some();
         let (mut joined, missed) = resumed.unwrap_or_else(|| {
             let is_on = self.config.recovery.is_some();
             let joined = Joined {
                 sid,
                 pid: pid.filter(|pid| is_on && self.clients.is_free(pid)),
+                identity: Identity::default(),
                 origin: socket,
                 newest: socket,
                 since: self.log_end(&namespace),
@@ -109,6 +112,7 @@ impl Hub {
             (joined, Vec::new())
         });
         joined.newest = socket;
+        joined.identity = identity;
         let (sid, pid) = (joined.sid.clone(), joined.pid.clone());
         let rooms = joined.rooms.keys().cloned().collect();
         if let Some(pid) = pid.clone() {
@@ -144,8 +148,34 @@ impl Hub {
         members.map_or(0, |members| members.log.next())
     }
 
+    /// What the client was before, if it could go on with that.
+    fn former(
+        &mut self,
+        now: Time,
+        namespace: &Namespace,
+        resumption: &Resumption,
+    ) -> Option<Former> {
+        self.offset_to_resume(now, namespace, resumption)?;
+        let joined = self.had(now, resumption)?;
+        Some(Former {
+            sid: joined.sid.clone(),
+            identity: joined.identity.clone(),
+        })
+    }
+
+    /// What the client has or had that is known by this `pid`.
+    fn had(&self, now: Time, resumption: &Resumption) -> Option<&Joined> {
+        match self.clients.get(now, &resumption.pid)? {
+            Client::Away { joined, .. } => Some(joined),
+            Client::Here(former) => match &self.sockets.get(former)?.stage {
+                Stage::Joined(joined) => Some(joined),
+                Stage::Asked { .. } => None,
+            },
+        }
+    }
+
     /// After which event the client that was here before goes on, if it can.
-    pub(super) fn offset_to_resume(
+    fn offset_to_resume(
         &mut self,
         now: Time,
         namespace: &Namespace,
@@ -166,23 +196,20 @@ impl Hub {
     }
 
     /// Takes a client up again as `by`: what it had, and what it has missed. It begins anew where
-    /// that is more than its session can take.
-    pub(super) fn resume(
+    /// that was somebody else's, or is more than its session can take.
+    fn resume(
         &mut self,
         now: Time,
         (session, namespace): (SessionId, &Namespace),
-        by: SocketId,
+        (by, identity): (SocketId, &Identity),
         resumption: &Resumption,
         out: &mut Vec<Output>,
     ) -> Option<(Joined, Vec<Emission>)> {
         let offset = self.offset_to_resume(now, namespace, resumption)?;
-        let joined = match self.clients.get(now, &resumption.pid)? {
-            Client::Away { joined, .. } => joined,
-            Client::Here(former) => match &self.sockets.get(former)?.stage {
-                Stage::Joined(joined) => joined,
-                Stage::Asked { .. } => return None,
-            },
-        };
+        let joined = self.had(now, resumption)?;
+        if !identity.may_resume(&joined.identity) {
+            return None;
+        }
         let missed = self.namespaces.get(namespace)?.log.missed(joined, offset);
         if !self.sessions.get(session)?.has_room(&missed) {
             return None;

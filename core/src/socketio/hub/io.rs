@@ -102,13 +102,60 @@ canonical!(
     }
 );
 
+/// As whom a client is let in: with that, whether it goes on with what it had before.
+///
+/// A `pid` alone says which membership a client means, not that it is its own: it may be another
+/// user's by now, who has signed in at the same page, or be stolen. So by default it counts for
+/// nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Identity {
+    /// Somebody new: it begins anew, whatever it was before.
+    #[default]
+    Stranger,
+    /// Whoever shows the `pid`: it goes on with what that stands for, as at the official server
+    /// without middlewares. For namespaces where a client is asked for nothing else.
+    Bearer,
+    /// The user of this name, by which the embedder tells users apart. It goes on only with what was
+    /// admitted as the same user.
+    User(#[serde(with = "text")] ByteString),
+}
+canonical!(
+    enum Identity {
+        Stranger,
+        Bearer,
+        User(name),
+    }
+);
+
+impl Identity {
+    /// Whether it can go on with what was admitted as `former`.
+    pub(super) fn may_resume(&self, former: &Self) -> bool {
+        match self {
+            Self::Stranger => false,
+            Self::Bearer => true,
+            Self::User(_) => self == former,
+        }
+    }
+}
+
+/// What a client was before that asks for admission, by the `pid` that it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// Its public id.
+    pub sid: ByteString,
+    /// As whom it was admitted.
+    pub identity: Identity,
+}
+
 /// Everything that can happen to a hub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
     /// Something reached the server from outside.
     Arrival(Arrival),
-    /// Let a socket in. One that comes back keeps its former `sid` and `pid` instead.
+    /// Let a socket in. One that goes on with what it had before keeps its former `sid` and `pid`
+    /// instead.
     Admit {
         /// Which one.
         socket: SocketId,
@@ -119,6 +166,10 @@ pub enum Input {
         /// runtime makes it, unguessable.
         #[serde(default, with = "secret::recorded::option")]
         pid: Option<Secret>,
+        /// As whom: it decides whether the client goes on with what it had before. That can fail all
+        /// the same, where what it has missed is not kept any more or is too much for it.
+        #[serde(default)]
+        identity: Identity,
     },
     /// Do not let a socket in.
     Refuse {
@@ -159,14 +210,15 @@ pub enum Input {
         /// Which room of its namespace.
         room: Room,
     },
-    /// A socket leaves a room.
+    /// A socket leaves a room. One that is away is not in it when its client comes back.
     Exit {
         /// Which one.
         socket: SocketId,
         /// Which room of its namespace.
         room: Room,
     },
-    /// End a socket. One that waits for admission is refused.
+    /// End a socket. One that waits for admission is refused, and the client of one that is away
+    /// does not come back as it.
     Disconnect {
         /// Which one.
         socket: SocketId,
@@ -248,8 +300,9 @@ pub enum Output {
         namespace: Namespace,
         /// The JSON text of an object, as the client sent it.
         auth: Option<ByteString>,
-        /// It was here before, and would get what it has missed. Its auth may be stale by now.
-        recovering: bool,
+        /// What it was before, and could go on with: its rooms, and what it has missed. Whether it
+        /// does is for the answer to say.
+        former: Option<Former>,
     },
     /// This question is not waited for any more: it took too long, or the connection has ended.
     ForgetAdmission {
@@ -362,6 +415,7 @@ mod tests {
                 socket,
                 sid: "public".into(),
                 pid: Some(Secret::new("private-id")),
+                identity: Identity::default(),
             },
         ] {
             let line = redactor.line(&input).unwrap();

@@ -8,7 +8,7 @@ use alloc::{
 use bytestring::ByteString;
 
 use super::{
-    io::{Audience, Room, SocketId},
+    io::{Audience, Identity, Room, SocketId},
     log::Log,
 };
 use crate::{
@@ -46,6 +46,8 @@ canonical!(
 pub(super) struct Joined {
     pub(super) sid: ByteString,
     pub(super) pid: Option<Secret>,
+    /// As whom the client was admitted.
+    pub(super) identity: Identity,
     /// The first socket that this client had: it is known by that in the log.
     pub(super) origin: SocketId,
     /// The newest one. The embedder may still mean the client by that when it is away.
@@ -55,7 +57,7 @@ pub(super) struct Joined {
     /// Its rooms, each with the offset of the first event that it can have got there.
     pub(super) rooms: BTreeMap<Room, u64>,
 }
-canonical!(struct Joined { sid, pid, origin, newest, since, rooms });
+canonical!(struct Joined { sid, pid, identity, origin, newest, since, rooms });
 
 /// One namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,11 @@
 
 use alloc::collections::BTreeMap;
 
-use super::{config::Recovery, io::SocketId, members::Joined};
+use super::{
+    config::Recovery,
+    io::{Room, SocketId},
+    members::Joined,
+};
 use crate::{
     canonical,
     deadlines::Deadlines,
@@ -19,7 +23,8 @@ pub(super) struct Clients {
     by_pid: BTreeMap<Secret, Client>,
     /// Until when those who are away are waited for.
     until: Deadlines<Secret>,
-    away: usize,
+    /// By the newest socket that each of those had.
+    away: BTreeMap<SocketId, Secret>,
 }
 canonical!(struct Clients { by_pid, until, away });
 
@@ -69,12 +74,30 @@ impl Clients {
     /// The client does not come back as the one it was, or is somebody else now.
     pub(super) fn remove(&mut self, pid: &Secret) -> Option<Client> {
         let client = self.by_pid.remove(pid)?;
-        match client {
+        match &client {
             Client::Here(_) => {}
-            Client::Away { .. } => self.away -= 1,
+            Client::Away { joined, .. } => {
+                self.away.remove(&joined.newest);
+            }
         }
         self.until.set(pid.clone(), None);
         Some(client)
+    }
+
+    /// Whoever had this socket and is away does not come back.
+    pub(super) fn give_up(&mut self, socket: SocketId) {
+        if let Some(pid) = self.away.get(&socket).cloned() {
+            self.remove(&pid);
+        }
+    }
+
+    /// Whoever had this socket and is away is not in the room when it comes back.
+    pub(super) fn exit(&mut self, socket: SocketId, room: &Room) {
+        if let Some(pid) = self.away.get(&socket)
+            && let Some(Client::Away { joined, .. }) = self.by_pid.get_mut(pid)
+        {
+            joined.rooms.remove(room);
+        }
     }
 
     /// The client's connection was lost. Where too many are away, the one that has been for the
@@ -91,6 +114,7 @@ impl Clients {
         };
         self.remove(&pid);
         let until = now + recovery.max_age;
+        self.away.insert(joined.newest, pid.clone());
         let away = Client::Away {
             namespace,
             joined,
@@ -98,8 +122,7 @@ impl Clients {
         };
         self.by_pid.insert(pid.clone(), away);
         self.until.set(pid, Some(until));
-        self.away += 1;
-        while self.away > recovery.parked_max {
+        while self.away.len() > recovery.parked_max {
             let oldest = self.until.earliest().and_then(|at| self.until.pop_due(at));
             let Some(oldest) = oldest else { return };
             self.remove(&oldest);

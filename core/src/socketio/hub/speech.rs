@@ -42,13 +42,12 @@ impl Hub {
     }
 
     pub(super) fn exit(&mut self, socket: SocketId, room: &Room) {
-        if let Some(Socket {
-            namespace,
-            stage: Stage::Joined(joined),
-            ..
-        }) = self.sockets.get_mut(&socket)
+        let Some(held) = self.sockets.get_mut(&socket) else {
+            return self.clients.exit(socket, room);
+        };
+        if let Stage::Joined(joined) = &mut held.stage
             && joined.rooms.remove(room).is_some()
-            && let Some(members) = self.namespaces.get_mut(namespace)
+            && let Some(members) = self.namespaces.get_mut(&held.namespace)
         {
             members.exit(socket, room);
         }

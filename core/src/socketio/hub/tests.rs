@@ -47,6 +47,10 @@ fn id(number: u64) -> SocketId {
     SocketId::from_number(number)
 }
 
+fn user(name: &str) -> Identity {
+    Identity::User(name.into())
+}
+
 fn config() -> Config {
     Config {
         namespaces: [namespace("/"), namespace("/a")].into(),
@@ -200,10 +204,15 @@ impl Scene {
     }
 
     fn admit(&mut self, socket: u64) {
+        self.admit_as(socket, Identity::Bearer);
+    }
+
+    fn admit_as(&mut self, socket: u64, identity: Identity) {
         self.step(Some(Input::Admit {
             socket: id(socket),
             sid: format!("sid{socket}").into(),
             pid: Some(Secret::new(&format!("pid{socket}"))),
+            identity,
         }));
     }
 
@@ -240,6 +249,11 @@ impl Scene {
     fn enter(&mut self, socket: u64, name: &str) {
         let (socket, room) = (id(socket), room(name));
         self.step(Some(Input::Enter { socket, room }));
+    }
+
+    fn exit(&mut self, socket: u64, name: &str) {
+        let (socket, room) = (id(socket), room(name));
+        self.step(Some(Input::Exit { socket, room }));
     }
 
     fn disconnect(&mut self, socket: u64, close: bool) {

@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri, request::Parts},
 };
 use bytestring::ByteString;
+use selvedge_core::socketio::hub::{self, Identity};
 use serde::{Deserialize, Serialize};
 
 /// The HTTP request that a connection began with. Its `Debug` shows neither query nor headers: both
@@ -126,7 +127,7 @@ pub struct AuthError(String);
 #[derive(Debug)]
 pub struct Admission {
     pub(super) credentials: Credentials,
-    pub(super) is_recovering: bool,
+    pub(super) former: Option<Former>,
 }
 
 impl Admission {
@@ -154,10 +155,72 @@ impl Admission {
         self.credentials.handshake.as_deref()
     }
 
-    /// Whether the client was here before and its connection was lost: if it is let in, it gets
-    /// what it has missed. Its auth may be older than a fresh client's.
-    pub const fn is_recovering(&self) -> bool {
-        self.is_recovering
+    /// What the client was before, where its connection was lost and it could go on with that: with
+    /// the rooms of that socket, and what it has missed. Whether it does is for the answer to say:
+    /// see [`Admitted`]. That it knows the socket's secret does not say that it is the same user.
+    pub const fn former(&self) -> Option<&Former> {
+        self.former.as_ref()
+    }
+}
+
+/// A socket whose connection was lost, as the client says that wants to go on with it.
+#[derive(Clone, Debug)]
+pub struct Former(pub(super) hub::Former);
+
+impl Former {
+    /// Its id, as [`Id::as_str`](super::Id::as_str).
+    pub fn id(&self) -> &str {
+        &self.0.sid
+    }
+
+    /// The user that it was let in as, if it was [as one](Admitted::user).
+    pub fn user(&self) -> Option<&str> {
+        match &self.0.identity {
+            Identity::User(name) => Some(name),
+            Identity::Stranger | Identity::Bearer => None,
+        }
+    }
+}
+
+/// As whom a client is let in. It matters where clients can come back
+/// ([`Builder::recovery`](super::Builder::recovery)): only with a word of this does one go on with
+/// what it had before.
+///
+/// ```
+/// use selvedge::socketio::server::{Admission, Admitted, Refusal};
+///
+/// async fn admit(request: Admission) -> Result<Admitted, Refusal> {
+///     let token = request.auth::<serde_json::Value>()?;
+///     let user = user_of(&token).ok_or_else(|| Refusal::new("unauthorized"))?;
+///     Ok(Admitted::user(user))
+/// }
+/// # fn user_of(_: &serde_json::Value) -> Option<String> { None }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted(pub(super) Identity);
+
+impl Admitted {
+    /// As this user. A client goes on only with what the same user had: the same words here, such as
+    /// the id of the account.
+    pub fn user(user: impl Into<String>) -> Self {
+        Self(Identity::User(user.into().into()))
+    }
+
+    /// As whoever shows the secret of a lost socket: a client goes on with what that one had,
+    /// whatever it says of itself now. So it is in a namespace that lets everybody in.
+    pub const fn bearer() -> Self {
+        Self(Identity::Bearer)
+    }
+
+    /// As somebody new, whatever the client was before. This is what `()` says.
+    pub const fn stranger() -> Self {
+        Self(Identity::Stranger)
+    }
+}
+
+impl From<()> for Admitted {
+    fn from((): ()) -> Self {
+        Self::stranger()
     }
 }
 

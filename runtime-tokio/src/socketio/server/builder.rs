@@ -115,7 +115,9 @@ impl Builder {
     }
 
     /// Lets clients come back whose connection was lost. Off without this, as in the official
-    /// server: each event carries an offset as an extra argument at its end then.
+    /// server: each event carries an offset as an extra argument at its end then. A namespace that
+    /// [decides who is let in](Namespace::admit) must also say as whom, with
+    /// [`Admitted`](super::Admitted): otherwise each client begins anew.
     pub fn recovery(mut self, recovery: Recovery) -> Self {
         self.config.recovery = Some(recovery);
         self

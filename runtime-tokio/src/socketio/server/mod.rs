@@ -89,6 +89,9 @@
 //!
 //! With [`Builder::recovery`] a client whose connection was lost gets its id and its rooms again,
 //! and the events that it has missed: see [`Socket::recovered`]. To its handler it is a new socket.
+//! Where a namespace [decides who is let in](Namespace::admit), it also says as whom: a client goes
+//! on only with what the same [`Admitted::user`] had, and an admission that says nothing of that,
+//! `Ok(())`, begins anew.
 
 mod admission;
 mod broadcast;
@@ -114,7 +117,7 @@ use tokio::sync::watch;
 
 use self::link::Link;
 pub use self::{
-    admission::{Admission, AuthError, Handshake, Refusal},
+    admission::{Admission, Admitted, AuthError, Former, Handshake, Refusal},
     broadcast::Broadcast,
     builder::Builder,
     error::{CallError, EmitError, End, StartError},

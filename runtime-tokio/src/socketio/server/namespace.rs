@@ -2,15 +2,16 @@
 
 use std::{fmt, sync::Arc};
 
-use futures::future::BoxFuture;
+use futures::{TryFutureExt as _, future::BoxFuture};
 
 use super::{
-    admission::{Admission, Refusal},
+    admission::{Admission, Admitted, Refusal},
     socket::Socket,
 };
 
 /// Decides who is let in.
-pub(super) type Admit = dyn Fn(Admission) -> BoxFuture<'static, Result<(), Refusal>> + Send + Sync;
+pub(super) type Admit =
+    dyn Fn(Admission) -> BoxFuture<'static, Result<Admitted, Refusal>> + Send + Sync;
 /// Handles a socket.
 pub(super) type Connected = dyn Fn(Socket) -> BoxFuture<'static, ()> + Send + Sync;
 
@@ -30,15 +31,19 @@ impl Namespace {
         Self::default()
     }
 
-    /// Decides who is let in. Until it has, the client waits;
+    /// Decides who is let in, and as whom: with [`Admitted`], or with `()` where no client is to go
+    /// on with what it had before. Until it has, the client waits;
     /// [`Builder::admission_patience`](super::Builder::admission_patience) bounds for how long.
     #[must_use]
-    pub fn admit<F, R>(mut self, admit: F) -> Self
+    pub fn admit<F, R, A>(mut self, admit: F) -> Self
     where
         F: Fn(Admission) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<(), Refusal>> + Send + 'static,
+        R: Future<Output = Result<A, Refusal>> + Send + 'static,
+        A: Into<Admitted> + 'static,
     {
-        self.admit = Some(Arc::new(move |request| Box::pin(admit(request))));
+        self.admit = Some(Arc::new(move |request| {
+            Box::pin(admit(request).map_ok(Into::into))
+        }));
         self
     }
 

@@ -350,13 +350,14 @@ impl Socket {
         self.shared.link.tell_made(enter).await
     }
 
-    /// Leaves a room.
+    /// Leaves a room. It can be said of a socket whose connection was lost too: its client is not in
+    /// the room then when it comes back. Where it is back already, it is another socket, of which
+    /// that is to be said.
     ///
     /// # Errors
     ///
-    /// Where the name is too long, or the socket or the server has ended.
+    /// Where the name is too long, or the server has closed.
     pub async fn leave(&self, room: &str) -> Result<(), EmitError> {
-        self.shared.check()?;
         let room = Room::new(room).ok_or(EmitError::BadRoom)?;
         let socket = self.shared.id.socket;
         let exit = || {
@@ -382,7 +383,8 @@ impl Socket {
         Broadcast::new(self.shared.link.clone(), Ok(namespace), audience)
     }
 
-    /// Ends this socket. The client's other namespaces go on.
+    /// Ends this socket. The client's other namespaces go on. Where its connection was lost, its
+    /// client can not come back as this socket any more.
     ///
     /// # Errors
     ///

@@ -16,7 +16,7 @@ use tokio::{sync::mpsc, task::AbortHandle};
 
 use super::{
     Limits,
-    admission::{Admission, Credentials, Handshake, Refusal},
+    admission::{Admission, Admitted, Credentials, Former, Handshake, Refusal},
     error::End,
     link::{Calls, Letter, Link},
     namespace::{Connected, Namespace},
@@ -91,7 +91,7 @@ impl HubWorld {
         socket: SocketId,
         namespace: Name,
         (credentials, outgoing): (Credentials, Arc<Outgoing>),
-        is_recovering: bool,
+        former: Option<Former>,
     ) {
         let Some(inbox) = self.inbox.upgrade() else {
             return;
@@ -100,13 +100,14 @@ impl HubWorld {
         let admit = admit.and_then(|namespace| namespace.admit.clone());
         let request = Admission {
             credentials: credentials.clone(),
-            is_recovering,
+            former,
         };
+        let could_resume = request.former.is_some();
         let (asked, recovers) = (Arc::clone(&self.asked), self.limits.recovers);
         let decision = async move {
             match admit {
                 Some(admit) => admit(request).await,
-                None => Ok(()),
+                None => Ok(Admitted::bearer()),
             }
         };
         // Held until the entry is in, so that even a decision at once finds it.
@@ -121,7 +122,12 @@ impl HubWorld {
             };
             let input = match decided {
                 // What is known of it is taken out when it is in, or not waited for any more.
-                Ok(()) => admit_new(socket, recovers),
+                Ok(admitted) => {
+                    if could_resume && admitted == Admitted::stranger() {
+                        tracing::debug!("a client begins anew: it was let in as nobody it was");
+                    }
+                    admit_new(socket, admitted, recovers)
+                }
                 Err(refusal) => {
                     asked.remove(&socket);
                     refuse(socket, refusal)
@@ -220,7 +226,7 @@ async fn serve(connected: Arc<Connected>, socket: Socket, members: Arc<Members>)
     }
 }
 
-fn admit_new(socket: SocketId, recovers: bool) -> Input {
+fn admit_new(socket: SocketId, Admitted(identity): Admitted, recovers: bool) -> Input {
     let made = random::id("").and_then(|sid| {
         let pid = recovers.then(|| random::key("")).transpose()?;
         Ok((sid, pid))
@@ -230,6 +236,7 @@ fn admit_new(socket: SocketId, recovers: bool) -> Input {
             socket,
             sid: sid.into(),
             pid,
+            identity,
         },
         Err(error) => {
             tracing::error!(%error, "nobody can be let in");
@@ -281,7 +288,7 @@ impl World<Hub> for HubWorld {
                 session,
                 namespace,
                 auth,
-                recovering,
+                former,
             } => {
                 let Some(known) = self.sessions.get(&session) else {
                     // Every connection is told of before its sockets.
@@ -293,7 +300,7 @@ impl World<Hub> for HubWorld {
                     handshake: known.handshake.clone(),
                 };
                 let known = (credentials, Arc::clone(&known.outgoing));
-                self.ask(socket, namespace, known, recovering);
+                self.ask(socket, namespace, known, former.map(Former));
             }
             Output::ForgetAdmission { socket } => self.forget(socket),
             Output::Connected {

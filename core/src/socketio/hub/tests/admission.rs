@@ -9,7 +9,7 @@ fn asks(scene: &Scene, socket: u64, name: &str, auth: Option<&str>) -> Output {
         session: scene.session(0),
         namespace: namespace(name),
         auth: auth.map(Into::into),
-        recovering: false,
+        former: None,
     }
 }
 

@@ -21,21 +21,152 @@ fn scene() -> Scene {
     scene_with(Recovery::default())
 }
 
-/// Client 0 connects again on connection 9, as what becomes socket `socket`.
-fn come_back(scene: &mut Scene, offset: &str, recovering: bool, socket: u64) {
+/// Client 0 connects again on connection 9; what it was before.
+fn ask(scene: &mut Scene, offset: &str) -> Option<Former> {
     scene.wire.clear();
     scene.told.clear();
     let auth = format!(r#"{{"pid":"pid0","offset":"{offset}"}}"#);
     scene.connect(9, &format!("40{auth}"));
-    let Some(Output::Admission {
-        recovering: was, ..
-    }) = scene.told.pop()
-    else {
+    let Some(Output::Admission { former, .. }) = scene.told.pop() else {
         panic!("{:?}", scene.told);
     };
-    assert_eq!(was, recovering);
     scene.told.clear();
+    former
+}
+
+/// It does, and is let in as what becomes socket `socket`.
+fn come_back(scene: &mut Scene, offset: &str, recovering: bool, socket: u64) {
+    let former = ask(scene, offset);
+    assert_eq!(former.is_some(), recovering);
     scene.admit(socket);
+}
+
+/// It does, and is let in as somebody: whether it goes on with what it had.
+#[track_caller]
+fn goes_on_as(scene: &mut Scene, socket: u64, identity: Identity) -> bool {
+    let former = ask(scene, "offset-0").unwrap();
+    assert_eq!(former.sid, "sid0");
+    scene.admit_as(socket, identity);
+    let Some(Output::Connected { sid, recovered, .. }) = scene.told.last() else {
+        panic!("{:?}", scene.told);
+    };
+    assert_eq!(*recovered, *sid == former.sid);
+    *recovered
+}
+
+/// Client 0 is in as `first`, misses an event, and is lost.
+fn lost_as(first: Identity) -> Scene {
+    let mut scene = Scene::new(recovering());
+    scene.connect(0, "40");
+    scene.admit_as(0, first);
+    scene.enter(0, "x");
+    scene.emit(Audience::default(), "seen");
+    scene.lose(0);
+    scene.emit(to(&["x"]), "for ann");
+    scene
+}
+
+#[test]
+fn only_the_same_user_goes_on_with_what_a_user_had() {
+    let mut scene = lost_as(user("ann"));
+    // Whatever it says, its words are not for it.
+    for (socket, other) in [
+        (1, user("bob")),
+        (2, Identity::Stranger),
+        (3, Identity::default()),
+    ] {
+        assert!(!goes_on_as(&mut scene, socket, other));
+        scene.wired(&[&format!(
+            r#"9 40{{"sid":"sid{socket}","pid":"pid{socket}"}}"#
+        )]);
+        assert_eq!(scene.rooms, []);
+        scene.lose(9);
+    }
+    // It is no loss to her.
+    assert!(goes_on_as(&mut scene, 4, user("ann")));
+    scene.wired(&[
+        r#"9 42["for ann","offset-1"]"#,
+        r#"9 40{"sid":"sid0","pid":"pid0"}"#,
+    ]);
+    assert_eq!(scene.rooms, [room("x")]);
+    // Nor does anybody take her over while she is here.
+    let auth = r#"40{"pid":"pid0","offset":"offset-0"}"#;
+    scene.connect(8, auth);
+    scene.admit_as(5, user("bob"));
+    scene.wired(&[r#"8 40{"sid":"sid5","pid":"pid5"}"#]);
+}
+
+#[test]
+fn the_question_says_whose_membership_it_is() {
+    for first in [user("ann"), Identity::Bearer, Identity::Stranger] {
+        let mut scene = lost_as(first.clone());
+        let former = Former {
+            sid: "sid0".into(),
+            identity: first,
+        };
+        assert_eq!(ask(&mut scene, "offset-0"), Some(former));
+    }
+}
+
+#[test]
+fn a_bearer_goes_on_with_whatever_the_pid_stands_for() {
+    for first in [user("ann"), Identity::Bearer, Identity::Stranger] {
+        let mut scene = lost_as(first);
+        assert!(goes_on_as(&mut scene, 1, Identity::Bearer));
+        // It is a bearer from now on.
+        scene.lose(9);
+        assert!(!goes_on_as(&mut scene, 2, user("ann")));
+    }
+}
+
+/// Otherwise the embedder would let it in without knowing whose place it takes.
+#[test]
+fn nobody_goes_on_with_what_the_question_did_not_name() {
+    let mut scene = lost_as(user("ann"));
+    assert_eq!(ask(&mut scene, "offset-2"), None);
+    scene.emit(Audience::default(), "now there is such an offset");
+    scene.admit_as(1, user("ann"));
+    scene.told(&[connected(1, "sid1", false)]);
+}
+
+#[test]
+fn a_room_that_is_left_while_the_client_is_away_does_not_come_back() {
+    let mut scene = scene();
+    scene.enter(0, "y");
+    scene.lose(0);
+    scene.emit(to(&["x"]), "before");
+    scene.exit(0, "x");
+    scene.exit(0, "nowhere");
+    scene.emit(to(&["x"]), "after");
+    scene.emit(to(&["y"]), "still");
+    come_back(&mut scene, "offset-0", true, 2);
+    scene.wired(&[
+        r#"9 42["still","offset-3"]"#,
+        r#"9 40{"sid":"sid0","pid":"pid0"}"#,
+    ]);
+    assert_eq!(scene.rooms, [room("y")]);
+    // It is another socket now.
+    scene.exit(0, "y");
+    scene.emit(to(&["y"]), "here");
+    scene.wired(&[r#"9 42["here","offset-4"]"#]);
+    // And away again, it is reached by its newest one.
+    scene.lose(9);
+    scene.exit(0, "y");
+    scene.exit(2, "y");
+    come_back(&mut scene, "offset-0", true, 3);
+    assert_eq!(scene.rooms, []);
+}
+
+#[test]
+fn a_socket_that_is_ended_while_its_client_is_away_does_not_come_back() {
+    for close in [false, true] {
+        let mut scene = scene();
+        scene.lose(0);
+        scene.disconnect(1, false);
+        scene.disconnect(0, close);
+        come_back(&mut scene, "offset-0", false, 2);
+        scene.told(&[connected(2, "sid2", false)]);
+    }
 }
 
 #[test]
@@ -205,10 +336,7 @@ fn who_cannot_come_back_starts_anew() {
     elsewhere.connect(9, r#"40/a,{"pid":"pid0","offset":"offset-0"}"#);
     assert!(matches!(
         elsewhere.told.as_slice(),
-        [Output::Admission {
-            recovering: false,
-            ..
-        }]
+        [Output::Admission { former: None, .. }]
     ));
 }
 
@@ -257,7 +385,7 @@ fn admission_that_takes_too_long_costs_the_recovery() {
     assert!(matches!(
         scene.told.as_slice(),
         [Output::Admission {
-            recovering: true,
+            former: Some(_),
             ..
         }]
     ));
@@ -323,6 +451,7 @@ fn a_pid_is_given_once() {
         socket: id(1),
         sid: "sid1".into(),
         pid: Some(Secret::new("pid0")),
+        identity: Identity::Bearer,
     }));
     scene.wired(&[r#"1 40{"sid":"sid1"}"#]);
 }
