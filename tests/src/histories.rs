@@ -33,11 +33,33 @@ pub fn hold(law: impl Fn(&[Move]) -> Verdict) -> Verdict {
 ///
 /// With the shortest history in which it was broken, and the words of the law.
 pub fn hold_over(cases: u32, law: impl Fn(&[Move]) -> Verdict) -> Verdict {
+    hold_for(&histories(), cases, |history| law(&history))
+}
+
+/// The same over so many values of any kind.
+///
+/// # Errors
+///
+/// With the simplest value for which it was broken, and the words of the law.
+pub fn hold_for<S: Strategy>(values: &S, cases: u32, law: impl Fn(S::Value) -> Verdict) -> Verdict {
     TestRunner::new(config(cases))
-        .run(&histories(), |history| {
-            law(&history).map_err(TestCaseError::fail)
-        })
+        .run(values, |value| law(value).map_err(TestCaseError::fail))
         .map_err(|error| error.to_string())
+}
+
+/// Whether a law is broken for one of so many values; which is the simplest is not looked for.
+pub fn is_broken_for<S: Strategy>(
+    values: &S,
+    cases: u32,
+    law: impl Fn(S::Value) -> Verdict,
+) -> bool {
+    let config = Config {
+        max_shrink_iters: 0,
+        ..config(cases)
+    };
+    TestRunner::new(config)
+        .run(values, |value| law(value).map_err(TestCaseError::fail))
+        .is_err()
 }
 
 /// Time that goes on so little that connections live, or as it likes.

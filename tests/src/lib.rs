@@ -25,6 +25,7 @@ pub mod soak;
 pub mod socket;
 pub mod subjects;
 pub mod tls;
+pub mod turns;
 
 /// How long a test waits for any one thing of a Socket.IO peer.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);

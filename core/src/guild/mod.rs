@@ -27,6 +27,7 @@ pub mod rest;
 mod serve;
 mod sockets;
 pub mod state;
+pub mod turn;
 pub mod wake;
 
 #[cfg(test)]
