@@ -1,10 +1,23 @@
 //! The public client towards a server that does not read, and at its end.
 
-use std::time::Duration;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use futures::{SinkExt as _, StreamExt as _};
+use axum::{
+    body::{Body, Bytes},
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use futures::{SinkExt as _, StreamExt as _, stream};
 use selvedge::socketio::{Client, EmitError, Signal, Transport, server};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, sync::Notify, time::timeout};
 use tokio_tungstenite::{accept_async, tungstenite::Message};
 
 #[tokio::test]
@@ -84,5 +97,70 @@ async fn what_was_emitted_before_a_close_by_polling_arrives() {
             .unwrap()
             .unwrap();
         assert_eq!((events, end), (10, server::End::Left));
+    }
+}
+
+/// A server that takes a handshake and a CONNECT by polling, and not the post after them.
+#[derive(Debug, Default)]
+struct Refusing {
+    polls: AtomicUsize,
+    posts: AtomicUsize,
+    /// The post is there, and may come to nothing.
+    came: Notify,
+    end: Notify,
+}
+
+impl Refusing {
+    async fn poll(&self) -> &'static str {
+        match self.polls.fetch_add(1, Ordering::SeqCst) {
+            0 => {
+                r#"0{"sid":"x","upgrades":[],"pingInterval":60000,"pingTimeout":60000,"maxPayload":1000}"#
+            }
+            1 => r#"40{"sid":"y"}"#,
+            _ => std::future::pending().await,
+        }
+    }
+
+    async fn post(&self, is_cut: bool) -> Response {
+        if self.posts.fetch_add(1, Ordering::SeqCst) != 1 {
+            return "ok".into_response();
+        }
+        self.came.notify_one();
+        self.end.notified().await;
+        if is_cut {
+            let cut = Err::<Bytes, _>(io::Error::other("cut"));
+            Body::from_stream(stream::iter([cut])).into_response()
+        } else {
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_posted_after_a_post_that_was_not_taken() {
+    for is_cut in [false, true] {
+        let server = Arc::new(Refusing::default());
+        let (polled, posted) = (Arc::clone(&server), Arc::clone(&server));
+        let poll = move || async move { polled.poll().await };
+        let post = move || async move { posted.post(is_cut).await };
+        let app = axum::Router::new().route("/socket.io/", get(poll).post(post));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let mut socket = Client::connect(&url)
+            .transports([Transport::Polling])
+            .open()
+            .unwrap();
+        while !matches!(socket.next().await.unwrap(), Signal::Connected { .. }) {}
+        socket.emit("n", &(1,)).await.unwrap();
+        server.came.notified().await;
+        socket.emit("n", &(2,)).await.unwrap();
+        let end = async {
+            // The client has closed by then, and knows nothing of its post.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            server.end.notify_one();
+        };
+        tokio::join!(socket.close(), end);
+        assert_eq!(server.posts.load(Ordering::SeqCst), 2, "cut: {is_cut}");
     }
 }

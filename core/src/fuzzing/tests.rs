@@ -107,3 +107,12 @@ fn the_laws_hold_for_a_whole_story() {
         49, 49,
     ]);
 }
+
+#[test]
+fn findings_do_not_come_back() {
+    // A post is lost, and before the client hears of it, it closes with more to say.
+    session::run(&[
+        5, 21, 0, 21, 1, 11, 31, 23, 254, 23, 255, 31, 11, 12, 13, 1, 14, 0, 15, 240, 18, 240, 16,
+        1, 17, 0, 11, 31, 0, 0, 137, 0, 19, 0, 20, 251, 0, 20, 86, 236, 1, 94,
+    ]);
+}
