@@ -1,6 +1,7 @@
 //! The public client towards a server that does not read, and at its end.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -9,14 +10,14 @@ use std::{
 };
 
 use axum::{
-    extract::Request,
-    http::{Method, StatusCode},
-    middleware::Next,
-    response::IntoResponse as _,
+    body::{Body, Bytes},
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+    routing::get,
 };
-use futures::{SinkExt as _, StreamExt as _};
+use futures::{SinkExt as _, StreamExt as _, stream};
 use selvedge::socketio::{Client, EmitError, Signal, Transport, server};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, sync::Notify, time::timeout};
 use tokio_tungstenite::{accept_async, tungstenite::Message};
 
 #[tokio::test]
@@ -99,60 +100,67 @@ async fn what_was_emitted_before_a_close_by_polling_arrives() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_posted_behind_a_post_that_was_lost() {
-    let (seen_in, mut seen) = tokio::sync::mpsc::unbounded_channel();
-    let connected = move |socket: server::Socket| {
-        let seen = seen_in.clone();
-        async move {
-            let mut events = 0;
-            while socket.next().await.is_some() {
-                events += 1;
+/// A server that takes a handshake and a CONNECT by polling, and not the post after them.
+#[derive(Debug, Default)]
+struct Refusing {
+    polls: AtomicUsize,
+    posts: AtomicUsize,
+    /// The post is there, and may come to nothing.
+    came: Notify,
+    end: Notify,
+}
+
+impl Refusing {
+    async fn poll(&self) -> &'static str {
+        match self.polls.fetch_add(1, Ordering::SeqCst) {
+            0 => {
+                r#"0{"sid":"x","upgrades":[],"pingInterval":60000,"pingTimeout":60000,"maxPayload":1000}"#
             }
-            seen.send(events).unwrap();
+            1 => r#"40{"sid":"y"}"#,
+            _ => std::future::pending().await,
         }
-    };
-    let server = server::Server::builder()
-        .namespace("/", server::Namespace::new().connected(connected))
-        .start()
-        .unwrap();
-    // The second post, which comes after CONNECT, is lost on the way, but not at once.
-    let posts = Arc::new(AtomicUsize::new(0));
-    let (lose, lost) = tokio::sync::watch::channel(false);
-    let counted = Arc::clone(&posts);
-    let middle = move |request: Request, next: Next| {
-        let (counted, mut lost) = (Arc::clone(&counted), lost.clone());
-        async move {
-            if request.method() == Method::POST && counted.fetch_add(1, Ordering::SeqCst) == 1 {
-                lost.wait_for(|lost| *lost).await.unwrap();
-                return StatusCode::BAD_GATEWAY.into_response();
-            }
-            next.run(request).await
-        }
-    };
-    let app = axum::Router::new()
-        .route_service("/socket.io/", server.service())
-        .layer(axum::middleware::from_fn(middle));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    let mut socket = Client::connect(&url)
-        .transports([Transport::Polling])
-        .open()
-        .unwrap();
-    while !matches!(socket.next().await.unwrap(), Signal::Connected { .. }) {}
-    socket.emit("lost", &()).await.unwrap();
-    while posts.load(Ordering::SeqCst) < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    socket.emit("waits", &()).await.unwrap();
-    let closing = tokio::spawn(async move { socket.close().await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    lose.send(true).unwrap();
-    timeout(Duration::from_secs(30), closing)
-        .await
-        .unwrap()
-        .unwrap();
-    let events = timeout(Duration::from_secs(60), seen.recv()).await.unwrap();
-    assert_eq!((events, posts.load(Ordering::SeqCst)), (Some(0), 2));
+
+    async fn post(&self, is_cut: bool) -> Response {
+        if self.posts.fetch_add(1, Ordering::SeqCst) != 1 {
+            return "ok".into_response();
+        }
+        self.came.notify_one();
+        self.end.notified().await;
+        if is_cut {
+            let cut = Err::<Bytes, _>(io::Error::other("cut"));
+            Body::from_stream(stream::iter([cut])).into_response()
+        } else {
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_posted_after_a_post_that_was_not_taken() {
+    for is_cut in [false, true] {
+        let server = Arc::new(Refusing::default());
+        let (polled, posted) = (Arc::clone(&server), Arc::clone(&server));
+        let poll = move || async move { polled.poll().await };
+        let post = move || async move { posted.post(is_cut).await };
+        let app = axum::Router::new().route("/socket.io/", get(poll).post(post));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let mut socket = Client::connect(&url)
+            .transports([Transport::Polling])
+            .open()
+            .unwrap();
+        while !matches!(socket.next().await.unwrap(), Signal::Connected { .. }) {}
+        socket.emit("n", &(1,)).await.unwrap();
+        server.came.notified().await;
+        socket.emit("n", &(2,)).await.unwrap();
+        let end = async {
+            // The client has closed by then, and knows nothing of its post.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            server.end.notify_one();
+        };
+        tokio::join!(socket.close(), end);
+        assert_eq!(server.posts.load(Ordering::SeqCst), 2, "cut: {is_cut}");
+    }
 }

@@ -60,8 +60,8 @@ pub enum ClientAction {
     },
     /// Post. A session's posts are carried out one after another: the last ones may be asked for
     /// while one is under way, when the session ends, and wait for it. They are let through also
-    /// when the machine has said that it is done, but never behind one that has failed or was not
-    /// answered with 200: the server would take what follows for the rest of what was lost.
+    /// when the machine has said that it is done. But after one that was not answered with 200, none
+    /// is carried out, nor answered: the server would take what comes after a gap for what is next.
     Post {
         /// Comes back with the answer.
         id: RequestId<Exchange>,

@@ -70,6 +70,8 @@ struct Line {
     posts: VecDeque<(RequestId<Exchange>, ByteString, Bytes)>,
     /// The first of them, if the server knows of it, and whether it has the body.
     posting: Option<(CallId, bool)>,
+    /// One of them was not taken: none after it is carried out.
+    is_torn: bool,
     open: Vec<(RequestId<Exchange>, CallId)>,
     answers: Vec<(RequestId<Exchange>, Result<Answer, Failure>)>,
     aborted: Vec<RequestId<Exchange>>,
@@ -140,11 +142,11 @@ impl Network {
             ClientAction::Get { id, sid } => {
                 assert!(line.poll.replace((id, sid)).is_none(), "two polls");
             }
-            ClientAction::Post { id, .. } if line.is_torn => {
-                let failure = Failure::Unreachable("a post before it was lost".into());
-                line.answers.push((id, Err(failure)));
+            ClientAction::Post { id, sid, body } => {
+                if !line.is_torn {
+                    line.posts.push_back((id, sid, body));
+                }
             }
-            ClientAction::Post { id, sid, body } => line.posts.push_back((id, sid, body)),
             ClientAction::Abort(id) => line.aborted.push(id),
             ClientAction::Dial { sid } => line.dial = Some(Dial::Asked(Some(sid))),
             ClientAction::WebSocket(ws::Action::Send(frame)) => {
@@ -186,6 +188,10 @@ impl Network {
                 if line.posting.is_some_and(|(posting, _)| posting == call) {
                     line.posting = None;
                     line.posts.pop_front();
+                    if status != 200 {
+                        line.is_torn = true;
+                        line.posts.clear();
+                    }
                 }
                 let at = line.open.iter().position(|(_, it)| *it == call);
                 if let Some((id, _)) = at.map(|at| line.open.swap_remove(at)) {

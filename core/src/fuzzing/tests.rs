@@ -108,10 +108,9 @@ fn the_laws_hold_for_a_whole_story() {
     ]);
 }
 
-/// What a client says while a post of its is lost on the way, and the client closes before it hears
-/// of that: the server has got the header of an event whose attachments are gone.
 #[test]
-fn a_goodbye_does_not_overtake_what_was_lost_before_it() {
+fn findings_do_not_come_back() {
+    // A post is lost, and before the client hears of it, it closes with more to say.
     session::run(&[
         5, 21, 0, 21, 1, 11, 31, 23, 254, 23, 255, 31, 11, 12, 13, 1, 14, 0, 15, 240, 18, 240, 16,
         1, 17, 0, 11, 31, 0, 0, 137, 0, 19, 0, 20, 251, 0, 20, 86, 236, 1, 94,

@@ -159,15 +159,22 @@ struct Connection {
 #[derive(Debug, Default)]
 struct Posts {
     asked: u64,
-    done: watch::Sender<u64>,
-    lost: Arc<AtomicBool>,
+    progress: watch::Sender<Progress>,
+}
+
+/// How far they are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    done: u64,
+    /// One was not taken. None after it goes out.
+    is_torn: bool,
 }
 
 /// The turn of one post. The next one's comes when this is dropped.
 struct Turn {
     number: u64,
-    done: watch::Sender<u64>,
-    lost: Arc<AtomicBool>,
+    progress: watch::Sender<Progress>,
+    is_taken: bool,
 }
 
 impl Posts {
@@ -175,34 +182,37 @@ impl Posts {
         self.asked += 1;
         Turn {
             number: self.asked,
-            done: self.done.clone(),
-            lost: Arc::clone(&self.lost),
+            progress: self.progress.clone(),
+            is_taken: false,
         }
     }
 
     /// Whether none is under way.
     fn are_done(&self) -> bool {
-        *self.done.borrow() >= self.asked
+        self.progress.borrow().done >= self.asked
     }
 }
 
 impl Turn {
-    /// Waits until all before it are done; whether they have arrived.
+    /// Waits until all before it are done: whether it may go out.
     async fn come(&self) -> bool {
-        wait(self.done.subscribe(), self.number - 1).await;
-        !self.lost.load(Ordering::Acquire)
+        wait(self.progress.subscribe(), self.number - 1).await;
+        !self.progress.borrow().is_torn
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.done.send_modify(|done| *done = self.number.max(*done));
+        self.progress.send_modify(|progress| {
+            progress.done = self.number.max(progress.done);
+            progress.is_torn |= !self.is_taken;
+        });
     }
 }
 
-async fn wait(mut done: watch::Receiver<u64>, number: u64) {
+async fn wait(mut progress: watch::Receiver<Progress>, number: u64) {
     // Where nobody is left to post, there is nothing to wait for.
-    let _ = done.wait_for(|done| *done >= number).await;
+    let _ = progress.wait_for(|it| it.done >= number).await;
 }
 
 impl Connection {
@@ -369,27 +379,20 @@ impl ClientWorld {
         let mut hold = self.setup.hold.clone();
         let connection = self.connection(conn);
         let target = Arc::clone(&connection.target);
-        let turn = match ask {
+        let mut turn = match ask {
             polling::Ask::Get => None,
             polling::Ask::Post(_) => Some(connection.posts.get_or_insert_default().ask()),
         };
         let task = self.spawn(|wire| async move {
-            let may_go = match &turn {
-                None => {
-                    // Where nobody can hold any more, there is nothing to wait for.
-                    let _ = hold.wait_for(|held| *held == 0).await;
-                    true
-                }
-                Some(turn) => turn.come().await,
-            };
-            let result = match may_go {
-                true => polling.exchange(&target, sid.as_deref(), ask).await,
-                false => Err(Failure::Unreachable("a post before it was lost".into())),
-            };
-            if let Some(turn) = &turn
-                && !result.as_ref().is_ok_and(|answer| answer.status == 200)
-            {
-                turn.lost.store(true, Ordering::Release);
+            match &turn {
+                // Where nobody can hold any more, there is nothing to wait for.
+                None => drop(hold.wait_for(|held| *held == 0).await),
+                Some(turn) if turn.come().await => {}
+                Some(_) => return,
+            }
+            let result = polling.exchange(&target, sid.as_deref(), ask).await;
+            if let Some(turn) = &mut turn {
+                turn.is_taken = result.as_ref().is_ok_and(|answer| answer.status == 200);
             }
             let event = ClientEvent::Answered { id, result };
             answer(&wire, Ask::Manager(Input::Transport(conn, event))).await;
@@ -435,10 +438,10 @@ impl ClientWorld {
         let Some(posts) = connection.posts.as_ref().filter(|it| !it.are_done()) else {
             return task.abort();
         };
-        let (done, posts) = (posts.done.subscribe(), posts.asked);
+        let (progress, posts) = (posts.progress.subscribe(), posts.asked);
         self.tasks.spawn(async move {
             // A server that takes no post hears nothing more anyway.
-            let _ = timeout(POSTING, wait(done, posts)).await;
+            let _ = timeout(POSTING, wait(progress, posts)).await;
             task.abort();
         });
     }
