@@ -75,8 +75,6 @@ struct Line {
     open: Vec<(RequestId<Exchange>, CallId)>,
     answers: Vec<(RequestId<Exchange>, Result<Answer, Failure>)>,
     aborted: Vec<RequestId<Exchange>>,
-    /// A post was lost: those behind it are not carried out.
-    is_torn: bool,
     /// Nothing gets through any more, and nobody is told.
     mute: bool,
 }

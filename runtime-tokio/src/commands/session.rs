@@ -1,12 +1,11 @@
 //! A session on a guild's `/realtime`, driven in a task of its own, for commands that watch one.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use selvedge_core::{
     Machine, Secret, Time,
     fabric::session::{Command, Event, Realtime, Session as Socket},
     link::{End, Protocol as _, SessionInput, SessionOutput},
-    socketio::client,
     ws::Event as Happened,
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
@@ -48,7 +47,7 @@ impl Session {
         patience: Duration,
     ) -> Self {
         let realtime = Realtime {
-            client: client::Config::default(),
+            client: Arc::default(),
             join_patience: patience,
             join_acks: true,
         };

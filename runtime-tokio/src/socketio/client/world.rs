@@ -5,10 +5,7 @@ use std::{
     fmt,
     ops::ControlFlow,
     panic::AssertUnwindSafe,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,7 +14,6 @@ use futures::{FutureExt as _, future::BoxFuture};
 use selvedge_core::{
     RequestId, Secret, Time,
     engineio::transport::{ClientAction, ClientEvent, Exchange, Text},
-    http::Failure,
     link::{Authorize, AuthorizeFailure},
     socketio::{
         Namespace,
