@@ -74,6 +74,7 @@ pub struct Request {
     #[serde(with = "secret::recorded::option")]
     pub bearer: Option<Secret>,
     /// The body; JSON, or nothing.
+    #[serde(with = "text::body")]
     pub body: Bytes,
 }
 canonical!(struct Request { method, target, bearer, body });
@@ -86,6 +87,7 @@ pub struct Response {
     /// The header `Retry-After`, where it is a number of seconds.
     pub retry_after: Option<Duration>,
     /// The body.
+    #[serde(with = "text::body")]
     pub body: Bytes,
 }
 canonical!(struct Response { status, retry_after, body });

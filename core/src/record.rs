@@ -1,36 +1,41 @@
 //! Recordings: what an input must tell so that it can be written down, and the redaction of it.
 
-use alloc::{
-    collections::{BTreeMap, VecDeque},
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
-use core::cmp::Reverse;
+mod escapes;
+mod known;
+mod matcher;
+mod pass;
+mod strings;
+
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+
+pub(crate) use self::strings::{name_broken, name_parameter, name_strings};
+use self::{known::Memory, matcher::Automaton, pass::Pass};
+use crate::secret::Secret;
 
 /// An input that can be written down and read back.
 pub trait Recorded: Serialize + DeserializeOwned {
-    /// Names every secret that this input holds, also those inside of frames and bodies: what is
-    /// not named here is written in the clear.
+    /// Names every secret that this input holds, also those inside of frames and bodies, as they read
+    /// without the escapes of JSON or of a URL.
     fn secrets(&self, found: &mut dyn FnMut(&str));
 }
 
-/// Replaces secrets by placeholders of the same length, the same one for the same secret.
+/// Replaces secrets by placeholders, the same one for the same secret.
 ///
-/// Same length, so that sizes, limits and truncations replay as they happened.
+/// What an input has named is replaced in that one and in all later ones, wherever it stands in a
+/// string or in bytes: as it is, or with the escapes of JSON or of a URL, also those of the one inside
+/// of the other. A placeholder has the same length, escape by escape, so that sizes, limits and
+/// truncations replay as they happened; the names of fields and variants stay.
+///
+/// Each line costs time in proportion to its length, however many secrets there are, and however
+/// they are made: what peers send is written down here, and they may mean harm. By that, a peer may
+/// also call something a secret that is none, such as an id: it is replaced from then on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redactor {
-    placeholders: BTreeMap<String, String>,
-    order: VecDeque<String>,
-    known: u64,
+    memory: Memory,
+    steps: u64,
 }
-
-/// How many secrets keep their placeholder. A process that has seen more (a guild with very many
-/// logins) gives a secret that comes back after that a new one.
-const SECRETS_MAX: usize = 10_000;
 
 /// What is shorter is written as it is: it could be guessed anyway, and a peer that chooses its own
 /// "secret" must not be able to change words of our own, such as a method's name.
@@ -43,76 +48,39 @@ impl Redactor {
     ///
     /// Where the input does not serialise, which is a bug of its type.
     pub fn line<I: Recorded>(&mut self, input: &I) -> Result<String, serde_json::Error> {
-        let mut secrets = Vec::new();
+        let mut named = BTreeSet::new();
         input.secrets(&mut |secret| {
             if secret.len() >= SECRET_BYTES_MIN {
-                secrets.push(secret.to_string());
+                named.insert(Secret::new(secret));
             }
         });
-        let mut tree = serde_json::to_value(input)?;
-        // Longest first, so that a secret which contains another one is replaced whole.
-        secrets.sort_by_key(|secret| Reverse(secret.len()));
-        for secret in &secrets {
-            let placeholder = self.placeholder(secret);
-            replace(&mut tree, secret, &escaped(secret), &placeholder);
-        }
-        // Through the type, so that the fields keep their order and the line can be read back.
-        let input: I = serde_json::from_value(tree)?;
-        serde_json::to_string(&input)
+        let own = self.memory.learn(named, &mut self.steps);
+        let all = self.memory.automata().collect();
+        let clean = redacted(input, all, &mut self.steps);
+        // A peer may have called a word of ours a secret, without which the line cannot be read.
+        let clean = clean.or_else(|_| {
+            let own = Automaton::new(own, &mut self.steps);
+            redacted(input, [&own].into(), &mut self.steps)
+        });
+        serde_json::to_string(&clean?)
     }
 
-    fn placeholder(&mut self, secret: &str) -> String {
-        if let Some(placeholder) = self.placeholders.get(secret) {
-            return placeholder.clone();
-        }
-        if self.order.len() >= SECRETS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.placeholders.remove(&oldest);
-        }
-        let mut placeholder = format!("S{}-{}", self.known, "x".repeat(secret.len()));
-        placeholder.truncate(secret.len());
-        self.known += 1;
-        self.order.push_back(secret.to_string());
-        self.placeholders
-            .insert(secret.to_string(), placeholder.clone());
-        placeholder
+    /// How much work it has done so far, by the bytes that were looked at: for whoever watches what
+    /// recordings cost.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 }
 
-/// Replaces a secret in strings only, never in the names of fields and variants: plain, and escaped
-/// where a frame or a body, itself JSON, is the string.
-fn replace(tree: &mut Value, secret: &str, escaped: &str, placeholder: &str) {
-    match tree {
-        Value::String(text) => {
-            for written in [secret, escaped] {
-                if text.contains(written) {
-                    *text = text.replace(written, placeholder);
-                }
-            }
-        }
-        Value::Array(items) => {
-            for item in items {
-                replace(item, secret, escaped, placeholder);
-            }
-        }
-        Value::Object(fields) => {
-            for field in fields.values_mut() {
-                replace(field, secret, escaped, placeholder);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// `text` as it stands between the quotes of a JSON string.
-fn escaped(text: &str) -> String {
-    let quoted = Value::from(text).to_string();
-    quoted
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(&quoted)
-        .to_string()
+/// Through the type, so that the fields keep their order and the line can be read back.
+fn redacted<I: Recorded>(
+    input: &I,
+    automata: Vec<&Automaton>,
+    steps: &mut u64,
+) -> Result<I, serde_json::Error> {
+    let mut tree = serde_json::to_value(input)?;
+    Pass { automata, steps }.tree(&mut tree);
+    serde_json::from_value(tree)
 }
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ every_machine_keeps_the_laws! {
     the_socket_manager: socket_manager::SocketManager,
         [Prepare ForgetPrepare Auth ForgetAuth Dial HangUp Transport Get Post Connected Refused
          Disconnected Down GaveUp Event Answered Dropped Timeout NotConnected TooMany BufferFull
-         Expired], written;
+         Expired], written, recorded;
     the_hub: hub::Hub,
         [Admission ForgetAdmission Connected Event Answered Timeout Disconnected Left Dismissed
          TakenOver Transport PingTimeout Local Answer Dropped NotConnected TooMany Duplicate],

@@ -131,6 +131,13 @@ pub fn carries(frame: &ws::Frame) -> bool {
     }
 }
 
+/// Every packet of a body, where the body is text.
+pub(super) fn texts(body: &[u8], found: &mut dyn FnMut(&str)) {
+    if let Ok(text) = core::str::from_utf8(body) {
+        text.split(SEPARATOR).for_each(found);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::{string::ToString, vec};

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     canonical,
+    engineio::payload,
     http::{CallId, Failure},
+    record::name_broken,
     request::RequestId,
     text,
     ws::{self, ConnId},
@@ -36,6 +38,34 @@ pub enum ClientEvent {
         /// How.
         result: Result<Answer, Failure>,
     },
+}
+
+impl ClientEvent {
+    /// Names what makes no sense as a whole. What the server has written is in
+    /// [`texts`](Self::texts).
+    pub fn secrets(&self, found: &mut dyn FnMut(&str)) {
+        match self {
+            Self::Answered {
+                result: Ok(Answer { body, .. }),
+                ..
+            } => name_broken(body, found),
+            Self::WebSocket(_) | Self::Answered { result: Err(_), .. } | Self::Dialed(_) => {}
+        }
+    }
+
+    /// Every packet of the server in it that is text: where its secrets are.
+    pub fn texts(&self, found: &mut dyn FnMut(&str)) {
+        match self {
+            Self::WebSocket(ws::Event::Frame(ws::Frame::Text(text))) => found(text),
+            Self::Answered {
+                result: Ok(Answer { body, .. }),
+                ..
+            } => payload::texts(body, found),
+            Self::WebSocket(ws::Event::Frame(ws::Frame::Binary(_)) | ws::Event::Closed(_))
+            | Self::Answered { result: Err(_), .. }
+            | Self::Dialed(_) => {}
+        }
+    }
 }
 
 /// What a client asks for.
@@ -69,6 +99,7 @@ pub enum ClientAction {
         #[serde(with = "text")]
         sid: ByteString,
         /// A payload, as `text/plain;charset=UTF-8`.
+        #[serde(with = "text::body")]
         body: Bytes,
     },
     /// Give a poll up. Its answer is not waited for. Let the posts that were asked for before it come
@@ -82,6 +113,7 @@ pub struct Answer {
     /// The status code.
     pub status: u16,
     /// The whole body.
+    #[serde(with = "text::body")]
     pub body: Bytes,
 }
 canonical!(struct Answer { status, body });
@@ -117,6 +149,7 @@ pub enum ServerEvent {
         /// Comes back with the answer.
         call: CallId,
         /// All of it.
+        #[serde(with = "text::body")]
         body: Bytes,
     },
     /// The client has given up a poll or a post; no answer is wanted.

@@ -8,15 +8,15 @@ use crate::{
     engineio::sessions::{Arrival, Effect},
     fabric::{
         center::{Introspection, User},
-        realtime::tokens_in_connect,
         types::{Canvas, Message, Page},
     },
     guild::fact::Fact,
     http::{CallId, Request, Response},
     id::{ChannelId, MessageId, UserId},
-    record::Recorded,
+    record::{Recorded, name_parameter},
     request::RequestId,
     secret::Secret,
+    socketio::secrets,
     time::Wall,
 };
 
@@ -159,18 +159,13 @@ impl Recorded for Input {
         match self {
             Self::Arrival(arrival) => {
                 arrival.secrets(found);
-                arrival.texts(&mut |text| tokens_in_connect(text, found));
+                arrival.texts(&mut |text| secrets::of_connect(text, Some("token"), found));
             }
             Self::Http { request, .. } => {
                 if let Some(token) = &request.bearer {
                     found(token.expose());
                 }
-                let query = request.target.split_once('?').map(|(_, query)| query);
-                for pair in query.unwrap_or_default().split('&') {
-                    if let Some((ACCESS_TOKEN, token)) = pair.split_once('=') {
-                        found(token);
-                    }
-                }
+                name_parameter(&request.target, ACCESS_TOKEN, found);
             }
             Self::Clock(_)
             | Self::HttpGone(_)

@@ -5,7 +5,7 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    fabric::{center::Session, realtime},
+    fabric::center::Session,
     http::{CallId, Failure, Request, Response},
     id::TurnId,
     plugin::{
@@ -15,6 +15,7 @@ use crate::{
     },
     record::Recorded,
     request::RequestId,
+    socketio::secrets,
     ws::{self, ConnId, Frame},
 };
 
@@ -141,7 +142,7 @@ impl Recorded for Input {
                 }
             }
             Self::Transport(_, ws::Event::Frame(Frame::Text(text))) => {
-                realtime::sid_in_open(text, found);
+                secrets::of_server(text, found);
             }
             Self::Admitted(_)
             | Self::LoggedIn(_, Err(_))

@@ -24,6 +24,7 @@ pub mod hub;
 pub mod manager;
 pub mod packet;
 mod refusal;
+pub(crate) mod secrets;
 pub mod server;
 #[cfg(test)]
 mod stories;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engineio::payload,
     http::CallId,
+    record::name_broken,
     secret::{self, Secret},
     text,
     ws::{self, ConnId},
@@ -85,7 +86,8 @@ impl Arrival {
         }
     }
 
-    /// Names the ids of sessions in it. What clients have written is in [`texts`](Self::texts).
+    /// Names the ids of sessions in it, and what makes no sense as a whole. What clients have written
+    /// is in [`texts`](Self::texts).
     pub fn secrets(&self, found: &mut dyn FnMut(&str)) {
         match self {
             Self::Socket { sid, fresh, .. } | Self::Poll { sid, fresh, .. } => {
@@ -95,7 +97,8 @@ impl Arrival {
                 }
             }
             Self::Posting { sid, .. } => found(sid.expose()),
-            Self::Transport(..) | Self::Post { .. } | Self::Gone { .. } => {}
+            Self::Post { body, .. } => name_broken(body, found),
+            Self::Transport(..) | Self::Gone { .. } => {}
         }
     }
 
@@ -103,11 +106,7 @@ impl Arrival {
     pub fn texts(&self, found: &mut dyn FnMut(&str)) {
         match self {
             Self::Transport(_, ws::Event::Frame(ws::Frame::Text(text))) => found(text),
-            Self::Post { body, .. } => {
-                if let Ok(text) = core::str::from_utf8(body) {
-                    text.split(payload::SEPARATOR).for_each(found);
-                }
-            }
+            Self::Post { body, .. } => payload::texts(body, found),
             Self::Transport(_, ws::Event::Frame(ws::Frame::Binary(_)) | ws::Event::Closed(_))
             | Self::Socket { .. }
             | Self::Poll { .. }

@@ -16,6 +16,7 @@ use crate::{
     socketio::{
         Call, CallError, CloseReason, Namespace, Unsent,
         event::{Answer, Emission, Event},
+        secrets,
     },
     text,
 };
@@ -234,7 +235,7 @@ impl Recorded for Input {
         match self {
             Self::Arrival(arrival) => {
                 arrival.secrets(found);
-                arrival.texts(&mut |text| strings_of_connect(text, found));
+                arrival.texts(&mut |text| secrets::of_connect(text, None, found));
             }
             Self::Admit { pid: Some(pid), .. } => found(pid.expose()),
             Self::Admit { pid: None, .. }
@@ -245,28 +246,6 @@ impl Recorded for Input {
             | Self::Exit { .. }
             | Self::Disconnect { .. }
             | Self::Close => {}
-        }
-    }
-}
-
-/// Every string in the payload of a CONNECT packet that is not a key, as it is written: only the
-/// embedder knows which of them is a secret.
-fn strings_of_connect(packet: &str, found: &mut dyn FnMut(&str)) {
-    let payload = packet.strip_prefix("40").and_then(|it| it.split_once('{'));
-    let Some((_, mut rest)) = payload else { return };
-    while let Some((_, after)) = rest.split_once('"') {
-        let mut escaped = false;
-        let end = after.find(|it| {
-            let is_end = it == '"' && !escaped;
-            escaped = it == '\\' && !escaped;
-            is_end
-        });
-        let Some((string, after)) = after.split_at_checked(end.unwrap_or(after.len())) else {
-            return;
-        };
-        rest = after.strip_prefix('"').unwrap_or_default();
-        if !rest.trim_start().starts_with(':') {
-            found(string);
         }
     }
 }
@@ -379,26 +358,7 @@ impl fmt::Display for End {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{string::ToString, vec};
-
     use super::*;
-
-    #[test]
-    fn the_strings_of_a_connect_are_named_as_they_are_written() {
-        let strings = |packet| {
-            let mut strings = vec![];
-            strings_of_connect(packet, &mut |it| strings.push(it.to_string()));
-            strings
-        };
-        assert_eq!(
-            strings(r#"40/a,{"pid":"p\"\\","x" : ["y","z\u0061"],"n":1}"#),
-            [r#"p\"\\"#, "y", r"z\u0061"]
-        );
-        assert_eq!(strings(r#"40{"token":"endless"#), ["endless"]);
-        for nothing in ["40", "40/a,", r#"42["e",{"a":"b"}]"#, "4", ""] {
-            assert_eq!(strings(nothing), [""; 0]);
-        }
-    }
 
     #[test]
     fn a_recording_holds_neither_ids_nor_auth() {

@@ -10,10 +10,12 @@ use crate::{
     Secret,
     engineio::transport::{ClientAction, ClientEvent},
     link::{Authorize, AuthorizeFailure},
+    record::{Recorded, name_strings},
     request::RequestId,
     socketio::{
         Call, CallError, Namespace, Unsent,
         event::{Answer, Emission, Event},
+        secrets,
     },
     ws::ConnId,
 };
@@ -74,6 +76,29 @@ pub enum Input {
     },
     /// Leave everything, close the connection, and go silent for ever.
     Shutdown,
+}
+
+/// URLs and headers, with what stands in them, are the runtime's alone: no input holds them.
+impl Recorded for Input {
+    fn secrets(&self, found: &mut dyn FnMut(&str)) {
+        match self {
+            Self::Auth(_, Ok(Some(auth))) => name_strings(auth.expose(), None, found),
+            Self::Transport(_, event) => {
+                event.secrets(found);
+                event.texts(&mut |text| secrets::of_server(text, found));
+            }
+            Self::Prepared(..)
+            | Self::Dialed(..)
+            | Self::Join { .. }
+            | Self::Leave { .. }
+            | Self::Auth(_, Ok(None) | Err(_))
+            | Self::Emit(_)
+            | Self::EmitVolatile(_)
+            | Self::Call { .. }
+            | Self::ClearBuffer { .. }
+            | Self::Shutdown => {}
+        }
+    }
 }
 
 /// What a manager asks and tells.
