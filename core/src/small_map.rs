@@ -26,6 +26,10 @@ pub struct SmallMap<K, V> {
     /// In order; empty where there is a tree.
     few: Vec<(K, V)>,
     /// In a box, because there is hardly ever one.
+    #[expect(
+        clippy::box_collection,
+        reason = "where there are few, and there nearly always are, it takes one word, not three"
+    )]
     many: Option<Box<BTreeMap<K, V>>>,
 }
 

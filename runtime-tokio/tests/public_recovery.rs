@@ -1,6 +1,10 @@
 //! Clients that come back to the public server, and who may go on with what.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::{net::SocketAddr, time::Duration};
 
