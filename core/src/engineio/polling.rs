@@ -7,7 +7,13 @@ use core::{fmt, time::Duration};
 use bytestring::ByteString;
 
 use super::{packet::Size, payload};
-use crate::{canonical, http::CallId, time::Time, ws};
+use crate::{
+    canonical,
+    http::CallId,
+    machine::{Wakeup, earliest},
+    time::Time,
+    ws,
+};
 
 /// How a session that polls is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,11 +90,12 @@ canonical!(struct Polling { config, poll, posting, probe, queue, queue_bytes });
 /// The WebSocket that the session may move to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Probe {
-    pub(super) expires_at: Time,
-    /// The client knows that the WebSocket works, and waits for its poll to end before it moves.
-    pub(super) is_answered: bool,
+    expires_at: Time,
+    /// Since the client knows that the WebSocket works, and waits for its poll to end before it moves:
+    /// when the next poll is let go.
+    noop_at: Option<Time>,
 }
-canonical!(struct Probe { expires_at, is_answered });
+canonical!(struct Probe { expires_at, noop_at });
 
 impl Polling {
     pub(super) fn new(config: PollingConfig) -> Self {
@@ -108,7 +115,7 @@ impl Polling {
         if is_free {
             self.probe = Some(Probe {
                 expires_at: now + self.config.upgrade_timeout,
-                is_answered: false,
+                noop_at: None,
             });
         }
         is_free
@@ -119,9 +126,42 @@ impl Polling {
         self.probe.take_if(|it| it.expires_at <= now).is_some()
     }
 
-    /// Whether the client is about to move, so that polls must not wait and pings should.
+    /// The client has probed the WebSocket, and is answered.
+    pub(super) fn on_probed(&mut self, now: Time) {
+        if let Some(probe) = &mut self.probe {
+            probe.noop_at.get_or_insert(now);
+        }
+    }
+
+    /// Whether the client is about to move, so that polls must not wait for long and pings should.
     pub(super) fn is_moving(&self) -> bool {
-        self.probe.as_ref().is_some_and(|probe| probe.is_answered)
+        self.probe.as_ref().is_some_and(|it| it.noop_at.is_some())
+    }
+
+    /// The poll that is to be let go now, because the client is about to move, if there is one.
+    pub(super) fn let_go(&mut self, now: Time) -> Option<CallId> {
+        let noop_at = self.probe.as_mut()?.noop_at.as_mut()?;
+        if *noop_at > now {
+            return None;
+        }
+        let call = self.poll.take()?;
+        *noop_at = now + NOOP_PERIOD;
+        Some(call)
+    }
+
+    /// When there is something to give up, or to let go.
+    pub(super) fn next_wakeup(&self) -> Option<Wakeup> {
+        let probe = self.probe.as_ref()?;
+        let expiry = Wakeup {
+            at: probe.expires_at,
+            why: "engine.io upgrade timeout",
+        };
+        let noop = probe.noop_at.filter(|_| self.poll.is_some());
+        let noop = noop.map(|at| Wakeup {
+            at,
+            why: "engine.io noop",
+        });
+        earliest([Some(expiry), noop])
     }
 
     /// Whether all of these packets can be queued, and one more.
@@ -142,16 +182,12 @@ impl Polling {
             && self.queue.len() <= self.config.queue_packets_max
     }
 
-    /// What the open poll is answered with now, if it is: at most `max` bytes of what waits, or a
-    /// noop where the client is about to move.
+    /// What the open poll is answered with, if anything waits: at most `max` bytes of it.
     pub(super) fn flush(&mut self, max: u64) -> Option<(CallId, ByteString)> {
-        if self.queue.is_empty() && !self.is_moving() {
+        if self.queue.is_empty() {
             return None;
         }
         let call = self.poll.take()?;
-        if self.queue.is_empty() {
-            return Some((call, NOOP));
-        }
         let body = payload::batch(&mut self.queue, max);
         self.queue_bytes = self.queue.iter().map(payload::encoded_len).sum();
         Some((call, body))
@@ -162,6 +198,12 @@ impl Polling {
         self.queue
     }
 }
+
+/// How often a poll is let go while the client is about to move, as the official server does it. A
+/// client waits for one poll, so the first goes at once, and a few may be on their way. One that
+/// polls on, because its WebSocket has died unnoticed, would go round and round with the server if
+/// this were nothing; if it were long, the move would stall.
+const NOOP_PERIOD: Duration = Duration::from_millis(100);
 
 /// The body that ends a poll with nothing.
 pub(super) const NOOP: ByteString = ByteString::from_static("6");

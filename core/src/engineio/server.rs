@@ -4,10 +4,10 @@
 //! ([`Server::polling`]) and may move. While it polls, packets wait in a queue for the next poll,
 //! and a poll for the next packet; requests come in as calls, each answered once. A WebSocket that
 //! the client opens for the session is first probed beside the polling. From the moment the client
-//! knows that it works until it moves, no poll is left waiting, because the client waits for its
-//! poll before it moves; and no ping is begun, because its pong could come on neither side. When it
-//! moves, all that waits goes onto the WebSocket before anything newer. What goes wrong with a
-//! WebSocket before that is no harm to the session.
+//! knows that it works until it moves, no poll waits for longer than 100 ms, because the client
+//! waits for its poll before it moves; and no ping is begun, because its pong could come on neither
+//! side. When it moves, all that waits goes onto the WebSocket before anything newer. What goes wrong
+//! with a WebSocket before that is no harm to the session.
 //!
 //! ```text
 //! polling() --> POLLING <---------------------------------+
@@ -276,7 +276,7 @@ impl Server {
                 self.close(CloseReason::Transport(closed), out);
             }
             (Link::Polling(polling), ws::Event::Closed(_)) => polling.probe = None,
-            (Link::Polling(_), ws::Event::Frame(frame)) => self.on_probe(frame, out),
+            (Link::Polling(_), ws::Event::Frame(frame)) => self.on_probe(now, frame, out),
         }
     }
 
@@ -342,10 +342,11 @@ impl Machine for Server {
 
     fn tick(&mut self, now: Time, out: &mut Vec<Output>) {
         self.open(now, out);
-        if let Link::Polling(polling) = &mut self.link
-            && polling.expire(now)
-        {
-            out.push(websocket(ws::Action::Close));
+        if let Link::Polling(polling) = &mut self.link {
+            if polling.expire(now) {
+                out.push(websocket(ws::Action::Close));
+            }
+            out.extend(polling.let_go(now).map(requests::let_go));
         }
         if let State::Quiet { ping_at } = self.state
             && ping_at <= now
@@ -382,10 +383,7 @@ impl Machine for Server {
         };
         let upgrade = match &self.link {
             Link::WebSocket => None,
-            Link::Polling(polling) => polling.probe.as_ref().map(|probe| Wakeup {
-                at: probe.expires_at,
-                why: "engine.io upgrade timeout",
-            }),
+            Link::Polling(polling) => polling.next_wakeup(),
         };
         earliest([beat, upgrade])
     }

@@ -316,20 +316,11 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Much that goes on takes time: a server whose end of a probed WebSocket is dead answers every
-    /// poll at once until it gives the probe up.
-    fn linger(&mut self, step: usize) {
-        if step % 64 == 63 {
-            self.wait(Duration::from_millis(250));
-        }
-    }
-
     /// Everything arrives, and everybody is let in.
     fn settle(&mut self) {
         for at in 0.. {
             assert!(at < 10_000, "they never come to rest");
             self.carry(fair(at));
-            self.linger(at);
             self.reply(at % 2, true);
             self.admit(true);
             let is_answered = self.people.iter().all(|it| it.answers.is_empty());

@@ -305,20 +305,11 @@ impl<'a> World<'a> {
         assert!(self.server == before, "the server is not idle");
     }
 
-    /// Much that goes on takes time: a server whose end of a probed WebSocket is dead answers every
-    /// poll at once until it gives the probe up.
-    fn linger(&mut self, step: usize) {
-        if step % 64 == 63 {
-            self.wait(Duration::from_millis(250));
-        }
-    }
-
     /// Everything arrives, and everybody is let in.
     fn settle(&mut self) {
         for at in 0.. {
             assert!(at < 10_000, "the two never come to rest");
             self.carry(fair(at));
-            self.linger(at);
             let asked = self.spaces.iter().filter(|it| it.asked.is_some());
             for name in asked.map(|it| it.name.clone()).collect::<Vec<_>>() {
                 self.admit(&name, true);

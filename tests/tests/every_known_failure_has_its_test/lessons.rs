@@ -15,6 +15,7 @@ const REFUSING: &str = "core/src/socketio/manager/stories/refusing.rs";
 const LOSING: &str = "core/src/socketio/manager/stories/losing.rs";
 const BOTH_ENDS: &str = "core/src/engineio/both_ends.rs";
 const SERVER_CASES: &str = "core/src/engineio/server_cases.rs";
+const UPGRADE_CASES: &str = "core/src/engineio/server_cases/upgrade.rs";
 const HUB_RECOVERY: &str = "core/src/socketio/hub/tests/recovery.rs";
 
 /// Those that tests show.
@@ -316,11 +317,15 @@ pub(crate) const TESTED: &[Lesson] = &[
         "a move to a WebSocket stalls when only one poll is released",
         &[
             (
-                SERVER_CASES,
+                UPGRADE_CASES,
                 "successfully_upgrades_from_http_long_polling_to_websocket",
             ),
             (
-                SERVER_CASES,
+                UPGRADE_CASES,
+                "no_poll_is_held_up_for_long_amid_a_move",
+            ),
+            (
+                UPGRADE_CASES,
                 "an_upgrade_has_its_time_and_the_ping_waits_for_it",
             ),
         ],
@@ -337,7 +342,7 @@ pub(crate) const TESTED: &[Lesson] = &[
                 BOTH_ENDS,
                 "nothing_is_lost_when_the_server_closes_at_any_moment",
             ),
-            (SERVER_CASES, "what_waits_amid_a_move_is_said_with_the_end"),
+            (UPGRADE_CASES, "what_waits_amid_a_move_is_said_with_the_end"),
         ],
     ),
     (

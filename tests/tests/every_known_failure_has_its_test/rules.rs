@@ -16,7 +16,7 @@ const LOSING: &str = "core/src/socketio/manager/stories/losing.rs";
 const BACKOFF: &str = "core/src/link/backoff.rs";
 const ENGINE: &str = "core/src/engineio/client.rs";
 const ENGINE_CASES: &str = "core/src/engineio/client_cases.rs";
-const SERVER_CASES: &str = "core/src/engineio/server_cases.rs";
+const UPGRADE_CASES: &str = "core/src/engineio/server_cases/upgrade.rs";
 
 /// What the failures of other clients ask of one.
 pub(crate) const REQUIREMENTS: &[Known] = &[
@@ -227,11 +227,11 @@ pub(crate) const WIRE_FACTS: &[Known] = &[
                 "the_requests_under_way_end_first_and_what_is_sent_meanwhile_waits",
             ),
             (
-                SERVER_CASES,
+                UPGRADE_CASES,
                 "successfully_upgrades_from_http_long_polling_to_websocket",
             ),
             (
-                SERVER_CASES,
+                UPGRADE_CASES,
                 "an_upgrade_has_its_time_and_the_ping_waits_for_it",
             ),
             (BEYOND, "that_say_anything_else"),

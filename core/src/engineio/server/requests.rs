@@ -105,21 +105,20 @@ impl Server {
         }
     }
 
-    pub(super) fn on_probe(&mut self, frame: ws::Frame, out: &mut Vec<Output>) {
+    pub(super) fn on_probe(&mut self, now: Time, frame: ws::Frame, out: &mut Vec<Output>) {
         let Link::Polling(polling) = &mut self.link else {
             return;
         };
-        let Some(probe) = &mut polling.probe else {
+        if polling.probe.is_none() {
             return;
-        };
+        }
         let packet = packet::decode(frame);
         if let Ok(Packet::Ping(content)) = &packet
             && content == "probe"
         {
-            probe.is_answered = true;
+            polling.on_probed(now);
             let pong = packet::encode(Packet::Pong(content.clone()));
             out.push(websocket(ws::Action::Send(pong)));
-            self.flush(out);
         } else if packet == Ok(Packet::Upgrade) {
             self.upgrade(out);
         } else {
@@ -130,7 +129,7 @@ impl Server {
 
     fn upgrade(&mut self, out: &mut Vec<Output>) {
         if let Link::Polling(polling) = mem::replace(&mut self.link, Link::WebSocket) {
-            out.extend(polling.poll.map(|call| answer(call, 200, NOOP)));
+            out.extend(polling.poll.map(let_go));
             // A client waits for its post before it moves: this one does not keep order.
             out.extend(polling.posting.map(refusal));
             let sends = polling.into_queue().into_iter().map(ws::Action::Send);
@@ -186,6 +185,11 @@ pub(super) fn end(polling: Polling, reason: &CloseReason, out: &mut Vec<Output>)
         | CloseReason::Refused { .. }
         | CloseReason::Unanswered(_) => refusal(call),
     }));
+}
+
+/// Ends a poll with nothing.
+pub(super) fn let_go(poll: CallId) -> Output {
+    answer(poll, 200, NOOP)
 }
 
 fn answer(call: CallId, status: u16, body: ByteString) -> Output {
