@@ -343,7 +343,7 @@ mod tests {
         link.notify(inbound(), inbox_in.downgrade());
         let mut tools = Vec::new();
         while tools.len() < 3 {
-            let input = timeout(Duration::from_secs(5), inbox.recv())
+            let input = timeout(Duration::from_secs(60), inbox.recv())
                 .await
                 .unwrap()
                 .unwrap();

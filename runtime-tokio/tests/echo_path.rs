@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the script posts and what is posted to it.
 struct Fabric {

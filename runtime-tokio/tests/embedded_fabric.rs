@@ -148,6 +148,9 @@ impl Fabric {
     }
 }
 
+/// How long anything may take. It bounds a test that fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 struct Socket(WebSocketStream<TcpStream>);
 
 impl Socket {
@@ -156,7 +159,7 @@ impl Socket {
     }
 
     async fn next(&mut self) -> String {
-        let frame = tokio::time::timeout(Duration::from_secs(5), self.0.next()).await;
+        let frame = tokio::time::timeout(PATIENCE, self.0.next()).await;
         frame
             .unwrap()
             .unwrap()

@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::{process::Command, sync::mpsc, time::timeout};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Every JWT with HS256 begins like this.
 const JWT: &str = "eyJhbGciOi";

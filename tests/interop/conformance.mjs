@@ -1,15 +1,27 @@
 // The official servers as the conformance suites want them:
-// `node conformance.mjs --engineio ADDR --socketio ADDR`.
+// `node conformance.mjs --engineio ADDR --socketio ADDR [--ping-timeout MS] [--connect-timeout MS]`.
 //
 // It prints one JSON line with the addresses that it serves on. It stops when its standard input
-// ends, and by itself after two minutes.
+// ends, and by itself after ten minutes.
 
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { Server as Engine } from "engine.io";
 import { Server } from "socket.io";
 
-const settings = { pingInterval: 300, pingTimeout: 200, maxHttpBufferSize: 1_000_000 };
+const { values } = parseArgs({
+  options: {
+    engineio: { type: "string" },
+    socketio: { type: "string" },
+    "ping-timeout": { type: "string", default: "200" },
+    "connect-timeout": { type: "string", default: "1000" },
+  },
+});
+const settings = {
+  pingInterval: 300,
+  pingTimeout: Number(values["ping-timeout"]),
+  maxHttpBufferSize: 1_000_000,
+};
 
 /** Engine.IO: every message comes back, text and binary. */
 function engineio(http) {
@@ -20,7 +32,7 @@ function engineio(http) {
 
 /** Socket.IO: two namespaces that tell the auth, and hand back what they get. */
 function socketio(http) {
-  const io = new Server(http, { ...settings, connectTimeout: 1_000 });
+  const io = new Server(http, { ...settings, connectTimeout: Number(values["connect-timeout"]) });
   for (const name of ["/", "/custom"]) {
     io.of(name).on("connection", (socket) => {
       socket.emit("auth", socket.handshake.auth);
@@ -40,8 +52,6 @@ function listen(serve, address) {
   });
 }
 
-const options = { engineio: { type: "string" }, socketio: { type: "string" } };
-const { values } = parseArgs({ options });
 const serving = {
   engineio: await listen(engineio, values.engineio),
   socketio: await listen(socketio, values.socketio),
@@ -49,4 +59,4 @@ const serving = {
 console.log(JSON.stringify(serving));
 
 process.stdin.resume().on("end", () => process.exit(0));
-setTimeout(() => process.exit(1), 120_000).unref();
+setTimeout(() => process.exit(1), 600_000).unref();

@@ -1,17 +1,30 @@
 //! An application that uses the public Socket.IO client: it takes its signals and waits with
 //! patience.
 
-#![expect(clippy::panic, reason = "a helper of tests fails the test")]
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a helper of tests fails the test"
+)]
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "whatever else comes fails the test"
 )]
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use selvedge::socketio::{Backoff, Builder, Client, Event, Signal, Socket};
-use serde_json::Value;
-use tokio::time::timeout;
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 
 use crate::PATIENCE;
 
@@ -31,6 +44,45 @@ pub fn quick() -> Backoff {
         dials: 100,
         ..Backoff::default()
     }
+}
+
+/// A server that takes TCP connections and closes them, and how many there were.
+///
+/// # Panics
+///
+/// Where there is no free port.
+pub async fn slammer() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a free port");
+    let port = listener.local_addr().expect("its own address").port();
+    let count = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Ok(accepted) = listener.accept().await {
+            drop(accepted);
+            seen.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    (port, count)
+}
+
+/// Waits until there are no more attempts: seven times the longest wait of [`quick`] without one.
+///
+/// # Panics
+///
+/// If they go on for [`PATIENCE`].
+pub async fn stops(count: &AtomicUsize) {
+    let stopping = async {
+        loop {
+            let then = count.load(Ordering::Relaxed);
+            sleep(Duration::from_millis(700)).await;
+            if count.load(Ordering::Relaxed) == then {
+                return;
+            }
+        }
+    };
+    let stopped = timeout(PATIENCE, stopping).await;
+    stopped.expect("no more attempts");
 }
 
 /// The next signal.
@@ -83,6 +135,28 @@ pub async fn parts(socket: &mut Socket) -> (String, Value) {
     let args = event.args();
     let args = args.unwrap_or_else(|error| panic!("{event:?}: {error}"));
     (event.name().to_owned(), args)
+}
+
+/// Waits until the server, which answers the event `transport`, sees the client on this one.
+///
+/// # Panics
+///
+/// If it does not within [`PATIENCE`], or anything else comes.
+pub async fn arrives_at(socket: &mut Socket, transport: &str) {
+    let arriving = async {
+        loop {
+            let asked = socket.emit("transport", &()).await;
+            asked.expect("a connection");
+            let (name, args) = parts(socket).await;
+            assert_eq!(name, "transport");
+            if args == json!([transport]) {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let arrived = timeout(PATIENCE, arriving).await;
+    arrived.unwrap_or_else(|_| panic!("not on {transport}"));
 }
 
 /// Waits until the namespace is not joined any more, past events: why, and when it is tried again.

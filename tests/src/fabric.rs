@@ -33,13 +33,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::binary;
+use crate::{PATIENCE, binary};
 
 /// What goes wrong in a test.
 pub type Fault = Box<dyn Error + Send + Sync>;
 
-/// How long a server may take to start, and anything else that is local.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// How often something is looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long a token of a person is used: well below its life.

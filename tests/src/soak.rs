@@ -6,7 +6,10 @@ use std::{process::Stdio, time::Duration};
 use selvedge_core::{fabric::types::Message, id::ChannelId};
 use tokio::{sync::mpsc, time::sleep};
 
-use crate::fabric::{Fabric, Fault, answers};
+use crate::{
+    PATIENCE,
+    fabric::{Fabric, Fault, answers},
+};
 
 /// How long the answer to a post may take while nothing is wrong.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -82,7 +85,7 @@ pub async fn kills(times: u32, every: Duration, mut say: impl FnMut(&str)) -> Re
             .post(&channel, &format!("before kill {kill}"))
             .await?;
         fabric
-            .reply(&message, ANSWER)
+            .reply(&message, PATIENCE)
             .await?
             .ok_or("a post before a kill was not answered")?;
         fabric.kill_guild().await?;

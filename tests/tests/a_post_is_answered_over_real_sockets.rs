@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use selvedge_tests::{binary, fabric::Fabric, soak};
+use selvedge_tests::{PATIENCE, binary, fabric::Fabric, soak};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -62,7 +62,7 @@ async fn each_kind_of_channel_wakes_whom_it_should() {
     }
     // The ones that are answered were posted last: by then the others would have been.
     for (message, answered) in posted.iter().rev() {
-        let patience = Duration::from_secs(if *answered { 5 } else { 0 });
+        let patience = if *answered { PATIENCE } else { Duration::ZERO };
         let reply = fabric.reply(message, patience).await.unwrap();
         assert_eq!(reply.is_some(), *answered, "{message:?}");
     }

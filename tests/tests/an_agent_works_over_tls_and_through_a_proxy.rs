@@ -5,9 +5,10 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
-use std::{process::Stdio, time::Duration};
+use std::process::Stdio;
 
 use selvedge_tests::{
+    PATIENCE,
     fabric::{Fabric, Reach},
     proxy::{Proxy, Served},
     tls::{Authority, Terminator},
@@ -62,7 +63,7 @@ impl Secured {
         tokio::spawn(async move { while seen.recv().await.is_some() {} });
         let channel = self.fabric.create("general", "general", &agent).await;
         let posted = self.fabric.post(&channel.unwrap(), "hello").await.unwrap();
-        let reply = self.fabric.reply(&posted, Duration::from_secs(5)).await;
+        let reply = self.fabric.reply(&posted, PATIENCE).await;
         assert!(reply.unwrap().is_some(), "no answer to {posted:?}");
         agent.shutdown().await;
     }

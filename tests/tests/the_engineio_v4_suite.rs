@@ -89,6 +89,7 @@ mod message {
 }
 
 conformance! {
+    with SUITES:
     25 of engineio {
         handshake {
             polling {

@@ -22,12 +22,11 @@ use selvedge::socketio::{
 };
 use selvedge_tests::{
     PATIENCE,
-    application::{client, connected, disconnected, event, parts, quick, signal},
+    application::{client, connected, disconnected, event, parts, quick, signal, slammer, stops},
     npm::{self, Peer},
 };
 use serde_json::{Value, json};
 use tokio::{
-    net::TcpListener,
     runtime::Handle,
     time::{sleep, timeout},
 };
@@ -279,7 +278,7 @@ async fn what_was_missed_is_recovered_where_the_server_can() {
 /// The consumer sleeps longer than the server waits for a pong, and events come meanwhile.
 #[tokio::test]
 async fn a_handler_that_takes_four_seconds_does_not_lose_the_connection() {
-    let options = json!({ "pingInterval": 1_000, "pingTimeout": 800 });
+    let options = json!({ "pingInterval": 500, "pingTimeout": 3_000 });
     let Some((_peer, port)) = server(options).await else {
         return;
     };
@@ -318,7 +317,7 @@ async fn a_full_queue_holds_the_server_back_and_loses_nothing() {
 /// The other side of it: the heartbeat is held back as well.
 #[tokio::test]
 async fn a_full_queue_that_nobody_takes_from_loses_the_connection_and_gets_another() {
-    let options = json!({ "pingInterval": 200, "pingTimeout": 200 });
+    let options = json!({ "pingInterval": 500, "pingTimeout": 3_000 });
     let Some((_peer, port)) = server(options).await else {
         return;
     };
@@ -327,7 +326,7 @@ async fn a_full_queue_that_nobody_takes_from_loses_the_connection_and_gets_anoth
         let mut socket = builder.open().unwrap();
         connected(&mut socket).await;
         socket.emit("flood", &(5_000,)).await.unwrap();
-        sleep(Duration::from_secs(2)).await;
+        sleep(Duration::from_secs(5)).await;
         let (_, retry_in) = disconnected(&mut socket).await;
         assert!(retry_in.is_some());
         connected(&mut socket).await;
@@ -379,21 +378,6 @@ fn drop_now<T>(it: T) {
     drop(it);
 }
 
-/// A server that takes TCP connections and closes them, and how many there were.
-async fn slammer() -> (u16, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let count = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&count);
-    tokio::spawn(async move {
-        loop {
-            drop(listener.accept().await.unwrap());
-            seen.fetch_add(1, Ordering::Relaxed);
-        }
-    });
-    (port, count)
-}
-
 /// With the waits of production: 2 s hold the first wait of at most 1 s and what follows.
 #[tokio::test]
 async fn a_server_that_accepts_and_closes_meets_no_hot_loop() {
@@ -432,10 +416,7 @@ async fn dropping_the_last_socket_stops_the_attempts() {
     drop_now(events);
     sender.emit("kept", &()).await.unwrap();
     drop_now(sender);
-    sleep(Duration::from_millis(300)).await;
-    let then = count.load(Ordering::Relaxed);
-    sleep(Duration::from_millis(700)).await;
-    assert_eq!(count.load(Ordering::Relaxed), then);
+    stops(&count).await;
 }
 
 #[tokio::test]
@@ -516,7 +497,7 @@ async fn an_answer_does_not_go_out_on_another_connection() {
     };
     let mut socket = client(port).open().unwrap();
     connected(&mut socket).await;
-    socket.emit("ask", &(1, 5_000)).await.unwrap();
+    socket.emit("ask", &(1, 60_000)).await.unwrap();
     let question = event(&mut socket).await;
     socket.emit("cut", &()).await.unwrap();
     disconnected(&mut socket).await;

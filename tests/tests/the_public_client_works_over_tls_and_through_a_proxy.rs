@@ -12,14 +12,13 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use bytes::Bytes;
 use selvedge::socketio::{Attachment, Builder, Client, Signal, Socket, Transport};
 use selvedge_tests::{
     PATIENCE,
-    application::{connected, disconnected, event, parts, quick, signal},
+    application::{arrives_at, connected, disconnected, event, parts, quick, signal},
     npm::{self, Peer},
     proxy::{Proxy, Served},
     tls::{Authority, Terminator},
@@ -28,7 +27,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 /// Each way to connect, and what it ends at.
@@ -74,23 +73,10 @@ async fn speaks(builder: Builder, ends: &str) {
     assert_eq!(back.attachments().first(), Some(&content));
     let answer = socket.call_with("file", &args, vec![content.clone()], PATIENCE);
     assert_eq!(answer.await.unwrap().attachments(), [content]);
-    timeout(PATIENCE, arrives_at(&mut socket, ends))
-        .await
-        .unwrap();
+    arrives_at(&mut socket, ends).await;
     let answer = socket.call("last", &("word",)).await.unwrap();
     assert_eq!(answer.args::<Value>().unwrap(), json!(["word"]));
     socket.close().await;
-}
-
-/// Waits until the server sees the client on this transport.
-async fn arrives_at(socket: &mut Socket, ends: &str) {
-    loop {
-        socket.emit("transport", &()).await.unwrap();
-        if parts(socket).await.1 == json!([ends]) {
-            return;
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test]

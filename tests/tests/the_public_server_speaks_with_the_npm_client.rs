@@ -347,7 +347,7 @@ async fn a_lost_client_gets_what_it_missed_or_begins_anew() {
     for (transports, ..) in WAYS {
         let builder = Server::builder().recovery(recovery.clone());
         let mut host = Host::with(builder, 0).await;
-        let more = json!({ "reconnectionDelay": 500, "reconnectionDelayMax": 500 });
+        let more = json!({ "reconnectionDelay": 1_000, "reconnectionDelayMax": 1_000 });
         let options = json!({ "transports": transports, "more": more });
         let Some((mut peer, first)) = joined(&mut host, "stay", &options).await else {
             return;

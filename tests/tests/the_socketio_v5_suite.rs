@@ -209,6 +209,7 @@ mod message {
 }
 
 conformance! {
+    with SUITES:
     32 of socketio {
         engineio {
             handshake {

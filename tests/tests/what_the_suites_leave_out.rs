@@ -100,14 +100,14 @@ mod sizes {
 
 /// Posts that end a session.
 mod posts {
-    use selvedge_tests::conformance::{Endpoint, SETTLE, Subject};
+    use selvedge_tests::conformance::{Endpoint, LONG_SETTLE, Subject};
     use tokio::time::sleep;
 
     /// The second is refused, and the first is refused or broken off.
     pub(crate) async fn at_the_same_time(server: Endpoint) {
         let session = server.polling().await;
         let first = session.begin_post("4fir", "4first".len()).await;
-        sleep(SETTLE).await;
+        sleep(LONG_SETTLE).await;
         let second = session.try_post("4second").await;
         assert_eq!(second.map(|answer| answer.status), Some(400));
         let first = first.answer().await;
@@ -119,7 +119,7 @@ mod posts {
     pub(crate) async fn that_break_off(server: Endpoint) {
         let session = server.polling().await;
         drop(session.begin_post("4hel", "4hello".len()).await);
-        sleep(SETTLE).await;
+        sleep(LONG_SETTLE).await;
         session.assert_gone().await;
     }
 
@@ -127,9 +127,9 @@ mod posts {
     pub(crate) async fn are_not_those_in_pieces(server: Endpoint) {
         let session = server.polling().await;
         let mut post = session.begin_post("4hel", "4hello\x1e4you".len()).await;
-        sleep(SETTLE).await;
+        sleep(LONG_SETTLE).await;
         post.write("lo\x1e4y").await;
-        sleep(SETTLE).await;
+        sleep(LONG_SETTLE).await;
         post.write("ou").await;
         let answer = post.answer().await.map(|answer| answer.body);
         assert_eq!(answer.as_deref(), Some("ok"));
@@ -227,7 +227,7 @@ mod probes {
 /// Before and beside the CONNECT.
 mod connect {
     use selvedge::clock::Clock;
-    use selvedge_tests::conformance::{CONNECT_TIMEOUT, EARLY_MAX, Endpoint, LATE_MAX};
+    use selvedge_tests::conformance::{EARLY_MAX, Endpoint, LATE_MAX, PING_INTERVAL, Waits};
     use tokio_tungstenite::tungstenite::Message;
 
     /// For want of a CONNECT that is let in: all pings are answered.
@@ -243,9 +243,9 @@ mod connect {
             }
             socket.assert_closed().await;
             let ended = clock.now();
-            let is_early = ended.since(before) + EARLY_MAX < CONNECT_TIMEOUT;
+            let is_early = ended.since(before) + EARLY_MAX < Waits::LONG.connect;
             assert!(!is_early, "{tries:?}: too early");
-            let is_late = ended.since(after) > CONNECT_TIMEOUT + LATE_MAX;
+            let is_late = ended.since(after) > Waits::LONG.connect + LATE_MAX;
             assert!(!is_late, "{tries:?}: too late");
         }
     }
@@ -256,8 +256,8 @@ mod connect {
         let auth = r#"42/custom,["auth",{}]"#;
         socket.join("40/custom,", "40/custom,", auth).await;
         socket.send("41/custom,").await;
-        // Four intervals are longer than the wait for a CONNECT.
-        for _ in 0..4 {
+        // Together they are longer than the wait for a CONNECT.
+        for _ in 0..=Waits::LONG.connect.as_millis() / PING_INTERVAL.as_millis() {
             assert_eq!(socket.frame().await, Some(Message::text("2")));
             socket.send("3").await;
         }
@@ -438,6 +438,7 @@ mod events {
 }
 
 conformance! {
+    with LONG:
     13 of engineio {
         refusals { say_what_is_wrong, meet_a_sid_that_is_unknown, }
         sizes { of_a_post, of_a_frame, }

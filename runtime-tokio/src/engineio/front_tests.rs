@@ -46,7 +46,7 @@ impl Scene {
     }
 
     async fn next(&mut self) -> Arrival {
-        let next = timeout(Duration::from_secs(5), self.arrivals.recv());
+        let next = timeout(Duration::from_secs(60), self.arrivals.recv());
         next.await.unwrap().unwrap()
     }
 

@@ -20,7 +20,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The host's end of the pipe.
 struct Client {

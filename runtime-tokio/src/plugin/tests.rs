@@ -28,7 +28,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::*;
 use crate::{config::Profile, host};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Logs in, dials what the session says, asks once by REST, says hello, and tells the test about
 /// each input. It panics at a frame while the bomb is armed.

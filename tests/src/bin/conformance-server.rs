@@ -3,7 +3,10 @@
 //! It says where it serves in one line of JSON, and stops when its standard input ends, or on
 //! SIGTERM.
 
-use std::{error::Error, io, net::SocketAddr, ops::ControlFlow, process::ExitCode, sync::Arc};
+use std::{
+    error::Error, io, net::SocketAddr, ops::ControlFlow, process::ExitCode, sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, extract::Request};
 use clap::Parser;
@@ -39,12 +42,13 @@ struct Cli {
     /// Where Socket.IO is served, at `/socket.io/`.
     #[arg(long)]
     socketio: SocketAddr,
+    /// How long a pong is waited for, in milliseconds; the official suites expect the default.
+    #[arg(long, value_name = "MS", default_value_t = PING_TIMEOUT.as_millis() as u64)]
+    ping_timeout: u64,
+    /// How long a first CONNECT is waited for, in milliseconds; as above.
+    #[arg(long, value_name = "MS", default_value_t = CONNECT_TIMEOUT.as_millis() as u64)]
+    connect_timeout: u64,
 }
-
-const HEARTBEAT: Heartbeat = Heartbeat {
-    interval: PING_INTERVAL,
-    timeout: PING_TIMEOUT,
-};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -58,8 +62,13 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(cli: &Cli) -> Result<(), Box<dyn Error>> {
-    let engineio = listen(cli.engineio, echo()).await?;
-    let socketio = listen(cli.socketio, messages()?).await?;
+    let heartbeat = Heartbeat {
+        interval: PING_INTERVAL,
+        timeout: Duration::from_millis(cli.ping_timeout),
+    };
+    let engineio = listen(cli.engineio, echo(heartbeat)).await?;
+    let connect_timeout = Duration::from_millis(cli.connect_timeout);
+    let socketio = listen(cli.socketio, messages(heartbeat, connect_timeout)?).await?;
     say(&json!({ "engineio": engineio, "socketio": socketio }).to_string());
     let mut terminated = signal(SignalKind::terminate())?;
     let mut ignored = Vec::new();
@@ -91,9 +100,9 @@ struct Echo {
 }
 
 /// The echo behind its front.
-fn echo() -> Router {
+fn echo(heartbeat: Heartbeat) -> Router {
     let config = Config {
-        heartbeat: HEARTBEAT,
+        heartbeat,
         max_payload: MAX_PAYLOAD as u64,
         ..Config::default()
     };
@@ -170,13 +179,13 @@ impl Drop for Outside {
 }
 
 /// The namespaces `/` and `/custom`, which hand back what they are sent.
-fn messages() -> Result<Router, server::StartError> {
+fn messages(heartbeat: Heartbeat, connect_timeout: Duration) -> Result<Router, server::StartError> {
     let server = server::Server::builder()
         .namespace("/", Namespace::new().connected(converse))
         .namespace("/custom", Namespace::new().connected(converse))
-        .heartbeat(HEARTBEAT.interval, HEARTBEAT.timeout)
+        .heartbeat(heartbeat.interval, heartbeat.timeout)
         .max_payload(MAX_PAYLOAD as u64)
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(connect_timeout)
         .start()?;
     Ok(Router::new().route_service("/socket.io/", server.service()))
 }

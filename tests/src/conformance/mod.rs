@@ -12,6 +12,7 @@
 )]
 
 mod http;
+mod play;
 pub mod sessions;
 mod websocket;
 
@@ -19,7 +20,7 @@ use std::{
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     process::{Child, Command, Stdio},
-    sync::{OnceLock, mpsc},
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -28,6 +29,7 @@ use serde::Deserialize;
 
 pub use self::{
     http::{Answer, Exchange, Session},
+    play::play,
     websocket::WebSocket,
 };
 use crate::{PATIENCE, npm};
@@ -35,11 +37,35 @@ use crate::{PATIENCE, npm};
 /// How often the servers ping.
 pub const PING_INTERVAL: Duration = Duration::from_millis(300);
 
-/// How long the servers wait for a pong.
+/// How long the servers wait for a pong in the official suites: a session that nobody answers lives
+/// for half a second.
 pub const PING_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// How long the Socket.IO servers wait for a first CONNECT.
+/// How long the Socket.IO servers wait for a first CONNECT in the official suites.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
+
+/// How long the servers wait for their clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// For a pong.
+    pub ping: Duration,
+    /// For a first CONNECT.
+    pub connect: Duration,
+}
+
+impl Waits {
+    /// As the official suites want it.
+    pub const SUITES: Self = Self {
+        ping: PING_TIMEOUT,
+        connect: CONNECT_TIMEOUT,
+    };
+
+    /// For cases that are about something else, and should not end by a wait on a machine under load.
+    pub const LONG: Self = Self {
+        ping: PATIENCE,
+        connect: Duration::from_secs(3),
+    };
+}
 
 /// The largest body and the largest packet that the servers take, in bytes.
 pub const MAX_PAYLOAD: usize = 1_000_000;
@@ -48,8 +74,12 @@ pub const MAX_PAYLOAD: usize = 1_000_000;
 /// server's notice. It is short beside [`PING_INTERVAL`], and long for a loopback.
 pub const SETTLE: Duration = Duration::from_millis(60);
 
-/// How much later than due a deadline may be kept on a loaded machine.
-pub const LATE_MAX: Duration = Duration::from_secs(2);
+/// The same where a ping in between does no harm.
+pub const LONG_SETTLE: Duration = Duration::from_secs(1);
+
+/// How much later than due a deadline may be kept on a loaded machine. The machines' own tests hold
+/// them to the very instant.
+pub const LATE_MAX: Duration = Duration::from_secs(10);
 
 /// How much earlier than due it may be: timers of Node count whole milliseconds.
 pub const EARLY_MAX: Duration = Duration::from_millis(10);
@@ -112,8 +142,8 @@ impl Endpoint {
     }
 }
 
-/// The two servers of a subject, in one process. It is started once in a test process, and stops
-/// when that ends, because its standard input ends then.
+/// The two servers of a subject, in one process. It stops when the test process ends, because its
+/// standard input ends then.
 #[derive(Debug)]
 pub struct Servers {
     /// The Engine.IO server.
@@ -130,9 +160,8 @@ impl Servers {
     /// # Panics
     ///
     /// If they do not serve within [`PATIENCE`].
-    pub fn selvedge(binary: &str) -> &'static Self {
-        static SERVERS: OnceLock<Servers> = OnceLock::new();
-        SERVERS.get_or_init(|| Self::start(Subject::Selvedge, Command::new(binary)))
+    pub fn selvedge(binary: &str, waits: Waits) -> Self {
+        Self::start(Subject::Selvedge, Command::new(binary), waits)
     }
 
     /// The official servers; `None` where there is no Node.
@@ -140,16 +169,12 @@ impl Servers {
     /// # Panics
     ///
     /// If they do not serve within [`PATIENCE`].
-    pub fn official() -> Option<&'static Self> {
-        static SERVERS: OnceLock<Option<Servers>> = OnceLock::new();
-        let start = || {
-            let command = npm::command("conformance.mjs")?;
-            Some(Self::start(Subject::Official, command))
-        };
-        SERVERS.get_or_init(start).as_ref()
+    pub fn official(waits: Waits) -> Option<Self> {
+        let command = npm::command("conformance.mjs")?;
+        Some(Self::start(Subject::Official, command, waits))
     }
 
-    fn start(subject: Subject, mut command: Command) -> Self {
+    fn start(subject: Subject, mut command: Command, waits: Waits) -> Self {
         /// What the process says first.
         #[derive(Deserialize)]
         struct Serving {
@@ -159,6 +184,8 @@ impl Servers {
         let anywhere = "127.0.0.1:0";
         command
             .args(["--engineio", anywhere, "--socketio", anywhere])
+            .args(["--ping-timeout", &waits.ping.as_millis().to_string()])
+            .args(["--connect-timeout", &waits.connect.as_millis().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut process = command
@@ -190,10 +217,12 @@ impl Servers {
     }
 }
 
-/// Makes tests of cases: functions from an [`Endpoint`], in modules of the test's file.
+/// Makes tests of cases: functions from an [`Endpoint`], in modules of the test's file. The servers
+/// of a subject are started once in a test process, with the [`Waits`] that are named first.
 ///
 /// ```text
 /// conformance! {
+///     with SUITES:
 ///     2 of engineio {
 ///         handshake { opens_a_session, }
 ///         closes_a_session,
@@ -216,13 +245,23 @@ macro_rules! conformance {
     };
     (@count $case:ident, $($rest:tt)*) => { 1 + $crate::conformance!(@count $($rest)*) };
 
-    (@servers selvedge) => {
-        Some($crate::conformance::Servers::selvedge(env!("CARGO_BIN_EXE_conformance-server")))
+    (@servers selvedge $waits:ident) => {
+        Some($crate::conformance::Servers::selvedge(
+            env!("CARGO_BIN_EXE_conformance-server"),
+            $crate::conformance::Waits::$waits,
+        ))
     };
-    (@servers official) => { $crate::conformance::Servers::official() };
+    (@servers official $waits:ident) => {
+        $crate::conformance::Servers::official($crate::conformance::Waits::$waits)
+    };
 
-    (@subject $subject:ident $($server:ident { $($cases:tt)* })+) => {
+    (@subject $subject:ident $waits:ident $($server:ident { $($cases:tt)* })+) => {
         mod $subject {
+            static SERVERS: std::sync::LazyLock<Option<$crate::conformance::Servers>> =
+                std::sync::LazyLock::new(|| {
+                    $crate::conformance!(@servers $subject $waits)
+                });
+
             $($crate::conformance!(@tests $subject $server [] $($cases)*);)+
         }
     };
@@ -238,19 +277,19 @@ macro_rules! conformance {
     (@tests $subject:ident $server:ident [$($path:ident)*] $case:ident, $($rest:tt)*) => {
         #[tokio::test]
         async fn $case() {
-            if let Some(servers) = $crate::conformance!(@servers $subject) {
-                crate::$($path::)*$case(servers.$server).await;
+            if let Some(servers) = &*crate::$subject::SERVERS {
+                $crate::conformance::play(|| crate::$($path::)*$case(servers.$server)).await;
             }
         }
         $crate::conformance!(@tests $subject $server [$($path)*] $($rest)*);
     };
 
-    ($($count:literal of $server:ident { $($cases:tt)* })+) => {
+    (with $waits:ident: $($count:literal of $server:ident { $($cases:tt)* })+) => {
         $(const _: () = assert!(
             $crate::conformance!(@count $($cases)*) == $count,
             concat!("there are not ", $count, " cases"),
         );)+
-        $crate::conformance!(@subject selvedge $($server { $($cases)* })+);
-        $crate::conformance!(@subject official $($server { $($cases)* })+);
+        $crate::conformance!(@subject selvedge $waits $($server { $($cases)* })+);
+        $crate::conformance!(@subject official $waits $($server { $($cases)* })+);
     };
 }
