@@ -353,6 +353,7 @@ impl World {
             conn: link.guild,
             sid: None,
             fresh: Secret::new(&format!("engine-{}", link.guild.0)),
+            base64: false,
         });
         let (there, back) = (
             self.net.arrival(self.now, link, End::Guild),

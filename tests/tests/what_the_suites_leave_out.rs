@@ -169,6 +169,30 @@ mod frames {
         }
     }
 
+    /// Where the WebSocket itself asks for it: what the handshake of its session asked for by polling
+    /// is no matter.
+    pub(crate) async fn are_text_where_base64_is_asked_for(server: Endpoint) {
+        let mut socket = server.websocket("EIO=4&transport=websocket&b64=1").await;
+        socket.text().await;
+        for binary in [false, true] {
+            match binary {
+                true => socket.send_binary(&[1, 2, 3, 4]).await,
+                false => socket.send("bAQIDBA==").await,
+            }
+            assert_eq!(socket.text().await, "bAQIDBA==");
+        }
+        for (of_session, of_socket) in [("&b64=1", ""), ("", "&b64=1"), ("&b64=1", "&b64=")] {
+            let session = server.polling_with(of_session).await;
+            let mut socket = session.websocket_with(of_socket).await;
+            socket.send("5").await;
+            socket.send_binary(&[1, 2, 3, 4]).await;
+            match of_socket {
+                "&b64=1" => assert_eq!(socket.text().await, "bAQIDBA=="),
+                _ => assert_eq!(socket.binary().await[..], [1, 2, 3, 4]),
+            }
+        }
+    }
+
     /// A close packet ends the session at once with ours. The official server passes over it, and
     /// the session lasts for as long as pings are answered; a client that says it is leaving should
     /// not be held for that long.
@@ -439,7 +463,7 @@ mod events {
 
 conformance! {
     with LONG:
-    13 of engineio {
+    14 of engineio {
         refusals { say_what_is_wrong, meet_a_sid_that_is_unknown, }
         sizes { of_a_post, of_a_frame, }
         posts {
@@ -448,7 +472,7 @@ conformance! {
             are_not_those_in_pieces,
             that_are_malformed,
         }
-        frames { keep_every_byte, that_close, }
+        frames { keep_every_byte, are_text_where_base64_is_asked_for, that_close, }
         probes { that_say_anything_else, come_one_at_a_time, take_along_what_waits, }
     }
     11 of socketio {

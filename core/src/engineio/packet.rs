@@ -12,7 +12,7 @@ use super::handshake::HandshakeError;
 use crate::{canonical, ws};
 
 /// Binary content where only text can stand. Peers differ in whether they pad.
-pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
+const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
@@ -21,7 +21,8 @@ pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
 ///
 /// On a WebSocket a text frame is a digit and the content, and a binary frame is a message without
 /// any prefix (protocol, "Packet encoding"). A client that was set to `forceBase64` writes a binary
-/// message as `b` and base64 there too, as it stands in the body of a poll.
+/// message as `b` and base64 there too, as it stands in the body of a poll, and asks for the same by
+/// `b64=1` in the query of the WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
     /// `0`: the handshake, as JSON, from the server.
@@ -182,6 +183,24 @@ pub fn encode(packet: Packet) -> ws::Frame {
         Packet::Upgrade => fixed("5"),
         Packet::Noop => fixed("6"),
     }
+}
+
+/// A packet that is a frame as [`encode`] makes it, for a peer that takes text alone.
+pub fn in_text(frame: ws::Frame) -> ws::Frame {
+    match frame {
+        ws::Frame::Text(_) => frame,
+        ws::Frame::Binary(bytes) => {
+            let mut text = String::new();
+            write_base64(&bytes, &mut text);
+            ws::Frame::Text(text.into())
+        }
+    }
+}
+
+/// A binary message as text.
+pub(super) fn write_base64(bytes: &[u8], text: &mut String) {
+    text.push('b');
+    BASE64.encode_string(bytes, text);
 }
 
 fn fixed(text: &'static str) -> ws::Frame {

@@ -7,14 +7,10 @@
 
 use alloc::{collections::VecDeque, string::String, vec::Vec};
 
-use base64::Engine as _;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{
-    packet,
-    packet::{BASE64, Packet},
-};
+use super::{packet, packet::Packet};
 use crate::{canonical, ws};
 
 /// What stands between two packets.
@@ -95,10 +91,7 @@ pub fn encode<'a>(frames: impl IntoIterator<Item = &'a ws::Frame>) -> ByteString
         }
         match frame {
             ws::Frame::Text(text) => body.push_str(text),
-            ws::Frame::Binary(bytes) => {
-                body.push('b');
-                BASE64.encode_string(bytes, &mut body);
-            }
+            ws::Frame::Binary(bytes) => packet::write_base64(bytes, &mut body),
         }
     }
     body.into()

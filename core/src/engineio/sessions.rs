@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use self::farewells::Farewells;
 pub use self::io::{Arrival, Effect};
 use super::{
-    server,
+    packet, server,
     transport::{ServerAction, ServerEvent},
 };
 use crate::{
@@ -173,9 +173,29 @@ struct Live<S> {
     machine: S,
     sid: Secret,
     /// Its WebSocket, or the one that it may move to.
-    conn: Option<ConnId>,
-    /// The one before, in case that the session refuses `conn`.
-    former: Option<ConnId>,
+    socket: Option<Socket>,
+    /// The one before, in case that the session refuses `socket`.
+    former: Option<Socket>,
+}
+
+/// A WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Socket {
+    conn: ConnId,
+    /// Its client takes no binary frames.
+    base64: bool,
+}
+canonical!(struct Socket { conn, base64 });
+
+impl Socket {
+    /// Does something with it.
+    fn effect(self, action: ws::Action) -> Effect {
+        let action = match action {
+            ws::Action::Send(frame) if self.base64 => ws::Action::Send(packet::in_text(frame)),
+            ws::Action::Send(_) | ws::Action::Close => action,
+        };
+        Effect::Transport(self.conn, action)
+    }
 }
 
 impl<S: Session> Canonical for Sessions<S> {
@@ -207,12 +227,12 @@ impl<S: Canonical> Canonical for Live<S> {
         let Self {
             machine,
             sid,
-            conn,
+            socket,
             former,
         } = self;
         machine.canonical(canon);
         sid.canonical(canon);
-        conn.canonical(canon);
+        socket.canonical(canon);
         former.canonical(canon);
     }
 }
@@ -269,11 +289,17 @@ impl<S: Session> Sessions<S> {
         said: &mut Vec<(SessionId, S::Output)>,
     ) {
         match arrival {
-            Arrival::Socket { conn, sid, fresh } => {
+            Arrival::Socket {
+                conn,
+                sid,
+                fresh,
+                base64,
+            } => {
                 if !self.conns.contains_key(&conn) {
+                    let socket = Socket { conn, base64 };
                     match sid {
-                        None => self.on_new_socket(now, conn, fresh, effects, said),
-                        Some(sid) => self.on_upgrade(now, conn, &sid, effects, said),
+                        None => self.on_new_socket(now, socket, fresh, effects, said),
+                        Some(sid) => self.on_upgrade(now, socket, &sid, effects, said),
                     }
                 }
             }
@@ -345,15 +371,15 @@ impl<S: Session> Sessions<S> {
     fn on_new_socket(
         &mut self,
         now: Time,
-        conn: ConnId,
+        socket: Socket,
         fresh: Secret,
         effects: &mut Vec<Effect>,
         said: &mut Vec<(SessionId, S::Output)>,
     ) {
-        let Some(id) = self.begin(now, fresh, Some(conn)) else {
-            return effects.push(Effect::Transport(conn, ws::Action::Close));
+        let Some(id) = self.begin(now, fresh, Some(socket)) else {
+            return effects.push(socket.effect(ws::Action::Close));
         };
-        self.conns.insert(conn, id);
+        self.conns.insert(socket.conn, id);
         self.drive(now, id, None, effects, said);
     }
 
@@ -361,18 +387,19 @@ impl<S: Session> Sessions<S> {
     fn on_upgrade(
         &mut self,
         now: Time,
-        conn: ConnId,
+        socket: Socket,
         sid: &Secret,
         effects: &mut Vec<Effect>,
         said: &mut Vec<(SessionId, S::Output)>,
     ) {
         let id = self.sids.get(sid).copied();
         let Some((id, live)) = id.and_then(|id| Some((id, self.live.get_mut(&id)?))) else {
-            return effects.push(Effect::Transport(conn, ws::Action::Close));
+            return effects.push(socket.effect(ws::Action::Close));
         };
-        live.former = live.conn.replace(conn);
-        self.conns.insert(conn, id);
-        self.tell(now, Some(id), ServerEvent::Accepted(conn), effects, said);
+        live.former = live.socket.replace(socket);
+        self.conns.insert(socket.conn, id);
+        let accepted = ServerEvent::Accepted(socket.conn);
+        self.tell(now, Some(id), accepted, effects, said);
     }
 
     /// Whose poll it is; it is answered at once where it is nobody's.
@@ -415,13 +442,13 @@ impl<S: Session> Sessions<S> {
 
     /// Begins a session, on a WebSocket or by polling. There is none where there are too many, or
     /// where the runtime has used its `sid` before.
-    fn begin(&mut self, now: Time, sid: Secret, conn: Option<ConnId>) -> Option<SessionId> {
+    fn begin(&mut self, now: Time, sid: Secret, socket: Option<Socket>) -> Option<SessionId> {
         if self.live.len() >= self.limits.sessions_max || self.sids.contains_key(&sid) {
             return None;
         }
         let id = SessionId(self.next);
         self.next += 1;
-        let machine = match conn {
+        let machine = match socket {
             Some(_) => S::websocket(&self.config, &sid, now),
             None => S::polling(&self.config, &sid, now),
         };
@@ -429,7 +456,7 @@ impl<S: Session> Sessions<S> {
         let live = Live {
             machine,
             sid,
-            conn,
+            socket,
             former: None,
         };
         self.live.insert(id, Box::new(live));
@@ -484,16 +511,16 @@ impl<S: Session> Sessions<S> {
         };
         match action {
             ServerAction::WebSocket(action) => {
-                let conn = match action {
-                    ws::Action::Send(_) => live.conn,
-                    ws::Action::Close => live.conn.take().inspect(|conn| {
-                        self.conns.remove(conn);
+                let socket = match action {
+                    ws::Action::Send(_) => live.socket,
+                    ws::Action::Close => live.socket.take().inspect(|socket| {
+                        self.conns.remove(&socket.conn);
                     }),
                 };
-                effects.extend(conn.map(|conn| Effect::Transport(conn, action)));
+                effects.extend(socket.map(|socket| socket.effect(action)));
             }
             ServerAction::Refused(conn) => {
-                live.conn = live.former.take();
+                live.socket = live.former.take();
                 self.conns.remove(&conn);
                 effects.push(Effect::Transport(conn, ws::Action::Close));
             }
@@ -513,17 +540,17 @@ impl<S: Session> Sessions<S> {
     fn release(&mut self, conn: ConnId) -> Option<SessionId> {
         let id = self.conns.remove(&conn)?;
         if let Some(live) = self.live.get_mut(&id) {
-            live.conn.take_if(|it| *it == conn);
+            live.socket.take_if(|it| it.conn == conn);
         }
         Some(id)
     }
 
     fn end(&mut self, id: SessionId) {
         if let Some(live) = self.live.remove(&id) {
-            let Live { sid, conn, .. } = *live;
+            let Live { sid, socket, .. } = *live;
             self.sids.remove(&sid);
-            if let Some(conn) = conn {
-                self.conns.remove(&conn);
+            if let Some(socket) = socket {
+                self.conns.remove(&socket.conn);
             }
         }
         self.wakeups.set(id, None);

@@ -294,6 +294,7 @@ impl<'a> World<'a> {
                 conn,
                 sid: None,
                 fresh,
+                base64: false,
             },
             1 | 2 => Arrival::Transport(conn, ws::Event::Frame(frame)),
             _ => Arrival::Poll {

@@ -248,7 +248,12 @@ impl Network {
                 line.conn = Some(conn);
                 self.conns.insert(conn, on);
                 let sid = sid.map(|sid| Secret::new(&sid));
-                Some(Delivery::Server(Arrival::Socket { conn, sid, fresh }))
+                Some(Delivery::Server(Arrival::Socket {
+                    conn,
+                    sid,
+                    fresh,
+                    base64: false,
+                }))
             }
             Move::Dialed => match line.dial.take()? {
                 Dial::Open { first: true } => Some(Delivery::Dialed(on, Ok(()))),

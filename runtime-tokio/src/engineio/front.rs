@@ -134,9 +134,13 @@ impl<I: Send + 'static> Front<I> {
                 self.poll(sid, fresh).await
             }
             Wanted::Post { sid } => self.post(sid, body).await,
-            Wanted::Socket { sid, accept } => {
+            Wanted::Socket {
+                sid,
+                accept,
+                base64,
+            } => {
                 let begun = sid.is_none().then(|| begins(&fresh, head));
-                Ok(self.upgrade(head, accept, (sid, fresh), begun))
+                Ok(self.upgrade(head, accept, (sid, fresh, base64), begun))
             }
         };
         answered.unwrap_or_else(|Stopped| unavailable())
@@ -182,7 +186,7 @@ impl<I: Send + 'static> Front<I> {
         &self,
         head: &mut Parts,
         accept: HeaderValue,
-        (sid, fresh): (Option<Secret>, Secret),
+        (sid, fresh, base64): (Option<Secret>, Secret, bool),
         begun: Option<G>,
     ) -> Response {
         if let Some(upgrade) = head.extensions.remove::<OnUpgrade>() {
@@ -198,7 +202,12 @@ impl<I: Send + 'static> Front<I> {
             };
             tokio::spawn(async move {
                 let _begun = begun;
-                let opened = Arrival::Socket { conn, sid, fresh };
+                let opened = Arrival::Socket {
+                    conn,
+                    sid,
+                    fresh,
+                    base64,
+                };
                 socket.serve(upgrade, opened).await;
             });
         } else {

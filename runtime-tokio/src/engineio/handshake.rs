@@ -20,6 +20,8 @@ pub(super) enum Wanted {
     Socket {
         sid: Option<Secret>,
         accept: HeaderValue,
+        /// With binary messages as base64 in text.
+        base64: bool,
     },
 }
 
@@ -94,7 +96,11 @@ impl Wanted {
             return Err(Refused::UnsupportedVersion);
         }
         match (accept, sid) {
-            (Some(accept), sid) => Ok(Self::Socket { sid, accept }),
+            (Some(accept), sid) => Ok(Self::Socket {
+                sid,
+                accept,
+                base64: value("b64").is_some_and(|it| !it.is_empty()),
+            }),
             (None, sid) if method == Method::GET => Ok(Self::Poll { sid }),
             (None, Some(sid)) if method == Method::POST => Ok(Self::Post { sid }),
             (None, _) => Err(Refused::BadRequest),
@@ -167,7 +173,14 @@ mod tests {
                 sid: Secret::new("x")
             })
         );
-        for (query, sid) in [("", None), ("&sid=x", sid)] {
+        for (query, sid, base64) in [
+            ("", None, false),
+            ("&sid=x", sid.clone(), false),
+            ("&sid=x&b64=1", sid, true),
+            ("&b64=0", None, true),
+            ("&b64=", None, false),
+            ("&b64", None, false),
+        ] {
             // The sample of RFC 6455.
             let accept = HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
             assert_eq!(
@@ -176,7 +189,11 @@ mod tests {
                     &format!("EIO=4&transport=websocket{query}"),
                     &socket()
                 ),
-                Ok(Wanted::Socket { sid, accept })
+                Ok(Wanted::Socket {
+                    sid,
+                    accept,
+                    base64
+                })
             );
         }
     }

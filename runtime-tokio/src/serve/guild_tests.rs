@@ -285,7 +285,10 @@ async fn a_client_that_goes_away_is_told_to_the_machine() {
 async fn a_websocket_is_accepted_with_secrets_of_its_own_and_carries_frames() {
     let mut it = Fixture::start("https://a.example").await;
     let mut socket = it.socket(SOCKET, "https://a.example").await.unwrap();
-    let Input::Arrival(Arrival::Socket { conn, sid, fresh }) = it.next().await else {
+    let Input::Arrival(Arrival::Socket {
+        conn, sid, fresh, ..
+    }) = it.next().await
+    else {
         panic!("not accepted");
     };
     assert_eq!(sid, None);

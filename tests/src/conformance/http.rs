@@ -75,7 +75,17 @@ impl Endpoint {
     ///
     /// If that fails.
     pub async fn polling(&self) -> Session {
-        let answer = self.request("GET", "EIO=4&transport=polling").await;
+        self.polling_with("").await
+    }
+
+    /// The same with more in the query, from its `&` on.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    pub async fn polling_with(&self, more: &str) -> Session {
+        let query = format!("EIO=4&transport=polling{more}");
+        let answer = self.request("GET", &query).await;
         let handshake = answer.body.strip_prefix('0').expect("a handshake");
         let handshake: serde_json::Value = serde_json::from_str(handshake).expect("JSON");
         let sid = handshake.get("sid").and_then(|sid| sid.as_str());
@@ -198,7 +208,13 @@ impl Session {
 
     /// Opens a WebSocket for the session.
     pub async fn websocket(&self) -> WebSocket {
-        self.endpoint.websocket(&self.query("websocket")).await
+        self.websocket_with("").await
+    }
+
+    /// The same with more in the query, from its `&` on.
+    pub async fn websocket_with(&self, more: &str) -> WebSocket {
+        let query = self.query("websocket") + more;
+        self.endpoint.websocket(&query).await
     }
 
     /// Shows that the session gets no WebSocket.

@@ -243,6 +243,7 @@ impl Guild {
             conn,
             sid: None,
             fresh: Secret::new(&format!("{SECRET_MARK}-sid{}", conn.0)),
+            base64: false,
         })
     }
 

@@ -61,6 +61,7 @@ impl Hub {
             conn,
             sid: sid.map(|sid| Secret::new(sid)),
             fresh: Secret::new(&Self::sid(number)),
+            base64: false,
         };
         (conn, Input::Arrival(arrival))
     }

@@ -29,6 +29,10 @@ pub enum Arrival {
         /// For a session that begins.
         #[serde(with = "secret::recorded")]
         fresh: Secret,
+        /// Its query has `b64` with a value: the client takes binary messages as base64 in text. What
+        /// an earlier request of the session has in its query is no matter, as in the official server.
+        #[serde(default)]
+        base64: bool,
     },
     /// Something happened on a WebSocket.
     Transport(ConnId, ws::Event),

@@ -88,10 +88,15 @@ impl Echo {
     }
 
     fn socket(&mut self, conn: u64, sid: Option<&str>) -> Vec<Effect> {
+        self.socket_with(conn, sid, false)
+    }
+
+    fn socket_with(&mut self, conn: u64, sid: Option<&str>, base64: bool) -> Vec<Effect> {
         self.arrive(Arrival::Socket {
             conn: ConnId(conn),
             sid: sid.map(secret),
             fresh: secret(&format!("socket{conn}")),
+            base64,
         })
     }
 
@@ -242,6 +247,29 @@ fn each_call_is_answered_once_however_often_it_is_told() {
 }
 
 #[test]
+fn binary_is_text_on_a_websocket_that_asks_for_it() {
+    let binary = || ws::Frame::Binary(Bytes::from_static(&[1, 2, 3, 4]));
+    let on = |conn, frame| [Effect::Transport(ConnId(conn), ws::Action::Send(frame))];
+    let arrived = |conn| Arrival::Transport(ConnId(conn), ws::Event::Frame(binary()));
+    let mut echo = Echo::new();
+    echo.socket_with(1, None, true);
+    assert_eq!(echo.arrive(arrived(1)), [sent(1, "bAQIDBA==")]);
+    assert_eq!(echo.frame(1, "bAQIDBA"), [sent(1, "bAQIDBA==")]);
+    assert_eq!(echo.frame(1, "4bAQ"), [sent(1, "4bAQ")]);
+    // The WebSocket that a session has moved to counts, not one that it did not take.
+    echo.poll(2, None);
+    echo.socket_with(3, Some("poll2"), true);
+    assert_eq!(echo.socket(4, Some("poll2")), [closed(4)]);
+    echo.frame(3, "5");
+    assert_eq!(echo.arrive(arrived(3)), [sent(3, "bAQIDBA==")]);
+    echo.poll(5, None);
+    echo.socket(6, Some("poll5"));
+    assert_eq!(echo.socket_with(7, Some("poll5"), true), [closed(7)]);
+    echo.frame(6, "5");
+    assert_eq!(echo.arrive(arrived(6)), on(6, binary()));
+}
+
+#[test]
 fn there_are_only_so_many_sessions() {
     let mut echo = Echo::new();
     echo.socket(1, None);
@@ -260,6 +288,7 @@ fn there_are_only_so_many_sessions() {
         conn: ConnId(7),
         sid: None,
         fresh: secret("poll3"),
+        base64: false,
     };
     assert_eq!(echo.arrive(known), [closed(7)], "a sid is used once");
 }

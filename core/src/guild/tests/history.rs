@@ -373,6 +373,7 @@ impl History {
                     conn: ConnId(self.conns),
                     sid: None,
                     fresh: Secret::new(&format!("s{}", self.conns)),
+                    base64: false,
                 }))
             }
             17 => {
@@ -401,6 +402,7 @@ impl History {
                 conn,
                 sid: None,
                 fresh: Secret::new(&format!("s{}", self.conns)),
+                base64: false,
             })));
             self.say(conn, format!(r#"40/realtime,{{"token":"{user}"}}"#));
             let body = r#"{"name":"x","xType":"general","isPublic":true,"memberUserIds":["b"]}"#;

@@ -311,6 +311,7 @@ fn a_client_may_poll_and_move_to_a_websocket() {
         conn,
         sid: Some(Secret::new(sid)),
         fresh: fresh(),
+        base64: false,
     }));
     let frame = |text: &str| arrived(conn.0, ws::Event::Frame(Frame::Text(text.into())));
     world.input(frame("2probe"));

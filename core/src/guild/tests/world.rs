@@ -409,6 +409,7 @@ impl World {
             conn: ConnId(self.next),
             sid: None,
             fresh: Secret::new(&format!("session{}", self.next)),
+            base64: false,
         }));
         self.next
     }

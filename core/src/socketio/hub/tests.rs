@@ -169,6 +169,7 @@ impl Scene {
             conn: ConnId(conn),
             sid: None,
             fresh: Secret::new(&format!("engine{conn}")),
+            base64: false,
         });
     }
 

@@ -168,6 +168,7 @@ fn a_socket_polls_and_moves_to_a_websocket() {
         conn: ConnId(4),
         sid: Some(Secret::new("poll1")),
         fresh: Secret::new("unused"),
+        base64: false,
     });
     scene.frame(4, "2probe");
     scene.poll(5, Some("poll1"));
