@@ -1,13 +1,14 @@
 //! The official Socket.IO peers from npm, as child processes that report in JSON lines.
 //!
-//! Their scripts stand in `tests/interop`. Where there is no Node, the peers do not start and the
-//! tests that need them pass over; where the environment says `CI=true`, that is a failure.
+//! Their scripts stand in `tests/interop`. Where there is no Node, the peers do not start, and the
+//! tests that need them are skipped and say so; where the environment says `CI=true`, they fail.
 
 #![expect(clippy::panic, reason = "a helper of tests fails the test")]
 
 use std::{
     env,
     fs::{self, File},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
@@ -205,10 +206,8 @@ fn node() -> Option<&'static Path> {
             env::var_os("CI").is_none_or(|value| value != "true"),
             "no Node found, and in CI nothing is skipped"
         );
-        #[expect(clippy::print_stderr, reason = "whoever runs the tests is to know")]
-        {
-            eprintln!("skipped: no Node found");
-        }
+        // Past the macros, whose output of a test that passes nobody sees.
+        let _ = writeln!(io::stderr(), "skipped: no Node found");
     }
     found.as_deref()
 }
@@ -259,3 +258,37 @@ fn install(npm: &Path) {
 
 /// How long npm may take for one package.
 const FETCH_MS: u128 = Duration::from_secs(20).as_millis();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_runs() {
+        if let Some(mut parsers) = command("parsers.mjs") {
+            let output = parsers.stdin(Stdio::null()).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+        }
+    }
+
+    /// A test that is skipped passes: it must not look like one that was played.
+    #[test]
+    fn a_missing_node_is_told_of_and_in_ci_a_failure() {
+        let without_node = |ci: &str| {
+            Command::new(env::current_exe().unwrap())
+                .args(["--exact", "npm::tests::a_script_runs"])
+                .envs([("PATH", ""), ("CI", ci)])
+                .output()
+                .unwrap()
+        };
+        let skipped = without_node("");
+        assert!(skipped.status.success(), "{skipped:?}");
+        let told = String::from_utf8(skipped.stderr).unwrap();
+        assert_eq!(told, "skipped: no Node found\n");
+        let failed = without_node("true");
+        assert!(!failed.status.success(), "{failed:?}");
+        let told = String::from_utf8(failed.stdout).unwrap();
+        let words = "no Node found, and in CI nothing is skipped";
+        assert!(told.contains(words), "{told}");
+    }
+}
