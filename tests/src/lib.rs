@@ -17,6 +17,7 @@ pub mod conformance;
 pub mod fabric;
 pub mod histories;
 pub mod history;
+pub mod host;
 pub mod laws;
 pub mod npm;
 pub mod proxy;

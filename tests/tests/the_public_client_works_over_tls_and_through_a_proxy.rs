@@ -1,5 +1,5 @@
 //! The public Socket.IO client over TLS with an authority of one's own, and through a proxy that
-//! wants credentials: every transport against the official server.
+//! wants credentials: every transport against our server, and against the official one.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -19,7 +19,8 @@ use selvedge::socketio::{Attachment, Builder, Client, Signal, Socket, Transport}
 use selvedge_tests::{
     PATIENCE,
     application::{arrives_at, connected, disconnected, event, parts, quick, signal},
-    npm::{self, Peer},
+    host::Host,
+    npm,
     proxy::{Proxy, Served},
     tls::{Authority, Terminator},
 };
@@ -44,8 +45,39 @@ const CREDENTIALS: &str = "me:very:secr@t";
 /// The same as a URL wants it.
 const IN_URL: &str = "me:very%3Asecr%40t";
 
-async fn server() -> Option<(Peer, u16)> {
-    npm::server(&json!({})).await
+/// Makes tests of cases, which take the port of a plain server.
+macro_rules! cases {
+    ($($case:ident,)+) => {
+        mod ours {
+            use super::*;
+
+            $(#[tokio::test]
+            async fn $case() {
+                let host = Host::start().await;
+                super::$case(host.port()).await;
+            })+
+        }
+
+        mod official {
+            use super::*;
+
+            $(#[tokio::test]
+            async fn $case() {
+                if let Some((_peer, port)) = npm::server(&json!({})).await {
+                    super::$case(port).await;
+                }
+            })+
+        }
+    };
+}
+
+cases! {
+    every_transport_works_over_tls,
+    an_ipv6_address_is_a_host_as_any_other,
+    every_transport_works_through_a_proxy_and_nothing_goes_around_it,
+    every_transport_works_over_tls_through_a_proxy,
+    an_impostor_is_told_of_and_the_right_server_is_joined_when_it_is_back,
+    a_proxy_that_refuses_is_told_of_without_its_credentials_and_asked_again,
 }
 
 fn client(url: &str) -> Builder {
@@ -79,11 +111,7 @@ async fn speaks(builder: Builder, ends: &str) {
     socket.close().await;
 }
 
-#[tokio::test]
-async fn every_transport_works_over_tls() {
-    let Some((_server, port)) = server().await else {
-        return;
-    };
+async fn every_transport_works_over_tls(port: u16) {
     let authority = Authority::new();
     let config = authority.certify(&["localhost", "127.0.0.1"]);
     for (transports, ends) in WAYS {
@@ -101,11 +129,7 @@ async fn every_transport_works_over_tls() {
     }
 }
 
-#[tokio::test]
-async fn an_ipv6_address_is_a_host_as_any_other() {
-    let Some((_server, port)) = server().await else {
-        return;
-    };
+async fn an_ipv6_address_is_a_host_as_any_other(port: u16) {
     let authority = Authority::new();
     let config = authority.certify(&["::1"]);
     let Ok(tls) = Terminator::start_on(Ipv6Addr::LOCALHOST.into(), config, port).await else {
@@ -133,11 +157,7 @@ async fn an_ipv6_address_is_a_host_as_any_other() {
     .await;
 }
 
-#[tokio::test]
-async fn every_transport_works_through_a_proxy_and_nothing_goes_around_it() {
-    let Some((_server, port)) = server().await else {
-        return;
-    };
+async fn every_transport_works_through_a_proxy_and_nothing_goes_around_it(port: u16) {
     let proxy = Proxy::start(Some(CREDENTIALS)).await;
     for (transports, ends) in WAYS {
         let client = client(&format!("http://{NAME}:{port}")).proxy(&proxy.url_with(IN_URL));
@@ -159,11 +179,7 @@ async fn every_transport_works_through_a_proxy_and_nothing_goes_around_it() {
     assert!(!heard.contains("proxy-authorization"));
 }
 
-#[tokio::test]
-async fn every_transport_works_over_tls_through_a_proxy() {
-    let Some((_server, port)) = server().await else {
-        return;
-    };
+async fn every_transport_works_over_tls_through_a_proxy(port: u16) {
     let authority = Authority::new();
     let tls = Terminator::start(authority.certify(&[NAME]), port).await;
     let proxy = Proxy::start(Some(CREDENTIALS)).await;
@@ -207,11 +223,7 @@ async fn fails(socket: &mut Socket, words: &str) {
     found.await.unwrap();
 }
 
-#[tokio::test]
-async fn an_impostor_is_told_of_and_the_right_server_is_joined_when_it_is_back() {
-    let Some((_server, port)) = server().await else {
-        return;
-    };
+async fn an_impostor_is_told_of_and_the_right_server_is_joined_when_it_is_back(port: u16) {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let right = authority.certify(&["localhost"]);
     let impostor = stranger.certify(&["localhost"]);
@@ -247,11 +259,7 @@ async fn an_impostor_is_told_of_and_the_right_server_is_joined_when_it_is_back()
     }
 }
 
-#[tokio::test]
-async fn a_proxy_that_refuses_is_told_of_without_its_credentials_and_asked_again() {
-    let Some((_server, port)) = server().await else {
-        return;
-    };
+async fn a_proxy_that_refuses_is_told_of_without_its_credentials_and_asked_again(port: u16) {
     let authority = Authority::new();
     let tls = Terminator::start(authority.certify(&[NAME]), port).await;
     let proxy = Proxy::start(Some(CREDENTIALS)).await;
