@@ -44,7 +44,8 @@ impl Host {
     pub async fn start() -> Self {
         let seen = Arc::new(Seen::default());
         let told = Arc::clone(&seen);
-        let namespace = Namespace::new().connected(move |socket| converse(socket, Arc::clone(&told)));
+        let namespace =
+            Namespace::new().connected(move |socket| converse(socket, Arc::clone(&told)));
         let server = Server::builder().namespace("/", namespace).start();
         let server = server.expect("a server");
         let watch = from_fn(move |request, next| watched(Arc::clone(&seen), request, next));

@@ -4,9 +4,10 @@ use std::{
     io::Read as _,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, value_parser};
 use selvedge_core::{Secret, id::GuildId};
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::serve::{
     CenterOptions,
-    center::{add_guild_in, add_user_in},
+    center::{Rotation, TOKEN_LIFE_MAX, add_guild_in, add_user_in, rotate_key_in},
     start_center,
 };
 
@@ -44,6 +45,9 @@ pub enum CenterCommand {
         /// The file with the administrator's key; without it one is made in the data folder.
         #[arg(long)]
         admin_key_file: Option<PathBuf>,
+        /// How long tokens live, in seconds.
+        #[arg(long, default_value_t = 900, value_parser = value_parser!(u64).range(1..=TOKEN_LIFE_MAX.as_secs()))]
+        token_life: u64,
     },
     /// Users.
     User {
@@ -56,6 +60,12 @@ pub enum CenterCommand {
         /// What to do.
         #[command(subcommand)]
         command: GuildCommand,
+    },
+    /// The key that tokens are signed with.
+    Key {
+        /// What to do.
+        #[command(subcommand)]
+        command: KeyCommand,
     },
 }
 
@@ -82,6 +92,19 @@ pub enum GuildCommand {
     },
 }
 
+/// What `selvedge center key` does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Sign with a new key from now on, also in a Center that is up; tokens of the former one stay good
+    /// until they expire.
+    Rotate {
+        /// The former key has become known: its tokens are dead at once, and everybody has to log in
+        /// again.
+        #[arg(long)]
+        revoke: bool,
+    },
+}
+
 /// Runs `selvedge center`.
 ///
 /// # Errors
@@ -94,9 +117,11 @@ pub async fn run(args: CenterArgs) -> Result<(), CommandError> {
             host,
             port,
             admin_key_file,
+            token_life,
         } => {
             let mut options = CenterOptions::new(SocketAddr::new(host, port), data_dir);
             options.admin_key_file = admin_key_file;
+            options.token_life = Duration::from_secs(token_life);
             let center = start_center(options).await?;
             let mut wishes = Wishes::heed()?;
             say(&format!("Center is up at {}", center.url()))?;
@@ -125,6 +150,22 @@ pub async fn run(args: CenterArgs) -> Result<(), CommandError> {
             })?;
             let key = add_guild_in(&data_dir, &guild).await?;
             say(&format!("API key: {}", key.expose()))?;
+        }
+        CenterCommand::Key {
+            command: KeyCommand::Rotate { revoke },
+        } => {
+            let (rotation, words) = match revoke {
+                false => (
+                    Rotation::Gradual,
+                    "A new key signs; tokens of the former one are good until they expire.",
+                ),
+                true => (
+                    Rotation::Immediate,
+                    "A new key signs; all tokens of before are dead, and everybody has to log in again.",
+                ),
+            };
+            rotate_key_in(&data_dir, rotation).await?;
+            say(words)?;
         }
     }
     Ok(())

@@ -320,10 +320,7 @@ pub(crate) const TESTED: &[Lesson] = &[
                 UPGRADE_CASES,
                 "successfully_upgrades_from_http_long_polling_to_websocket",
             ),
-            (
-                UPGRADE_CASES,
-                "no_poll_is_held_up_for_long_amid_a_move",
-            ),
+            (UPGRADE_CASES, "no_poll_is_held_up_for_long_amid_a_move"),
             (
                 UPGRADE_CASES,
                 "an_upgrade_has_its_time_and_the_ping_waits_for_it",

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::{
     attempts::Attempts,
+    keyring::Keyring,
     password::{Busy, Passwords},
     store::CenterStore,
 };
@@ -26,7 +27,7 @@ use crate::{
     serve::{
         ServeError,
         http::{json as answer, parse, percent_decoded, refusal},
-        jwt::{Claims, SigningKey},
+        jwt::Claims,
         random::fingerprint,
     },
 };
@@ -41,7 +42,6 @@ const PASSWORD_BYTES_MAX: usize = 1_024;
 /// What answers Center's calls.
 pub(super) struct Center {
     store: CenterStore,
-    key: SigningKey,
     admin_key: Vec<u8>,
     token_life: Duration,
     clock: Clock,
@@ -87,10 +87,8 @@ impl Center {
         admin_key: &Secret,
         token_life: Duration,
     ) -> Result<Self, ServeError> {
-        let key = SigningKey::new(&store.signing_key().await?)?;
         Ok(Self {
             store,
-            key,
             admin_key: fingerprint(admin_key.expose()),
             token_life,
             clock: Clock::start(),
@@ -189,8 +187,15 @@ impl Center {
         }
     }
 
+    /// The keys of this moment: they are also replaced from the command line while Center is up.
+    async fn keyring(&self) -> Result<Keyring, ServeError> {
+        let kept = self.store.signing_keys().await?;
+        Keyring::new(&kept, self.token_life, Clock::wall())
+    }
+
     async fn session(&self, user: User) -> Result<SessionBody, ServeError> {
         let now = Clock::wall();
+        let keyring = self.keyring().await?;
         let guild_access_tokens = self
             .store
             .nodes()
@@ -202,13 +207,13 @@ impl Center {
                     guild_node_id: node.node,
                     guild_id: Some(node.guild),
                     base_url: Some(node.base_url),
-                    token: self.sign(&claims)?,
+                    token: keyring.sign(&claims)?,
                     expires_at: Some(end(&claims)),
                 })
             })
             .collect::<Result<_, ServeError>>()?;
         Ok(SessionBody {
-            access_token: self.sign(&self.claims(&user, None, now))?,
+            access_token: keyring.sign(&self.claims(&user, None, now))?,
             guild_access_tokens,
             user,
         })
@@ -225,12 +230,6 @@ impl Center {
         }
     }
 
-    fn sign(&self, claims: &Claims) -> Result<Secret, ServeError> {
-        self.key
-            .sign(claims)
-            .map_err(|error| ServeError::Bug(error.to_string()))
-    }
-
     async fn introspect(&self, request: &Request) -> Result<Response, Response> {
         let guild = self.guild(request).await?;
         let body: TokenBody = parse(&request.body)?;
@@ -241,7 +240,8 @@ impl Center {
             guild_id: None,
             expires_at: None,
         };
-        let claims = match self.key.verify(&body.token, Clock::wall()) {
+        let keyring = self.keyring().await.map_err(unavailable)?;
+        let claims = match keyring.verify(&body.token, Clock::wall()) {
             Ok(claims) => claims,
             Err(refused) => {
                 tracing::debug!(%guild, %refused, "a token is not good");
@@ -282,7 +282,8 @@ impl Center {
 
     /// Users find each other by name with their own token, guilds with their key.
     async fn by_name(&self, request: &Request, name: &str) -> Result<Response, Response> {
-        let user_token = self.key.verify(bearer(request)?, Clock::wall());
+        let keyring = self.keyring().await.map_err(unavailable)?;
+        let user_token = keyring.verify(bearer(request)?, Clock::wall());
         if !user_token.is_ok_and(|claims| claims.gid.is_none()) {
             self.guild(request).await?;
         }

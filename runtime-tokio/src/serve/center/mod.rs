@@ -2,6 +2,7 @@
 
 mod api;
 mod attempts;
+mod keyring;
 mod password;
 mod store;
 
@@ -21,6 +22,7 @@ use selvedge_core::{
     id::{GuildId, UserId},
 };
 
+pub use self::keyring::Rotation;
 use self::{api::Center, store::CenterStore};
 use super::{
     ServeError,
@@ -36,6 +38,9 @@ const ADMIN_KEY: &str = "center-admin-key";
 /// The largest body of a call: all of them are a few names and keys.
 const BODY_BYTES_MAX: usize = 16 << 10;
 
+/// The longest life of a token. A day is far more than a client needs that logs in again by itself.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(86_400);
+
 /// What a Center is started with.
 #[derive(Clone, Debug)]
 pub struct CenterOptions {
@@ -46,7 +51,8 @@ pub struct CenterOptions {
     /// The file with the key of the administrator. Without it a key is made at the first start and
     /// kept, with mode 0600, in the data folder.
     pub admin_key_file: Option<PathBuf>,
-    /// How long tokens live. Default: 900 s. A longer life keeps a removed user in for longer.
+    /// How long tokens live, at most [`TOKEN_LIFE_MAX`]. Default: 900 s. A longer life keeps a
+    /// removed user in for longer.
     pub token_life: Duration,
 }
 
@@ -119,6 +125,15 @@ impl RunningCenter {
         add_guild(self.center.store(), guild).await
     }
 
+    /// Puts a new signing key in place of the one that signs.
+    ///
+    /// # Errors
+    ///
+    /// Where the database fails.
+    pub async fn rotate_key(&self, rotation: Rotation) -> Result<(), ServeError> {
+        self.center.store().rotate(rotation).await
+    }
+
     /// Lets open requests finish, then closes the database.
     pub async fn shutdown(mut self) {
         self.server.stop().await;
@@ -131,8 +146,14 @@ impl RunningCenter {
 ///
 /// # Errors
 ///
-/// Where the address or the data folder cannot be used.
+/// Where the address or the data folder cannot be used, or tokens would live too long.
 pub async fn start_center(options: CenterOptions) -> Result<RunningCenter, ServeError> {
+    if options.token_life > TOKEN_LIFE_MAX {
+        return Err(ServeError::Input(format!(
+            "the life of tokens: expected at most {} seconds",
+            TOKEN_LIFE_MAX.as_secs()
+        )));
+    }
     make_folder(&options.data_dir)?;
     let admin_key = match &options.admin_key_file {
         Some(path) => read_key(path)?,
@@ -185,6 +206,20 @@ pub async fn add_guild_in(data_dir: &Path, guild: &GuildId) -> Result<Secret, Se
     let key = add_guild(&store, guild).await;
     store.close().await;
     key
+}
+
+/// Puts a new signing key in place of the one that signs, in the Center of a data folder, which may be
+/// running: it uses the new key from its next answer on.
+///
+/// # Errors
+///
+/// Where the database fails.
+pub async fn rotate_key_in(data_dir: &Path, rotation: Rotation) -> Result<(), ServeError> {
+    make_folder(data_dir)?;
+    let store = CenterStore::open(&data_dir.join(DATABASE)).await?;
+    let rotated = store.rotate(rotation).await;
+    store.close().await;
+    rotated
 }
 
 async fn serve(center: Arc<Center>, request: Request) -> Response {

@@ -1,24 +1,27 @@
-//! Center's database: users, guilds and the signing key.
+//! Center's database: users, guilds and the signing keys.
 
 use std::path::{Path, PathBuf};
 
 use selvedge_core::{
+    Wall,
     fabric::center::User,
     id::{GuildId, NodeId, UserId},
 };
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::keyring::{Kept, Rotation};
 use crate::{
     clock::Clock,
     serve::{ServeError, random},
     store::{Schema, StoreError, open},
 };
 
-const SCHEMA: Schema = Schema {
+pub(super) const SCHEMA: Schema = Schema {
     kind: "center",
     application_id: 0x5e1f_ce17,
-    migrations: &["CREATE TABLE users (
+    migrations: &[
+        "CREATE TABLE users (
             id TEXT NOT NULL PRIMARY KEY,
             name TEXT NOT NULL UNIQUE,
             api_key BLOB NOT NULL UNIQUE,
@@ -35,10 +38,23 @@ const SCHEMA: Schema = Schema {
         CREATE TABLE signing_key (
             id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
             key BLOB NOT NULL
-        ) STRICT;"],
+        ) STRICT;",
+        "CREATE TABLE signing_keys (
+            id INTEGER NOT NULL PRIMARY KEY,
+            key BLOB NOT NULL,
+            replaced_at INTEGER
+        ) STRICT;
+        CREATE UNIQUE INDEX signing_keys_one_signs
+            ON signing_keys (replaced_at IS NULL) WHERE replaced_at IS NULL;
+        INSERT INTO signing_keys (key) SELECT key FROM signing_key;
+        DROP TABLE signing_key;",
+    ],
     // Users are also made from the command line while Center is up.
     exclusive: false,
 };
+
+/// How long a replaced key is kept, in milliseconds: no token lives for longer.
+const FORMER_KEPT_MS: i64 = super::TOKEN_LIFE_MAX.as_millis() as i64;
 
 /// A guild that a token can be made for.
 #[derive(Debug)]
@@ -83,22 +99,64 @@ impl CenterStore {
         }
     }
 
-    /// The key that tokens are signed with, made where there is none.
-    pub(super) async fn signing_key(&self) -> Result<[u8; 32], ServeError> {
+    /// The keys that tokens are signed with, the oldest first; one that signs is made where there is
+    /// none.
+    pub(super) async fn signing_keys(&self) -> Result<Vec<Kept>, ServeError> {
         let fresh = random::bytes::<32>()?;
         let mut held = self.held().await;
         let connection = held.connection()?;
-        sqlx::query("INSERT INTO signing_key VALUES (1, ?1) ON CONFLICT DO NOTHING")
+        let keys = || sqlx::query_as("SELECT key, replaced_at FROM signing_keys ORDER BY id");
+        let mut rows: Vec<(Vec<u8>, Option<i64>)> = keys()
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(self.failed())?;
+        if rows.iter().all(|(_, replaced_at)| replaced_at.is_some()) {
+            sqlx::query("INSERT INTO signing_keys (key) VALUES (?1) ON CONFLICT DO NOTHING")
+                .bind(fresh.as_slice())
+                .execute(&mut *connection)
+                .await
+                .map_err(self.failed())?;
+            rows = keys().fetch_all(connection).await.map_err(self.failed())?;
+        }
+        let kept = rows.into_iter().map(|(key, replaced_at)| {
+            Ok(Kept {
+                key: key
+                    .try_into()
+                    .map_err(|_| self.damaged("a signing key does not have 32 bytes"))?,
+                replaced_at: replaced_at.map(Wall::from_millis),
+            })
+        });
+        kept.collect()
+    }
+
+    /// Puts a new key in place of the one that signs, and forgets those that are of no use.
+    pub(super) async fn rotate(&self, rotation: Rotation) -> Result<(), ServeError> {
+        let fresh = random::bytes::<32>()?;
+        let now = Clock::wall();
+        let forgotten = match rotation {
+            Rotation::Gradual => now.as_millis().saturating_sub(FORMER_KEPT_MS),
+            Rotation::Immediate => i64::MAX,
+        };
+        let mut held = self.held().await;
+        let failed = self.failed();
+        let mut transaction = held.connection()?.begin().await.map_err(&failed)?;
+        sqlx::query("UPDATE signing_keys SET replaced_at = ?1 WHERE replaced_at IS NULL")
+            .bind(now.as_millis())
+            .execute(&mut *transaction)
+            .await
+            .map_err(&failed)?;
+        sqlx::query("DELETE FROM signing_keys WHERE replaced_at < ?1")
+            .bind(forgotten)
+            .execute(&mut *transaction)
+            .await
+            .map_err(&failed)?;
+        sqlx::query("INSERT INTO signing_keys (key) VALUES (?1)")
             .bind(fresh.as_slice())
-            .execute(&mut *connection)
+            .execute(&mut *transaction)
             .await
-            .map_err(self.failed())?;
-        let (key,): (Vec<u8>,) = sqlx::query_as("SELECT key FROM signing_key")
-            .fetch_one(connection)
-            .await
-            .map_err(self.failed())?;
-        key.try_into()
-            .map_err(|_| self.damaged("the signing key does not have 32 bytes"))
+            .map_err(&failed)?;
+        transaction.commit().await.map_err(&failed)?;
+        Ok(())
     }
 
     /// Adds a user; false where the name is taken.

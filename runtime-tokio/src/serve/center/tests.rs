@@ -12,10 +12,15 @@ use selvedge_core::{
     id::UserId,
 };
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
-use super::*;
-use crate::{http::Client, tls};
+use super::{store::SCHEMA, *};
+use crate::{
+    http::Client,
+    store::{Schema, open},
+    tls,
+};
 
 struct Fixture {
     folder: TempDir,
@@ -339,6 +344,66 @@ async fn users_and_guilds_are_also_made_from_outside() {
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
     it.center.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_key_is_replaced_while_center_is_up() {
+    let it = Fixture::start(Duration::from_secs(900)).await;
+    let data = it.folder.path().join("data");
+    let al = it.center.add_user("Al", None).await.unwrap();
+    let guild = it.guild("g").await;
+    let token = async || {
+        let session = it.login(&al.api_key).await;
+        session.guild_access_tokens.first().unwrap().token.clone()
+    };
+    let mut tokens = vec![token().await];
+    rotate_key_in(&data, Rotation::Gradual).await.unwrap();
+    tokens.push(token().await);
+    it.center.rotate_key(Rotation::Gradual).await.unwrap();
+    tokens.push(token().await);
+    let signature = |token: &Secret| token.expose().rsplit('.').next().map(String::from);
+    assert_ne!(signature(&tokens[0]), signature(&tokens[1]));
+    for token in &tokens {
+        assert!(it.introspect(&guild, token.expose()).await.active);
+    }
+    rotate_key_in(&data, Rotation::Immediate).await.unwrap();
+    for token in &tokens {
+        assert!(!it.introspect(&guild, token.expose()).await.active);
+    }
+    let fresh = token().await;
+    assert!(it.introspect(&guild, fresh.expose()).await.active);
+    it.center.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_key_of_an_older_database_signs_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("center.sqlite");
+    let older = Schema {
+        migrations: SCHEMA.migrations.split_at(1).0,
+        ..SCHEMA
+    };
+    let mut connection = open(&path, &older).await.unwrap();
+    sqlx::query("INSERT INTO signing_key VALUES (1, ?1)")
+        .bind([7; 32].as_slice())
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    let store = CenterStore::open(&path).await.unwrap();
+    let kept = store.signing_keys().await.unwrap();
+    let kept: Vec<_> = kept.iter().map(|it| (it.key, it.replaced_at)).collect();
+    assert_eq!(kept, [([7; 32], None)]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn tokens_live_for_a_day_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options(folder.path());
+    options.token_life = TOKEN_LIFE_MAX + Duration::from_secs(1);
+    let error = start_center(options).await.unwrap_err();
+    assert!(error.to_string().contains("86400 seconds"), "{error}");
 }
 
 #[tokio::test]
