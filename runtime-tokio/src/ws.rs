@@ -1,5 +1,7 @@
 //! The pump of an open WebSocket, for servers and clients alike: frames in as inputs, actions out.
 
+mod ahead;
+
 use std::{
     sync::{
         Arc,
@@ -32,6 +34,7 @@ use tokio_tungstenite::{
     },
 };
 
+pub use self::ahead::ReadAhead;
 use crate::{
     driver::{Inbox as _, Outlet},
     mailbox::{self, mailbox},
@@ -56,9 +59,13 @@ const FRAMES_A_FLUSH: usize = 64;
 /// The limits of every WebSocket, to be given to whoever makes one: small buffers, because a guild
 /// has many connections that say little, and the largest message that is taken from the peer, which
 /// bounds what one connection can make the process hold. A peer that sends more is hung up on.
+///
+/// The transport is to be read through [`ReadAhead`], or each KiB is a system call.
 pub fn config(message_bytes_max: usize) -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(4 << 10)
+        // It is held while the connection is idle. From 1 KiB on, messages share a buffer: of a smaller
+        // one the library makes a buffer for each.
+        .read_buffer_size(1 << 10)
         .write_buffer_size(8 << 10)
         .max_message_size(Some(message_bytes_max))
         .max_frame_size(Some(message_bytes_max))
