@@ -38,6 +38,7 @@ pub use self::ahead::ReadAhead;
 use crate::{
     driver::{Inbox as _, Outlet},
     mailbox::{self, mailbox},
+    notice::until,
 };
 
 /// How many frames may wait for a peer that does not read. A guild with many quiet connections
@@ -152,14 +153,7 @@ impl Backlog {
 
     /// Waits until less than that waits, or the connection has ended.
     pub async fn below(&self, limits: Limits) {
-        while !self.is_below(limits) {
-            let mut drained = std::pin::pin!(self.0.drained.notified());
-            // From here on no notice is missed, so what is looked at again is not too old.
-            drained.as_mut().enable();
-            if !self.is_below(limits) {
-                drained.await;
-            }
-        }
+        until(&self.0.drained, || self.is_below(limits).then_some(())).await;
     }
 
     fn written(&self, frames: usize, bytes: usize) {
@@ -279,12 +273,16 @@ where
     ///
     /// The last input is exactly one [`Event::Closed`], except where the owner closed or dropped
     /// the handle: then nothing follows.
-    pub async fn run<I>(self, inbox: impl Outlet<I>, input: impl Fn(Event) -> I + Send + Sync) {
+    pub async fn run<I: Send>(
+        self,
+        inbox: impl Outlet<I>,
+        input: impl Fn(Event) -> I + Send + Sync,
+    ) {
         self.run_held(None, inbox, input).await;
     }
 
     /// As [`run`](Self::run), but while `hold` is above 0, no frame is read.
-    pub async fn run_with<I>(
+    pub async fn run_with<I: Send>(
         self,
         hold: watch::Receiver<usize>,
         inbox: impl Outlet<I>,
@@ -293,7 +291,7 @@ where
         self.run_held(Some(hold), inbox, input).await;
     }
 
-    async fn run_held<I>(
+    async fn run_held<I: Send>(
         self,
         mut hold: Option<watch::Receiver<usize>>,
         inbox: impl Outlet<I>,
@@ -344,8 +342,9 @@ where
             Ended::Found(closed) => {
                 // The machine may let its handle go only after the peer has got its answer.
                 let _ = timeout(CLOSE_PATIENCE, answer(&mut sink, &closed)).await;
-                // A machine that is gone needs no last word.
-                inbox.put(input(Event::Closed(closed))).await;
+                // Made now, because the owner may learn by that. A machine that is gone needs no last word.
+                let last = input(Event::Closed(closed));
+                inbox.put(|| last).await;
             }
         }
     }
@@ -364,7 +363,7 @@ async fn read<S, I>(
     stream: &mut SplitStream<WebSocketStream<S>>,
     hold: &mut Option<watch::Receiver<usize>>,
     inbox: &impl Outlet<I>,
-    input: &impl Fn(Event) -> I,
+    input: &(impl Fn(Event) -> I + Sync),
 ) -> Option<Closed>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -385,7 +384,7 @@ where
             Some(Err(error)) => return Some(closed_by(&error)),
             None => return Some(Closed::Broken("ended without a close frame".into())),
         };
-        if !inbox.put(input(Event::Frame(frame))).await {
+        if !inbox.put(|| input(Event::Frame(frame))).await {
             return None;
         }
     }
@@ -400,14 +399,15 @@ async fn write<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut batch = Vec::new();
     loop {
+        // Made anew each time, so that no room is held while nothing is to be written.
+        let mut batch = Vec::new();
         let count = frames.take(&mut batch, FRAMES_A_FLUSH).await;
         if count == 0 {
             return Ok(());
         }
         let bytes = batch.iter().map(Frame::len).sum();
-        for frame in batch.drain(..) {
+        for frame in batch {
             sink.feed(message(frame)?).await?;
         }
         sink.flush().await?;

@@ -97,6 +97,7 @@ pub(super) struct Desk {
     /// Which membership, counted over all namespaces, each joined namespace is in.
     epochs: BTreeMap<Namespace, u64>,
     next_epoch: u64,
+    /// Empty between steps: kept for the memory of one output, which few steps exceed.
     scratch: Vec<Output>,
 }
 
@@ -115,8 +116,7 @@ impl Desk {
     fn hand(&mut self, now: Time, input: Input, out: &mut Vec<Told>) {
         let mut outputs = mem::take(&mut self.scratch);
         self.manager.handle(now, input, &mut outputs);
-        self.relay(&mut outputs, out);
-        self.scratch = outputs;
+        self.relay(outputs, out);
     }
 
     fn emit(
@@ -149,8 +149,7 @@ impl Desk {
             Some(Output::Dropped { why, .. }) => Err(why),
             Some(_) | None => Ok(()),
         };
-        self.relay(&mut outputs, out);
-        self.scratch = outputs;
+        self.relay(outputs, out);
         out.push(Told::Handed(handed, result));
     }
 
@@ -172,7 +171,7 @@ impl Desk {
         self.hand(now, call, out);
     }
 
-    fn relay(&mut self, outputs: &mut Vec<Output>, out: &mut Vec<Told>) {
+    fn relay(&mut self, mut outputs: Vec<Output>, out: &mut Vec<Told>) {
         for output in outputs.drain(..) {
             match output {
                 Output::Event { namespace, event } => {
@@ -205,6 +204,8 @@ impl Desk {
                 | Output::Dropped { .. } => out.push(Told::Manager(output)),
             }
         }
+        outputs.shrink_to(1);
+        self.scratch = outputs;
     }
 }
 
@@ -263,8 +264,7 @@ impl Machine for Desk {
     fn tick(&mut self, now: Time, out: &mut Vec<Told>) {
         let mut outputs = mem::take(&mut self.scratch);
         self.manager.tick(now, &mut outputs);
-        self.relay(&mut outputs, out);
-        self.scratch = outputs;
+        self.relay(outputs, out);
     }
 
     fn next_wakeup(&self) -> Option<Wakeup> {

@@ -165,6 +165,8 @@ impl Queue {
         if inner.is_closed {
             return Poll::Ready(None);
         }
+        // At rest, no room is kept for what may come.
+        inner.signals = VecDeque::new();
         inner.waker = Some(cx.waker().clone());
         Poll::Pending
     }
