@@ -101,13 +101,22 @@ impl DialError {
 #[derive(Clone, Debug)]
 pub struct Dialer {
     tls: Arc<ClientConfig>,
-    proxy: Option<Proxy>,
+    proxy: Option<Arc<Proxy>>,
 }
 
 impl Dialer {
     /// A dialer with the process's TLS configuration and proxy.
     pub fn new(tls: Arc<ClientConfig>, proxy: Option<Proxy>) -> Self {
+        let proxy = proxy.map(Arc::new);
         Self { tls, proxy }
+    }
+
+    pub(crate) const fn tls(&self) -> &Arc<ClientConfig> {
+        &self.tls
+    }
+
+    pub(crate) fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_deref()
     }
 
     /// Opens the WebSocket of Engine.IO at `origin`. It takes as long as it takes: whoever dials

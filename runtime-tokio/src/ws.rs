@@ -1,6 +1,7 @@
 //! The pump of an open WebSocket, for servers and clients alike: frames in as inputs, actions out.
 
 mod ahead;
+mod hold;
 
 use std::{
     sync::{
@@ -19,7 +20,7 @@ use futures::{
 use selvedge_core::ws::{Action, Closed, Event, Frame};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Notify, mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot},
     time::timeout,
 };
 use tokio_tungstenite::{
@@ -34,7 +35,7 @@ use tokio_tungstenite::{
     },
 };
 
-pub use self::ahead::ReadAhead;
+pub use self::{ahead::ReadAhead, hold::Hold};
 use crate::{
     driver::{Inbox as _, Outlet},
     mailbox::{self, mailbox},
@@ -281,10 +282,10 @@ where
         self.run_held(None, inbox, input).await;
     }
 
-    /// As [`run`](Self::run), but while `hold` is above 0, no frame is read.
+    /// As [`run`](Self::run), but while `hold` is taken, no frame is read.
     pub async fn run_with<I: Send>(
         self,
-        hold: watch::Receiver<usize>,
+        hold: Hold,
         inbox: impl Outlet<I>,
         input: impl Fn(Event) -> I + Send + Sync,
     ) {
@@ -293,7 +294,7 @@ where
 
     async fn run_held<I: Send>(
         self,
-        mut hold: Option<watch::Receiver<usize>>,
+        hold: Option<Hold>,
         inbox: impl Outlet<I>,
         input: impl Fn(Event) -> I + Send + Sync,
     ) {
@@ -318,7 +319,7 @@ where
                     Ok(Verdict::Overrun) => Ended::Found(Closed::Overrun),
                     Err(_) => return,
                 },
-                closed = read(&mut stream, &mut hold, &inbox, &input) => match closed {
+                closed = read(&mut stream, hold.as_ref(), &inbox, &input) => match closed {
                     Some(closed) => Ended::Found(closed),
                     None => return,
                 },
@@ -361,7 +362,7 @@ enum Ended {
 /// Reads until the connection ends; `None` where nobody takes the inputs any more.
 async fn read<S, I>(
     stream: &mut SplitStream<WebSocketStream<S>>,
-    hold: &mut Option<watch::Receiver<usize>>,
+    hold: Option<&Hold>,
     inbox: &impl Outlet<I>,
     input: &(impl Fn(Event) -> I + Sync),
 ) -> Option<Closed>
@@ -370,8 +371,7 @@ where
 {
     loop {
         if let Some(hold) = hold {
-            // Where nobody can hold any more, there is nothing to wait for.
-            let _ = hold.wait_for(|held| *held == 0).await;
+            hold.free().await;
         }
         let frame = match stream.next().await {
             Some(Ok(Message::Text(text))) => match ByteString::try_from(Bytes::from(text)) {
