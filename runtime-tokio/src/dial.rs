@@ -1,5 +1,7 @@
 //! Opens WebSockets: TCP, then the proxy, then TLS, then the handshake.
 
+mod head;
+
 use std::{io, sync::Arc};
 
 use reqwest::{Url, header::HeaderMap};
@@ -11,13 +13,15 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
-    tungstenite::{self, client::IntoClientRequest as _},
+    tungstenite::{self, client::IntoClientRequest as _, protocol::Role},
 };
 
+use self::head::Head;
 use crate::{
     proxy::{self, Proxy},
     report::{advised, chain, clipped},
-    tls, ws,
+    tls,
+    ws::{self, ReadAhead},
 };
 
 /// Where a guild node takes Engine.IO connections: path and query.
@@ -36,7 +40,7 @@ pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
 /// What a dialed WebSocket runs over.
-pub type Stream = Box<dyn Duplex>;
+pub type Stream = ReadAhead<Box<dyn Duplex>>;
 
 /// Why no WebSocket was opened.
 #[derive(Debug, thiserror::Error)]
@@ -97,13 +101,22 @@ impl DialError {
 #[derive(Clone, Debug)]
 pub struct Dialer {
     tls: Arc<ClientConfig>,
-    proxy: Option<Proxy>,
+    proxy: Option<Arc<Proxy>>,
 }
 
 impl Dialer {
     /// A dialer with the process's TLS configuration and proxy.
     pub fn new(tls: Arc<ClientConfig>, proxy: Option<Proxy>) -> Self {
+        let proxy = proxy.map(Arc::new);
         Self { tls, proxy }
+    }
+
+    pub(crate) const fn tls(&self) -> &Arc<ClientConfig> {
+        &self.tls
+    }
+
+    pub(crate) fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_deref()
     }
 
     /// Opens the WebSocket of Engine.IO at `origin`. It takes as long as it takes: whoever dials
@@ -152,7 +165,7 @@ impl Dialer {
             .unwrap_or(if secure { 443 } else { 80 });
         let authority = format!("{host}:{port}");
         let tcp = self.connect(host, port, &authority).await?;
-        let stream: Stream = if secure {
+        let mut stream: Box<dyn Duplex> = if secure {
             let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
                 .map_err(|_| DialError::Url)?;
             let tls = TlsConnector::from(Arc::clone(&self.tls))
@@ -176,13 +189,16 @@ impl Dialer {
             request.headers_mut().insert(name, value.clone());
         }
         let config = Some(ws::config(message_bytes_max));
-        match client_async_with_config(request, stream, config).await {
-            Ok((socket, _)) => Ok(socket),
+        let mut head = Head::new(&mut stream);
+        match client_async_with_config(request, &mut head, config).await {
+            Ok(_) => {}
             Err(tungstenite::Error::Http(answer)) => {
-                Err(DialError::Refused(answer.status().as_u16()))
+                return Err(DialError::Refused(answer.status().as_u16()));
             }
-            Err(error) => Err(DialError::Handshake(chain(&error))),
+            Err(error) => return Err(DialError::Handshake(chain(&error))),
         }
+        let stream = ReadAhead::after(head.into_rest(), stream);
+        Ok(WebSocketStream::from_raw_socket(stream, Role::Client, config).await)
     }
 
     /// A TCP connection to the server, or a tunnel to it.

@@ -2,7 +2,7 @@
 
 use futures::{SinkExt as _, StreamExt as _};
 use tokio::net::TcpListener;
-use tungstenite::Message;
+use tungstenite::{Message, handshake::derive_accept_key};
 
 use super::*;
 use crate::tls;
@@ -26,6 +26,14 @@ async fn guild() -> String {
     address
 }
 
+async fn head(tcp: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(tcp.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
 /// A server that reads a head and answers `answer`, then relays to whoever it was asked for.
 async fn proxy(answer: &'static str) -> (String, tokio::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -33,11 +41,7 @@ async fn proxy(answer: &'static str) -> (String, tokio::sync::mpsc::Receiver<Str
     let (asked_in, asked) = tokio::sync::mpsc::channel(4);
     tokio::spawn(async move {
         let (mut tcp, _) = listener.accept().await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(tcp.read_u8().await.unwrap());
-        }
-        let head = String::from_utf8(head).unwrap();
+        let head = head(&mut tcp).await;
         let target = head.split(' ').nth(1).unwrap().to_owned();
         asked_in.send(head).await.unwrap();
         tcp.write_all(answer.as_bytes()).await.unwrap();
@@ -54,6 +58,34 @@ async fn a_dial_opens_a_websocket() {
     let guild = guild().await;
     let mut socket = dialer(None).dial(&format!("http://{guild}")).await.unwrap();
     assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("0{}"));
+}
+
+#[tokio::test]
+async fn what_a_server_says_together_with_the_head_of_its_answer_is_heard() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = async {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let head = head(&mut tcp).await;
+        let mut lines = head.lines();
+        let key = lines.find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+        let accept = derive_accept_key(key.unwrap().as_bytes());
+        let mut answer = format!(
+            "HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        )
+        .into_bytes();
+        answer.extend(b"\x81\x030{}\x81\x012");
+        tcp.write_all(&answer).await.unwrap();
+        tcp
+    };
+    let dialer = dialer(None);
+    let origin = format!("http://{address}");
+    let (_tcp, socket) = tokio::join!(server, dialer.dial(&origin));
+    let mut socket = socket.unwrap();
+    for said in ["0{}", "2"] {
+        assert_eq!(socket.next().await.unwrap().unwrap(), Message::text(said));
+    }
 }
 
 #[tokio::test]

@@ -41,13 +41,18 @@ impl<I: Send> Inbox<I> for mpsc::Receiver<I> {
 
 /// The way into an inbox.
 pub trait Outlet<I>: Send + Sync {
-    /// Puts an input in when there is room: whether somebody may still take it.
-    fn put(&self, input: I) -> impl Future<Output = bool> + Send;
+    /// Makes an input when there is room for it, and puts it in: whether somebody may still take it.
+    /// Dropped before it is done, it has made nothing.
+    fn put(&self, make: impl FnOnce() -> I + Send) -> impl Future<Output = bool> + Send;
 }
 
 impl<I: Send> Outlet<I> for mpsc::Sender<I> {
-    async fn put(&self, input: I) -> bool {
-        self.send(input).await.is_ok()
+    async fn put(&self, make: impl FnOnce() -> I + Send) -> bool {
+        let place = self.reserve().await;
+        place.is_ok_and(|place| {
+            place.send(make());
+            true
+        })
     }
 }
 
@@ -94,9 +99,9 @@ where
     M: Machine,
     W: World<M>,
 {
-    let mut inputs = Vec::new();
-    let mut outputs = Vec::new();
     loop {
+        // Made anew in each turn, so that no room is held while there is nothing to do.
+        let mut inputs = Vec::new();
         let nap = match machine.next_wakeup() {
             Some(wakeup) => wakeup.at.since(clock.now()).min(NAP_MAX),
             None => NAP_MAX,
@@ -110,6 +115,7 @@ where
             }
             () = tokio::time::sleep(nap) => {}
         }
+        let mut outputs = Vec::new();
         let now = clock.now();
         if inputs.is_empty() {
             tap.step(now, None)?;
@@ -118,7 +124,7 @@ where
                 return Ok(());
             }
         }
-        for input in inputs.drain(..) {
+        for input in inputs {
             tap.step(now, Some(&input))?;
             step(machine, now, Some(input), &mut outputs);
             if carry_out(world, now, &mut outputs).is_break() {

@@ -15,6 +15,7 @@ pub mod host;
 pub mod http;
 pub mod jwt;
 mod mailbox;
+mod notice;
 pub mod plugin;
 pub mod proxy;
 pub mod recorder;

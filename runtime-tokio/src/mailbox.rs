@@ -6,17 +6,16 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
 };
 
 use tokio::{sync::Notify, task::coop};
 
-use crate::driver::{Inbox, Outlet};
-
-/// For how many messages an empty queue keeps its room: as a channel of tokio.
-const KEPT: usize = 32;
+use crate::{
+    driver::{Inbox, Outlet},
+    notice::until,
+};
 
 /// A queue in which [`Sender::send`] lets `max` messages wait.
 pub(crate) fn mailbox<T>(max: usize) -> (Sender<T>, Receiver<T>) {
@@ -75,12 +74,7 @@ impl<T> Sender<T> {
         if inner.is_closed {
             return Err(message);
         }
-        let waiting = &mut inner.waiting;
-        if waiting.len() == waiting.capacity() {
-            // Doubled as ever, but from one on, not from four.
-            waiting.reserve_exact(waiting.len().max(1));
-        }
-        waiting.push_back(message);
+        inner.waiting.push_back(message);
         let reader = inner.reader.take();
         drop(inner);
         if let Some(reader) = reader {
@@ -92,15 +86,13 @@ impl<T> Sender<T> {
     /// Puts a message in when there is room; gives it back where nobody will take it. Of several
     /// that have waited, each may put one in.
     pub(crate) async fn send(&self, message: T) -> Result<(), T> {
-        loop {
-            let mut room = pin!(self.0.room.notified());
-            // From here on no notice is missed.
-            room.as_mut().enable();
-            if self.is_ready() {
-                return self.push(message);
-            }
-            room.await;
-        }
+        self.room().await;
+        self.push(message)
+    }
+
+    /// Waits for room, or until nobody takes anything any more.
+    async fn room(&self) {
+        until(&self.0.room, || self.is_ready().then_some(())).await;
     }
 
     /// Whether nobody takes anything any more.
@@ -187,13 +179,12 @@ impl<T> Receiver<T> {
             if inner.senders == 0 {
                 return Poll::Ready(None);
             }
+            // At rest, no room is kept for what may come.
+            inner.waiting = VecDeque::new();
             inner.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
         let taken = take(&mut inner.waiting);
-        if inner.waiting.is_empty() {
-            inner.waiting.shrink_to(KEPT);
-        }
         drop(inner);
         turn.made_progress();
         self.0.room.notify_waiters();
@@ -220,8 +211,9 @@ impl<T: Send> Inbox<T> for Receiver<T> {
 }
 
 impl<T: Send> Outlet<T> for Sender<T> {
-    async fn put(&self, input: T) -> bool {
-        self.send(input).await.is_ok()
+    async fn put(&self, make: impl FnOnce() -> T + Send) -> bool {
+        self.room().await;
+        self.push(make()).is_ok()
     }
 }
 
@@ -291,13 +283,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_empty_queue_keeps_little_room() {
+    async fn a_queue_at_rest_keeps_no_room() {
         let (sender, mut receiver) = mailbox(1);
         for number in 0..1_000 {
             sender.push(number).unwrap();
         }
         let mut taken = Vec::new();
         receiver.take(&mut taken, 1_000).await;
-        assert!(receiver.0.lock().waiting.capacity() <= KEPT);
+        assert_eq!(receiver.recv().now_or_never(), None);
+        assert_eq!(receiver.0.lock().waiting.capacity(), 0);
     }
 }

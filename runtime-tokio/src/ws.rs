@@ -1,5 +1,8 @@
 //! The pump of an open WebSocket, for servers and clients alike: frames in as inputs, actions out.
 
+mod ahead;
+mod hold;
+
 use std::{
     sync::{
         Arc,
@@ -17,7 +20,7 @@ use futures::{
 use selvedge_core::ws::{Action, Closed, Event, Frame};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Notify, mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot},
     time::timeout,
 };
 use tokio_tungstenite::{
@@ -32,9 +35,11 @@ use tokio_tungstenite::{
     },
 };
 
+pub use self::{ahead::ReadAhead, hold::Hold};
 use crate::{
     driver::{Inbox as _, Outlet},
     mailbox::{self, mailbox},
+    notice::until,
 };
 
 /// How many frames may wait for a peer that does not read. A guild with many quiet connections
@@ -56,9 +61,13 @@ const FRAMES_A_FLUSH: usize = 64;
 /// The limits of every WebSocket, to be given to whoever makes one: small buffers, because a guild
 /// has many connections that say little, and the largest message that is taken from the peer, which
 /// bounds what one connection can make the process hold. A peer that sends more is hung up on.
+///
+/// The transport is to be read through [`ReadAhead`], or each KiB is a system call.
 pub fn config(message_bytes_max: usize) -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(4 << 10)
+        // It is held while the connection is idle. From 1 KiB on, messages share a buffer: of a smaller
+        // one the library makes a buffer for each.
+        .read_buffer_size(1 << 10)
         .write_buffer_size(8 << 10)
         .max_message_size(Some(message_bytes_max))
         .max_frame_size(Some(message_bytes_max))
@@ -145,14 +154,7 @@ impl Backlog {
 
     /// Waits until less than that waits, or the connection has ended.
     pub async fn below(&self, limits: Limits) {
-        while !self.is_below(limits) {
-            let mut drained = std::pin::pin!(self.0.drained.notified());
-            // From here on no notice is missed, so what is looked at again is not too old.
-            drained.as_mut().enable();
-            if !self.is_below(limits) {
-                drained.await;
-            }
-        }
+        until(&self.0.drained, || self.is_below(limits).then_some(())).await;
     }
 
     fn written(&self, frames: usize, bytes: usize) {
@@ -272,23 +274,27 @@ where
     ///
     /// The last input is exactly one [`Event::Closed`], except where the owner closed or dropped
     /// the handle: then nothing follows.
-    pub async fn run<I>(self, inbox: impl Outlet<I>, input: impl Fn(Event) -> I + Send + Sync) {
+    pub async fn run<I: Send>(
+        self,
+        inbox: impl Outlet<I>,
+        input: impl Fn(Event) -> I + Send + Sync,
+    ) {
         self.run_held(None, inbox, input).await;
     }
 
-    /// As [`run`](Self::run), but while `hold` is above 0, no frame is read.
-    pub async fn run_with<I>(
+    /// As [`run`](Self::run), but while `hold` is taken, no frame is read.
+    pub async fn run_with<I: Send>(
         self,
-        hold: watch::Receiver<usize>,
+        hold: Hold,
         inbox: impl Outlet<I>,
         input: impl Fn(Event) -> I + Send + Sync,
     ) {
         self.run_held(Some(hold), inbox, input).await;
     }
 
-    async fn run_held<I>(
+    async fn run_held<I: Send>(
         self,
-        mut hold: Option<watch::Receiver<usize>>,
+        hold: Option<Hold>,
         inbox: impl Outlet<I>,
         input: impl Fn(Event) -> I + Send + Sync,
     ) {
@@ -313,7 +319,7 @@ where
                     Ok(Verdict::Overrun) => Ended::Found(Closed::Overrun),
                     Err(_) => return,
                 },
-                closed = read(&mut stream, &mut hold, &inbox, &input) => match closed {
+                closed = read(&mut stream, hold.as_ref(), &inbox, &input) => match closed {
                     Some(closed) => Ended::Found(closed),
                     None => return,
                 },
@@ -337,8 +343,9 @@ where
             Ended::Found(closed) => {
                 // The machine may let its handle go only after the peer has got its answer.
                 let _ = timeout(CLOSE_PATIENCE, answer(&mut sink, &closed)).await;
-                // A machine that is gone needs no last word.
-                inbox.put(input(Event::Closed(closed))).await;
+                // Made now, because the owner may learn by that. A machine that is gone needs no last word.
+                let last = input(Event::Closed(closed));
+                inbox.put(|| last).await;
             }
         }
     }
@@ -355,17 +362,16 @@ enum Ended {
 /// Reads until the connection ends; `None` where nobody takes the inputs any more.
 async fn read<S, I>(
     stream: &mut SplitStream<WebSocketStream<S>>,
-    hold: &mut Option<watch::Receiver<usize>>,
+    hold: Option<&Hold>,
     inbox: &impl Outlet<I>,
-    input: &impl Fn(Event) -> I,
+    input: &(impl Fn(Event) -> I + Sync),
 ) -> Option<Closed>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
         if let Some(hold) = hold {
-            // Where nobody can hold any more, there is nothing to wait for.
-            let _ = hold.wait_for(|held| *held == 0).await;
+            hold.free().await;
         }
         let frame = match stream.next().await {
             Some(Ok(Message::Text(text))) => match ByteString::try_from(Bytes::from(text)) {
@@ -378,7 +384,7 @@ where
             Some(Err(error)) => return Some(closed_by(&error)),
             None => return Some(Closed::Broken("ended without a close frame".into())),
         };
-        if !inbox.put(input(Event::Frame(frame))).await {
+        if !inbox.put(|| input(Event::Frame(frame))).await {
             return None;
         }
     }
@@ -393,14 +399,15 @@ async fn write<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut batch = Vec::new();
     loop {
+        // Made anew each time, so that no room is held while nothing is to be written.
+        let mut batch = Vec::new();
         let count = frames.take(&mut batch, FRAMES_A_FLUSH).await;
         if count == 0 {
             return Ok(());
         }
         let bytes = batch.iter().map(Frame::len).sum();
-        for frame in batch.drain(..) {
+        for frame in batch {
             sink.feed(message(frame)?).await?;
         }
         sink.flush().await?;

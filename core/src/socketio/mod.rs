@@ -65,7 +65,7 @@ impl Namespace {
     /// `None` where `name` does not start with `/`, has a comma or the separator 0x1e, with which it
     /// could not be polled, or is longer than [`NAMESPACE_BYTES_MAX`].
     pub fn new(name: &str) -> Option<Self> {
-        Self::is_valid(name).then(|| Self(name.into()))
+        Self::is_valid(name).then(|| Self::copy(name))
     }
 
     /// A name that shares the memory of the frame it stands in.
@@ -75,10 +75,14 @@ impl Namespace {
 
     /// A copy that does not keep a frame alive.
     fn detached(&self) -> Self {
-        if self.is_root() {
-            Self::root()
-        } else {
-            Self(self.as_str().into())
+        Self::copy(self.as_str())
+    }
+
+    /// The main one, which most connections have, takes no memory.
+    fn copy(name: &str) -> Self {
+        match name {
+            "/" => Self::root(),
+            _ => Self(name.into()),
         }
     }
 

@@ -39,7 +39,7 @@ use crate::{
         cors::Cors,
         random,
     },
-    ws::{self, Limits},
+    ws::{self, Limits, ReadAhead},
 };
 
 /// Serves the requests of one server of Engine.IO sessions. `I` is what its machine takes.
@@ -247,7 +247,7 @@ impl<I: Send + 'static> Socket<I> {
             session,
         } = self;
         let upgraded = match upgrade.await {
-            Ok(upgraded) => TokioIo::new(upgraded),
+            Ok(upgraded) => ReadAhead::new(TokioIo::new(upgraded)),
             Err(error) => {
                 return tracing::debug!(%error, "a WebSocket broke before it was open");
             }

@@ -123,7 +123,8 @@ impl AgentWorld {
         let entry = Arc::clone(&self.connections);
         let mut entry = lock(&entry);
         let task = self.spawn(|inbox| async move {
-            match dialer.dial(&origin).await {
+            // In a box, so that the task does not keep the room for it while it pumps.
+            match Box::pin(dialer.dial(&origin)).await {
                 Ok(socket) => {
                     let (handle, pump) = ws::open(socket);
                     let Some(()) = lock(&connections)

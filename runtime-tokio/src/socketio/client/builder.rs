@@ -17,16 +17,13 @@ use selvedge_core::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use tokio::{
-    runtime::Handle,
-    sync::{Semaphore, watch},
-};
+use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::{
     Backoff, Buffer, Dial, OpenError, SlowConsumer, Socket,
     desk::Desk,
     polling::Polling,
-    socket::{Membership, ROOM, Shared, State},
+    socket::{Membership, Present, ROOM, Shared, State},
     world::{AuthFn, ClientWorld, Mail, PrepareFn, Setup},
 };
 use crate::{
@@ -36,7 +33,7 @@ use crate::{
     mailbox::mailbox,
     proxy::Proxy,
     tls,
-    ws::Backlog,
+    ws::Hold,
 };
 
 /// How the server is reached.
@@ -343,10 +340,11 @@ impl Builder {
             (None, Some(file)) => tls::client_config(Some(file))?,
             (None, None) => system_tls()?,
         };
+        let dialer = Dialer::new(tls, proxy);
         let polling = match self.config.transports {
             Transports::WebSocket => None,
             Transports::Polling | Transports::PollingWebSocket | Transports::WebSocketPolling => {
-                Some(Polling::new(&tls, proxy.as_ref(), self.message_bytes_max)?)
+                Some(Polling::new(&dialer, self.message_bytes_max)?)
             }
         };
         let mut seed = [0; 32];
@@ -354,32 +352,29 @@ impl Builder {
 
         let (commands_in, commands) = mailbox(usize::MAX);
         let (wire_in, wire) = mailbox(INBOX_MAX);
-        let (hold_in, hold) = watch::channel(0);
-        let (backlog_in, backlog) = watch::channel(Backlog::default());
-        let (ended_in, ended) = watch::channel(());
+        let (hold, present) = (Hold::default(), Present::default());
         let setup = Setup {
-            dialer: Dialer::new(tls, proxy),
+            dialer,
             polling,
             message_bytes_max: self.message_bytes_max,
             path: self.path,
             prepare: self.prepare,
-            hold,
+            hold: hold.clone(),
         };
-        let world = ClientWorld::new(setup, target, wire_in.downgrade(), backlog_in);
+        let world = ClientWorld::new(setup, target, wire_in.downgrade(), present.clone());
         let shared = Arc::new(Shared {
             commands: commands_in,
             _wire: wire_in,
             room: Arc::new(Semaphore::new(ROOM as usize)),
-            backlog,
-            hold: Arc::new(hold_in),
+            present,
+            hold,
             state: Mutex::<State>::default(),
-            ended,
             namespaces_max: self.config.client.namespaces_max,
             patience: self.patience,
         });
         let desk = Desk::new(Manager::new(self.config, Rng::from_seed(seed)));
         let mail = Mail { commands, wire };
-        runtime.spawn(run(Box::new(desk), Box::new(world), mail, ended_in));
+        runtime.spawn(run(Box::new(desk), Box::new(world), mail));
         shared.join(self.wish)
     }
 }
@@ -457,12 +452,7 @@ impl fmt::Debug for NamespaceBuilder {
 }
 
 /// What is large is in boxes, because an `async fn` has room for its arguments twice.
-async fn run(
-    mut desk: Box<Desk>,
-    mut world: Box<ClientWorld>,
-    mut mail: Mail,
-    _ended: watch::Sender<()>,
-) {
+async fn run(mut desk: Box<Desk>, mut world: Box<ClientWorld>, mut mail: Mail) {
     let drive = driver::drive(&mut *desk, Clock::start(), &mut mail, &mut *world, ());
     // Nothing is written down here, so nothing else fails.
     if AssertUnwindSafe(drive).catch_unwind().await.is_err() {

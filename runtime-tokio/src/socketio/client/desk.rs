@@ -4,10 +4,10 @@
 //! world has found out with what it has found; the desk keeps what is the runtime's and hands the
 //! rest to the [`Manager`].
 
-use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use selvedge_core::{
-    Machine, RequestId, Time,
+    Machine, RequestId, SmallMap, Time,
     link::{Authorize, AuthorizeFailure},
     machine::Wakeup,
     socketio::{
@@ -57,8 +57,8 @@ pub(super) enum Ask {
     },
     /// Leave a namespace for good, and say when that is done.
     Leave(Namespace, Option<oneshot::Sender<()>>),
-    /// Leave everything.
-    Shutdown,
+    /// Leave everything, and drop this when the connection is closed.
+    Shutdown(oneshot::Sender<()>),
 }
 
 /// How an emission goes.
@@ -84,19 +84,20 @@ pub(super) enum Told {
     Handed(Handed, Result<(), Unsent>),
     Answered(Answered, Result<Answer, CallError>),
     Left(Namespace, Option<oneshot::Sender<()>>),
-    /// Everything is said.
-    Over,
+    /// Everything is said; the rest is to drop this when it is done.
+    Over(oneshot::Sender<()>),
 }
 
 /// A manager, with those who wait for it.
 #[derive(Debug)]
 pub(super) struct Desk {
     manager: Manager,
-    calls: BTreeMap<RequestId<Call>, Answered>,
+    calls: SmallMap<RequestId<Call>, Answered>,
     next_call: u64,
     /// Which membership, counted over all namespaces, each joined namespace is in.
-    epochs: BTreeMap<Namespace, u64>,
+    epochs: SmallMap<Namespace, u64>,
     next_epoch: u64,
+    /// Empty between steps: kept for the memory of one output, which few steps exceed.
     scratch: Vec<Output>,
 }
 
@@ -104,9 +105,9 @@ impl Desk {
     pub(super) fn new(manager: Manager) -> Self {
         Self {
             manager,
-            calls: BTreeMap::new(),
+            calls: SmallMap::default(),
             next_call: 0,
-            epochs: BTreeMap::new(),
+            epochs: SmallMap::default(),
             next_epoch: 0,
             scratch: Vec::new(),
         }
@@ -115,8 +116,7 @@ impl Desk {
     fn hand(&mut self, now: Time, input: Input, out: &mut Vec<Told>) {
         let mut outputs = mem::take(&mut self.scratch);
         self.manager.handle(now, input, &mut outputs);
-        self.relay(&mut outputs, out);
-        self.scratch = outputs;
+        self.relay(outputs, out);
     }
 
     fn emit(
@@ -149,8 +149,7 @@ impl Desk {
             Some(Output::Dropped { why, .. }) => Err(why),
             Some(_) | None => Ok(()),
         };
-        self.relay(&mut outputs, out);
-        self.scratch = outputs;
+        self.relay(outputs, out);
         out.push(Told::Handed(handed, result));
     }
 
@@ -172,7 +171,7 @@ impl Desk {
         self.hand(now, call, out);
     }
 
-    fn relay(&mut self, outputs: &mut Vec<Output>, out: &mut Vec<Told>) {
+    fn relay(&mut self, mut outputs: Vec<Output>, out: &mut Vec<Told>) {
         for output in outputs.drain(..) {
             match output {
                 Output::Event { namespace, event } => {
@@ -205,6 +204,8 @@ impl Desk {
                 | Output::Dropped { .. } => out.push(Told::Manager(output)),
             }
         }
+        outputs.shrink_to(1);
+        self.scratch = outputs;
     }
 }
 
@@ -253,9 +254,9 @@ impl Machine for Desk {
                 self.hand(now, leave, out);
                 out.push(Told::Left(namespace, left));
             }
-            Ask::Shutdown => {
+            Ask::Shutdown(closed) => {
                 self.hand(now, Input::Shutdown, out);
-                out.push(Told::Over);
+                out.push(Told::Over(closed));
             }
         }
     }
@@ -263,8 +264,7 @@ impl Machine for Desk {
     fn tick(&mut self, now: Time, out: &mut Vec<Told>) {
         let mut outputs = mem::take(&mut self.scratch);
         self.manager.tick(now, &mut outputs);
-        self.relay(&mut outputs, out);
-        self.scratch = outputs;
+        self.relay(outputs, out);
     }
 
     fn next_wakeup(&self) -> Option<Wakeup> {

@@ -1,16 +1,15 @@
 //! HTTP long-polling: one request, one whole answer.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
-use rustls::ClientConfig;
 use selvedge_core::{engineio::transport::Answer, http::Failure};
 
 use super::target::Target;
 use crate::{
+    dial::Dialer,
     http::{self, SetupError},
-    proxy::Proxy,
     report::chain,
 };
 
@@ -20,12 +19,10 @@ use crate::{
 /// server has something to say, after `pingInterval` at the latest, which may be any span. The
 /// machine has the patience for each request, by the numbers of the server's handshake, and gives up
 /// what takes longer; then the request is dropped, and its connection with it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Polling {
-    tls: Arc<ClientConfig>,
-    proxy: Option<Proxy>,
     /// It takes some KiB, and where WebSockets get through it is never needed.
-    client: Arc<OnceLock<reqwest::Client>>,
+    client: OnceLock<reqwest::Client>,
     body_bytes_max: usize,
 }
 
@@ -37,26 +34,21 @@ pub(super) enum Ask {
 }
 
 impl Polling {
-    pub(super) fn new(
-        tls: &Arc<ClientConfig>,
-        proxy: Option<&Proxy>,
-        body_bytes_max: usize,
-    ) -> Result<Self, SetupError> {
+    /// To poll by the TLS configuration and the proxy of a dialer.
+    pub(super) fn new(dialer: &Dialer, body_bytes_max: usize) -> Result<Self, SetupError> {
         // What cannot be used is told now.
-        let _ = http::builder(tls, proxy)?;
+        let _ = http::builder(dialer.tls(), dialer.proxy())?;
         Ok(Self {
-            tls: Arc::clone(tls),
-            proxy: proxy.cloned(),
-            client: Arc::default(),
+            client: OnceLock::new(),
             body_bytes_max,
         })
     }
 
-    fn client(&self) -> Result<&reqwest::Client, SetupError> {
+    fn client(&self, dialer: &Dialer) -> Result<&reqwest::Client, SetupError> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = http::builder(&self.tls, self.proxy.as_ref())?.build()?;
+        let client = http::builder(dialer.tls(), dialer.proxy())?.build()?;
         // Of two that are made at the same time, the first is kept.
         Ok(self.client.get_or_init(|| client))
     }
@@ -64,11 +56,12 @@ impl Polling {
     /// Sends one request and reads the whole answer.
     pub(super) async fn exchange(
         &self,
+        dialer: &Dialer,
         target: &Target,
         sid: Option<&str>,
         ask: Ask,
     ) -> Result<Answer, Failure> {
-        let client = self.client();
+        let client = self.client(dialer);
         let client = client.map_err(|error| Failure::Unreachable(chain(&error).into()))?;
         let url = target.url("polling", sid);
         let request = match ask {
@@ -79,7 +72,7 @@ impl Polling {
                 .body(body),
         };
         let request = request.headers(target.headers.clone());
-        let answer = http::sent(request, self.proxy.as_ref()).await?;
+        let answer = http::sent(request, dialer.proxy()).await?;
         Ok(Answer {
             status: answer.status().as_u16(),
             body: http::read_within(answer, self.body_bytes_max).await?,

@@ -2,13 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
-use tokio::sync::watch;
-
 use super::{Event, Signal};
+use crate::ws::Hold;
 
 /// How many signals that are no events may wait beyond the limit for events before a newer one
 /// replaces the newest of them: what a consumer must know is how things stand now.
@@ -41,8 +40,8 @@ pub(super) struct Queue {
     inner: Mutex<Inner>,
     events_max: usize,
     policy: SlowConsumer,
-    /// How many queues of the connection hold its reading up.
-    hold: Arc<watch::Sender<usize>>,
+    /// Holds up the reading of the connection.
+    hold: Hold,
 }
 
 #[derive(Debug, Default)]
@@ -63,11 +62,7 @@ struct Inner {
 pub(super) struct Overrun;
 
 impl Queue {
-    pub(super) fn new(
-        events_max: usize,
-        policy: SlowConsumer,
-        hold: Arc<watch::Sender<usize>>,
-    ) -> Self {
+    pub(super) fn new(events_max: usize, policy: SlowConsumer, hold: Hold) -> Self {
         Self {
             inner: Mutex::default(),
             events_max: events_max.max(1),
@@ -97,7 +92,7 @@ impl Queue {
         if self.policy == SlowConsumer::Wait && inner.events >= self.events_max && !inner.is_holding
         {
             inner.is_holding = true;
-            self.hold.send_modify(|held| *held += 1);
+            self.hold.take();
         }
         inner.wake();
         Ok(())
@@ -165,13 +160,15 @@ impl Queue {
         if inner.is_closed {
             return Poll::Ready(None);
         }
+        // At rest, no room is kept for what may come.
+        inner.signals = VecDeque::new();
         inner.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 
     fn release(&self, inner: &mut Inner) {
         if std::mem::take(&mut inner.is_holding) {
-            self.hold.send_modify(|held| *held = held.saturating_sub(1));
+            self.hold.release();
         }
     }
 
@@ -204,8 +201,7 @@ mod tests {
     use crate::socketio::Unsent;
 
     fn queue(events_max: usize) -> Queue {
-        let (hold, _) = watch::channel(0);
-        Queue::new(events_max, SlowConsumer::Wait, Arc::new(hold))
+        Queue::new(events_max, SlowConsumer::Wait, Hold::default())
     }
 
     fn taken(queue: &Queue) -> Vec<Signal> {

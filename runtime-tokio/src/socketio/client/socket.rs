@@ -1,7 +1,6 @@
 //! The handles of an application: one membership of one namespace, kept up.
 
 use std::{
-    collections::BTreeSet,
     fmt,
     pin::Pin,
     sync::{
@@ -14,13 +13,16 @@ use std::{
 
 use bytes::Bytes;
 use futures::Stream;
-use selvedge_core::socketio::{
-    Namespace,
-    event::{Answer, Emission},
-    manager::Input,
+use selvedge_core::{
+    SmallMap,
+    socketio::{
+        Namespace,
+        event::{Answer, Emission},
+        manager::Input,
+    },
 };
 use serde::Serialize;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     CallError, EmitError, NamespaceBuilder, OpenError, Signal,
@@ -32,7 +34,7 @@ use super::{
 };
 use crate::{
     mailbox,
-    ws::{Backlog, Limits},
+    ws::{Backlog, Hold, Limits},
 };
 
 /// How much may wait to be written before those who emit wait too. It is enough to keep a fast
@@ -57,19 +59,35 @@ pub(super) struct Shared {
     pub(super) _wire: mailbox::Sender<Ask>,
     /// Bounds what emissions and calls put into `commands`; the others come once for a socket.
     pub(super) room: Arc<Semaphore>,
-    pub(super) backlog: watch::Receiver<Backlog>,
-    pub(super) hold: Arc<watch::Sender<usize>>,
+    pub(super) present: Present,
+    pub(super) hold: Hold,
     pub(super) state: Mutex<State>,
-    /// Closed when the task has ended.
-    pub(super) ended: watch::Receiver<()>,
     pub(super) namespaces_max: usize,
     pub(super) patience: Duration,
+}
+
+/// What waits to be written on the present connection, or on the last one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Present(Arc<Mutex<Backlog>>);
+
+impl Present {
+    pub(super) fn set(&self, backlog: Backlog) {
+        *self.lock() = backlog;
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Backlog> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Which sockets there are.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    open: BTreeSet<Namespace>,
+    open: SmallMap<Namespace, ()>,
     is_over: bool,
 }
 
@@ -81,14 +99,14 @@ impl Shared {
         if state.is_over {
             return Err(OpenError::Closed);
         }
-        if state.open.contains(&namespace) {
+        if state.open.contains_key(&namespace) {
             return Err(OpenError::Duplicate(wish.namespace));
         }
         if state.open.len() >= self.namespaces_max {
             return Err(OpenError::TooManyNamespaces);
         }
-        state.open.insert(namespace.clone());
-        let queue = Queue::new(wish.events_max, wish.slow_consumer, Arc::clone(&self.hold));
+        state.open.insert(namespace.clone(), ());
+        let queue = Queue::new(wish.events_max, wish.slow_consumer, self.hold.clone());
         let queue = Arc::new(queue);
         let membership = Arc::new(Membership {
             shared: Arc::clone(self),
@@ -141,20 +159,22 @@ impl Membership {
         &self.shared
     }
 
-    /// Leaves for good, and says whether this was the last one of the connection.
-    pub(super) fn leave(&self, left: Option<oneshot::Sender<()>>) -> bool {
+    /// Leaves for good. Where this was the last one of the connection, gives back what is dropped
+    /// when that is closed.
+    pub(super) fn leave(&self, left: Option<oneshot::Sender<()>>) -> Option<oneshot::Receiver<()>> {
         if self.has_left.swap(true, Ordering::AcqRel) {
-            return false;
+            return None;
         }
         let mut state = self.shared.state();
         state.open.remove(&self.namespace);
         state.is_over = state.open.is_empty();
         // A task that has ended has left everything.
         let _ = (self.shared.commands).push(Ask::Leave(self.namespace.clone(), left));
-        if state.is_over {
-            let _ = self.shared.commands.push(Ask::Shutdown);
-        }
-        state.is_over
+        state.is_over.then(|| {
+            let (closed_in, closed) = oneshot::channel();
+            let _ = self.shared.commands.push(Ask::Shutdown(closed_in));
+            closed
+        })
     }
 
     pub(super) async fn answer(&self, emission: Emission, epoch: u64) -> Result<(), EmitError> {
@@ -204,13 +224,12 @@ impl Membership {
         if way == Way::Volatile {
             // Others that wait hold what there is.
             let room = room.try_acquire_many_owned(units);
-            let is_free = self.shared.backlog.borrow().is_below(BACKLOG);
+            let is_free = self.shared.present.backlog().is_below(BACKLOG);
             return room.ok().filter(|_| is_free).ok_or(EmitError::Busy);
         }
         let room = room.acquire_many_owned(units);
         let room = room.await.map_err(|_| EmitError::Closed)?;
-        let backlog = self.shared.backlog.borrow().clone();
-        backlog.below(BACKLOG).await;
+        self.shared.present.backlog().below(BACKLOG).await;
         Ok(room)
     }
 
@@ -503,12 +522,11 @@ impl Sender {
     /// connection it waits until the server was told and the connection is closed, for 6 s at most.
     pub async fn close(&self) {
         let (left, done) = oneshot::channel();
-        let is_last = self.membership.leave(Some(left));
+        let closed = self.membership.leave(Some(left));
         // A task that has ended answers by that.
         let _ = done.await;
-        if is_last {
-            let mut ended = self.membership.shared.ended.clone();
-            let _ = ended.changed().await;
+        if let Some(closed) = closed {
+            let _ = closed.await;
         }
     }
 

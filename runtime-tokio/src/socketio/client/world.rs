@@ -1,7 +1,6 @@
 //! What carries out the outputs of a client: dials, requests, auth, and the queues of the sockets.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     ops::ControlFlow,
     panic::AssertUnwindSafe,
@@ -12,7 +11,7 @@ use std::{
 
 use futures::{FutureExt as _, future::BoxFuture};
 use selvedge_core::{
-    RequestId, Secret, Time,
+    RequestId, Secret, SmallMap, Time,
     engineio::transport::{ClientAction, ClientEvent, Exchange, Text},
     link::{Authorize, AuthorizeFailure},
     socketio::{
@@ -22,7 +21,7 @@ use selvedge_core::{
     ws::{Action, ConnId},
 };
 use tokio::{
-    sync::watch,
+    sync::{oneshot, watch},
     task::{AbortHandle, JoinSet},
     time::timeout,
 };
@@ -32,14 +31,14 @@ use super::{
     desk::{Ask, Desk, Told},
     polling::{self, Polling},
     queue::{Overrun, Queue},
-    socket::Membership,
+    socket::{Membership, Present},
     target::Target,
 };
 use crate::{
     dial::Dialer,
     driver::{Inbox, World},
     mailbox,
-    ws::{self, Backlog, Limits, WsHandle},
+    ws::{self, Hold, Limits, WsHandle},
 };
 
 /// How long the goodbye may take at the end: a WebSocket flushes for 5 s and waits 1 s for the
@@ -98,7 +97,7 @@ pub(super) struct Setup {
     pub(super) message_bytes_max: usize,
     pub(super) path: String,
     pub(super) prepare: Option<PrepareFn>,
-    pub(super) hold: watch::Receiver<usize>,
+    pub(super) hold: Hold,
 }
 
 /// A socket, from the side of the world.
@@ -128,14 +127,15 @@ pub(super) struct ClientWorld {
     setup: Arc<Setup>,
     /// Weakly held: the last socket and the last task close the inbox, and that ends the drive.
     wire: mailbox::WeakSender<Ask>,
-    backlog: watch::Sender<Backlog>,
+    present: Present,
     target: Arc<Target>,
     tasks: JoinSet<()>,
-    members: BTreeMap<Namespace, Member>,
-    /// In boxes, because a map has room for eleven from the first on.
-    connections: BTreeMap<ConnId, Box<Connection>>,
-    prepares: BTreeMap<RequestId<Authorize>, AbortHandle>,
-    auths: BTreeMap<RequestId<Auth>, AbortHandle>,
+    members: SmallMap<Namespace, Member>,
+    connections: SmallMap<ConnId, Connection>,
+    prepares: SmallMap<RequestId<Authorize>, AbortHandle>,
+    auths: SmallMap<RequestId<Auth>, AbortHandle>,
+    /// Dropped when all is done.
+    closed: Option<oneshot::Sender<()>>,
 }
 
 /// One connection: its WebSocket and its requests.
@@ -145,7 +145,7 @@ struct Connection {
     socket: Option<AbortHandle>,
     /// Once it is open.
     handle: Option<WsHandle>,
-    requests: BTreeMap<RequestId<Exchange>, AbortHandle>,
+    requests: SmallMap<RequestId<Exchange>, AbortHandle>,
     /// Once there are any.
     posts: Option<Posts>,
 }
@@ -223,18 +223,19 @@ impl ClientWorld {
         setup: Setup,
         target: Arc<Target>,
         wire: mailbox::WeakSender<Ask>,
-        backlog: watch::Sender<Backlog>,
+        present: Present,
     ) -> Self {
         Self {
             setup: Arc::new(setup),
             wire,
-            backlog,
+            present,
             target,
             tasks: JoinSet::new(),
-            members: BTreeMap::new(),
-            connections: BTreeMap::new(),
-            prepares: BTreeMap::new(),
-            auths: BTreeMap::new(),
+            members: SmallMap::default(),
+            connections: SmallMap::default(),
+            prepares: SmallMap::default(),
+            auths: SmallMap::default(),
+            closed: None,
         }
     }
 
@@ -306,34 +307,38 @@ impl ClientWorld {
         self.auths.extend(task.map(|task| (id, task)));
     }
 
-    fn connection(&mut self, conn: ConnId) -> &mut Connection {
+    /// A connection, which begins where it is not known.
+    fn connection(&mut self, conn: ConnId) -> Option<&mut Connection> {
         if !self.connections.contains_key(&conn) {
             // Nothing tells when a connection that was closed in order is over.
             self.connections.retain(|_, it| !it.is_over());
-        }
-        let target = &self.target;
-        self.connections.entry(conn).or_insert_with(|| {
-            Box::new(Connection {
-                target: Arc::clone(target),
+            let connection = Connection {
+                target: Arc::clone(&self.target),
                 socket: None,
                 handle: None,
-                requests: BTreeMap::new(),
+                requests: SmallMap::default(),
                 posts: None,
-            })
-        })
+            };
+            self.connections.insert(conn, connection);
+        }
+        self.connections.get_mut(&conn)
     }
 
     /// Opens a WebSocket: of a new session, or of the one with that `sid`.
     fn dial(&mut self, conn: ConnId, sid: Option<String>) {
         let setup = Arc::clone(&self.setup);
-        let target = Arc::clone(&self.connection(conn).target);
+        let Some(connection) = self.connection(conn) else {
+            return;
+        };
+        let target = Arc::clone(&connection.target);
         let task = self.spawn(|wire| async move {
-            let url = target.url("websocket", sid.as_deref());
-            let opened = setup
-                .dialer
-                .open(&url, &target.headers, setup.message_bytes_max);
             // In a box, so that the task does not keep the room for it while it pumps.
-            let opened = Box::pin(opened).await;
+            let opened = Box::pin(async {
+                let url = target.url("websocket", sid.as_deref());
+                let (dialer, most) = (&setup.dialer, setup.message_bytes_max);
+                dialer.open(&url, &target.headers, most).await
+            })
+            .await;
             let dialed = |result: Result<(), String>| match sid {
                 None => Input::Dialed(conn, result),
                 Some(_) => {
@@ -358,7 +363,9 @@ impl ClientWorld {
                 Err(error) => answer(&wire, Ask::Manager(dialed(Err(error.words())))).await,
             }
         });
-        self.connection(conn).socket = task;
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.socket = task;
+        }
     }
 
     fn exchange(
@@ -368,34 +375,38 @@ impl ClientWorld {
         sid: Option<String>,
         ask: polling::Ask,
     ) {
-        let Some(polling) = self.setup.polling.clone() else {
-            // The machine does not poll where that is not allowed.
+        let setup = Arc::clone(&self.setup);
+        let Some(connection) = self.connection(conn) else {
             return;
         };
-        let mut hold = self.setup.hold.clone();
-        let connection = self.connection(conn);
         let target = Arc::clone(&connection.target);
         let mut turn = match ask {
             polling::Ask::Get => None,
             polling::Ask::Post(_) => Some(connection.posts.get_or_insert_default().ask()),
         };
         let task = self.spawn(|wire| async move {
+            // The machine does not poll where that is not allowed.
+            let Some(polling) = &setup.polling else {
+                return;
+            };
             match &turn {
-                // Where nobody can hold any more, there is nothing to wait for.
-                None => drop(hold.wait_for(|held| *held == 0).await),
+                None => setup.hold.free().await,
                 Some(turn) if turn.come().await => {}
                 Some(_) => return,
             }
-            let result = polling.exchange(&target, sid.as_deref(), ask).await;
+            let result = polling
+                .exchange(&setup.dialer, &target, sid.as_deref(), ask)
+                .await;
             if let Some(turn) = &mut turn {
                 turn.is_taken = result.as_ref().is_ok_and(|answer| answer.status == 200);
             }
             let event = ClientEvent::Answered { id, result };
             answer(&wire, Ask::Manager(Input::Transport(conn, event))).await;
         });
-        let requests = &mut self.connection(conn).requests;
-        requests.retain(|_, task| !task.is_finished());
-        requests.extend(task.map(|task| (id, task)));
+        if let Some(Connection { requests, .. }) = self.connections.get_mut(&conn) {
+            requests.retain(|_, task| !task.is_finished());
+            requests.extend(task.map(|task| (id, task)));
+        }
     }
 
     fn transport(&mut self, conn: ConnId, action: ClientAction) {
@@ -445,7 +456,7 @@ impl ClientWorld {
     fn hang_up(&mut self, conn: ConnId) {
         if let Some(connection) = self.connections.remove(&conn) {
             abort(connection.socket);
-            for task in connection.requests.into_values() {
+            for task in connection.requests.values() {
                 task.abort();
             }
         }
@@ -571,7 +582,7 @@ impl World<Desk> for ClientWorld {
             Told::Opened(conn, handle) => {
                 // Of a connection that was hung up meanwhile, this hangs up.
                 if let Some(connection) = self.connections.get_mut(&conn) {
-                    self.backlog.send_replace(handle.backlog());
+                    self.present.set(handle.backlog());
                     connection.handle = Some(handle);
                 }
             }
@@ -593,7 +604,10 @@ impl World<Desk> for ClientWorld {
                     let _ = left.send(());
                 }
             }
-            Told::Over => return ControlFlow::Break(()),
+            Told::Over(closed) => {
+                self.closed = Some(closed);
+                return ControlFlow::Break(());
+            }
         }
         ControlFlow::Continue(())
     }

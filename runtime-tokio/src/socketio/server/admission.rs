@@ -7,7 +7,10 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri, request::Parts},
 };
 use bytestring::ByteString;
-use selvedge_core::socketio::hub::{self, Identity};
+use selvedge_core::socketio::{
+    Namespace as Name,
+    hub::{self, Identity},
+};
 use serde::{Deserialize, Serialize};
 
 /// The HTTP request that a connection began with. Its `Debug` shows neither query nor headers: both
@@ -84,7 +87,7 @@ impl fmt::Debug for Handshake {
 /// What a client sent along when it asked to be let in.
 #[derive(Clone)]
 pub(super) struct Credentials {
-    pub(super) namespace: ByteString,
+    pub(super) namespace: Name,
     pub(super) auth: Option<ByteString>,
     pub(super) handshake: Option<Arc<Handshake>>,
 }
@@ -133,7 +136,7 @@ pub struct Admission {
 impl Admission {
     /// The namespace that it asks for.
     pub fn namespace(&self) -> &str {
-        &self.credentials.namespace
+        self.credentials.namespace.as_str()
     }
 
     /// The auth that it sent with its CONNECT; an empty object where it sent none.

@@ -87,7 +87,7 @@ impl Event {
         let Some(ack) = self.event.ack() else {
             return Ok(());
         };
-        let namespace = &self.socket.namespace;
+        let namespace = self.socket.namespace();
         let answer = Emission::answer_with(namespace, ack, args, attachments)?;
         self.socket.send(answer, false).await
     }

@@ -4,8 +4,8 @@ use std::{
     collections::BTreeSet,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -18,7 +18,7 @@ use selvedge_core::socketio::{
     hub::{Audience, Input, Room, SocketId, Target},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::{
     admission::{AuthError, Credentials, Handshake},
@@ -28,7 +28,10 @@ use super::{
     link::Link,
     outgoing::Outgoing,
 };
-use crate::mailbox::{self, mailbox};
+use crate::{
+    mailbox::{self, mailbox},
+    notice::until,
+};
 
 /// Which socket: what its client knows as `socket.id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,41 +68,63 @@ pub struct Socket {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) id: Id,
-    pub(super) namespace: Name,
     pub(super) link: Link,
     outgoing: Arc<Outgoing>,
     credentials: Credentials,
     is_recovered: bool,
     rooms: Mutex<BTreeSet<Room>>,
     rooms_max: usize,
-    end: watch::Receiver<Option<End>>,
+    standing: Arc<Standing>,
 }
 
 #[derive(Debug)]
 struct Events {
     queue: tokio::sync::Mutex<mailbox::Receiver<event::Event>>,
-    waiting: Arc<Waiting>,
+    standing: Arc<Standing>,
 }
 
-/// What waits for the handler.
+/// How a socket stands, as its two ends share it.
 #[derive(Debug, Default)]
-struct Waiting {
+struct Standing {
+    /// What waits for the handler.
     events: AtomicUsize,
     bytes: AtomicUsize,
+    end: OnceLock<End>,
+    /// The server's world has let go of it.
+    is_gone: AtomicBool,
+    /// One of the two has come to be.
+    over: Notify,
+}
+
+impl Standing {
+    /// Returns when the socket has ended.
+    async fn over(&self) -> End {
+        until(&self.over, || {
+            let is_gone = self.is_gone.load(Ordering::Acquire);
+            let end = self.end.get().cloned();
+            end.or_else(|| is_gone.then_some(End::Closed))
+        })
+        .await
+    }
 }
 
 /// The end of a socket that the server's world holds.
 #[derive(Debug)]
 pub(super) struct Member {
     events: mailbox::Sender<event::Event>,
-    waiting: Arc<Waiting>,
-    end: watch::Sender<Option<End>>,
+    standing: Arc<Standing>,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.standing.is_gone.store(true, Ordering::Release);
+        self.standing.over.notify_waiters();
+    }
 }
 
 /// What a socket is made of.
 pub(super) struct Parts {
     pub(super) id: Id,
-    pub(super) namespace: Name,
     pub(super) link: Link,
     pub(super) outgoing: Arc<Outgoing>,
     pub(super) credentials: Credentials,
@@ -110,11 +135,9 @@ pub(super) struct Parts {
 
 pub(super) fn pair(parts: Parts) -> (Member, Socket) {
     let (sender, queue) = mailbox(usize::MAX);
-    let (end_in, end) = watch::channel(None);
-    let waiting = Arc::new(Waiting::default());
+    let standing = Arc::<Standing>::default();
     let Parts {
         id,
-        namespace,
         link,
         outgoing,
         credentials,
@@ -124,24 +147,22 @@ pub(super) fn pair(parts: Parts) -> (Member, Socket) {
     } = parts;
     let shared = Shared {
         id,
-        namespace,
         link,
         outgoing,
         credentials,
         is_recovered,
         rooms: Mutex::new(rooms.into_iter().collect()),
         rooms_max,
-        end,
+        standing: Arc::clone(&standing),
     };
     let member = Member {
         events: sender,
-        waiting: Arc::clone(&waiting),
-        end: end_in,
+        standing: Arc::clone(&standing),
     };
     let queue = tokio::sync::Mutex::new(queue);
     let socket = Socket {
         shared: Arc::new(shared),
-        events: Arc::new(Events { queue, waiting }),
+        events: Arc::new(Events { queue, standing }),
     };
     (member, socket)
 }
@@ -153,8 +174,8 @@ impl Member {
             return true;
         }
         let bytes = bytes_of(&event);
-        let events_before = self.waiting.events.fetch_add(1, Ordering::Relaxed);
-        let bytes_before = self.waiting.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let events_before = self.standing.events.fetch_add(1, Ordering::Relaxed);
+        let bytes_before = self.standing.bytes.fetch_add(bytes, Ordering::Relaxed);
         // One that is alone may be as large as a message can be.
         let fits = events_before < limits.0
             && (events_before == 0 || bytes_before.saturating_add(bytes) <= limits.1);
@@ -164,11 +185,9 @@ impl Member {
 
     /// Says why the socket has ended. The first word counts.
     pub(super) fn end(&self, why: End) {
-        self.end.send_if_modified(|end| {
-            let is_first = end.is_none();
-            end.get_or_insert(why);
-            is_first
-        });
+        if self.standing.end.set(why).is_ok() {
+            self.standing.over.notify_waiters();
+        }
     }
 }
 
@@ -185,8 +204,12 @@ impl Shared {
         }
     }
 
+    pub(super) const fn namespace(&self) -> &Name {
+        &self.credentials.namespace
+    }
+
     fn ended(&self) -> Option<End> {
-        self.end.borrow().clone()
+        self.standing.end.get().cloned()
     }
 
     pub(super) async fn send(&self, emission: Emission, volatile: bool) -> Result<(), EmitError> {
@@ -210,7 +233,7 @@ impl Socket {
 
     /// The name of its namespace.
     pub fn namespace(&self) -> &str {
-        self.shared.namespace.as_str()
+        self.shared.namespace().as_str()
     }
 
     /// The auth that its client sent with the CONNECT; an empty object where it sent none.
@@ -242,9 +265,11 @@ impl Socket {
     /// events are taken. Of several clones that wait, each event goes to one.
     pub async fn next(&self) -> Option<Event> {
         let event = self.events.queue.lock().await.recv().await?;
-        let waiting = &self.events.waiting;
-        waiting.events.fetch_sub(1, Ordering::Relaxed);
-        waiting.bytes.fetch_sub(bytes_of(&event), Ordering::Relaxed);
+        let standing = &self.events.standing;
+        standing.events.fetch_sub(1, Ordering::Relaxed);
+        standing
+            .bytes
+            .fetch_sub(bytes_of(&event), Ordering::Relaxed);
         Some(Event::new(event, Arc::clone(&self.shared)))
     }
 
@@ -260,7 +285,7 @@ impl Socket {
         name: &str,
         args: &(impl Serialize + ?Sized),
     ) -> Result<(), EmitError> {
-        let emission = Emission::event(&self.shared.namespace, name, args)?;
+        let emission = Emission::event(self.shared.namespace(), name, args)?;
         self.shared.send(emission, false).await
     }
 
@@ -277,7 +302,7 @@ impl Socket {
         args: &(impl Serialize + ?Sized),
         attachments: Vec<Bytes>,
     ) -> Result<(), EmitError> {
-        let emission = Emission::event_with(&self.shared.namespace, name, args, attachments)?;
+        let emission = Emission::event_with(self.shared.namespace(), name, args, attachments)?;
         self.shared.send(emission, false).await
     }
 
@@ -292,7 +317,7 @@ impl Socket {
         name: &str,
         args: &(impl Serialize + ?Sized),
     ) -> Result<(), EmitError> {
-        let emission = Emission::event(&self.shared.namespace, name, args)?;
+        let emission = Emission::event(self.shared.namespace(), name, args)?;
         self.shared.send(emission, true).await
     }
 
@@ -322,7 +347,7 @@ impl Socket {
         attachments: Vec<Bytes>,
         patience: Duration,
     ) -> Result<Answer, CallError> {
-        let written = Emission::event_with(&self.shared.namespace, name, args, attachments);
+        let written = Emission::event_with(self.shared.namespace(), name, args, attachments);
         let emission = written.map_err(EmitError::from)?;
         self.shared.check()?;
         let socket = self.shared.id.socket;
@@ -379,7 +404,7 @@ impl Socket {
             except_sockets: vec![self.shared.id.socket],
             ..Audience::default()
         };
-        let namespace = self.shared.namespace.clone();
+        let namespace = self.shared.namespace().clone();
         Broadcast::new(self.shared.link.clone(), Ok(namespace), audience)
     }
 
@@ -409,11 +434,7 @@ impl Socket {
 
     /// Returns when the socket has ended.
     pub async fn ended(&self) -> End {
-        let mut end = self.shared.end.clone();
-        match end.wait_for(Option::is_some).await {
-            Ok(end) => end.clone().unwrap_or(End::Closed),
-            Err(_) => End::Closed,
-        }
+        self.shared.standing.over().await
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {

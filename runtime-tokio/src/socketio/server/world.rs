@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow, panic::AssertUnwindSafe, sync::Arc};
 
+use bytestring::ByteString;
 use futures::FutureExt as _;
 use selvedge_core::{
     Time,
@@ -57,7 +58,6 @@ struct Session {
 /// A socket that waits for admission.
 #[derive(Debug)]
 struct Asked {
-    namespace: Name,
     outgoing: Arc<Outgoing>,
     credentials: Credentials,
     decision: AbortHandle,
@@ -89,14 +89,13 @@ impl HubWorld {
     fn ask(
         &self,
         socket: SocketId,
-        namespace: Name,
         (credentials, outgoing): (Credentials, Arc<Outgoing>),
         former: Option<Former>,
     ) {
         let Some(inbox) = self.inbox.upgrade() else {
             return;
         };
-        let admit = self.namespaces.get(&namespace);
+        let admit = self.namespaces.get(&credentials.namespace);
         let admit = admit.and_then(|namespace| namespace.admit.clone());
         let request = Admission {
             credentials: credentials.clone(),
@@ -138,7 +137,6 @@ impl HubWorld {
         });
         if let Some(table) = &mut *table {
             let asked = Asked {
-                namespace,
                 outgoing,
                 credentials,
                 decision: decision.abort_handle(),
@@ -159,11 +157,10 @@ impl HubWorld {
         let (Some(asked), Some(inbox)) = (self.asked.remove(&socket), self.inbox.upgrade()) else {
             return;
         };
-        let connected = self.namespaces.get(&asked.namespace);
+        let connected = self.namespaces.get(&asked.credentials.namespace);
         let connected = connected.and_then(|namespace| namespace.connected.clone());
         let (member, handle) = socket::pair(socket::Parts {
             id,
-            namespace: asked.namespace,
             link: Link::new(inbox, Arc::clone(&self.calls), self.limits.outgoing),
             outgoing: asked.outgoing,
             credentials: asked.credentials,
@@ -221,8 +218,9 @@ async fn serve(connected: Arc<Connected>, socket: Socket, members: Arc<Members>)
     if served.await.is_err() {
         tracing::error!(socket = %shared.id, "the handler of a socket has panicked");
         members.with(&shared.id.socket, |member| member.end(End::Panicked));
-        // A server that has closed has ended it already.
-        let _ = shared.disconnect(false).await;
+        // A server that has closed has ended it already. In a box, so that the task does not keep the
+        // room for what hardly ever happens.
+        let _ = Box::pin(shared.disconnect(false)).await;
     }
 }
 
@@ -295,12 +293,13 @@ impl World<Hub> for HubWorld {
                     return ControlFlow::Continue(());
                 };
                 let credentials = Credentials {
-                    namespace: namespace.as_str().into(),
-                    auth,
+                    namespace,
+                    // A copy, because it would keep alive all that was read with it.
+                    auth: auth.map(|auth| ByteString::from(&*auth)),
                     handshake: known.handshake.clone(),
                 };
                 let known = (credentials, Arc::clone(&known.outgoing));
-                self.ask(socket, namespace, known, former.map(Former));
+                self.ask(socket, known, former.map(Former));
             }
             Output::ForgetAdmission { socket } => self.forget(socket),
             Output::Connected {
