@@ -145,6 +145,9 @@ impl Event {
 
     /// The arguments after the name as they stand on the wire: JSON values with commas between
     /// them, without the brackets. Empty where there are none.
+    ///
+    /// This costs nothing. As `&RawValue`, [`Event::args`] lends them, for one more walk by
+    /// `serde_json`, which makes raw values only of what it has walked itself.
     pub fn raw_args(&self) -> &str {
         self.packet.get(self.arguments.clone()).unwrap_or_default()
     }
