@@ -9,6 +9,7 @@ mod expected;
     reason = "one of two sides; and a panic is a finding"
 )]
 mod hub;
+mod json;
 mod network;
 #[expect(
     clippy::indexing_slicing,
@@ -25,6 +26,7 @@ pub use self::{
     decoders::{engineio_packet, engineio_payload, socketio_packet},
     ends::socketio_ends,
     hub::socketio_hub,
+    json::json,
     session::socketio_session,
 };
 use crate::ws;

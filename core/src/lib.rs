@@ -27,6 +27,7 @@ pub mod fuzzing;
 pub mod guild;
 pub mod http;
 pub mod id;
+mod json;
 pub mod link;
 pub mod machine;
 pub mod plugin;

@@ -103,6 +103,11 @@ fn main() {
                 let event = decode(frame.clone());
                 black_box((event.name(), event.raw_args()));
             }),
+            subject("selvedge: and asked for &RawValue", || {
+                let event = decode(frame.clone());
+                let args = event.args::<(&RawValue,)>().expect("an argument");
+                black_box((event.name(), args.0.get()));
+            }),
             subject("socketioxide: event only", || {
                 let value = oxide_decode(oxide.clone());
                 black_box(CommonParser.read_event(&value).expect("a name"));

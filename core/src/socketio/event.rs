@@ -10,13 +10,12 @@ use serde::{
     de::{IgnoredAny, SeqAccess, Visitor},
     forward_to_deserialize_any,
 };
-use serde_json::value::RawValue;
 
 use super::{AckId, packet};
 pub use super::{attachment::Attachment, emission::Emission};
 use crate::{
     canon::{Canon, Canonical},
-    canonical,
+    canonical, json,
 };
 
 /// Names that the official peers keep for themselves: an event with one of them is refused, in
@@ -78,22 +77,29 @@ impl Event {
         payload: usize,
         ack: Option<AckId>,
     ) -> Result<Self, packet::DecodeError> {
-        let bad = |_| packet::DecodeError::BadPayload(packet::Kind::Event);
-        let array = packet.get(payload..).unwrap_or_default();
-        let mut json = serde_json::Deserializer::from_str(array);
-        let (first, arguments, count) = json
-            .deserialize_seq(NamedElements { packet: &packet })
-            .map_err(bad)?;
-        json.end().map_err(bad)?;
-        let name = match first.as_bytes().first() {
-            Some(b'"') => match first.strip_prefix('"').and_then(|it| it.strip_suffix('"')) {
-                Some(plain) if !plain.contains('\\') => Name::Plain(span(&packet, plain, plain)),
-                Some(_) | None => Name::Escaped(serde_json::from_str(first).map_err(bad)?),
-            },
-            Some(b'-' | b'0'..=b'9') => Name::Plain(span(&packet, first, first)),
-            Some(_) | None => {
-                return Err(packet::DecodeError::BadPayload(packet::Kind::Event));
+        const BAD: packet::DecodeError = packet::DecodeError::BadPayload(packet::Kind::Event);
+        let (mut first, mut arguments, mut count) = (None, 0..0, 0);
+        json::elements(&packet, payload, |place| {
+            if first.is_none() {
+                first = Some(place);
+                return;
             }
+            if count == 0 {
+                arguments.start = place.start;
+            }
+            arguments.end = place.end;
+            count += 1;
+        })
+        .ok_or(BAD)?;
+        let first = first.ok_or(BAD)?;
+        let json = packet.get(first.clone()).unwrap_or_default();
+        let name = match json.as_bytes() {
+            [b'"', plain @ .., b'"'] if !plain.contains(&b'\\') => {
+                Name::Plain(first.start + 1..first.end - 1)
+            }
+            [b'"', ..] => Name::Escaped(serde_json::from_str(json).map_err(|_| BAD)?),
+            [b'-' | b'0'..=b'9', ..] => Name::Plain(first),
+            _ => return Err(BAD),
         };
         let event = Self {
             packet,
@@ -139,6 +145,9 @@ impl Event {
 
     /// The arguments after the name as they stand on the wire: JSON values with commas between
     /// them, without the brackets. Empty where there are none.
+    ///
+    /// This costs nothing. As `&RawValue`, [`Event::args`] lends them, for one more walk by
+    /// `serde_json`, which makes raw values only of what it has walked itself.
     pub fn raw_args(&self) -> &str {
         self.packet.get(self.arguments.clone()).unwrap_or_default()
     }
@@ -214,10 +223,9 @@ canonical!(struct Answer { payload, attachments; - count });
 impl Answer {
     /// Reads the payload of an ack packet: an array.
     pub(super) fn decode(payload: ByteString) -> Result<Self, packet::DecodeError> {
-        let bad = |_| packet::DecodeError::BadPayload(packet::Kind::Ack);
-        let mut json = serde_json::Deserializer::from_str(&payload);
-        let count = json.deserialize_seq(Elements).map_err(bad)?;
-        json.end().map_err(bad)?;
+        let mut count = 0;
+        json::elements(&payload, 0, |_| count += 1)
+            .ok_or(packet::DecodeError::BadPayload(packet::Kind::Ack))?;
         Ok(Self {
             count,
             payload,
@@ -302,61 +310,6 @@ impl<'de> Deserialize<'de> for Answer {
     }
 }
 
-/// Where in `whole` the part from the start of `first` to the end of `last` is, both slices of it.
-fn span(whole: &str, first: &str, last: &str) -> Range<usize> {
-    let offset = |part: &str| (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
-    offset(first)..offset(last).wrapping_add(last.len())
-}
-
-/// Reads an array in a packet whole: its first element, where what stands between that and the
-/// closing bracket is, and how many elements that is.
-struct NamedElements<'a> {
-    packet: &'a str,
-}
-
-impl<'de> Visitor<'de> for NamedElements<'de> {
-    type Value = (&'de str, Range<usize>, usize);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array with the name of the event in front")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
-        let name: &RawValue = elements
-            .next_element()?
-            .ok_or_else(|| de::Error::invalid_length(0, &self))?;
-        let Some(first) = elements.next_element::<&RawValue>()? else {
-            return Ok((name.get(), 0..0, 0));
-        };
-        let (mut last, mut count) = (first, 1);
-        while let Some(next) = elements.next_element::<&RawValue>()? {
-            last = next;
-            count += 1;
-        }
-        let arguments = span(self.packet, first.get(), last.get());
-        Ok((name.get(), arguments, count))
-    }
-}
-
-/// Reads an array whole and counts its elements.
-struct Elements;
-
-impl<'de> Visitor<'de> for Elements {
-    type Value = usize;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<usize, A::Error> {
-        let mut count = 0;
-        while elements.next_element::<IgnoredAny>()?.is_some() {
-            count += 1;
-        }
-        Ok(count)
-    }
-}
-
 /// The elements of `payload` after the first `skip`, as a tuple.
 fn arguments_of<'a, T: Deserialize<'a>>(
     payload: &'a str,
@@ -422,6 +375,8 @@ impl<'de, A: SeqAccess<'de>> Deserializer<'de> for Rest<'_, A> {
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
+
+    use serde_json::value::RawValue;
 
     use super::*;
 
