@@ -65,7 +65,7 @@ async fn a_volatile_event_does_not_wait_behind_others_that_wait() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_emitted_before_a_close_by_polling_arrives() {
     let (seen_in, mut seen) = tokio::sync::mpsc::unbounded_channel();
-    let connected = move |socket: server::Socket| {
+    let connected = move |mut socket: server::Socket| {
         let seen = seen_in.clone();
         async move {
             let mut events = 0;

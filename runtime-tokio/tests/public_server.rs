@@ -54,7 +54,7 @@ async fn events(address: SocketAddr, count: u64) -> Vec<Signal> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_speaks_to_a_client_faster_than_it_reads_is_held_up() {
-    let burst = |socket: Socket| async move {
+    let burst = |mut socket: Socket| async move {
         for number in 0..BURST {
             socket.emit("n", &(number,)).await.unwrap();
         }
@@ -77,7 +77,7 @@ async fn whoever_speaks_to_a_client_faster_than_it_reads_is_held_up() {
 
 #[tokio::test]
 async fn an_event_that_no_queue_can_hold_is_refused_and_costs_nobody_the_connection() {
-    let speak = |socket: Socket| async move {
+    let speak = |mut socket: Socket| async move {
         let large = "x".repeat(5 << 20);
         let refused = socket.emit("large", &(&large,)).await;
         assert!(matches!(refused, Err(EmitError::TooLarge { .. })));
@@ -106,7 +106,7 @@ async fn nothing_secret_of_a_client_is_shown() {
         of_admission.send(shown).unwrap();
         async { Ok(()) }
     };
-    let connected = move |socket: Socket| {
+    let connected = move |mut socket: Socket| {
         shown_in.send(format!("{socket:?}")).unwrap();
         async move { while socket.next().await.is_some() {} }
     };
@@ -235,4 +235,37 @@ async fn a_join_that_is_dropped_half_way_is_no_join() {
         .unwrap();
     let seen = timeout(PATIENCE, seen).await.unwrap().unwrap();
     assert_eq!(seen, (false, vec![]));
+}
+
+/// Of several clones that receive, the ones that nobody reads would fill up.
+#[tokio::test]
+async fn whoever_holds_a_socket_without_its_events_costs_it_nothing() {
+    let (said_in, mut said) = tokio::sync::mpsc::unbounded_channel();
+    let (held_in, mut held) = tokio::sync::mpsc::unbounded_channel();
+    let connected = move |mut socket: Socket| {
+        let (said_in, held_in) = (said_in.clone(), held_in.clone());
+        async move {
+            held_in.send(socket.sender().clone()).unwrap();
+            if let Some(event) = socket.next().await {
+                said_in.send(event.name().to_owned()).unwrap();
+            }
+        }
+    };
+    let namespace = Namespace::new().connected(connected);
+    let server = Server::builder().namespace("/", namespace);
+    let server = server.events_max(10, 1_000).start().unwrap();
+    let mut client = Client::connect(&format!("http://{}", serve(&server).await))
+        .open()
+        .unwrap();
+    let sender = timeout(PATIENCE, held.recv()).await.unwrap().unwrap();
+    client.emit("said", &()).await.unwrap();
+    let first = timeout(PATIENCE, said.recv()).await.unwrap();
+    assert_eq!(first.as_deref(), Some("said"));
+    for number in 0..100 {
+        client.emit("unheard", &(number,)).await.unwrap();
+    }
+    let asked = async { while !matches!(client.next().await, Some(Signal::Event(_))) {} };
+    sender.emit("still", &()).await.unwrap();
+    timeout(PATIENCE, asked).await.unwrap();
+    assert_eq!(sender.end(), None);
 }

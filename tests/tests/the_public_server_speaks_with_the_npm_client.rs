@@ -114,7 +114,7 @@ async fn joined(host: &mut Host, scenario: &str, options: &Value) -> Option<(Pee
     Some((peer, host.socket().await))
 }
 
-async fn next(socket: &Socket) -> Event {
+async fn next(socket: &mut Socket) -> Event {
     let event = timeout(PATIENCE, socket.next()).await;
     event.expect("an event in time").expect("an event")
 }
@@ -149,7 +149,7 @@ async fn a_client_connects_by_each_way() {
         let mut host = Host::start().await;
         let more = json!({ "extraHeaders": { "x-team": "blue" } });
         let options = json!({ "transports": transports, "more": more });
-        let Some((mut peer, socket)) = joined(&mut host, "stay", &options).await else {
+        let Some((mut peer, mut socket)) = joined(&mut host, "stay", &options).await else {
             return;
         };
         let sid = socket.id().as_str();
@@ -171,7 +171,7 @@ async fn a_client_connects_by_each_way() {
         peer.saw(&heard("large", &large)).await;
         let handed = json!(["back", large[0], large[1]]);
         socket.emit("hand_back", &handed).await.unwrap();
-        let back = next(&socket).await;
+        let back = next(&mut socket).await;
         assert_eq!((back.name(), args(&back)), ("back", large.clone()));
         assert!(!back.wants_answer());
         peer.stop().await;
@@ -187,11 +187,11 @@ async fn two_hundred_calls_at_once_each_get_their_answer_both_ways() {
         let mut host = Host::start().await;
         let events: Vec<_> = (0..200).map(|i| json!(["square", i])).collect();
         let options = json!({ "transports": transports, "events": events });
-        let Some((mut peer, socket)) = joined(&mut host, "call", &options).await else {
+        let Some((mut peer, mut socket)) = joined(&mut host, "call", &options).await else {
             return;
         };
         let calls = (0..200).map(|i| {
-            let socket = socket.clone();
+            let socket = socket.sender().clone();
             tokio::spawn(async move {
                 let answer = socket.call("echo", &(i, "e"), PATIENCE).await.unwrap();
                 assert_eq!(answer.args::<(i32, String)>().unwrap(), (i, "e".into()));
@@ -200,7 +200,7 @@ async fn two_hundred_calls_at_once_each_get_their_answer_both_ways() {
         let calls: Vec<_> = calls.collect();
         let mut asked = Vec::new();
         for _ in 0..200 {
-            asked.push(next(&socket).await);
+            asked.push(next(&mut socket).await);
         }
         for event in asked.into_iter().rev() {
             let (i,) = event.args::<(u64,)>().unwrap();
@@ -226,28 +226,28 @@ async fn binary_goes_both_ways_with_events_and_answers() {
     for (transports, ..) in WAYS {
         let mut host = Host::start().await;
         let options = json!({ "transports": transports });
-        let Some((_peer, socket)) = joined(&mut host, "send_bytes", &options).await else {
+        let Some((_peer, mut socket)) = joined(&mut host, "send_bytes", &options).await else {
             return;
         };
-        let event = next(&socket).await;
+        let event = next(&mut socket).await;
         let (place,) = event.args::<(Attachment,)>().unwrap();
         assert_eq!(event.attachment(&place), Some(&bytes));
         assert_eq!(
-            next(&socket).await.attachments(),
+            next(&mut socket).await.attachments(),
             [mark.clone(), Bytes::new()]
         );
         assert_eq!(
-            next(&socket).await.attachments(),
+            next(&mut socket).await.attachments(),
             [mark.clone(), bytes.clone()]
         );
-        assert_eq!(args(&next(&socket).await), json!(["text"]));
-        let question = next(&socket).await;
+        assert_eq!(args(&next(&mut socket).await), json!(["text"]));
+        let question = next(&mut socket).await;
         assert_eq!(question.attachments(), [mark.clone(), Bytes::new()]);
         let given = vec![bytes.clone(), mark.clone()];
         let places = (Attachment(0), "and", Attachment(1));
         let listed = ([Attachment(0), Attachment(1)],);
         question.answer_with(&listed, given.clone()).await.unwrap();
-        let back = next(&socket).await;
+        let back = next(&mut socket).await;
         assert_eq!((back.name(), back.attachments()), ("back", &given[..]));
         let answer = socket.call_with("echo", &places, given.clone(), PATIENCE);
         assert_eq!(answer.await.unwrap().attachments(), given);
@@ -256,7 +256,7 @@ async fn binary_goes_both_ways_with_events_and_answers() {
             .emit_with("hand_back", &event, given.clone())
             .await
             .unwrap();
-        assert_eq!(next(&socket).await.attachments(), given);
+        assert_eq!(next(&mut socket).await.attachments(), given);
         host.stop().await;
     }
 }
@@ -446,11 +446,11 @@ async fn a_handler_that_is_too_slow_or_panics_costs_its_own_client_alone() {
     };
     let events: Vec<_> = (0..11).map(|i| json!(["n", i])).collect();
     let options = json!({ "events": events });
-    let (mut peer, slow) = joined(&mut host, "emit", &options).await.unwrap();
+    let (mut peer, mut slow) = joined(&mut host, "emit", &options).await.unwrap();
     peer.saw(&lost("transport close")).await;
     assert_eq!(slow.ended().await, End::TooSlow);
     for i in 0..10 {
-        assert_eq!(args(&next(&slow).await), json!([i]));
+        assert_eq!(args(&next(&mut slow).await), json!([i]));
     }
     assert!(slow.next().await.is_none());
     calm.emit("still", &()).await.unwrap();

@@ -22,7 +22,7 @@
 //! use serde_json::json;
 //!
 //! # async fn fresh_token() -> String { "secret".into() }
-//! # async fn chat(socket: selvedge::socketio::server::Socket) {
+//! # async fn chat(mut socket: selvedge::socketio::server::Socket) {
 //! #     while let Some(event) = socket.next().await {
 //! #         if event.name() == "ask" {
 //! #             event.answer(&("forty-two",)).await.unwrap();

@@ -18,7 +18,7 @@
 //!     }
 //! }
 //!
-//! async fn chat(socket: Socket) {
+//! async fn chat(mut socket: Socket) {
 //!     while let Some(event) = socket.next().await {
 //!         let done = match event.name() {
 //!             "join" => socket.join("blue").await,
@@ -124,7 +124,7 @@ pub use self::{
     event::Event,
     namespace::Namespace,
     service::Service,
-    socket::{Id, Socket},
+    socket::{Events, Id, Sender, Socket},
 };
 pub use crate::engineio::Origins;
 use crate::ws;
@@ -132,7 +132,7 @@ use crate::ws;
 /// A running server. A clone is the same server; see [the module](self) for an example.
 ///
 /// It runs until it is [closed](Self::close), or until nothing holds it: neither a `Server`, nor a
-/// [`Service`], nor an open connection.
+/// [`Service`], nor a [`Sender`], nor an open connection.
 #[derive(Clone, Debug)]
 pub struct Server {
     link: Link,

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fmt,
+    ops::Deref,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -50,15 +51,34 @@ impl fmt::Display for Id {
     }
 }
 
-/// One client in one namespace. A clone is the same socket.
+/// One client in one namespace: its events, and what can be done with it.
+///
+/// Everything that a [`Sender`] can do, this can. Events that arrive wait for [`next`](Self::next),
+/// and only so many: see [`Builder::events_max`](super::Builder::events_max). There is one receiver of
+/// them, so that none can wait where nobody looks: what is cloned is the [sender](Self::sender). Where
+/// this is dropped, the client stays connected and its events are dropped.
+#[derive(Debug)]
+pub struct Socket {
+    sender: Sender,
+    events: Events,
+}
+
+/// What can be done with one client in one namespace. A clone is the same, and all of them together
+/// do not keep the client connected.
 ///
 /// What is emitted is handed to the server's loop and goes out from there, in order; where much
-/// waits for that loop or for the client, the emitter waits too. Events that arrive wait for [`next`](Self::next),
-/// and only so many: see [`Builder::events_max`](super::Builder::events_max).
+/// waits for that loop or for the client, the emitter waits too.
 #[derive(Clone, Debug)]
-pub struct Socket {
+pub struct Sender {
     shared: Arc<Shared>,
-    events: Arc<Events>,
+}
+
+/// The events of one client in one namespace: the receiving half of a [`Socket`].
+#[derive(Debug)]
+pub struct Events {
+    shared: Arc<Shared>,
+    queue: mailbox::Receiver<event::Event>,
+    waiting: Arc<Waiting>,
 }
 
 /// What a socket and its events share.
@@ -73,12 +93,6 @@ pub(super) struct Shared {
     rooms: Mutex<BTreeSet<Room>>,
     rooms_max: usize,
     end: watch::Receiver<Option<End>>,
-}
-
-#[derive(Debug)]
-struct Events {
-    queue: tokio::sync::Mutex<mailbox::Receiver<event::Event>>,
-    waiting: Arc<Waiting>,
 }
 
 /// What waits for the handler.
@@ -138,10 +152,16 @@ pub(super) fn pair(parts: Parts) -> (Member, Socket) {
         waiting: Arc::clone(&waiting),
         end: end_in,
     };
-    let queue = tokio::sync::Mutex::new(queue);
+    let shared = Arc::new(shared);
     let socket = Socket {
-        shared: Arc::new(shared),
-        events: Arc::new(Events { queue, waiting }),
+        sender: Sender {
+            shared: Arc::clone(&shared),
+        },
+        events: Events {
+            shared,
+            queue,
+            waiting,
+        },
     };
     (member, socket)
 }
@@ -203,6 +223,44 @@ impl Shared {
 }
 
 impl Socket {
+    /// The next event of the client, in order; `None` once the socket has ended and all of its
+    /// events are taken. Dropped before it is done, nothing is lost.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.next().await
+    }
+
+    /// The sending and the receiving half.
+    pub fn split(self) -> (Sender, Events) {
+        (self.sender, self.events)
+    }
+
+    /// The sending half, to be cloned into other tasks and into tables of who is there.
+    pub const fn sender(&self) -> &Sender {
+        &self.sender
+    }
+}
+
+/// A socket can do whatever its sender can.
+impl Deref for Socket {
+    type Target = Sender;
+
+    fn deref(&self) -> &Sender {
+        &self.sender
+    }
+}
+
+impl Events {
+    /// [`Socket::next`].
+    pub async fn next(&mut self) -> Option<Event> {
+        let event = self.queue.recv().await?;
+        self.waiting.events.fetch_sub(1, Ordering::Relaxed);
+        let bytes = bytes_of(&event);
+        self.waiting.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        Some(Event::new(event, Arc::clone(&self.shared)))
+    }
+}
+
+impl Sender {
     /// Which socket this is.
     pub fn id(&self) -> &Id {
         &self.shared.id
@@ -236,16 +294,6 @@ impl Socket {
     /// has its former id and rooms, and was sent what it had missed.
     pub fn recovered(&self) -> bool {
         self.shared.is_recovered
-    }
-
-    /// The next event of the client, in order; `None` once the socket has ended and all of its
-    /// events are taken. Of several clones that wait, each event goes to one.
-    pub async fn next(&self) -> Option<Event> {
-        let event = self.events.queue.lock().await.recv().await?;
-        let waiting = &self.events.waiting;
-        waiting.events.fetch_sub(1, Ordering::Relaxed);
-        waiting.bytes.fetch_sub(bytes_of(&event), Ordering::Relaxed);
-        Some(Event::new(event, Arc::clone(&self.shared)))
     }
 
     /// Emits an event. `args` is a tuple or an array: `(&message, 7)`, `(one,)`, or `()` for none.
