@@ -51,7 +51,7 @@ async fn a_volatile_event_does_not_wait_behind_others_that_wait() {
     });
     let busy = async {
         loop {
-            if let Err(error) = sender.volatile("now", &()).await {
+            if let Err(error) = sender.emit_volatile("now", &()).await {
                 return error;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -328,7 +328,7 @@ async fn what_is_emitted_right_after_open_waits_for_the_namespace() {
     for i in 0..3 {
         socket.emit("early", &(i,)).await.unwrap();
     }
-    let error = socket.volatile("early", &(3,)).await.unwrap_err();
+    let error = socket.emit_volatile("early", &(3,)).await.unwrap_err();
     assert!(matches!(error, EmitError::NotConnected), "{error}");
     let (i,): (u32,) = socket.call("early", &(4,)).await.unwrap().args().unwrap();
     assert_eq!(i, 4);
@@ -336,7 +336,7 @@ async fn what_is_emitted_right_after_open_waits_for_the_namespace() {
     for i in 0..3 {
         assert_eq!(parts(&mut socket).await, ("early".into(), json!([i])));
     }
-    socket.volatile("now", &()).await.unwrap();
+    socket.emit_volatile("now", &()).await.unwrap();
     assert_eq!(parts(&mut socket).await, ("now".into(), json!([])));
 }
 
@@ -352,7 +352,7 @@ async fn emitting_to_a_server_that_does_not_read_waits() {
     let text = "x".repeat(100_000);
     let mut sent = 0;
     let error = loop {
-        match socket.volatile("large", &(&text,)).await {
+        match socket.emit_volatile("large", &(&text,)).await {
             Ok(()) => sent += 1,
             Err(error) => break error,
         }

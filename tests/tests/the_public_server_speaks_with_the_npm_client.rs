@@ -311,8 +311,7 @@ async fn rooms_hear_what_is_for_them() {
     all().except(one.id()).emit("n", &(2,)).await.unwrap();
     all()
         .except_room("b")
-        .volatile()
-        .emit("n", &(3,))
+        .emit_volatile("n", &(3,))
         .await
         .unwrap();
     one.broadcast().to("a").emit("n", &(4,)).await.unwrap();

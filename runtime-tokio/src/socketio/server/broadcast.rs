@@ -17,7 +17,7 @@ use super::{error::EmitError, link::Link, socket::Id};
 /// # async fn example(server: selvedge::socketio::Server) -> Result<(), Box<dyn std::error::Error>> {
 /// let chat = server.namespace("/chat");
 /// chat.clone().to("blue").to("green").emit("news", &("hello",)).await?;
-/// chat.except_room("muted").volatile().emit("tick", &(1,)).await?;
+/// chat.except_room("muted").emit_volatile("tick", &(1,)).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -27,7 +27,6 @@ pub struct Broadcast {
     link: Link,
     namespace: Result<Name, String>,
     audience: Audience,
-    is_volatile: bool,
     has_bad_room: bool,
 }
 
@@ -41,7 +40,6 @@ impl Broadcast {
             link,
             namespace,
             audience,
-            is_volatile: false,
             has_bad_room: false,
         }
     }
@@ -63,13 +61,6 @@ impl Broadcast {
     pub fn except_room(mut self, room: &str) -> Self {
         let room = self.room(room);
         self.audience.except_rooms.extend(room);
-        self
-    }
-
-    /// What is emitted may be lost: it is dropped while too much waits for the server's loop, and
-    /// is not kept for clients that come back.
-    pub const fn volatile(mut self) -> Self {
-        self.is_volatile = true;
         self
     }
 
@@ -96,13 +87,37 @@ impl Broadcast {
         args: &(impl Serialize + ?Sized),
         attachments: Vec<Bytes>,
     ) -> Result<(), EmitError> {
+        self.send(name, args, attachments, false).await
+    }
+
+    /// [`emit`](Self::emit), of what may be lost: it is dropped while too much waits for the server's
+    /// loop, and is not kept for clients that come back.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    pub async fn emit_volatile(
+        self,
+        name: &str,
+        args: &(impl Serialize + ?Sized),
+    ) -> Result<(), EmitError> {
+        self.send(name, args, Vec::new(), true).await
+    }
+
+    async fn send(
+        self,
+        name: &str,
+        args: &(impl Serialize + ?Sized),
+        attachments: Vec<Bytes>,
+        is_volatile: bool,
+    ) -> Result<(), EmitError> {
         if self.has_bad_room {
             return Err(EmitError::BadRoom);
         }
         let namespace = self.namespace.map_err(EmitError::NoNamespace)?;
         let emission = Emission::event_with(&namespace, name, args, attachments)?;
         let to = Target::Audience(self.audience);
-        self.link.emit(to, emission, self.is_volatile, None).await
+        self.link.emit(to, emission, is_volatile, None).await
     }
 
     fn room(&mut self, name: &str) -> Option<Room> {
