@@ -269,3 +269,39 @@ async fn whoever_holds_a_socket_without_its_events_costs_it_nothing() {
     timeout(PATIENCE, asked).await.unwrap();
     assert_eq!(sender.end(), None);
 }
+
+/// Nor need it give up what it has read of the event.
+#[tokio::test]
+async fn whoever_answers_need_not_know_whether_somebody_waits_for_it() {
+    let connected = |mut socket: Socket| async move {
+        while let Some(event) = socket.next().await {
+            let (word,) = event.args::<(&str,)>().unwrap();
+            let back = socket.call("back", &(word,), PATIENCE).await.unwrap();
+            let (word,) = back.args::<(&str,)>().unwrap();
+            socket.emit("back", &(word,)).await.unwrap();
+            event.answer(&(word,)).await.unwrap();
+        }
+    };
+    let namespace = Namespace::new().connected(connected);
+    let server = Server::builder().namespace("/", namespace).start().unwrap();
+    let mut client = Client::connect(&format!("http://{}", serve(&server).await))
+        .open()
+        .unwrap();
+    let sender = client.sender().clone();
+    let said = tokio::spawn(async move {
+        sender.emit("say", &("one",)).await.unwrap();
+        let answer = sender.call("say", &("two",)).await.unwrap();
+        answer.args::<(String,)>().unwrap().0
+    });
+    let mut heard = Vec::new();
+    while heard.len() < 4 {
+        if let Some(Signal::Event(event)) = timeout(PATIENCE, client.next()).await.unwrap() {
+            let (word,) = event.args::<(&str,)>().unwrap();
+            event.answer(&(word,)).await.unwrap();
+            heard.push((word.to_owned(), event.wants_answer()));
+        }
+    }
+    let wanted = [("one", true), ("one", false), ("two", true), ("two", false)];
+    assert_eq!(heard, wanted.map(|(word, asked)| (word.to_owned(), asked)));
+    assert_eq!(timeout(PATIENCE, said).await.unwrap().unwrap(), "two");
+}

@@ -66,9 +66,8 @@
 //!         Signal::Event(event) if event.name() == "line" => {
 //!             let (from, text): (&str, &str) = event.args()?;
 //!             println!("{from}: {text}");
-//!             if event.wants_answer() {
-//!                 event.answer(&("seen",)).await?;
-//!             }
+//!             // Of use where the server waits for an answer, and no harm where it does not.
+//!             event.answer(&("seen",)).await?;
 //! #           break;
 //!         }
 //!         Signal::Refused { message, retry_in, .. } => println!("{message}; again: {retry_in:?}"),
