@@ -15,7 +15,6 @@ use selvedge::socketio::server::{
     Admission, Admitted, Attachment, Builder, CallError, End, Event, Namespace, Recovery, Refusal,
     Server, Socket,
 };
-use selvedge_core::socketio::CallError as Fault;
 use selvedge_tests::{
     PATIENCE,
     npm::{self, Peer},
@@ -215,7 +214,7 @@ async fn two_hundred_calls_at_once_each_get_their_answer_both_ways() {
             call.await.unwrap();
         }
         let mute = socket.call("mute", &(), Duration::from_millis(50)).await;
-        assert!(matches!(mute, Err(CallError::Fault(Fault::Timeout))));
+        assert!(matches!(mute, Err(CallError::Timeout)));
         host.stop().await;
     }
 }
@@ -339,10 +338,8 @@ async fn rooms_hear_what_is_for_them() {
 
 #[tokio::test]
 async fn a_lost_client_gets_what_it_missed_or_begins_anew() {
-    let recovery = Recovery {
-        log_events_max: 3,
-        ..Recovery::default()
-    };
+    let mut recovery = Recovery::default();
+    recovery.log_events_max = 3;
     for (transports, ..) in WAYS {
         let builder = Server::builder().recovery(recovery.clone());
         let mut host = Host::with(builder, 0).await;

@@ -9,6 +9,7 @@ use crate::serve::cors::Cors;
 /// nor open a WebSocket with its visitor's cookies. A request that names none is not a browser's,
 /// or comes from a page of the server itself, and passes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Origins {
     /// Pages that have the server's own host, as the request names it: the default. Behind a proxy
     /// that changes `Host`, list the public origin instead.

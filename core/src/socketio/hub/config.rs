@@ -9,8 +9,9 @@ use crate::{
     socketio::{Namespace, server},
 };
 
-/// How a hub behaves.
+/// How a hub behaves. Begin with the default, and set what is to be different.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// The namespaces that there are; only `/` by default. A client that asks for another one is
     /// refused without a question.
@@ -57,8 +58,10 @@ impl Default for Config {
     }
 }
 
-/// For how long, and with how much behind, a client can come back.
+/// For how long, and with how much behind, a client can come back. Begin with the default, and set
+/// what is to be different.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Recovery {
     /// How long a lost socket is kept, and how long an event; 2 min by default, as in the official
     /// server.
