@@ -7,12 +7,13 @@ use std::{convert::Infallible, net::SocketAddr, time::Duration};
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
 use selvedge::socketio::{
     Client, Signal,
-    server::{Admission, EmitError, Namespace, Refusal, Server, Socket},
+    server::{Admission, Cors, EmitError, Namespace, Origins, Refusal, Server, Socket},
 };
 use serde::Deserialize;
 use serde_json::json;
 use tokio::{
-    net::{TcpListener, TcpSocket},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::oneshot,
     time::timeout,
 };
@@ -29,6 +30,21 @@ async fn serve(server: &Server) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
     address
+}
+
+/// The answer to a request with these headers, with its head.
+async fn answer(address: SocketAddr, method: &str, headers: &str) -> String {
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    let target = "/socket.io/?EIO=4&transport=polling";
+    let head =
+        format!("{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n");
+    tcp.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, tcp.read_to_string(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    answer.to_ascii_lowercase()
 }
 
 async fn events(address: SocketAddr, count: u64) -> Vec<Signal> {
@@ -304,4 +320,35 @@ async fn whoever_answers_need_not_know_whether_somebody_waits_for_it() {
     let wanted = [("one", true), ("one", false), ("two", true), ("two", false)];
     assert_eq!(heard, wanted.map(|(word, asked)| (word.to_owned(), asked)));
     assert_eq!(timeout(PATIENCE, said).await.unwrap().unwrap(), "two");
+}
+
+#[tokio::test]
+async fn pages_of_listed_origins_may_send_what_the_server_says() {
+    let team = axum::http::HeaderName::from_static("x-team");
+    let server = Server::builder()
+        .origins(Origins::Listed(vec!["https://a.example".into()]))
+        .cors(Cors::new().credentials().header(team))
+        .namespace("/", Namespace::new())
+        .start()
+        .unwrap();
+    let address = serve(&server).await;
+    let asks = "Origin: https://a.example\r\nAccess-Control-Request-Method: GET\r\n";
+    let asked = answer(address, "OPTIONS", asks).await;
+    assert!(
+        asked.contains("allow-headers: authorization, content-type, x-team\r\n"),
+        "{asked}"
+    );
+    let polled = answer(address, "GET", "Origin: https://a.example\r\n").await;
+    for answer in [asked, polled] {
+        assert!(answer.contains("allow-credentials: true\r\n"), "{answer}");
+        assert!(
+            answer.contains("allow-origin: https://a.example\r\n"),
+            "{answer}"
+        );
+    }
+    let foreign = answer(address, "GET", "Origin: https://b.example\r\n").await;
+    assert!(
+        foreign.starts_with("http/1.1 403") && !foreign.contains("allow-"),
+        "{foreign}"
+    );
 }

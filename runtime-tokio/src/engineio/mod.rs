@@ -16,4 +16,8 @@ mod handshake;
 mod open;
 mod origins;
 
-pub use self::{front::Front, open::Open, origins::Origins};
+pub use self::{
+    front::Front,
+    open::Open,
+    origins::{Cors, Origins},
+};

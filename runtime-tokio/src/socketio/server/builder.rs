@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Limits, Origins, Server,
+    Cors, Limits, Origins, Server,
     error::StartError,
     link::{Calls, Letter, Link, Mail},
     namespace::Namespace,
@@ -37,6 +37,7 @@ pub struct Builder {
     config: Config,
     namespaces: Vec<(String, Namespace)>,
     origins: Origins,
+    cors: Cors,
     events_max: usize,
     event_bytes_max: usize,
     outgoing: ws::Limits,
@@ -48,6 +49,7 @@ impl Default for Builder {
             config: Config::default(),
             namespaces: Vec::new(),
             origins: Origins::default(),
+            cors: Cors::new(),
             events_max: 1_000,
             event_bytes_max: 4 << 20,
             outgoing: ws::Limits::default(),
@@ -129,6 +131,13 @@ impl Builder {
         self
     }
 
+    /// What browsers let pages of other [`Origins`] do that may use the server: send credentials, and
+    /// headers of their own; neither.
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = cors;
+        self
+    }
+
     /// Changes anything else: every limit of the machine stands in its
     /// [`Config`](super::hub::Config). The namespaces are set when it starts.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
@@ -140,9 +149,13 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Where a namespace has a bad name or was given twice, or there is no tokio runtime.
+    /// Where a namespace has a bad name or was given twice, credentials are allowed to [`Origins::Any`],
+    /// or there is no tokio runtime.
     pub fn start(self) -> Result<Server, StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        if self.cors.credentials && self.origins == Origins::Any {
+            return Err(StartError::CredentialsOfAny);
+        }
         let namespaces = named(self.namespaces)?;
         let mut config = self.config;
         config.namespaces = namespaces.keys().cloned().collect();
@@ -159,7 +172,7 @@ impl Builder {
         let payload_max = config.connection.engine.max_payload;
         let input = |arrival| Letter::from(Input::Arrival(arrival));
         let front = Front::new(inbox.clone(), input, &self.origins, payload_max);
-        let front = front.queue(self.outgoing);
+        let front = front.queue(self.outgoing).cors(&self.cors);
         let calls = Arc::<Calls>::default();
         let beginnings = Arc::<Beginnings>::default();
         let world = HubWorld::new(
@@ -236,6 +249,14 @@ mod tests {
         server.close().await;
         let closed = server.namespace("/").emit("n", &()).await;
         assert!(matches!(closed, Err(EmitError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn credentials_are_not_for_every_page_of_the_web() {
+        let builder = || Server::builder().cors(Cors::new().credentials());
+        let any = builder().origins(Origins::Any).start().unwrap_err();
+        assert!(matches!(any, StartError::CredentialsOfAny));
+        assert!(builder().start().is_ok());
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub enum StartError {
     /// Two namespaces of one name.
     #[error("the namespace {0:?} was given twice")]
     Twice(String),
+    /// Browsers may send credentials for pages of any origin.
+    #[error("pages of any origin may not send credentials: list the origins that may")]
+    CredentialsOfAny,
     /// Called outside of a tokio runtime.
     #[error("a server is started within a tokio runtime")]
     NoRuntime,

@@ -126,7 +126,7 @@ pub use self::{
     service::Service,
     socket::{Events, Id, Sender, Socket},
 };
-pub use crate::engineio::Origins;
+pub use crate::engineio::{Cors, Origins};
 use crate::ws;
 
 /// A running server. A clone is the same server; see [the module](self) for an example.
