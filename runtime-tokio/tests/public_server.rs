@@ -352,3 +352,34 @@ async fn pages_of_listed_origins_may_send_what_the_server_says() {
         "{foreign}"
     );
 }
+
+#[tokio::test]
+async fn a_client_that_sends_too_much_along_is_not_let_in() {
+    let server = Server::builder()
+        .namespace("/", Namespace::new())
+        .auth_max(100)
+        .headers_max(1_000)
+        .start()
+        .unwrap();
+    let address = serve(&server).await;
+    let client = |auth: usize| {
+        let auth = move || async move { Ok::<_, Infallible>(json!({ "a": "x".repeat(auth) })) };
+        Client::connect(&format!("http://{address}"))
+            .auth(auth)
+            .open()
+    };
+    let mut small = client(90).unwrap();
+    let first = timeout(PATIENCE, small.next()).await.unwrap();
+    assert!(matches!(first, Some(Signal::Connected { .. })), "{first:?}");
+    let mut large = client(100).unwrap();
+    let first = timeout(PATIENCE, large.next()).await.unwrap();
+    let Some(Signal::Refused { message, .. }) = first else {
+        panic!("{first:?}");
+    };
+    assert_eq!(message, "Auth too large");
+    let cookie = |length| format!("Cookie: {}\r\n", "x".repeat(length));
+    let small = answer(address, "GET", &cookie(900)).await;
+    assert!(small.starts_with("http/1.1 200"), "{small}");
+    let large = answer(address, "GET", &cookie(1_000)).await;
+    assert!(large.starts_with("http/1.1 431"), "{large}");
+}

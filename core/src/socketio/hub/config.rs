@@ -25,6 +25,10 @@ pub struct Config {
     pub admissions_max: usize,
     /// How long a socket waits for admission; 20 s by default. After that it is refused.
     pub admission_patience: Duration,
+    /// The longest auth of a CONNECT, in bytes; 65,536 by default. A client that sends a longer one is
+    /// refused. Embedders keep it for as long as the socket is in, so this bounds what each can make
+    /// them hold; tokens are far shorter.
+    pub auth_bytes_max: usize,
     /// How many rooms one socket can be in; 1,000 by default. Rooms follow from what clients ask
     /// for, so this bounds what one of them can make the hub remember.
     pub rooms_max: usize,
@@ -39,6 +43,7 @@ canonical!(
         connection,
         admissions_max,
         admission_patience,
+        auth_bytes_max,
         rooms_max,
         recovery,
     }
@@ -52,6 +57,7 @@ impl Default for Config {
             connection: server::Config::default(),
             admissions_max: 1_000,
             admission_patience: Duration::from_secs(20),
+            auth_bytes_max: 1 << 16,
             rooms_max: 1_000,
             recovery: None,
         }

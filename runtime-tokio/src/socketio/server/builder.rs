@@ -38,6 +38,7 @@ pub struct Builder {
     namespaces: Vec<(String, Namespace)>,
     origins: Origins,
     cors: Cors,
+    headers_max: usize,
     events_max: usize,
     event_bytes_max: usize,
     outgoing: ws::Limits,
@@ -50,6 +51,7 @@ impl Default for Builder {
             namespaces: Vec::new(),
             origins: Origins::default(),
             cors: Cors::new(),
+            headers_max: 16 << 10,
             events_max: 1_000,
             event_bytes_max: 4 << 20,
             outgoing: ws::Limits::default(),
@@ -88,6 +90,23 @@ impl Builder {
     /// How long the decision on an admission may take; 20 s. After that the client is refused.
     pub const fn admission_patience(mut self, patience: Duration) -> Self {
         self.config.admission_patience = patience;
+        self
+    }
+
+    /// The longest auth of a client, in bytes of its JSON text; 65,536. One that sends a longer one is
+    /// refused: `Auth too large`. It is [kept](super::Sender::auth) for as long as the socket is:
+    /// raised, each can make the process hold more.
+    pub const fn auth_max(mut self, bytes: usize) -> Self {
+        self.config.auth_bytes_max = bytes;
+        self
+    }
+
+    /// How many bytes the path, the query, and the names and values of the headers of a request may
+    /// have together; 16,384, as in Node, on which the official server runs. One with more is answered
+    /// with 431. Those that a connection begins with are [kept](super::Handshake) for as long as that
+    /// lasts: raised, each can make the process hold more.
+    pub const fn headers_max(mut self, bytes: usize) -> Self {
+        self.headers_max = bytes;
         self
     }
 
@@ -201,6 +220,7 @@ impl Builder {
             service: Service {
                 front: Arc::new(front),
                 beginnings,
+                headers_max: self.headers_max,
             },
             names,
             over,

@@ -296,7 +296,8 @@ impl World<Hub> for HubWorld {
                 };
                 let credentials = Credentials {
                     namespace: namespace.as_str().into(),
-                    auth,
+                    // A copy: the whole of what it came in would be kept with it.
+                    auth: auth.map(|auth| (&*auth).into()),
                     handshake: known.handshake.clone(),
                 };
                 let known = (credentials, Arc::clone(&known.outgoing));
