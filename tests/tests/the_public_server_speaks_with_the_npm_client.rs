@@ -336,6 +336,28 @@ async fn rooms_hear_what_is_for_them() {
     }
 }
 
+/// What waits for a client that polls comes at once when it moves to a WebSocket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_reaches_clients_by_each_way() {
+    for (transports, ..) in WAYS {
+        let mut host = Host::start().await;
+        let options = json!({ "transports": transports });
+        let Some((mut peer, _socket)) = joined(&mut host, "stay", &options).await else {
+            return;
+        };
+        let content = "x".repeat(1_000);
+        for number in 0..5_000 {
+            let all = host.server.namespace("/");
+            all.emit("n", &(number, &content)).await.unwrap();
+        }
+        peer.saw(&heard("n", &json!([4_999, content]))).await;
+        let numbers = peer.seen().iter().filter(|line| line["saw"] == "event");
+        let numbers: Vec<_> = numbers.map(|line| line["args"][0].as_u64()).collect();
+        assert!(numbers == (0..5_000).map(Some).collect::<Vec<_>>());
+        host.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_lost_client_gets_what_it_missed_or_begins_anew() {
     let mut recovery = Recovery::default();

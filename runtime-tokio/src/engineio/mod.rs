@@ -15,7 +15,9 @@ mod front;
 mod handshake;
 mod open;
 mod origins;
+mod pressure;
 
+pub(crate) use self::pressure::{PATIENCE, Pressure};
 pub use self::{
     front::Front,
     open::Open,

@@ -11,7 +11,8 @@ use serde::Serialize;
 use super::{error::EmitError, link::Link, socket::Id};
 
 /// Sockets of one namespace that are spoken to together. An event is written once, however many
-/// they are, and each gets it once, however many of its rooms are named.
+/// they are, and each gets it once, however many of its rooms are named. Where clients are behind with
+/// what was said to many, whoever goes on waits for those that read: see [the module](super).
 ///
 /// ```no_run
 /// # async fn example(server: selvedge::socketio::Server) -> Result<(), Box<dyn std::error::Error>> {
@@ -53,7 +54,7 @@ impl Broadcast {
 
     /// Not to this socket.
     pub fn except(mut self, id: &Id) -> Self {
-        self.audience.except_sockets.push(id.socket);
+        self.audience.except_sockets.insert(id.socket);
         self
     }
 
@@ -90,8 +91,8 @@ impl Broadcast {
         self.send(name, args, attachments, false).await
     }
 
-    /// [`emit`](Self::emit), of what may be lost: it is dropped while too much waits for the server's
-    /// loop, and is not kept for clients that come back.
+    /// Emits an event that may be lost: it is dropped for whichever client is behind, and for all while
+    /// too much waits for the server's loop, and is not kept for clients that come back.
     ///
     /// # Errors
     ///
@@ -116,7 +117,11 @@ impl Broadcast {
         }
         let namespace = self.namespace.map_err(EmitError::NoNamespace)?;
         let emission = Emission::event_with(&namespace, name, args, attachments)?;
-        let to = Target::Audience(self.audience);
+        let mut audience = self.audience;
+        if is_volatile {
+            audience.except_sockets.append(&mut self.link.behind());
+        }
+        let to = Target::Audience(audience);
         self.link.emit(to, emission, is_volatile, None).await
     }
 

@@ -19,7 +19,9 @@ use super::{
     error::StartError,
     link::{Calls, Letter, Link, Mail},
     namespace::Namespace,
+    outgoing::ToMany,
     service::{Beginnings, Service},
+    socket::Members,
     world::HubWorld,
 };
 use crate::{
@@ -54,7 +56,10 @@ impl Default for Builder {
             headers_max: 16 << 10,
             events_max: 1_000,
             event_bytes_max: 4 << 20,
-            outgoing: ws::Limits::default(),
+            outgoing: ws::Limits {
+                frames: 16_384,
+                bytes: 16 << 20,
+            },
         }
     }
 }
@@ -126,10 +131,15 @@ impl Builder {
         self
     }
 
-    /// How much may wait for one client on a WebSocket: so many frames, and so many bytes; 1,024 and
-    /// 4 MiB. For more, its connection is ended. Where a quarter waits, whoever speaks to that socket
-    /// alone waits too; an event of more than half of the bytes is not sent to anybody. Raised, a
-    /// client that does not read can make the process hold more.
+    /// How much may wait for one client on a WebSocket: so many frames, and so many bytes; 16,384 and
+    /// 16 MiB. For more, its connection is ended. Whoever speaks to it waits long before: while a
+    /// sixteenth of that waits, or once a quarter does where it is
+    /// [spoken to with others](super::Broadcast). An event of more than a quarter of the bytes is not
+    /// sent to anybody.
+    ///
+    /// Raised, a client that does not read can make the process hold more. Lowered, one may be ended
+    /// when it moves from polling to a WebSocket (up to 9,999 packets and 10 MB can wait for one that
+    /// polls) or comes back and has missed much (up to what [`Recovery`] keeps).
     pub const fn outgoing_max(mut self, frames: usize, bytes: usize) -> Self {
         self.outgoing = ws::Limits { frames, bytes };
         self
@@ -194,12 +204,16 @@ impl Builder {
         let front = front.queue(self.outgoing).cors(&self.cors);
         let calls = Arc::<Calls>::default();
         let beginnings = Arc::<Beginnings>::default();
+        let members = Arc::<Members>::default();
+        let open = Arc::clone(front.open());
+        let to_many = ToMany::new(open, Arc::clone(&members), self.outgoing);
         let world = HubWorld::new(
             Arc::clone(front.open()),
             inbox.downgrade(),
             Arc::clone(&calls),
             Arc::clone(&beginnings),
             namespaces,
+            (to_many.clone(), members),
             limits,
         );
         let (ended, over) = watch::channel(());
@@ -216,7 +230,7 @@ impl Builder {
             }
         });
         Ok(Server {
-            link: Link::new(inbox, calls, self.outgoing),
+            link: Link::new(inbox, calls, to_many, self.outgoing),
             service: Service {
                 front: Arc::new(front),
                 beginnings,

@@ -36,7 +36,7 @@ pub enum EmitError {
     /// name of the event is reserved.
     #[error("the event cannot be written: {0}")]
     Encode(#[from] serde_json::Error),
-    /// It is larger than what may wait for a client allows: half of
+    /// It is larger than what may wait for a client allows: a quarter of
     /// [`Builder::outgoing_max`](super::Builder::outgoing_max).
     #[error("{bytes} bytes are too much at once; {max} can be sent")]
     TooLarge {

@@ -29,7 +29,10 @@ use super::{
     link::Link,
     outgoing::Outgoing,
 };
-use crate::mailbox::{self, mailbox};
+use crate::{
+    mailbox::{self, mailbox},
+    serve::shared::Shared as Table,
+};
 
 /// Which socket: what its client knows as `socket.id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,10 +108,14 @@ struct Waiting {
 /// The end of a socket that the server's world holds.
 #[derive(Debug)]
 pub(super) struct Member {
+    outgoing: Arc<Outgoing>,
     events: mailbox::Sender<event::Event>,
     waiting: Arc<Waiting>,
     end: watch::Sender<Option<End>>,
 }
+
+/// Those of all sockets.
+pub(super) type Members = Table<SocketId, Member>;
 
 /// What a socket is made of.
 pub(super) struct Parts {
@@ -136,6 +143,12 @@ pub(super) fn pair(parts: Parts) -> (Member, Socket) {
         rooms,
         rooms_max,
     } = parts;
+    let member = Member {
+        outgoing: Arc::clone(&outgoing),
+        events: sender,
+        waiting: Arc::clone(&waiting),
+        end: end_in,
+    };
     let shared = Shared {
         id,
         namespace,
@@ -146,11 +159,6 @@ pub(super) fn pair(parts: Parts) -> (Member, Socket) {
         rooms: Mutex::new(rooms.into_iter().collect()),
         rooms_max,
         end,
-    };
-    let member = Member {
-        events: sender,
-        waiting: Arc::clone(&waiting),
-        end: end_in,
     };
     let shared = Arc::new(shared);
     let socket = Socket {
@@ -180,6 +188,11 @@ impl Member {
             && (events_before == 0 || bytes_before.saturating_add(bytes) <= limits.1);
         // The handler may have let go just now.
         fits && self.events.push(event).map_or(true, |()| true)
+    }
+
+    /// The way to its client.
+    pub(super) fn outgoing(&self) -> &Outgoing {
+        &self.outgoing
     }
 
     /// Says why the socket has ended. The first word counts.
@@ -424,7 +437,7 @@ impl Sender {
     /// Everybody else in the namespace, or in rooms of it: `socket.broadcast().to("blue")`.
     pub fn broadcast(&self) -> Broadcast {
         let audience = Audience {
-            except_sockets: vec![self.shared.id.socket],
+            except_sockets: [self.shared.id.socket].into(),
             ..Audience::default()
         };
         let namespace = self.shared.namespace.clone();
