@@ -14,6 +14,7 @@ use rustls::{
 
 /// Why there is no TLS configuration.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TlsError {
     /// The file of additional roots cannot be read as PEM.
     #[error("cannot read the certificates in {}: {why}; set [net] ca_file to a PEM file", path.display())]

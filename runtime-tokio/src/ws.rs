@@ -4,6 +4,7 @@ mod ahead;
 mod hold;
 
 use std::{
+    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -58,6 +59,9 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 /// How many frames are written between two flushes.
 const FRAMES_A_FLUSH: usize = 64;
 
+/// And about how many bytes: a peer that is slow to read large frames is seen to go on.
+const BYTES_A_FLUSH: usize = 64 << 10;
+
 /// The limits of every WebSocket, to be given to whoever makes one: small buffers, because a guild
 /// has many connections that say little, and the largest message that is taken from the peer, which
 /// bounds what one connection can make the process hold. A peer that sends more is hung up on.
@@ -105,6 +109,16 @@ pub struct Limits {
     pub bytes: usize,
 }
 
+impl Limits {
+    /// A part of it, and at least one frame and one byte.
+    pub(crate) const fn part(self, parts: usize, of: usize) -> Self {
+        Self {
+            frames: self.frames / of * parts + 1,
+            bytes: self.bytes / of * parts + 1,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -122,6 +136,8 @@ pub struct Backlog(Arc<Waiting>);
 struct Waiting {
     frames: AtomicUsize,
     bytes: AtomicUsize,
+    /// How many frames have gone out so far.
+    taken: AtomicUsize,
     is_over: AtomicBool,
     drained: Notify,
 }
@@ -144,6 +160,11 @@ impl Backlog {
         self.0.is_over.load(Ordering::Acquire)
     }
 
+    /// How many frames the transport has taken.
+    pub fn taken(&self) -> usize {
+        self.0.taken.load(Ordering::Relaxed)
+    }
+
     /// Whether less than that waits, or the connection has ended.
     pub fn is_below(&self, limits: Limits) -> bool {
         let waiting = &self.0;
@@ -160,6 +181,7 @@ impl Backlog {
     fn written(&self, frames: usize, bytes: usize) {
         self.0.frames.fetch_sub(frames, Ordering::Relaxed);
         self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.0.taken.fetch_add(frames, Ordering::Relaxed);
         self.0.drained.notify_waiters();
     }
 }
@@ -406,12 +428,18 @@ where
         if count == 0 {
             return Ok(());
         }
-        let bytes = batch.iter().map(Frame::len).sum();
+        let (mut frames, mut bytes) = (0, 0);
         for frame in batch {
+            frames += 1;
+            bytes += frame.len();
             sink.feed(message(frame)?).await?;
+            if bytes >= BYTES_A_FLUSH {
+                sink.flush().await?;
+                backlog.written(mem::take(&mut frames), mem::take(&mut bytes));
+            }
         }
         sink.flush().await?;
-        backlog.written(count, bytes);
+        backlog.written(frames, bytes);
     }
 }
 

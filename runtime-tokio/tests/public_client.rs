@@ -51,7 +51,7 @@ async fn a_volatile_event_does_not_wait_behind_others_that_wait() {
     });
     let busy = async {
         loop {
-            if let Err(error) = sender.volatile("now", &()).await {
+            if let Err(error) = sender.emit_volatile("now", &()).await {
                 return error;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -65,7 +65,7 @@ async fn a_volatile_event_does_not_wait_behind_others_that_wait() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_emitted_before_a_close_by_polling_arrives() {
     let (seen_in, mut seen) = tokio::sync::mpsc::unbounded_channel();
-    let connected = move |socket: server::Socket| {
+    let connected = move |mut socket: server::Socket| {
         let seen = seen_in.clone();
         async move {
             let mut events = 0;

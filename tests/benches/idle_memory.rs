@@ -248,7 +248,7 @@ async fn join(port: u16) {
 
 /// Serves Socket.IO, with a handler for each socket that takes its events.
 async fn host(listener: TcpListener) {
-    let listen = |socket: server::Socket| async move { while socket.next().await.is_some() {} };
+    let listen = |mut socket: server::Socket| async move { while socket.next().await.is_some() {} };
     let server = server::Server::builder()
         .heartbeat(PING_INTERVAL, PING_TIMEOUT)
         .namespace("/", server::Namespace::new().connected(listen))

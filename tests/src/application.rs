@@ -36,14 +36,13 @@ pub fn client(port: u16) -> Builder {
 /// Waits of at most 100 ms.
 pub fn quick() -> Backoff {
     let most = Duration::from_millis(100);
-    Backoff {
-        first: most,
-        most,
-        after_live: most,
-        after_stable: most,
-        dials: 100,
-        ..Backoff::default()
-    }
+    let mut quick = Backoff::default();
+    quick.first = most;
+    quick.most = most;
+    quick.after_live = most;
+    quick.after_stable = most;
+    quick.dials = 100;
+    quick
 }
 
 /// A server that takes TCP connections and closes them, and how many there were.

@@ -114,7 +114,7 @@ async fn watched(seen: Arc<Seen>, request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-async fn converse(socket: Socket, seen: Arc<Seen>) {
+async fn converse(mut socket: Socket, seen: Arc<Seen>) {
     while let Some(event) = socket.next().await {
         if hand_back(&socket, event, &seen).await.is_err() {
             return;

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{canonical, rng::Rng, time::Time};
 
-/// The numbers of a [`Backoff`].
+/// The numbers of a [`Backoff`]. Begin with the default, and set what is to be different.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Config {
     /// The longest wait after the first failure. Default 1 s.
     pub first: Duration,

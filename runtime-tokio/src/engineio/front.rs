@@ -88,6 +88,13 @@ impl<I: Send + 'static> Front<I> {
         self
     }
 
+    /// With what browsers let pages of other origins do.
+    #[must_use]
+    pub fn cors(mut self, cors: &super::Cors) -> Self {
+        self.cors = self.cors.with(cors.credentials, &cors.headers);
+        self
+    }
+
     /// What is open here: for the world that drives the machine.
     pub fn open(&self) -> &Arc<Open> {
         &self.open

@@ -15,5 +15,11 @@ mod front;
 mod handshake;
 mod open;
 mod origins;
+mod pressure;
 
-pub use self::{front::Front, open::Open, origins::Origins};
+pub(crate) use self::pressure::{PATIENCE, Pressure};
+pub use self::{
+    front::Front,
+    open::Open,
+    origins::{Cors, Origins},
+};

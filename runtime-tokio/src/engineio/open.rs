@@ -1,7 +1,7 @@
 //! What is open at a server of sessions: its WebSockets, and the requests that wait.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -13,9 +13,10 @@ use selvedge_core::{
 };
 use tokio::sync::watch;
 
+use super::pressure::Pressure;
 use crate::{
     serve::{call::Calls, shared::Shared},
-    ws::{Backlog, WsHandle},
+    ws::{Backlog, Limits, WsHandle},
 };
 
 /// The WebSockets and the waiting requests of one server, shared by its [`Front`](super::Front) and
@@ -29,6 +30,8 @@ pub struct Open {
     pub(super) conns: Shared<ConnId, WsHandle>,
     /// What waits to be written, by the `sid` that the WebSocket has or names.
     backlogs: Shared<Secret, Backlog>,
+    /// Those for which much waits, where whoever speaks to many is held up by them.
+    pressure: OnceLock<Pressure>,
     /// How many WebSockets are served, also those that are being closed.
     serving: watch::Sender<usize>,
     /// How many there were. Both count from 1.
@@ -60,7 +63,12 @@ impl Open {
     fn transport(&self, conn: ConnId, action: Action) {
         match action {
             Action::Send(_) => {
-                self.conns.with(&conn, |handle| handle.send(action));
+                self.conns.with(&conn, |handle| {
+                    handle.send(action);
+                    if let Some(pressure) = self.pressure.get() {
+                        pressure.on_sent(conn, &handle.backlog());
+                    }
+                });
             }
             Action::Close => {
                 if let Some(mut handle) = self.conns.remove(&conn) {
@@ -68,6 +76,17 @@ impl Open {
                 }
             }
         }
+    }
+
+    /// Watches for which WebSockets much waits: more than `high` from now on, and until it is less
+    /// than `low`.
+    pub(crate) fn watch(&self, high: Limits, low: Limits) {
+        self.pressure.get_or_init(|| Pressure::new(high, low));
+    }
+
+    /// Those for which much waits, where that is watched.
+    pub(crate) fn pressure(&self) -> Option<&Pressure> {
+        self.pressure.get()
     }
 
     /// What waits on the WebSocket of a session.

@@ -3,21 +3,29 @@
 use axum::{
     body::Body,
     http::{
-        HeaderMap, HeaderValue, Method, StatusCode,
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
         header::{
-            ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-            ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-            ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
+            ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS,
+            ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+            ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+            HOST, ORIGIN, VARY,
         },
     },
     response::Response,
 };
+
+/// The headers that a page may set at every server.
+const HEADERS: &str = "authorization, content-type";
 
 /// The origins that may use a server. Requests without an `Origin` are not from a browser's page
 /// and always pass.
 #[derive(Clone, Debug)]
 pub(crate) struct Cors {
     allowed: Allowed,
+    /// Whether pages may send their visitor's cookies along.
+    credentials: bool,
+    /// What they may set in their requests.
+    headers: HeaderValue,
 }
 
 #[derive(Clone, Debug)]
@@ -43,14 +51,32 @@ impl Cors {
         } else {
             Allowed::Listed(listed)
         };
-        Self { allowed }
+        Self::of(allowed)
     }
 
     /// The origins in `listed`, and those that have the server's own host.
     pub(crate) fn own(listed: &[String]) -> Self {
         let listed = listed.iter().map(|origin| normal(origin));
-        let allowed = Allowed::Own(listed.collect());
-        Self { allowed }
+        Self::of(Allowed::Own(listed.collect()))
+    }
+
+    const fn of(allowed: Allowed) -> Self {
+        Self {
+            allowed,
+            credentials: false,
+            headers: HeaderValue::from_static(HEADERS),
+        }
+    }
+
+    /// Lets pages send credentials along, where their origin is looked at, and more headers than
+    /// those that every server takes.
+    pub(crate) fn with(mut self, credentials: bool, headers: &[HeaderName]) -> Self {
+        self.credentials = credentials && !self.is_any();
+        let more = headers.iter().flat_map(|name| [", ", name.as_str()]);
+        let all = [HEADERS].into_iter().chain(more).collect::<String>();
+        // Names of headers are what a header's value can be.
+        self.headers = HeaderValue::try_from(all).unwrap_or(self.headers);
+        self
     }
 
     /// Whether a request with these headers comes from an origin that is allowed.
@@ -87,14 +113,12 @@ impl Cors {
             for (name, value) in [
                 (
                     ACCESS_CONTROL_ALLOW_METHODS,
-                    "GET, POST, PUT, PATCH, DELETE",
+                    HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE"),
                 ),
-                (ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"),
-                (ACCESS_CONTROL_MAX_AGE, "600"),
+                (ACCESS_CONTROL_ALLOW_HEADERS, self.headers.clone()),
+                (ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600")),
             ] {
-                answer
-                    .headers_mut()
-                    .insert(name, HeaderValue::from_static(value));
+                answer.headers_mut().insert(name, value);
             }
         }
         Some(answer)
@@ -120,6 +144,12 @@ impl Cors {
                 ACCESS_CONTROL_EXPOSE_HEADERS,
                 HeaderValue::from_static("retry-after"),
             );
+            if self.credentials {
+                marks.insert(
+                    ACCESS_CONTROL_ALLOW_CREDENTIALS,
+                    HeaderValue::from_static("true"),
+                );
+            }
         }
     }
 }
@@ -181,6 +211,32 @@ mod tests {
                 .preflight(&Method::GET, &headers("null"))
                 .is_none()
         );
+    }
+
+    #[test]
+    fn credentials_and_headers_are_for_origins_that_are_allowed() {
+        let marks = |cors: &Cors, origin| {
+            let answer = cors.preflight(&Method::OPTIONS, &headers(origin)).unwrap();
+            let mark = |name| Some(answer.headers().get(name)?.to_str().unwrap().to_owned());
+            (
+                mark(ACCESS_CONTROL_ALLOW_CREDENTIALS),
+                mark(ACCESS_CONTROL_ALLOW_HEADERS),
+            )
+        };
+        let (yes, more) = (
+            Some("true".to_owned()),
+            Some("authorization, content-type, x-team".to_owned()),
+        );
+        let team = [HeaderName::from_static("x-team")];
+        let listed = Cors::own(&["https://a.example".into()]);
+        let plain = Some(HEADERS.to_owned());
+        assert_eq!(marks(&listed, "https://a.example"), (None, plain));
+        let listed = listed.with(true, &team);
+        assert_eq!(marks(&listed, "https://a.example"), (yes, more.clone()));
+        assert_eq!(marks(&listed, "https://b.example"), (None, None));
+        // Any page of the web could use its visitor's account then.
+        let any = Cors::new("").with(true, &team);
+        assert_eq!(marks(&any, "https://a.example"), (None, more));
     }
 
     #[test]

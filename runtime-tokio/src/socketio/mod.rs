@@ -22,7 +22,7 @@
 //! use serde_json::json;
 //!
 //! # async fn fresh_token() -> String { "secret".into() }
-//! # async fn chat(socket: selvedge::socketio::server::Socket) {
+//! # async fn chat(mut socket: selvedge::socketio::server::Socket) {
 //! #     while let Some(event) = socket.next().await {
 //! #         if event.name() == "ask" {
 //! #             event.answer(&("forty-two",)).await.unwrap();
@@ -66,9 +66,8 @@
 //!         Signal::Event(event) if event.name() == "line" => {
 //!             let (from, text): (&str, &str) = event.args()?;
 //!             println!("{from}: {text}");
-//!             if event.wants_answer() {
-//!                 event.answer(&("seen",)).await?;
-//!             }
+//!             // Of use where the server waits for an answer, and no harm where it does not.
+//!             event.answer(&("seen",)).await?;
 //! #           break;
 //!         }
 //!         Signal::Refused { message, retry_in, .. } => println!("{message}; again: {retry_in:?}"),

@@ -190,7 +190,7 @@ fn messages(heartbeat: Heartbeat, connect_timeout: Duration) -> Result<Router, s
     Ok(Router::new().route_service("/socket.io/", server.service()))
 }
 
-async fn converse(socket: Socket) {
+async fn converse(mut socket: Socket) {
     let Ok(auth) = socket.auth::<Value>() else {
         return;
     };

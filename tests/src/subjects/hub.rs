@@ -187,27 +187,21 @@ impl Subject for Hub {
     const DEBUG_MAX: usize = 120_000;
 
     fn start(_: Time) -> (Self, hub::Hub) {
-        let mut config = Config {
-            namespaces: [Some(Namespace::root()), Namespace::new("/realtime")]
-                .into_iter()
-                .flatten()
-                .collect(),
-            sessions: Limits {
-                sessions_max: 6,
-                farewells_max: 3,
-                farewell_bytes_max: 1_000,
-                ..Limits::default()
-            },
-            admissions_max: 4,
-            rooms_max: 2,
-            recovery: Some(Recovery {
-                log_events_max: 16,
-                log_bytes_max: 1_000,
-                parked_max: 4,
-                ..Recovery::default()
-            }),
-            ..Config::default()
+        let mut config = Config::default();
+        config.namespaces.extend(Namespace::new("/realtime"));
+        config.sessions = Limits {
+            sessions_max: 6,
+            farewells_max: 3,
+            farewell_bytes_max: 1_000,
+            ..Limits::default()
         };
+        config.admissions_max = 4;
+        config.rooms_max = 2;
+        let mut recovery = Recovery::default();
+        recovery.log_events_max = 16;
+        recovery.log_bytes_max = 1_000;
+        recovery.parked_max = 4;
+        config.recovery = Some(recovery);
         config.connection.calls_max = 8;
         config.connection.namespaces_max = 3;
         config.connection.engine.max_payload = 1_000;

@@ -78,7 +78,7 @@ impl World<'_> {
             None => Target::Audience(Audience {
                 rooms: rooms.iter().copied().filter_map(room).collect(),
                 except_rooms: except.into_iter().filter_map(room).collect(),
-                except_sockets: Vec::new(),
+                except_sockets: BTreeSet::new(),
             }),
         };
         for (sid, soul) in &mut self.souls {

@@ -68,6 +68,7 @@ impl Default for Config {
 /// back: as [`Unsent::NotConnected`](crate::socketio::Unsent::NotConnected), or as the end of the
 /// call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Buffer {
     /// It is refused, and the embedder decides.
     Drop,

@@ -33,6 +33,11 @@ impl Hub {
     ) {
         let words = if !self.namespaces.contains_key(&namespace) {
             Some(INVALID_NAMESPACE)
+        } else if auth
+            .as_ref()
+            .is_some_and(|it| it.len() > self.config.auth_bytes_max)
+        {
+            Some(LONG_AUTH)
         } else if self.asked.len() >= self.config.admissions_max {
             Some(BUSY)
         } else {
@@ -252,6 +257,8 @@ fn refusal(namespace: Namespace, message: ByteString, data: Option<ByteString>) 
 
 /// The official server's words.
 const INVALID_NAMESPACE: ByteString = ByteString::from_static("Invalid namespace");
+/// The auth is more than an embedder is to keep.
+const LONG_AUTH: ByteString = ByteString::from_static("Auth too large");
 /// There is no room for another question.
 const BUSY: ByteString = ByteString::from_static("Too many admissions");
 /// The embedder has not answered in time.

@@ -9,8 +9,9 @@ use crate::{
     socketio::{Namespace, server},
 };
 
-/// How a hub behaves.
+/// How a hub behaves. Begin with the default, and set what is to be different.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// The namespaces that there are; only `/` by default. A client that asks for another one is
     /// refused without a question.
@@ -24,6 +25,10 @@ pub struct Config {
     pub admissions_max: usize,
     /// How long a socket waits for admission; 20 s by default. After that it is refused.
     pub admission_patience: Duration,
+    /// The longest auth of a CONNECT, in bytes; 65,536 by default. A client that sends a longer one is
+    /// refused. Embedders keep it for as long as the socket is in, so this bounds what each can make
+    /// them hold; tokens are far shorter.
+    pub auth_bytes_max: usize,
     /// How many rooms one socket can be in; 1,000 by default. Rooms follow from what clients ask
     /// for, so this bounds what one of them can make the hub remember.
     pub rooms_max: usize,
@@ -38,6 +43,7 @@ canonical!(
         connection,
         admissions_max,
         admission_patience,
+        auth_bytes_max,
         rooms_max,
         recovery,
     }
@@ -51,14 +57,17 @@ impl Default for Config {
             connection: server::Config::default(),
             admissions_max: 1_000,
             admission_patience: Duration::from_secs(20),
+            auth_bytes_max: 1 << 16,
             rooms_max: 1_000,
             recovery: None,
         }
     }
 }
 
-/// For how long, and with how much behind, a client can come back.
+/// For how long, and with how much behind, a client can come back. Begin with the default, and set
+/// what is to be different.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Recovery {
     /// How long a lost socket is kept, and how long an event; 2 min by default, as in the official
     /// server.

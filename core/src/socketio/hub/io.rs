@@ -1,6 +1,6 @@
 //! What can happen to a hub, and what it asks of the world and tells its embedder.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 use core::{fmt, time::Duration};
 
 use bytestring::ByteString;
@@ -93,7 +93,7 @@ pub struct Audience {
     pub except_rooms: Vec<Room>,
     /// and none of these.
     #[serde(default)]
-    pub except_sockets: Vec<SocketId>,
+    pub except_sockets: BTreeSet<SocketId>,
 }
 canonical!(
     struct Audience {

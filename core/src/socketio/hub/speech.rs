@@ -1,7 +1,7 @@
 //! Who is spoken to: rooms, events and calls.
 
 use alloc::vec::Vec;
-use core::time::Duration;
+use core::{mem, time::Duration};
 
 use super::{
     Hub,
@@ -92,11 +92,9 @@ impl Hub {
                 let sessions =
                     sockets.filter_map(|socket| Some(self.sockets.get(&socket)?.session));
                 let sessions = sessions.collect();
-                for socket in &mut audience.except_sockets {
-                    if let Some((_, origin)) = self.joined(*socket, &namespace) {
-                        *socket = origin;
-                    }
-                }
+                let known = |socket| self.joined(socket, &namespace).map(|(_, origin)| origin);
+                let excepted = mem::take(&mut audience.except_sockets).into_iter();
+                audience.except_sockets = excepted.map(|it| known(it).unwrap_or(it)).collect();
                 (sessions, Recipients::Audience(audience))
             }
         };

@@ -38,6 +38,7 @@ use crate::{
 
 /// How the server is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Transport {
     /// A WebSocket.
     WebSocket,

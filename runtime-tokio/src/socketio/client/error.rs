@@ -71,9 +71,6 @@ pub enum EmitError {
     /// It is volatile, and the server is slow to read.
     #[error("the server is slow to read, and a volatile event does not wait")]
     Busy,
-    /// The peer did not ask for an answer.
-    #[error("the event does not ask for an answer")]
-    NotAsked,
     /// The socket or the connection was closed from this side.
     #[error("the socket is closed")]
     Closed,

@@ -127,28 +127,32 @@ impl Event {
         self.inner.ack().is_some()
     }
 
-    /// Answers, with a tuple of arguments. The server takes the first answer only.
+    /// Answers it. `args` is a tuple or an array, as of an event. Nothing is sent where the server
+    /// [wants no answer](Self::wants_answer). It takes the first answer only.
     ///
     /// # Errors
     ///
-    /// [`EmitError::NotAsked`] where the server does not wait for one, [`EmitError::NotConnected`]
-    /// where the connection that asked is gone: an answer never goes out on another one, where its
-    /// number means something else.
+    /// Where the answer cannot be written or is not taken, as for [`Sender::emit`](super::Sender::emit).
+    /// [`EmitError::NotConnected`] says that the connection that asked is gone: an answer never goes
+    /// out on another one, where its number means something else.
     pub async fn answer(&self, args: &(impl Serialize + ?Sized)) -> Result<(), EmitError> {
         self.answer_with(args, Vec::new()).await
     }
 
-    /// Answers with binary attachments; see [`Sender::emit_with`](super::Sender::emit_with).
+    /// [`answer`](Self::answer), with binary attachments, each in its place by an [`Attachment`].
     ///
     /// # Errors
     ///
-    /// As [`answer`](Self::answer).
+    /// As [`answer`](Self::answer), and where there are more than ten attachments, or `args` has
+    /// the place of one that is not there.
     pub async fn answer_with(
         &self,
         args: &(impl Serialize + ?Sized),
         attachments: Vec<Bytes>,
     ) -> Result<(), EmitError> {
-        let ack = self.inner.ack().ok_or(EmitError::NotAsked)?;
+        let Some(ack) = self.inner.ack() else {
+            return Ok(());
+        };
         let membership = self.membership.upgrade().ok_or(EmitError::Closed)?;
         let emission = Emission::answer_with(membership.namespace(), ack, args, attachments);
         let emission = emission.map_err(EmitError::Encode)?;

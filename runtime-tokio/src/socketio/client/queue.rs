@@ -15,6 +15,7 @@ const STATUS_MAX: usize = 64;
 
 /// What happens when the events of a socket are not taken and its queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SlowConsumer {
     /// The connection is not read, with all of its namespaces, until half of the queue is free: the
     /// server is held back, and nothing is lost. Its heartbeats wait too: a consumer that stands

@@ -313,17 +313,17 @@ impl Socket {
         self.sender.emit_with(name, args, attachments).await
     }
 
-    /// [`Sender::volatile`].
+    /// [`Sender::emit_volatile`].
     ///
     /// # Errors
     ///
     /// As there.
-    pub async fn volatile(
+    pub async fn emit_volatile(
         &self,
         name: &str,
         args: &(impl Serialize + ?Sized),
     ) -> Result<(), EmitError> {
-        self.sender.volatile(name, args).await
+        self.sender.emit_volatile(name, args).await
     }
 
     /// [`Sender::call`].
@@ -437,7 +437,7 @@ impl Sender {
     ///
     /// As [`emit`](Self::emit); [`EmitError::NotConnected`] and [`EmitError::Busy`] say that it was
     /// dropped.
-    pub async fn volatile(
+    pub async fn emit_volatile(
         &self,
         name: &str,
         args: &(impl Serialize + ?Sized),

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::ConnectInfo,
-    http::{HeaderMap, HeaderValue, Uri, request::Parts},
+    http::{HeaderMap, HeaderValue, Request, Uri, request::Parts},
 };
 use bytestring::ByteString;
 use selvedge_core::socketio::{
@@ -13,8 +13,9 @@ use selvedge_core::socketio::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The HTTP request that a connection began with. Its `Debug` shows neither query nor headers: both
-/// may hold secrets.
+/// The HTTP request that a connection began with: of its path, query and headers there are at most
+/// [`Builder::headers_max`](super::Builder::headers_max). Its `Debug` shows neither query nor headers:
+/// both may hold secrets.
 #[derive(Clone)]
 pub struct Handshake {
     uri: Uri,
@@ -30,6 +31,14 @@ impl Handshake {
             headers: detached(&head.headers),
             remote_addr: info.map(|ConnectInfo(addr)| *addr),
         }
+    }
+
+    /// How much of a request would be kept, in bytes.
+    pub(super) fn bytes<B>(request: &Request<B>) -> usize {
+        let headers = request.headers().iter();
+        let headers = headers.map(|(name, value)| name.as_str().len() + value.len());
+        let target = request.uri().path_and_query();
+        target.map_or(0, |target| target.as_str().len()) + headers.sum::<usize>()
     }
 
     /// Its path and query. The `sid` of the connection does not stand in it.
@@ -127,6 +136,12 @@ impl Credentials {
 pub struct AuthError(String);
 
 /// A client asks to be let into a namespace.
+///
+/// What it has sent along is limited before anybody is asked: its auth to
+/// [`Builder::auth_max`](super::Builder::auth_max), its request to
+/// [`Builder::headers_max`](super::Builder::headers_max). How many can ask at once, and for how long, is
+/// [`Config::admissions_max`](super::hub::Config::admissions_max) and
+/// [`Builder::admission_patience`](super::Builder::admission_patience).
 #[derive(Debug)]
 pub struct Admission {
     pub(super) credentials: Credentials,

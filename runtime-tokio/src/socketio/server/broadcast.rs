@@ -11,13 +11,14 @@ use serde::Serialize;
 use super::{error::EmitError, link::Link, socket::Id};
 
 /// Sockets of one namespace that are spoken to together. An event is written once, however many
-/// they are, and each gets it once, however many of its rooms are named.
+/// they are, and each gets it once, however many of its rooms are named. Where clients are behind with
+/// what was said to many, whoever goes on waits for those that read: see [the module](super).
 ///
 /// ```no_run
 /// # async fn example(server: selvedge::socketio::Server) -> Result<(), Box<dyn std::error::Error>> {
 /// let chat = server.namespace("/chat");
 /// chat.clone().to("blue").to("green").emit("news", &("hello",)).await?;
-/// chat.except_room("muted").volatile().emit("tick", &(1,)).await?;
+/// chat.except_room("muted").emit_volatile("tick", &(1,)).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -27,7 +28,6 @@ pub struct Broadcast {
     link: Link,
     namespace: Result<Name, String>,
     audience: Audience,
-    is_volatile: bool,
     has_bad_room: bool,
 }
 
@@ -41,7 +41,6 @@ impl Broadcast {
             link,
             namespace,
             audience,
-            is_volatile: false,
             has_bad_room: false,
         }
     }
@@ -55,7 +54,7 @@ impl Broadcast {
 
     /// Not to this socket.
     pub fn except(mut self, id: &Id) -> Self {
-        self.audience.except_sockets.push(id.socket);
+        self.audience.except_sockets.insert(id.socket);
         self
     }
 
@@ -63,13 +62,6 @@ impl Broadcast {
     pub fn except_room(mut self, room: &str) -> Self {
         let room = self.room(room);
         self.audience.except_rooms.extend(room);
-        self
-    }
-
-    /// What is emitted may be lost: it is dropped while too much waits for the server's loop, and
-    /// is not kept for clients that come back.
-    pub const fn volatile(mut self) -> Self {
-        self.is_volatile = true;
         self
     }
 
@@ -96,13 +88,41 @@ impl Broadcast {
         args: &(impl Serialize + ?Sized),
         attachments: Vec<Bytes>,
     ) -> Result<(), EmitError> {
+        self.send(name, args, attachments, false).await
+    }
+
+    /// Emits an event that may be lost: it is dropped for whichever client is behind, and for all while
+    /// too much waits for the server's loop, and is not kept for clients that come back.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    pub async fn emit_volatile(
+        self,
+        name: &str,
+        args: &(impl Serialize + ?Sized),
+    ) -> Result<(), EmitError> {
+        self.send(name, args, Vec::new(), true).await
+    }
+
+    async fn send(
+        self,
+        name: &str,
+        args: &(impl Serialize + ?Sized),
+        attachments: Vec<Bytes>,
+        is_volatile: bool,
+    ) -> Result<(), EmitError> {
         if self.has_bad_room {
             return Err(EmitError::BadRoom);
         }
         let namespace = self.namespace.map_err(EmitError::NoNamespace)?;
         let emission = Emission::event_with(&namespace, name, args, attachments)?;
-        let to = Target::Audience(self.audience);
-        self.link.emit(to, emission, self.is_volatile, None).await
+        let mut audience = self.audience;
+        if is_volatile {
+            audience.except_sockets.append(&mut self.link.behind());
+        }
+        let to = Target::Audience(audience);
+        self.link.emit(to, emission, is_volatile, None).await
     }
 
     fn room(&mut self, name: &str) -> Option<Room> {

@@ -15,11 +15,13 @@ use tokio::{
 };
 
 use super::{
-    Limits, Origins, Server,
+    Cors, Limits, Origins, Server,
     error::StartError,
     link::{Calls, Letter, Link, Mail},
     namespace::Namespace,
+    outgoing::ToMany,
     service::{Beginnings, Service},
+    socket::Members,
     world::HubWorld,
 };
 use crate::{
@@ -37,6 +39,8 @@ pub struct Builder {
     config: Config,
     namespaces: Vec<(String, Namespace)>,
     origins: Origins,
+    cors: Cors,
+    headers_max: usize,
     events_max: usize,
     event_bytes_max: usize,
     outgoing: ws::Limits,
@@ -48,9 +52,14 @@ impl Default for Builder {
             config: Config::default(),
             namespaces: Vec::new(),
             origins: Origins::default(),
+            cors: Cors::new(),
+            headers_max: 16 << 10,
             events_max: 1_000,
             event_bytes_max: 4 << 20,
-            outgoing: ws::Limits::default(),
+            outgoing: ws::Limits {
+                frames: 16_384,
+                bytes: 16 << 20,
+            },
         }
     }
 }
@@ -89,6 +98,23 @@ impl Builder {
         self
     }
 
+    /// The longest auth of a client, in bytes of its JSON text; 65,536. One that sends a longer one is
+    /// refused: `Auth too large`. It is [kept](super::Sender::auth) for as long as the socket is:
+    /// raised, each can make the process hold more.
+    pub const fn auth_max(mut self, bytes: usize) -> Self {
+        self.config.auth_bytes_max = bytes;
+        self
+    }
+
+    /// How many bytes the path, the query, and the names and values of the headers of a request may
+    /// have together; 16,384, as in Node, on which the official server runs. One with more is answered
+    /// with 431. Those that a connection begins with are [kept](super::Handshake) for as long as that
+    /// lasts: raised, each can make the process hold more.
+    pub const fn headers_max(mut self, bytes: usize) -> Self {
+        self.headers_max = bytes;
+        self
+    }
+
     /// How many connections there can be; 10,000.
     pub const fn connections_max(mut self, connections: usize) -> Self {
         self.config.sessions.sessions_max = connections;
@@ -105,10 +131,15 @@ impl Builder {
         self
     }
 
-    /// How much may wait for one client on a WebSocket: so many frames, and so many bytes; 1,024 and
-    /// 4 MiB. For more, its connection is ended. Where a quarter waits, whoever speaks to that socket
-    /// alone waits too; an event of more than half of the bytes is not sent to anybody. Raised, a
-    /// client that does not read can make the process hold more.
+    /// How much may wait for one client on a WebSocket: so many frames, and so many bytes; 16,384 and
+    /// 16 MiB. For more, its connection is ended. Whoever speaks to it waits long before: while a
+    /// sixteenth of that waits, or once a quarter does where it is
+    /// [spoken to with others](super::Broadcast). An event of more than a quarter of the bytes is not
+    /// sent to anybody.
+    ///
+    /// Raised, a client that does not read can make the process hold more. Lowered, one may be ended
+    /// when it moves from polling to a WebSocket (up to 9,999 packets and 10 MB can wait for one that
+    /// polls) or comes back and has missed much (up to what [`Recovery`] keeps).
     pub const fn outgoing_max(mut self, frames: usize, bytes: usize) -> Self {
         self.outgoing = ws::Limits { frames, bytes };
         self
@@ -129,6 +160,13 @@ impl Builder {
         self
     }
 
+    /// What browsers let pages of other [`Origins`] do that may use the server: send credentials, and
+    /// headers of their own; neither.
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = cors;
+        self
+    }
+
     /// Changes anything else: every limit of the machine stands in its
     /// [`Config`](super::hub::Config). The namespaces are set when it starts.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
@@ -140,9 +178,13 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Where a namespace has a bad name or was given twice, or there is no tokio runtime.
+    /// Where a namespace has a bad name or was given twice, credentials are allowed to [`Origins::Any`],
+    /// or there is no tokio runtime.
     pub fn start(self) -> Result<Server, StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        if self.cors.credentials && self.origins == Origins::Any {
+            return Err(StartError::CredentialsOfAny);
+        }
         let namespaces = named(self.namespaces)?;
         let mut config = self.config;
         config.namespaces = namespaces.keys().cloned().collect();
@@ -159,15 +201,19 @@ impl Builder {
         let payload_max = config.connection.engine.max_payload;
         let input = |arrival| Letter::from(Input::Arrival(arrival));
         let front = Front::new(inbox.clone(), input, &self.origins, payload_max);
-        let front = front.queue(self.outgoing);
+        let front = front.queue(self.outgoing).cors(&self.cors);
         let calls = Arc::<Calls>::default();
         let beginnings = Arc::<Beginnings>::default();
+        let members = Arc::<Members>::default();
+        let open = Arc::clone(front.open());
+        let to_many = ToMany::new(open, Arc::clone(&members), self.outgoing);
         let world = HubWorld::new(
             Arc::clone(front.open()),
             inbox.downgrade(),
             Arc::clone(&calls),
             Arc::clone(&beginnings),
             namespaces,
+            (to_many.clone(), members),
             limits,
         );
         let (ended, over) = watch::channel(());
@@ -184,10 +230,11 @@ impl Builder {
             }
         });
         Ok(Server {
-            link: Link::new(inbox, calls, self.outgoing),
+            link: Link::new(inbox, calls, to_many, self.outgoing),
             service: Service {
                 front: Arc::new(front),
                 beginnings,
+                headers_max: self.headers_max,
             },
             names,
             over,
@@ -236,6 +283,14 @@ mod tests {
         server.close().await;
         let closed = server.namespace("/").emit("n", &()).await;
         assert!(matches!(closed, Err(EmitError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn credentials_are_not_for_every_page_of_the_web() {
+        let builder = || Server::builder().cors(Cors::new().credentials());
+        let any = builder().origins(Origins::Any).start().unwrap_err();
+        assert!(matches!(any, StartError::CredentialsOfAny));
+        assert!(builder().start().is_ok());
     }
 
     #[test]

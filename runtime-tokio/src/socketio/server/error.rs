@@ -12,6 +12,7 @@ use selvedge_core::{
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The name of a namespace starts with `/`, has no comma and at most 256 bytes.
     #[error("{0:?} is not the name of a namespace: start it with `/` and leave commas out")]
@@ -19,6 +20,9 @@ pub enum StartError {
     /// Two namespaces of one name.
     #[error("the namespace {0:?} was given twice")]
     Twice(String),
+    /// Browsers may send credentials for pages of any origin.
+    #[error("pages of any origin may not send credentials: list the origins that may")]
+    CredentialsOfAny,
     /// Called outside of a tokio runtime.
     #[error("a server is started within a tokio runtime")]
     NoRuntime,
@@ -26,12 +30,13 @@ pub enum StartError {
 
 /// Why something was not sent.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EmitError {
     /// The arguments are not a tuple or an array, do not serialise, or lack an attachment; or the
     /// name of the event is reserved.
     #[error("the event cannot be written: {0}")]
     Encode(#[from] serde_json::Error),
-    /// It is larger than what may wait for a client allows: half of
+    /// It is larger than what may wait for a client allows: a quarter of
     /// [`Builder::outgoing_max`](super::Builder::outgoing_max).
     #[error("{bytes} bytes are too much at once; {max} can be sent")]
     TooLarge {
@@ -59,17 +64,40 @@ pub enum EmitError {
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CallError {
     /// It was not sent.
-    #[error(transparent)]
+    #[error("not sent: {0}")]
     Unsent(#[from] EmitError),
-    /// It was, or could have been.
-    #[error(transparent)]
-    Fault(#[from] Fault),
+    /// Too many calls of its connection wait for their answers. It was not sent.
+    #[error("not sent: too many calls are waiting for their answers")]
+    TooMany,
+    /// The client did not answer in time. It may have seen the event.
+    #[error("the client did not answer in time")]
+    Timeout,
+    /// The socket ended before the answer. The client may have seen the event.
+    #[error("the socket ended before the answer")]
+    Disconnected,
+}
+
+impl From<Fault> for CallError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Timeout => Self::Timeout,
+            Fault::TooMany => Self::TooMany,
+            // Of a socket that has ended just now. The others are no outcome at a server.
+            Fault::Disconnected
+            | Fault::NotConnected
+            | Fault::TooLarge
+            | Fault::BufferFull
+            | Fault::NotAnEvent => Self::Disconnected,
+        }
+    }
 }
 
 /// Why a socket has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum End {
     /// Its client has left the namespace.
     Left,

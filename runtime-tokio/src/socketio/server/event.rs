@@ -64,12 +64,12 @@ impl Event {
     }
 
     /// Answers it. `args` is a tuple or an array, as of an event. Nothing is sent where the client
-    /// wants no answer.
+    /// [wants no answer](Self::wants_answer). It takes the first answer only.
     ///
     /// # Errors
     ///
     /// Where the answer cannot be written, or the socket or the server has ended.
-    pub async fn answer(self, args: &(impl Serialize + ?Sized)) -> Result<(), EmitError> {
+    pub async fn answer(&self, args: &(impl Serialize + ?Sized)) -> Result<(), EmitError> {
         self.answer_with(args, Vec::new()).await
     }
 
@@ -80,7 +80,7 @@ impl Event {
     /// As [`answer`](Self::answer), and where there are more than ten attachments, or `args` has
     /// the place of one that is not there.
     pub async fn answer_with(
-        self,
+        &self,
         args: &(impl Serialize + ?Sized),
         attachments: Vec<Bytes>,
     ) -> Result<(), EmitError> {

@@ -1,6 +1,7 @@
 //! The way from everybody who holds a part of a server to its machine.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
     error::{CallError, EmitError},
-    outgoing::{self, Outgoing},
+    outgoing::{self, Outgoing, ToMany},
 };
 use crate::{driver::Inbox, serve::shared::Shared, ws::Limits};
 
@@ -96,16 +97,23 @@ impl Inbox<Input> for Mail {
 pub(super) struct Link {
     inbox: mpsc::Sender<Letter>,
     calls: Arc<Calls>,
-    emission_bytes_max: usize,
+    to_many: ToMany,
+    event_bytes_max: usize,
 }
 
 impl Link {
-    /// `queue` is what may wait for one client: no event may fill more than half of that.
-    pub(super) const fn new(inbox: mpsc::Sender<Letter>, calls: Arc<Calls>, queue: Limits) -> Self {
+    /// `queue` is what may wait for one client.
+    pub(super) const fn new(
+        inbox: mpsc::Sender<Letter>,
+        calls: Arc<Calls>,
+        to_many: ToMany,
+        queue: Limits,
+    ) -> Self {
         Self {
             inbox,
             calls,
-            emission_bytes_max: queue.bytes / 2,
+            to_many,
+            event_bytes_max: outgoing::event_bytes_max(queue),
         }
     }
 
@@ -131,14 +139,20 @@ impl Link {
     }
 
     fn check(&self, emission: &Emission) -> Result<(), EmitError> {
-        let (bytes, max) = (outgoing::size(emission), self.emission_bytes_max);
+        let (bytes, max) = (outgoing::size(emission), self.event_bytes_max);
         if bytes > max {
             return Err(EmitError::TooLarge { bytes, max });
         }
         Ok(())
     }
 
-    /// Hands an emission over. A volatile one is dropped while too much is waiting.
+    /// The sockets that what may be lost is not for, of those that are spoken to together.
+    pub(super) fn behind(&self) -> BTreeSet<SocketId> {
+        self.to_many.behind()
+    }
+
+    /// Hands an emission over when there is room on the way to the client, or to many. A volatile one
+    /// is dropped where there is none now.
     pub(super) async fn emit(
         &self,
         to: Target,
@@ -147,13 +161,15 @@ impl Link {
         to_one: Option<&Outgoing>,
     ) -> Result<(), EmitError> {
         self.check(&emission)?;
-        if volatile && to_one.is_some_and(|outgoing| !outgoing.has_room()) {
+        let room = match (to_one, volatile) {
+            (Some(outgoing), false) => outgoing.room(&emission).await,
+            (None, false) => self.to_many.room(&emission).await,
+            (Some(outgoing), true) => outgoing.room_now(&emission),
+            (None, true) => self.to_many.room_now(&emission),
+        };
+        if volatile && room.is_none() {
             return Ok(());
         }
-        let room = match to_one {
-            Some(outgoing) if !volatile => outgoing.room(&emission).await,
-            Some(_) | None => None,
-        };
         let input = Input::Emit {
             to,
             emission,

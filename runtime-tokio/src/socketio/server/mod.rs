@@ -18,7 +18,7 @@
 //!     }
 //! }
 //!
-//! async fn chat(socket: Socket) {
+//! async fn chat(mut socket: Socket) {
 //!     while let Some(event) = socket.next().await {
 //!         let done = match event.name() {
 //!             "join" => socket.join("blue").await,
@@ -81,9 +81,14 @@
 //! not stop reading for everybody because of one handler. What is emitted waits for the loop in a
 //! queue of bounded length, so that whoever emits faster than it goes out is held up. What then
 //! waits for one client is bounded too ([`Builder::outgoing_max`]). Whoever speaks to one socket on a
-//! WebSocket waits until its client has read enough, for 10 s at most. A broadcast waits for nobody:
-//! a client that takes what is broadcast more slowly than it comes is disconnected when its queue is
-//! full.
+//! WebSocket waits until its client has read enough, for 10 s at most. Whoever speaks to many waits
+//! for all WebSockets that are behind and go on reading: not for one that has taken nothing for 3 s,
+//! or is behind for 10 s. That one is not waited for before it has caught up, and is disconnected when
+//! its queue is full. So a broadcast in a loop goes at the pace of the slowest client that reads, which
+//! can be 256 events or 256 KiB in a second where one is slow on purpose, and a client that stands
+//! still holds it up once. What may be lost ([`Broadcast::emit_volatile`]) waits for nobody, and passes
+//! over those that are behind. Nobody waits for a client that polls: 9,999 packets and 10 MB may wait
+//! for it, and for more it is disconnected.
 //!
 //! # Clients that come back
 //!
@@ -124,15 +129,15 @@ pub use self::{
     event::Event,
     namespace::Namespace,
     service::Service,
-    socket::{Id, Socket},
+    socket::{Events, Id, Sender, Socket},
 };
-pub use crate::engineio::Origins;
+pub use crate::engineio::{Cors, Origins};
 use crate::ws;
 
 /// A running server. A clone is the same server; see [the module](self) for an example.
 ///
 /// It runs until it is [closed](Self::close), or until nothing holds it: neither a `Server`, nor a
-/// [`Service`], nor an open connection.
+/// [`Service`], nor a [`Sender`], nor an open connection.
 #[derive(Clone, Debug)]
 pub struct Server {
     link: Link,

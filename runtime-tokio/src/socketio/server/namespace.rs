@@ -48,7 +48,8 @@ impl Namespace {
     }
 
     /// What is done with each socket that is in. When this returns, the socket stays connected as
-    /// long as its client does; where nothing holds the [`Socket`], its events are dropped.
+    /// long as its client does; where nothing holds the [`Socket`], its events are dropped. To speak
+    /// to it from elsewhere, keep a clone of its [`Sender`](super::Sender).
     #[must_use]
     pub fn connected<F, R>(mut self, connected: F) -> Self
     where

@@ -10,7 +10,7 @@ use std::{
 use axum::{
     BoxError,
     body::{Body, HttpBody},
-    http::{Request, Response, request::Parts},
+    http::{Request, Response, StatusCode, request::Parts},
 };
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -31,6 +31,7 @@ pub(super) type Beginnings = Shared<Secret, Arc<Handshake>>;
 pub struct Service {
     pub(super) front: Arc<Front<Letter>>,
     pub(super) beginnings: Arc<Beginnings>,
+    pub(super) headers_max: usize,
 }
 
 impl fmt::Debug for Service {
@@ -53,9 +54,18 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Self { front, beginnings } = self.clone();
+        let Self {
+            front,
+            beginnings,
+            headers_max,
+        } = self.clone();
         let request = request.map(Body::new);
         Box::pin(async move {
+            if Handshake::bytes(&request) > headers_max {
+                let mut answer = Response::new(Body::empty());
+                *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                return Ok(answer);
+            }
             let begins = |sid: &Secret, head: &Parts| Beginning::new(beginnings, sid, head);
             Ok(front.serve(request, begins).await)
         })

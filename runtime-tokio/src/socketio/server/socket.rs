@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fmt,
+    ops::Deref,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -31,6 +32,7 @@ use super::{
 use crate::{
     mailbox::{self, mailbox},
     notice::until,
+    serve::shared::Shared as Table,
 };
 
 /// Which socket: what its client knows as `socket.id`.
@@ -53,15 +55,33 @@ impl fmt::Display for Id {
     }
 }
 
-/// One client in one namespace. A clone is the same socket.
+/// One client in one namespace: its events, and what can be done with it.
+///
+/// Everything that a [`Sender`] can do, this can. Events that arrive wait for [`next`](Self::next),
+/// and only so many: see [`Builder::events_max`](super::Builder::events_max). There is one receiver of
+/// them, so that none can wait where nobody looks: what is cloned is the [sender](Self::sender). Where
+/// this is dropped, the client stays connected and its events are dropped.
+#[derive(Debug)]
+pub struct Socket {
+    sender: Sender,
+    events: Events,
+}
+
+/// What can be done with one client in one namespace. A clone is the same, and all of them together
+/// do not keep the client connected.
 ///
 /// What is emitted is handed to the server's loop and goes out from there, in order; where much
-/// waits for that loop or for the client, the emitter waits too. Events that arrive wait for [`next`](Self::next),
-/// and only so many: see [`Builder::events_max`](super::Builder::events_max).
+/// waits for that loop or for the client, the emitter waits too.
 #[derive(Clone, Debug)]
-pub struct Socket {
+pub struct Sender {
     shared: Arc<Shared>,
-    events: Arc<Events>,
+}
+
+/// The events of one client in one namespace: the receiving half of a [`Socket`].
+#[derive(Debug)]
+pub struct Events {
+    shared: Arc<Shared>,
+    queue: mailbox::Receiver<event::Event>,
 }
 
 /// What a socket and its events share.
@@ -74,12 +94,6 @@ pub(super) struct Shared {
     is_recovered: bool,
     rooms: Mutex<BTreeSet<Room>>,
     rooms_max: usize,
-    standing: Arc<Standing>,
-}
-
-#[derive(Debug)]
-struct Events {
-    queue: tokio::sync::Mutex<mailbox::Receiver<event::Event>>,
     standing: Arc<Standing>,
 }
 
@@ -111,6 +125,7 @@ impl Standing {
 /// The end of a socket that the server's world holds.
 #[derive(Debug)]
 pub(super) struct Member {
+    outgoing: Arc<Outgoing>,
     events: mailbox::Sender<event::Event>,
     standing: Arc<Standing>,
 }
@@ -121,6 +136,9 @@ impl Drop for Member {
         self.standing.over.notify_waiters();
     }
 }
+
+/// Those of all sockets.
+pub(super) type Members = Table<SocketId, Member>;
 
 /// What a socket is made of.
 pub(super) struct Parts {
@@ -145,6 +163,11 @@ pub(super) fn pair(parts: Parts) -> (Member, Socket) {
         rooms,
         rooms_max,
     } = parts;
+    let member = Member {
+        outgoing: Arc::clone(&outgoing),
+        events: sender,
+        standing: Arc::clone(&standing),
+    };
     let shared = Shared {
         id,
         link,
@@ -153,16 +176,14 @@ pub(super) fn pair(parts: Parts) -> (Member, Socket) {
         is_recovered,
         rooms: Mutex::new(rooms.into_iter().collect()),
         rooms_max,
-        standing: Arc::clone(&standing),
+        standing,
     };
-    let member = Member {
-        events: sender,
-        standing: Arc::clone(&standing),
-    };
-    let queue = tokio::sync::Mutex::new(queue);
+    let shared = Arc::new(shared);
     let socket = Socket {
-        shared: Arc::new(shared),
-        events: Arc::new(Events { queue, standing }),
+        sender: Sender {
+            shared: Arc::clone(&shared),
+        },
+        events: Events { shared, queue },
     };
     (member, socket)
 }
@@ -181,6 +202,11 @@ impl Member {
             && (events_before == 0 || bytes_before.saturating_add(bytes) <= limits.1);
         // The handler may have let go just now.
         fits && self.events.push(event).map_or(true, |()| true)
+    }
+
+    /// The way to its client.
+    pub(super) fn outgoing(&self) -> &Outgoing {
+        &self.outgoing
     }
 
     /// Says why the socket has ended. The first word counts.
@@ -226,6 +252,46 @@ impl Shared {
 }
 
 impl Socket {
+    /// The next event of the client, in order; `None` once the socket has ended and all of its
+    /// events are taken. Dropped before it is done, nothing is lost.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.next().await
+    }
+
+    /// The sending and the receiving half.
+    pub fn split(self) -> (Sender, Events) {
+        (self.sender, self.events)
+    }
+
+    /// The sending half, to be cloned into other tasks and into tables of who is there.
+    pub const fn sender(&self) -> &Sender {
+        &self.sender
+    }
+}
+
+/// A socket can do whatever its sender can.
+impl Deref for Socket {
+    type Target = Sender;
+
+    fn deref(&self) -> &Sender {
+        &self.sender
+    }
+}
+
+impl Events {
+    /// [`Socket::next`].
+    pub async fn next(&mut self) -> Option<Event> {
+        let event = self.queue.recv().await?;
+        let standing = &self.shared.standing;
+        standing.events.fetch_sub(1, Ordering::Relaxed);
+        standing
+            .bytes
+            .fetch_sub(bytes_of(&event), Ordering::Relaxed);
+        Some(Event::new(event, Arc::clone(&self.shared)))
+    }
+}
+
+impl Sender {
     /// Which socket this is.
     pub fn id(&self) -> &Id {
         &self.shared.id
@@ -259,18 +325,6 @@ impl Socket {
     /// has its former id and rooms, and was sent what it had missed.
     pub fn recovered(&self) -> bool {
         self.shared.is_recovered
-    }
-
-    /// The next event of the client, in order; `None` once the socket has ended and all of its
-    /// events are taken. Of several clones that wait, each event goes to one.
-    pub async fn next(&self) -> Option<Event> {
-        let event = self.events.queue.lock().await.recv().await?;
-        let standing = &self.events.standing;
-        standing.events.fetch_sub(1, Ordering::Relaxed);
-        standing
-            .bytes
-            .fetch_sub(bytes_of(&event), Ordering::Relaxed);
-        Some(Event::new(event, Arc::clone(&self.shared)))
     }
 
     /// Emits an event. `args` is a tuple or an array: `(&message, 7)`, `(one,)`, or `()` for none.
@@ -401,7 +455,7 @@ impl Socket {
     /// Everybody else in the namespace, or in rooms of it: `socket.broadcast().to("blue")`.
     pub fn broadcast(&self) -> Broadcast {
         let audience = Audience {
-            except_sockets: vec![self.shared.id.socket],
+            except_sockets: [self.shared.id.socket].into(),
             ..Audience::default()
         };
         let namespace = self.shared.namespace().clone();

@@ -21,9 +21,9 @@ use super::{
     error::End,
     link::{Calls, Letter, Link},
     namespace::{Connected, Namespace},
-    outgoing::Outgoing,
+    outgoing::{Outgoing, ToMany},
     service::Beginnings,
-    socket::{self, Id, Member, Socket},
+    socket::{self, Id, Members, Socket},
 };
 use crate::{
     driver::World,
@@ -40,13 +40,12 @@ pub(super) struct HubWorld {
     pub(super) calls: Arc<Calls>,
     pub(super) beginnings: Arc<Beginnings>,
     pub(super) namespaces: BTreeMap<Name, Namespace>,
+    pub(super) to_many: ToMany,
     pub(super) limits: Limits,
     sessions: BTreeMap<SessionId, Session>,
     asked: Arc<Shared<SocketId, Asked>>,
     members: Arc<Members>,
 }
-
-type Members = Shared<SocketId, Member>;
 
 /// What is known of a connection.
 #[derive(Debug)]
@@ -70,6 +69,7 @@ impl HubWorld {
         calls: Arc<Calls>,
         beginnings: Arc<Beginnings>,
         namespaces: BTreeMap<Name, Namespace>,
+        (to_many, members): (ToMany, Arc<Members>),
         limits: Limits,
     ) -> Self {
         Self {
@@ -78,10 +78,11 @@ impl HubWorld {
             calls,
             beginnings,
             namespaces,
+            to_many,
             limits,
             sessions: BTreeMap::new(),
             asked: Arc::default(),
-            members: Arc::default(),
+            members,
         }
     }
 
@@ -161,7 +162,12 @@ impl HubWorld {
         let connected = connected.and_then(|namespace| namespace.connected.clone());
         let (member, handle) = socket::pair(socket::Parts {
             id,
-            link: Link::new(inbox, Arc::clone(&self.calls), self.limits.outgoing),
+            link: Link::new(
+                inbox,
+                Arc::clone(&self.calls),
+                self.to_many.clone(),
+                self.limits.outgoing,
+            ),
             outgoing: asked.outgoing,
             credentials: asked.credentials,
             is_recovered,

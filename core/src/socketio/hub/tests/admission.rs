@@ -66,6 +66,20 @@ fn an_unknown_namespace_is_refused_without_a_question() {
 }
 
 #[test]
+fn an_auth_that_is_too_long_is_refused_without_a_question() {
+    let mut scene = Scene::new(Config {
+        auth_bytes_max: 10,
+        ..config()
+    });
+    scene.connect(0, r#"40{"a":12345}"#);
+    scene.wired(&[r#"0 44{"message":"Auth too large"}"#]);
+    scene.told(&[]);
+    scene.frame(0, r#"40{"a":1234}"#);
+    let asked = asks(&scene, 0, "/", Some(r#"{"a":1234}"#));
+    scene.told(&[asked]);
+}
+
+#[test]
 fn namespaces_of_a_connection_come_and_go_on_their_own() {
     let mut scene = Scene::inside(config(), 1);
     scene.frame(0, "40/a,");
