@@ -107,9 +107,9 @@ fn plain(mut rest: &[u8]) -> &[u8] {
         // Eight bytes at a time. Of each, the top bit says whether it is such a byte; above the
         // first of them, where the subtractions borrow, it may say so wrongly.
         let chunk = u64::from_le_bytes(*chunk);
-        let quote_or_control = (chunk ^ EACH * 2).wrapping_sub(EACH * 0x21);
-        let backslash = (chunk ^ EACH * u64::from(b'\\')).wrapping_sub(EACH);
-        let found = (quote_or_control | backslash) & !chunk & EACH * 0x80;
+        let quote_or_control = (chunk ^ (EACH * 2)).wrapping_sub(EACH * 0x21);
+        let backslash = (chunk ^ (EACH * u64::from(b'\\'))).wrapping_sub(EACH);
+        let found = (quote_or_control | backslash) & !chunk & (EACH * 0x80);
         if found != 0 {
             let before = found.trailing_zeros() / 8;
             return rest.get(before as usize..).unwrap_or_default();
@@ -226,7 +226,7 @@ impl Open {
             self.outer.push(self.inner);
             self.inner = 1;
         }
-        self.inner = self.inner << 1 | u64::from(!is_object);
+        self.inner = (self.inner << 1) | u64::from(!is_object);
     }
 
     #[inline]

@@ -7,7 +7,7 @@ use crate::{fuzzing, rng::Rng};
 
 fn places(text: &str) -> Option<Vec<&str>> {
     let mut found = Vec::new();
-    elements(text, 0, |place| found.push(&text[place]))?;
+    elements(text, 0, |place| found.push(text.get(place).unwrap()))?;
     Some(found)
 }
 
@@ -19,7 +19,7 @@ fn elements_stand_without_the_space_around_them() {
     assert_eq!(places("[]"), Some(Vec::new()));
     let mut found = Vec::new();
     assert_eq!(elements("52-[1]", 3, |place| found.push(place)), Some(()));
-    assert_eq!(found, [4..5]);
+    assert_eq!(found.first(), Some(&(4..5)));
     assert_eq!(elements("[]", 3, |_| ()), None);
 }
 
@@ -201,7 +201,7 @@ fn json_nests_as_deep_as_it_likes() {
         for innermost in ["1", "[]", "{}", "\"\\n\"", "[1}", "{\"a\":1]", "]", "}"] {
             let text = nested(levels, innermost);
             fuzzing::json(text.as_bytes());
-            fuzzing::json(text[..text.len() - 1].as_bytes());
+            fuzzing::json(&text.as_bytes()[..text.len() - 1]);
             fuzzing::json(format!("{text}]").as_bytes());
         }
     }
