@@ -104,6 +104,8 @@ async fn what_was_emitted_before_a_close_by_polling_arrives() {
 struct Refusing {
     polls: AtomicUsize,
     posts: AtomicUsize,
+    /// The CONNECT is there, and may be answered: a client takes no answer before it has asked.
+    asked: Notify,
     /// The post is there, and may come to nothing.
     came: Notify,
     end: Notify,
@@ -115,13 +117,17 @@ impl Refusing {
             0 => {
                 r#"0{"sid":"x","upgrades":[],"pingInterval":60000,"pingTimeout":60000,"maxPayload":1000}"#
             }
-            1 => r#"40{"sid":"y"}"#,
+            1 => {
+                self.asked.notified().await;
+                r#"40{"sid":"y"}"#
+            }
             _ => std::future::pending().await,
         }
     }
 
     async fn post(&self, is_cut: bool) -> Response {
         if self.posts.fetch_add(1, Ordering::SeqCst) != 1 {
+            self.asked.notify_one();
             return "ok".into_response();
         }
         self.came.notify_one();
