@@ -93,7 +93,7 @@
 //! # Clients that come back
 //!
 //! With [`Builder::recovery`] a client whose connection was lost gets its id and its rooms again,
-//! and the events that it has missed: see [`Socket::recovered`]. To its handler it is a new socket.
+//! and the events that it has missed: see [`Sender::recovered`]. To its handler it is a new socket.
 //! Where a namespace [decides who is let in](Namespace::admit), it also says as whom: a client goes
 //! on only with what the same [`Admitted::user`] had, and an admission that says nothing of that,
 //! `Ok(())`, begins anew.
