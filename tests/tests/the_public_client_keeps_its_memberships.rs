@@ -1,7 +1,6 @@
 //! The public Socket.IO client against the official server: losses, refusals, recovery, slow
 //! consumers and the end.
 #![expect(
-    clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
     reason = "a test fails by panicking, in its helpers too, also by a signal that has no place"
 )]

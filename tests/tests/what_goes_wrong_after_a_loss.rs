@@ -1,7 +1,6 @@
 //! The public client against servers that go, come, fall silent and refuse: what other clients make
 //! of that, the right way round.
 #![expect(
-    clippy::unwrap_used,
     clippy::panic,
     reason = "a test fails by panicking, in its helpers too"
 )]

@@ -1,5 +1,7 @@
 //! How fast a process ends, on a machine that may have other things to do.
 
+#![expect(clippy::panic, reason = "a helper of tests fails the test")]
+
 use std::time::Duration;
 
 /// How often it is tried.
