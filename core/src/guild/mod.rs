@@ -19,6 +19,7 @@ mod journal;
 pub mod mention;
 mod names;
 mod node;
+mod outcome;
 mod posts;
 mod presence;
 mod realtime;

@@ -1,15 +1,10 @@
 //! What the guild does for a REST call, from its arrival to its answer.
 
-use alloc::{boxed::Box, format, string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use core::time::Duration;
 
-use bytes::Bytes;
-
 use crate::{
-    fabric::{
-        bodies::{Changed, Health},
-        types::{Author, Canvas, Message},
-    },
+    fabric::{bodies::Health, types::Author},
     guild::{
         Guild, answer,
         auth::{Asked, Verdict},
@@ -20,6 +15,7 @@ use crate::{
         fact::Fact,
         io::{Load, Loaded, Output, Query, Unavailable},
         node::{LoadFor, NameFor, Waiter},
+        outcome::{Done, commands},
         posts::Need,
         refusal::Refusal,
         rest::{self, Call},
@@ -400,51 +396,6 @@ impl Guild {
         }
     }
 
-    /// Applies `facts`, hands them to the store, and answers when it has committed.
-    pub(super) fn commit(
-        &mut self,
-        now: Time,
-        call: CallId,
-        facts: Vec<Fact>,
-        done: &Done,
-        out: &mut Vec<Output>,
-    ) {
-        let changed = !facts.is_empty();
-        let mut effects = self.apply(now, &facts);
-        let response = match done {
-            Done::Channel(status, id, reader) => {
-                let found = self.state.channel(id);
-                let body = found.map(|found| found.on_wire(&self.config.guild_id, Some(reader)));
-                answer::json(*status, &body)
-            }
-            Done::Changed(status) => answer::json(*status, &Changed { ok: true, changed }),
-            Done::Posted => {
-                let message = facts.iter().find_map(|fact| match fact {
-                    Fact::Posted { message, .. } => Some(message),
-                    Fact::Channel(_)
-                    | Fact::Member(_)
-                    | Fact::NoMember { .. }
-                    | Fact::Amended(_)
-                    | Fact::Canvas(_)
-                    | Fact::NoCanvas(_)
-                    | Fact::Commands(_) => None,
-                });
-                answer::json(201, &message)
-            }
-            Done::Amended(before) => match facts.as_slice() {
-                [Fact::Amended(message)] => answer::json(200, message),
-                _ => answer::json(200, before),
-            },
-            Done::Canvas(before) => match facts.as_slice() {
-                [Fact::Canvas(canvas)] => answer::json(200, canvas),
-                _ => answer::json(200, before),
-            },
-            Done::Commands(text) => commands(text),
-        };
-        effects.push(Effect::Respond(call, response));
-        self.write(now, facts, effects, out);
-    }
-
     /// Answers a call behind everything that was decided before it.
     pub(super) fn answer(
         &mut self,
@@ -503,34 +454,8 @@ impl Guild {
     }
 }
 
-/// What the answer shows when the facts are committed.
-pub(super) enum Done {
-    /// The channel, as this user sees it.
-    Channel(u16, ChannelId, UserId),
-    /// Whether anything changed.
-    Changed(u16),
-    /// The message.
-    Posted,
-    /// The message as it is now: it was this before.
-    Amended(Box<Message>),
-    /// The canvas as it is now: it was this before.
-    Canvas(Option<Box<Canvas>>),
-    /// The catalogue of slash commands.
-    Commands(String),
-}
-
 pub(super) fn respond(call: CallId, response: Response, out: &mut Vec<Output>) {
     out.push(Output::Respond { call, response });
-}
-
-/// The catalogue as it was written: a JSON array, or nothing yet.
-fn commands(text: &str) -> Response {
-    let text = if text.is_empty() { "[]" } else { text };
-    Response {
-        status: 200,
-        retry_after: None,
-        body: Bytes::copy_from_slice(text.as_bytes()),
-    }
 }
 
 pub(super) fn too_many_calls() -> Refusal {
