@@ -117,10 +117,9 @@ impl Fabric {
         self.call(Method::Get, target, token, Value::Null).await
     }
 
-    async fn channel(&self, token: &Secret, member: &Session) -> Channel {
-        let body = json!({
-            "name": "hall", "xType": "general", "memberUserIds": [member.user.id],
-        });
+    async fn channel(&self, token: &Secret, x_type: &str, members: &[&Session]) -> Channel {
+        let members: Vec<_> = members.iter().map(|session| &session.user.id).collect();
+        let body = json!({"name": "hall", "xType": x_type, "memberUserIds": members});
         let answer = self.post("/api/channels", token, body).await;
         assert_eq!(answer.status, 201, "{:?}", answer.body);
         serde_json::from_slice(&answer.body).unwrap()
@@ -142,6 +141,16 @@ impl Fabric {
         socket
     }
 
+    /// Another process of the node on the same files.
+    async fn restart(self) -> Self {
+        self.guild.shutdown().await.unwrap();
+        let guild = GuildId::new("g").unwrap();
+        let key = self.center.add_guild(&guild).await.unwrap();
+        let options = guild_options(self.folder.path(), &self.center, key);
+        let guild = start_guild(options).await.unwrap();
+        Self { guild, ..self }
+    }
+
     async fn stop(self) {
         self.guild.shutdown().await.unwrap();
         self.center.shutdown().await;
@@ -158,6 +167,21 @@ impl Socket {
         self.0.send(Frame::text(packet)).await.unwrap();
     }
 
+    /// Enters a channel's room, and gives back what came before the ack, and the ack.
+    async fn join(&mut self, channel: &Channel) -> (Vec<Message>, Value) {
+        let join = json!(["join_channel", {"channelId": channel.id}]);
+        self.send(&format!("42/realtime,7{join}")).await;
+        let mut pushed = Vec::new();
+        loop {
+            let packet = self.next().await;
+            if let Some(ack) = packet.strip_prefix("43/realtime,7") {
+                let (ack,) = serde_json::from_str(ack).unwrap();
+                return (pushed, ack);
+            }
+            pushed.push(created(&packet));
+        }
+    }
+
     async fn next(&mut self) -> String {
         let frame = tokio::time::timeout(PATIENCE, self.0.next()).await;
         frame
@@ -168,6 +192,14 @@ impl Socket {
             .unwrap()
             .to_string()
     }
+}
+
+/// The message that a packet pushes.
+fn created(packet: &str) -> Message {
+    let event = packet.strip_prefix("42/realtime,").unwrap();
+    let (name, message): (String, Message) = serde_json::from_str(event).unwrap();
+    assert_eq!(name, "message.created");
+    message
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(answer: &Response) -> T {
@@ -185,7 +217,7 @@ async fn a_post_is_answered_read_back_pushed_and_there_after_a_restart() {
     let it = Fabric::start(Duration::from_secs(900)).await;
     let (_, al) = it.user("Al").await;
     let (bo_session, bo) = it.user("Bo").await;
-    let channel = it.channel(&al, &bo_session).await;
+    let channel = it.channel(&al, "general", &[&bo_session]).await;
     let messages = format!("/api/channels/{}/messages", channel.id);
 
     let mut socket = it.socket(&bo).await;
@@ -194,10 +226,8 @@ async fn a_post_is_answered_read_back_pushed_and_there_after_a_restart() {
         connected.starts_with(r#"40/realtime,{"sid":"#),
         "{connected}"
     );
-    let join = json!(["join_channel", {"channelId": channel.id}]);
-    socket.send(&format!("42/realtime,7{join}")).await;
-    let ack = socket.next().await;
-    assert_eq!(ack, r#"43/realtime,7[{"ok":true,"lastSeq":0}]"#);
+    let ack = json!({"ok": true, "lastSeq": 0});
+    assert_eq!(socket.join(&channel).await, (vec![], ack));
 
     let body = json!({"content": "hello <@user.name:Bo>", "nonce": "n-1"});
     let answer = it.post(&messages, &al, body.clone()).await;
@@ -208,11 +238,8 @@ async fn a_post_is_answered_read_back_pushed_and_there_after_a_restart() {
     let again: Message = parsed(&it.post(&messages, &al, body.clone()).await);
     assert_eq!(again.id, message.id);
 
-    let push = socket.next().await;
-    let push = push.strip_prefix("42/realtime,").unwrap();
-    let push: (String, Message) = serde_json::from_str(push).unwrap();
-    assert_eq!(push.0, "message.created");
-    assert_eq!((push.1.id, push.1.wakeup), (message.id.clone(), Some(true)));
+    let push = created(&socket.next().await);
+    assert_eq!((push.id, push.wakeup), (message.id.clone(), Some(true)));
 
     let page: Page = parsed(&it.get(&messages, &bo).await);
     assert_eq!(page.messages.len(), 1);
@@ -220,20 +247,87 @@ async fn a_post_is_answered_read_back_pushed_and_there_after_a_restart() {
     let page: Page = parsed(&it.get(&messages, &al).await);
     assert_eq!(page.messages[0].wakeup, Some(false));
 
-    // Another process of the node on the same files: nothing is lost, nothing is posted twice.
-    it.guild.shutdown().await.unwrap();
-    let key = it
-        .center
-        .add_guild(&GuildId::new("g").unwrap())
-        .await
-        .unwrap();
-    let options = guild_options(it.folder.path(), &it.center, key);
-    let guild = start_guild(options).await.unwrap();
-    let it = Fabric { guild, ..it };
+    // Nothing is lost, nothing is posted twice.
+    let it = it.restart().await;
     let again: Message = parsed(&it.post(&messages, &al, body).await);
     assert_eq!(again.id, message.id);
     let next = it.post(&messages, &bo, json!({"content": "x"})).await;
     assert_eq!(parsed::<Message>(&next).seq, 2);
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn three_discuss_in_turns_and_a_restart_takes_nobodys_turn_away() {
+    let it = Fabric::start(Duration::from_secs(900)).await;
+    let (al_session, al) = it.user("Al").await;
+    let (bo_session, bo) = it.user("Bo").await;
+    let (cy_session, cy) = it.user("Cy").await;
+    let channel = it
+        .channel(&al, "discuss", &[&bo_session, &cy_session])
+        .await;
+    let path = |rest: &str| format!("/api/channels/{}/{rest}", channel.id);
+    let (mut bo_socket, mut cy_socket) = (it.socket(&bo).await, it.socket(&cy).await);
+    for socket in [&mut bo_socket, &mut cy_socket] {
+        socket.next().await;
+        socket.join(&channel).await;
+    }
+
+    // Al speaks, Bo is asked and has nothing to say, Cy is asked.
+    let first: Message = parsed(
+        &it.post(&path("messages"), &al, json!({"content": "one"}))
+            .await,
+    );
+    assert_eq!(created(&bo_socket.next().await).wakeup, Some(true));
+    assert_eq!(created(&cy_socket.next().await).wakeup, Some(false));
+    let arrived = json!({"messageId": first.id});
+    let acked: Value = parsed(&it.post(&path("ack"), &bo, arrived.clone()).await);
+    assert_eq!(acked, json!({"ok": true, "acked": true}));
+    let pass = json!({"content": "/no-reply", "replyToId": first.id, "nonce": "p"});
+    let answer = it.post(&path("messages"), &bo, pass.clone()).await;
+    assert_eq!(answer.status, 201, "{:?}", answer.body);
+    let passed: Value = parsed(&answer);
+    assert_eq!(passed["turn"]["currentSpeaker"], json!(cy_session.user.id));
+    let woken = created(&cy_socket.next().await);
+    assert_eq!((&woken.id, woken.rewake), (&first.id, Some(true)));
+
+    let it = it.restart().await;
+    let turn: Value = parsed(&it.get(&path("turn"), &al).await);
+    assert_eq!(turn["currentSpeaker"], json!(cy_session.user.id));
+    let again: Value = parsed(&it.post(&path("messages"), &bo, pass).await);
+    assert_eq!(
+        again["turn"], turn,
+        "a pass that is sent again passes nobody"
+    );
+    // Cy did not say that the wake had arrived.
+    let mut cy_socket = it.socket(&cy).await;
+    cy_socket.next().await;
+    let (before, ack) = cy_socket.join(&channel).await;
+    let [rewoken] = before.as_slice() else {
+        panic!("{before:?}");
+    };
+    assert_eq!((&rewoken.id, rewoken.rewake), (&first.id, Some(true)));
+    assert_ne!(rewoken.wake_id, woken.wake_id);
+    assert_eq!(ack, json!({"ok": true, "lastSeq": 1}));
+    it.post(&path("ack"), &cy, arrived).await;
+    let mut other = it.socket(&cy).await;
+    other.next().await;
+    assert_eq!(other.join(&channel).await.0, vec![], "now it has");
+    let page: Page = parsed(&it.get(&path("messages"), &cy).await);
+    assert_eq!(page.messages[0].wake_id, rewoken.wake_id);
+
+    // Cy asks Al, Bo lets nobody wait for an answer, and then everybody was asked.
+    let body = json!({"content": "two <@user.name:Al>"});
+    assert_eq!(it.post(&path("messages"), &cy, body).await.status, 201);
+    let turn: Value = parsed(&it.get(&path("turn"), &bo).await);
+    assert_eq!(turn["currentSpeaker"], json!(al_session.user.id));
+    assert_eq!(turn["stack"][1]["speakers"], json!([al_session.user.id]));
+    let force = json!({"content": "/force-proceed"});
+    for speaker in [json!(bo_session.user.id), Value::Null] {
+        let forced: Value = parsed(&it.post(&path("messages"), &bo, force.clone()).await);
+        assert_eq!(forced["turn"]["currentSpeaker"], speaker);
+    }
+    let refused_pass = it.post(&path("messages"), &bo, force).await;
+    assert_eq!(refused(&refused_pass).0, 409, "the channel is idle");
     it.stop().await;
 }
 
@@ -243,7 +337,7 @@ async fn a_refusal_names_what_is_wrong() {
     let (_, al) = it.user("Al").await;
     let (bo_session, _) = it.user("Bo").await;
     let (_, eve) = it.user("Eve").await;
-    let channel = it.channel(&al, &bo_session).await;
+    let channel = it.channel(&al, "general", &[&bo_session]).await;
     let messages = format!("/api/channels/{}/messages", channel.id);
     for (target, token, body, status, word) in [
         (

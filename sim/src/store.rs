@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use selvedge_core::{
-    fabric::types::{Canvas, Message, Page},
+    Wall,
+    fabric::{
+        turns::Command,
+        types::{Canvas, Message, Page},
+    },
     guild::{
         fact::Fact,
         io::{Loaded, Query},
@@ -11,11 +15,25 @@ use selvedge_core::{
     id::{ChannelId, UserId},
 };
 
-/// Messages in the order in which they were committed, and the canvas of each channel.
+/// Messages in the order in which they were committed, commands that had a nonce, and the canvas of
+/// each channel.
 #[derive(Debug, Default)]
 pub struct Store {
-    messages: Vec<(Message, Vec<UserId>)>,
+    messages: Vec<(Message, Recipients)>,
+    commands: Vec<Commanded>,
     canvases: BTreeMap<ChannelId, Canvas>,
+}
+
+/// Who is woken by a message, and the id of the wake where it came later.
+type Recipients = Vec<(UserId, Option<String>)>;
+
+#[derive(Debug)]
+struct Commanded {
+    author: UserId,
+    nonce: String,
+    channel: ChannelId,
+    command: Command,
+    at: Wall,
 }
 
 impl Store {
@@ -24,7 +42,8 @@ impl Store {
         for fact in facts {
             match fact {
                 Fact::Posted { message, woken } => {
-                    self.messages.push(((**message).clone(), woken.clone()));
+                    let woken = woken.iter().map(|user| (user.clone(), None));
+                    self.messages.push(((**message).clone(), woken.collect()));
                 }
                 Fact::Amended(newer) => {
                     let known = self.messages.iter_mut().find(|(it, _)| it.id == newer.id);
@@ -39,7 +58,35 @@ impl Store {
                 Fact::NoCanvas(removal) => {
                     self.canvases.remove(&removal.channel_id);
                 }
-                Fact::Channel(_) | Fact::Member(_) | Fact::NoMember { .. } | Fact::Commands(_) => {}
+                Fact::Rewoken {
+                    message,
+                    user,
+                    wake_id,
+                    ..
+                } => {
+                    let known = self.messages.iter_mut();
+                    for (_, woken) in known.filter(|(known, _)| known.id == *message) {
+                        *woken = vec![(user.clone(), Some(wake_id.clone()))];
+                    }
+                }
+                Fact::Commanded {
+                    author,
+                    nonce,
+                    channel,
+                    command,
+                    at,
+                } => self.commands.push(Commanded {
+                    author: author.clone(),
+                    nonce: nonce.clone(),
+                    channel: channel.clone(),
+                    command: *command,
+                    at: *at,
+                }),
+                Fact::Channel(_)
+                | Fact::Member(_)
+                | Fact::NoMember { .. }
+                | Fact::Commands(_)
+                | Fact::Turn { .. } => {}
             }
         }
     }
@@ -57,6 +104,18 @@ impl Store {
                 nonce,
                 since,
             } => {
+                let command = self.commands.iter().find(|command| {
+                    command.author == *author && command.nonce == *nonce && command.at > *since
+                });
+                if let Some(Commanded {
+                    channel, command, ..
+                }) = command
+                {
+                    return Loaded::Command {
+                        channel: channel.clone(),
+                        command: *command,
+                    };
+                }
                 let found = self.messages().find(|message| {
                     message.author.id == *author
                         && message.nonce.as_ref() == Some(nonce)
@@ -71,6 +130,14 @@ impl Store {
             Query::Canvas(channel) => {
                 Loaded::Canvas(self.canvases.get(channel).cloned().map(Box::new))
             }
+            Query::Newest { channel, not_by } => {
+                let newest = self.messages.iter().rev().find(|(message, _)| {
+                    message.channel_id == *channel
+                        && message.author.id != *not_by
+                        && message.deleted_at.is_none()
+                });
+                Loaded::Message(newest.map(|(message, _)| Box::new(message.clone())))
+            }
             Query::History {
                 channel,
                 asker,
@@ -84,9 +151,15 @@ impl Store {
                     .filter(|(message, _)| message.channel_id == *channel)
                     .filter(|(message, _)| after.is_none_or(|after| message.seq > after))
                     .filter(|(message, _)| before.is_none_or(|before| message.seq < before))
-                    .map(|(message, woken)| Message {
-                        wakeup: Some(woken.contains(asker)),
-                        ..message.clone()
+                    .map(|(message, woken)| {
+                        let wake = woken.iter().find(|(user, _)| user == asker);
+                        let wake_id = wake.and_then(|(_, wake_id)| wake_id.clone());
+                        Message {
+                            wakeup: Some(wake.is_some()),
+                            rewake: wake_id.is_some().then_some(true),
+                            wake_id,
+                            ..message.clone()
+                        }
                     })
                     .collect();
                 let limit = usize::try_from(*limit).unwrap_or(usize::MAX);

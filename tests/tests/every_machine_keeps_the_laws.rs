@@ -173,6 +173,6 @@ every_machine_keeps_the_laws! {
          Skipped TurnTimedOut], written, recorded;
     the_guild: guild::Guild,
         [Introspect Resolve Store Load Forget Transport Close Respond Fatal Posted Member NoMember
-         Amended Canvas NoCanvas Commands],
+         Amended Canvas NoCanvas Commands Turn Rewoken Commanded Newest],
         written, recorded;
 }

@@ -8,4 +8,5 @@ pub mod error;
 pub mod realtime;
 pub mod routes;
 pub mod session;
+pub mod turns;
 pub mod types;

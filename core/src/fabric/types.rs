@@ -42,6 +42,14 @@ canonical!(
 );
 
 impl XType {
+    /// Whether users take turns there, so that a message wakes the current speaker alone.
+    pub const fn takes_turns(self) -> bool {
+        match self {
+            Self::Work | Self::Discuss => true,
+            Self::General | Self::Report | Self::Triage | Self::Custom | Self::Dm => false,
+        }
+    }
+
     /// As it is written on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -9,6 +9,7 @@ use crate::{
     fabric::{
         bodies::{AddMember, CreateChannel, EditMessage, ShareCanvas, UpdateCanvas, UpdateChannel},
         routes::PostBody,
+        turns::{Ack, SetBypass},
     },
     guild::{
         config::Limits,
@@ -112,6 +113,28 @@ pub fn commands(body: &[u8], limits: &Limits) -> Result<String, Refusal> {
         ));
     }
     String::from_utf8(body.to_vec()).map_err(|_| Refusal::bad("the body: not UTF-8"))
+}
+
+/// The body of `POST /channels/{id}/turn/bypass`.
+///
+/// # Errors
+///
+/// 400 with the field that is wrong.
+pub fn set_bypass(body: &[u8]) -> Result<SetBypass, Refusal> {
+    let body: SetBypass = json(body)?;
+    checked(body.user_id.as_str(), "userId")?;
+    Ok(body)
+}
+
+/// The message in the body of `POST /channels/{id}/ack`.
+///
+/// # Errors
+///
+/// 400 with the field that is wrong.
+pub fn ack(body: &[u8]) -> Result<MessageId, Refusal> {
+    let Ack { message_id } = json(body)?;
+    checked(message_id.as_str(), "messageId")?;
+    Ok(message_id)
 }
 
 fn fits(title: Option<&String>, content: Option<&String>, limits: &Limits) -> Result<(), Refusal> {

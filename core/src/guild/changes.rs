@@ -264,7 +264,10 @@ impl Guild {
                     (facts, Done::Changed(200))
                 }
             },
-            (_, Loaded::Page(_) | Loaded::Message(_) | Loaded::Canvas(_)) => {
+            (
+                _,
+                Loaded::Page(_) | Loaded::Message(_) | Loaded::Canvas(_) | Loaded::Command { .. },
+            ) => {
                 return Err(Refusal::new(503, "the store answered another question"));
             }
         };
@@ -330,7 +333,9 @@ impl Guild {
         let response = match loaded {
             Ok(Loaded::Canvas(Some(canvas))) => answer::json(200, &canvas),
             Ok(Loaded::Canvas(None)) => amend::no_canvas(channel).response(),
-            Ok(Loaded::Page(_) | Loaded::Message(_)) => unreadable("it answered another question"),
+            Ok(Loaded::Page(_) | Loaded::Message(_) | Loaded::Command { .. }) => {
+                unreadable("it answered another question")
+            }
             Err(Unavailable(why)) => unreadable(&why),
         };
         self.answer(now, call, response, out);

@@ -1,4 +1,4 @@
-//! The rules of channels without turns: what an action of a member leads to, or why it may not be.
+//! The rules of channels: what an action of a member leads to, or why it may not be.
 //!
 //! Each rule is a pure function `(&State, action) -> Result<Vec<Fact>, Refusal>`. No facts means
 //! that everything is as it was asked to be already.
@@ -8,6 +8,7 @@ use alloc::{boxed::Box, collections::BTreeSet, format, string::String, vec, vec:
 use crate::{
     fabric::{
         bodies::{CreateChannel, UpdateChannel},
+        turns::Command,
         types::{Author, Message, XType},
     },
     guild::{
@@ -15,7 +16,8 @@ use crate::{
         fact::{ChannelRow, Fact, MemberRow},
         refusal::Refusal,
         state::{Channel, State},
-        wake,
+        turn::Turn,
+        turns, wake,
     },
     id::{ChannelId, GuildId, MessageId, UserId},
     time::Wall,
@@ -52,17 +54,8 @@ pub fn create(
     id: ChannelId,
     body: CreateChannel,
 ) -> Result<Vec<Fact>, Refusal> {
-    match body.x_type {
-        XType::Discuss | XType::Work => {
-            return Err(Refusal::bad(format!(
-                "xType: this build does not serve `{}` channels yet; use general, dm, report, \
-                 triage or custom",
-                body.x_type.as_str()
-            )));
-        }
-        XType::General | XType::Report | XType::Triage | XType::Custom | XType::Dm => {}
-    }
-    if !body.bypass.is_empty() {
+    let takes_turns = body.x_type.takes_turns();
+    if !takes_turns && !body.bypass.is_empty() {
         return Err(Refusal::bad(
             "bypass: only channels that take turns have one; leave it out",
         ));
@@ -90,6 +83,11 @@ pub fn create(
             limits.members_max
         )));
     }
+    if body.bypass.iter().any(|user| !members.contains(user)) {
+        return Err(Refusal::bad(
+            "bypass: must name members; add them to memberUserIds",
+        ));
+    }
     if state.channel_count() >= limits.channels_max {
         return Err(full(&format!(
             "a guild has at most {} channels",
@@ -106,8 +104,12 @@ pub fn create(
         last_seq: 0,
         created_at: by.wall,
     })];
-    for user in members {
-        facts.push(membership(state, limits, by, (&id, 0), user)?);
+    for user in &members {
+        facts.push(membership(state, limits, by, (&id, 0), user.clone())?);
+    }
+    if takes_turns {
+        let turn = Turn::new(members, body.bypass.into_iter().collect());
+        facts.push(turns::turn_fact(id, turn));
     }
     Ok(facts)
 }
@@ -197,11 +199,12 @@ pub fn takes(channel: &Channel, content: &str) -> Result<(), Refusal> {
              member opens it again",
         ));
     }
-    match content.trim() {
-        command @ ("/no-reply" | "/force-proceed") => Err(Refusal::bad(format!(
-            "content: {command} is for discuss and work channels, where users take turns"
+    match Command::of(content) {
+        Some(command) if channel.turn.is_none() => Err(Refusal::bad(format!(
+            "content: {} is for discuss and work channels, where users take turns",
+            command.as_str()
         ))),
-        _ => Ok(()),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -530,11 +533,11 @@ mod tests {
     #[test]
     fn what_cannot_be_created_is_refused() {
         let mut world = World::new();
-        assert_eq!(world.create("a", "c", wanted(XType::Discuss)), Err(400));
-        assert_eq!(world.create("a", "c", wanted(XType::Work)), Err(400));
-        let mut body = wanted(XType::General);
-        body.bypass = users(&["a"]);
-        assert_eq!(world.create("a", "c", body), Err(400));
+        for (x_type, bypass) in [(XType::General, "a"), (XType::Discuss, "b")] {
+            let mut body = wanted(x_type);
+            body.bypass = users(&[bypass]);
+            assert_eq!(world.create("a", "c", body), Err(400));
+        }
         let mut body = wanted(XType::General);
         body.name = "\t".into();
         assert_eq!(world.create("a", "c", body.clone()), Err(400));

@@ -37,14 +37,30 @@ pub(super) enum Effect {
     Typing(Activity),
     /// `presence` goes to the rooms of all channels of the user.
     Presence(Presence),
+    /// `message.created` goes once more to the user's sockets in the channel's room, to wake it.
+    Rewoken {
+        /// The message, with what wakes.
+        message: Box<Message>,
+        /// Who is woken.
+        user: UserId,
+    },
     /// `channel.updated` goes to the channel's room, to each with its own `joinedSeq`.
     Updated(Box<types::Channel>),
     /// `channel.joined` goes to the user's room.
     Joined(Membership),
     /// The user's sockets leave the channel's room, then `channel.left` goes to the user's room.
     Left(Membership),
-    /// A socket enters a channel's room.
-    Enter(SessionId, ChannelId),
+    /// A socket enters a channel's room, and its event is acknowledged.
+    Enter {
+        /// The socket.
+        session: SessionId,
+        /// The channel.
+        channel: ChannelId,
+        /// What to acknowledge with the newest message's `seq`, if anything.
+        ack: Option<AckId>,
+        /// That `seq`.
+        last_seq: u64,
+    },
     /// A socket leaves a channel's room.
     Exit(SessionId, ChannelId),
     /// A socket's event is acknowledged.
@@ -59,10 +75,11 @@ canonical!(
         Unshared(removal),
         Typing(activity),
         Presence(presence),
+        Rewoken { message, user },
         Updated(channel),
         Joined(membership),
         Left(membership),
-        Enter(session, channel),
+        Enter { session, channel, ack, last_seq },
         Exit(session, channel),
         Ack(session, ack, body),
     }
@@ -92,7 +109,10 @@ pub(super) fn pushes(
             | Fact::Amended(_)
             | Fact::Canvas(_)
             | Fact::NoCanvas(_)
-            | Fact::Commands(_) => None,
+            | Fact::Commands(_)
+            | Fact::Turn { .. }
+            | Fact::Rewoken { .. }
+            | Fact::Commanded { .. } => None,
         })
     };
     let mut effects = Vec::new();
@@ -125,6 +145,8 @@ pub(super) fn pushes(
             Fact::Canvas(canvas) => effects.push(Effect::Shared(canvas.clone())),
             Fact::NoCanvas(removal) => effects.push(Effect::Unshared(removal.clone())),
             Fact::Commands(_) => {}
+            // What is shown of them goes to one user alone, or is asked for.
+            Fact::Turn { .. } | Fact::Rewoken { .. } | Fact::Commanded { .. } => {}
         }
     }
     effects

@@ -8,9 +8,11 @@ use crate::{
     canonical,
     fabric::{
         realtime::Activity,
+        turns::Command,
         types::{Canvas, Message, XType},
     },
-    id::{ChannelId, UserId},
+    guild::turn::Turn,
+    id::{ChannelId, MessageId, UserId},
     time::Wall,
 };
 
@@ -47,6 +49,37 @@ pub enum Fact {
     NoCanvas(Activity),
     /// The catalogue of slash commands: the text of a JSON array, in place of the former one.
     Commands(String),
+    /// The turns of a channel: inserted, or replaced by `channel`.
+    Turn {
+        /// The channel.
+        channel: ChannelId,
+        /// Its turns.
+        turn: Box<Turn>,
+    },
+    /// Somebody is woken with an older message, in place of whoever was recorded for it.
+    Rewoken {
+        /// The message's channel.
+        channel: ChannelId,
+        /// The message.
+        message: MessageId,
+        /// Who is woken.
+        user: UserId,
+        /// The id of this wake.
+        wake_id: String,
+    },
+    /// A command was carried out under a nonce.
+    Commanded {
+        /// Whose nonce.
+        author: UserId,
+        /// The nonce.
+        nonce: String,
+        /// In which channel.
+        channel: ChannelId,
+        /// Which command.
+        command: Command,
+        /// When, by the guild's clock.
+        at: Wall,
+    },
 }
 canonical!(
     enum Fact {
@@ -58,8 +91,29 @@ canonical!(
         Canvas(canvas),
         NoCanvas(removal),
         Commands(text),
+        Turn { channel, turn },
+        Rewoken { channel, message, user, wake_id },
+        Commanded { author, nonce, channel, command, at },
     }
 );
+
+impl Fact {
+    /// The channel that it is about, if it is about one.
+    pub fn channel(&self) -> Option<&ChannelId> {
+        Some(match self {
+            Self::Channel(row) => &row.id,
+            Self::Member(row) => &row.channel,
+            Self::Posted { message, .. } | Self::Amended(message) => &message.channel_id,
+            Self::Canvas(canvas) => &canvas.channel_id,
+            Self::NoCanvas(removal) => &removal.channel_id,
+            Self::NoMember { channel, .. }
+            | Self::Turn { channel, .. }
+            | Self::Rewoken { channel, .. }
+            | Self::Commanded { channel, .. } => channel,
+            Self::Commands(_) => return None,
+        })
+    }
+}
 
 /// A channel in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ use crate::{
     engineio::sessions::{Arrival, Effect},
     fabric::{
         center::{Introspection, User},
+        turns::Command,
         types::{Canvas, Message, Page},
     },
     guild::fact::Fact,
@@ -104,7 +105,8 @@ pub enum Question {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
-    /// A page of history; `message.wakeup` is set to whether `asker` was woken.
+    /// A page of history; `message.wakeup` is set to whether `asker` was woken, `rewake` and
+    /// `wakeId` where it was by an older message.
     /// Without bounds the newest page. Answered by [`Loaded::Page`].
     History {
         /// The channel.
@@ -118,8 +120,8 @@ pub enum Query {
         /// At most this many.
         limit: u64,
     },
-    /// The message that `author` posted under `nonce`, created after `since`. Answered by
-    /// [`Loaded::Message`].
+    /// The message that `author` posted under `nonce`, created after `since`, or the command that it
+    /// gave. Answered by [`Loaded::Message`] or [`Loaded::Command`].
     Nonce {
         /// Whose nonce.
         author: UserId,
@@ -132,6 +134,14 @@ pub enum Query {
     Message(MessageId),
     /// The canvas of a channel. Answered by [`Loaded::Canvas`].
     Canvas(ChannelId),
+    /// The newest message of a channel that is not written by `not_by` and not deleted. Answered by
+    /// [`Loaded::Message`].
+    Newest {
+        /// The channel.
+        channel: ChannelId,
+        /// Whose messages do not count.
+        not_by: UserId,
+    },
 }
 
 /// What was read.
@@ -144,6 +154,13 @@ pub enum Loaded {
     Message(Option<Box<Message>>),
     /// A canvas, or that there is none.
     Canvas(Option<Box<Canvas>>),
+    /// A command that was given under a nonce.
+    Command {
+        /// In which channel.
+        channel: ChannelId,
+        /// Which.
+        command: Command,
+    },
 }
 
 /// Center or the store could not be asked; in the words of the runtime.

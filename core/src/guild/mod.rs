@@ -3,6 +3,9 @@
 //! A request or an event becomes an action; a rule `(&State, Action) -> Result<Vec<Fact>, Refusal>`
 //! decides; the facts are applied to the state and handed to the store; what follows from them
 //! (the answer, the pushes) leaves only when the store has said that it committed.
+//!
+//! In `discuss` and `work` channels users take [turns](turn): every fact about such a channel drives
+//! its turns, and a speaker who gets the turn without a new message is woken with an older one.
 
 pub mod amend;
 mod answer;
@@ -25,10 +28,12 @@ mod presence;
 mod realtime;
 pub mod refusal;
 pub mod rest;
+mod rewakes;
 mod serve;
 mod sockets;
 pub mod state;
 pub mod turn;
+mod turns;
 pub mod wake;
 
 #[cfg(test)]

@@ -20,9 +20,11 @@ use crate::{
         presence::Presences,
         refusal::Refusal,
         rest::Call,
+        rewakes::Rewakes,
         serve::respond,
         sockets::{Heard, Sockets},
         state::State,
+        turns,
     },
     http::CallId,
     id::{ChannelId, MessageId, UserId},
@@ -58,10 +60,12 @@ pub struct Guild {
     pub(super) journal: Journal<Effect>,
     pub(super) sockets: Sockets,
     pub(super) presences: Presences,
+    pub(super) rewakes: Rewakes,
 }
 // The uptime, which `/health` shows, tells no states apart.
 canonical!(struct Guild {
-    config, clock, over, state, auth, calls, posts, changes, names, loads, journal, sockets, presences; - rng, started
+    config, clock, over, state, auth, calls, posts, changes, names, loads, journal, sockets, presences,
+    rewakes; - rng, started
 });
 
 /// Who waits to know whose a token is.
@@ -105,6 +109,8 @@ pub(super) enum LoadFor {
     Change(Document),
     /// The canvas of this channel, which a call asked for.
     Canvas(CallId, ChannelId),
+    /// What the speaker of this channel is to be woken with.
+    Rewake(ChannelId),
 }
 canonical!(
     enum LoadFor {
@@ -112,22 +118,25 @@ canonical!(
         Nonce(author),
         Change(document),
         Canvas(call, channel),
+        Rewake(channel),
     }
 );
 
 impl Guild {
     /// A node with the channels and members that the store's `rows` say: every
-    /// [`Fact::Channel`] with its current `last_seq`, and every [`Fact::Member`]. `rng` makes the
-    /// ids of channels, which are not secrets.
+    /// [`Fact::Channel`] with its current `last_seq`, every [`Fact::Member`] and every
+    /// [`Fact::Turn`]. `rng` makes the ids of channels, which are not secrets, and shuffles.
     pub fn new(config: Config, rng: Rng, rows: Vec<Fact>) -> Self {
+        let state = State::from_rows(&rows);
         Self {
             sockets: Sockets::new(&config.limits, &rng),
+            rewakes: Rewakes::new(rng.fork("turns"), &state),
             config,
             rng,
             clock: WallClock::default(),
             started: None,
             over: false,
-            state: State::from_rows(&rows),
+            state,
             auth: Auth::default(),
             calls: Calls::default(),
             posts: Posts::default(),
@@ -165,7 +174,9 @@ impl Guild {
                 self.after(now, effect, out);
             }
         } else {
+            let touched = turns::touched(&self.state, &facts);
             out.push(Output::Store(self.journal.write(now, effects), facts));
+            self.after_facts(now, touched, out);
         }
     }
 
@@ -195,10 +206,18 @@ impl Guild {
                 let channels = channels.map(|channel| &channel.row.id);
                 self.sockets.push_presence(now, channels, &presence, out);
             }
+            Effect::Rewoken { message, user } => {
+                self.sockets.push_rewoken(now, &message, &user, out);
+            }
             Effect::Updated(channel) => self.sockets.push_updated(now, &self.state, *channel, out),
             Effect::Joined(membership) => self.sockets.push_joined(now, &membership, out),
             Effect::Left(membership) => self.sockets.push_left(now, &membership, out),
-            Effect::Enter(session, channel) => self.sockets.enter(session, channel),
+            Effect::Enter {
+                session,
+                channel,
+                ack,
+                last_seq,
+            } => self.enter(now, session, channel, (ack, last_seq), out),
             Effect::Exit(session, channel) => self.sockets.exit(session, &channel),
             Effect::Ack(session, ack, body) => {
                 self.sockets.acknowledge(now, session, ack, &body, out)
@@ -328,6 +347,7 @@ impl Guild {
         self.auth = Auth::default();
         self.posts.clear();
         self.changes.clear();
+        self.rewakes.clear();
         self.journal = Journal::default();
         self.presences = Presences::default();
         self.sockets = Sockets::new(&self.config.limits, &self.rng);
@@ -341,7 +361,7 @@ impl Guild {
         }
         if let Some((id, _)) = self.loads.withdraw(|purpose| match purpose {
             LoadFor::History(reader) | LoadFor::Canvas(reader, _) => *reader == call,
-            LoadFor::Nonce(_) | LoadFor::Change(_) => false,
+            LoadFor::Nonce(_) | LoadFor::Change(_) | LoadFor::Rewake(_) => false,
         }) {
             out.push(Output::Forget(Question::Load(id)));
         }
@@ -404,6 +424,7 @@ impl Machine for Guild {
             let late = Unavailable(String::from("it did not answer in time"));
             self.on_loaded(now, purpose, Err::<Loaded, _>(late), out);
         }
+        self.read_again(now, out);
         let heard = self.sockets.tick(now, out);
         self.on_heard(now, heard, out);
         while let Some((user, status)) = self.presences.expire(now) {
@@ -421,6 +442,7 @@ impl Machine for Guild {
             self.loads.next_wakeup("read from the store"),
             self.sockets.next_wakeup(),
             self.presences.next_wakeup(),
+            self.rewakes.next_wakeup(),
         ])
     }
 }

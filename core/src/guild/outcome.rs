@@ -7,9 +7,10 @@ use bytes::Bytes;
 use crate::{
     fabric::{
         bodies::Changed,
+        turns::{Acked, Command},
         types::{Canvas, Message},
     },
-    guild::{Guild, answer, effect::Effect, fact::Fact, io::Output},
+    guild::{Guild, answer, effect::Effect, fact::Fact, io::Output, turns},
     http::{CallId, Response},
     id::{ChannelId, UserId},
     time::Time,
@@ -29,6 +30,10 @@ pub(super) enum Done {
     Canvas(Option<Box<Canvas>>),
     /// The catalogue of slash commands.
     Commands(String),
+    /// The channel's turns, after this user's command.
+    Command(ChannelId, UserId, Command),
+    /// Whether the wake was the one that was acked.
+    Ack(bool),
 }
 
 impl Guild {
@@ -37,12 +42,14 @@ impl Guild {
         &mut self,
         now: Time,
         call: CallId,
-        facts: Vec<Fact>,
+        mut facts: Vec<Fact>,
         done: &Done,
         out: &mut Vec<Output>,
     ) {
         let changed = !facts.is_empty();
+        let turns = turns::follow(&self.state, &mut self.rewakes.rng, &mut facts);
         let mut effects = self.apply(now, &facts);
+        effects.extend(self.apply(now, &turns));
         let response = match done {
             Done::Channel(status, id, reader) => {
                 let found = self.state.channel(id);
@@ -59,7 +66,10 @@ impl Guild {
                     | Fact::Amended(_)
                     | Fact::Canvas(_)
                     | Fact::NoCanvas(_)
-                    | Fact::Commands(_) => None,
+                    | Fact::Commands(_)
+                    | Fact::Turn { .. }
+                    | Fact::Rewoken { .. }
+                    | Fact::Commanded { .. } => None,
                 });
                 answer::json(201, &message)
             }
@@ -72,8 +82,16 @@ impl Guild {
                 _ => answer::json(200, before),
             },
             Done::Commands(text) => commands(text),
+            Done::Command(channel, user, command) => {
+                turns::done(&self.state, channel, user, *command)
+            }
+            Done::Ack(acked) => {
+                let (ok, acked) = (true, *acked);
+                answer::json(201, &Acked { ok, acked })
+            }
         };
         effects.push(Effect::Respond(call, response));
+        facts.extend(turns);
         self.write(now, facts, effects, out);
     }
 }

@@ -12,7 +12,7 @@ use alloc::{
 
 use crate::{
     canonical,
-    fabric::{routes::PostBody, types::Author},
+    fabric::{routes::PostBody, turns::Command, types::Author},
     guild::{
         channel::{self, Draft},
         config::Limits,
@@ -70,6 +70,8 @@ pub(super) enum Need {
     Names(Vec<String>),
     /// To be refused.
     Refusal(Refusal),
+    /// To be carried out: it is no message.
+    Command(Command),
     /// To be decided.
     Decision(Draft),
 }
@@ -167,10 +169,14 @@ impl Post {
         }
     }
 
-    /// The post is no repetition: its channel must be open, and its names are resolved.
+    /// The post is no repetition: its channel must be open, a command is carried out, and names in a
+    /// message are resolved.
     fn fresh(&mut self, state: &State, limits: &Limits) -> Result<Need, Refusal> {
         let channel = channel::may_post(state, &self.channel, &self.author.id)?;
         channel::takes(channel, &self.body.content)?;
+        if let Some(command) = Command::of(&self.body.content) {
+            return Ok(Need::Command(command));
+        }
         let (names, asked) = Names::of(&self.body.content, limits);
         if asked.is_empty() {
             return Ok(Need::Decision(self.draft(&names)));

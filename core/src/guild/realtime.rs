@@ -71,13 +71,17 @@ impl Guild {
             return;
         }
         // Behind a store that does not answer, events would pile up without end.
-        let is_full = self.journal.effects() >= self.config.limits.effects_max;
+        let waiting = self.journal.effects() + self.rewakes.held();
+        let is_full = waiting >= self.config.limits.effects_max;
         if is_full || !self.sockets.may_send(now, session) {
             return self.sockets.close(now, session, out);
         }
         let body = match event.name() {
             _ if known && expired => Err(AckError::TokenExpired),
-            JOIN_CHANNEL => self.on_join(now, session, &user, event, out),
+            JOIN_CHANNEL => match self.on_join(now, session, &user, event, out) {
+                Ok(()) => return,
+                Err(error) => Err(error),
+            },
             LEAVE_CHANNEL => self.on_leave(now, session, &user, event, out),
             TYPING => self.on_typing(now, session, &user, event, out),
             PRESENCE => self.on_presence(now, &user, event, out),
@@ -93,6 +97,7 @@ impl Guild {
         }
     }
 
+    /// The ack comes with the entry.
     fn on_join(
         &mut self,
         now: Time,
@@ -100,15 +105,20 @@ impl Guild {
         user: &UserId,
         event: &Event,
         out: &mut Vec<Output>,
-    ) -> Result<Option<u64>, AckError> {
+    ) -> Result<(), AckError> {
         let id = channel_of(event)?;
         let channel = self.state.channel(&id).ok_or(AckError::NotFound)?;
         if !channel.members.contains_key(user) {
             return Err(AckError::Forbidden);
         }
-        let last_seq = channel.row.last_seq;
-        self.after(now, Effect::Enter(session, id), out);
-        Ok(Some(last_seq))
+        let enter = Effect::Enter {
+            session,
+            ack: event.ack(),
+            last_seq: channel.row.last_seq,
+            channel: id,
+        };
+        self.after(now, enter, out);
+        Ok(())
     }
 
     /// Leaving is idempotent, but only members are told how far a channel has come.

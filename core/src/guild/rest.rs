@@ -80,6 +80,12 @@ pub enum Call {
     ListCommands,
     /// Replace the catalogue of slash commands.
     ReplaceCommands(Bytes),
+    /// Read whose turn it is.
+    ReadTurn(ChannelId),
+    /// Say whether a member speaks only when mentioned.
+    SetBypass(ChannelId, Bytes),
+    /// Say that a wake has arrived.
+    Ack(ChannelId, Bytes),
 }
 canonical!(
     enum Call {
@@ -103,6 +109,9 @@ canonical!(
         RemoveCanvas(channel),
         ListCommands,
         ReplaceCommands(body),
+        ReadTurn(channel),
+        SetBypass(channel, body),
+        Ack(channel, body),
     }
 );
 
@@ -143,7 +152,8 @@ pub fn parse(request: &Request, limits: &Limits) -> Result<Call, Refusal> {
         ["health"] => &[Get],
         ["channels"] => &[Get, Post],
         ["channels", _] => &[Get, Patch],
-        ["channels", _, "join" | "leave"] => &[Post],
+        ["channels", _, "join" | "leave" | "ack"] | ["channels", _, "turn", "bypass"] => &[Post],
+        ["channels", _, "turn"] => &[Get],
         ["channels", _, "members" | "messages"] => &[Get, Post],
         ["channels", _, "members", _] => &[Delete],
         ["channels", _, "canvas"] => &[Get, Put, Patch, Delete],
@@ -194,6 +204,9 @@ pub fn parse(request: &Request, limits: &Limits) -> Result<Call, Refusal> {
         (_, ["messages", id]) => Call::Delete(message_id(id)?),
         (Get, ["commands"]) => Call::ListCommands,
         (_, ["commands"]) => Call::ReplaceCommands(body),
+        (_, ["channels", id, "turn"]) => Call::ReadTurn(channel_id(id)?),
+        (_, ["channels", id, "turn", "bypass"]) => Call::SetBypass(channel_id(id)?, body),
+        (_, ["channels", id, "ack"]) => Call::Ack(channel_id(id)?, body),
         _ => return Err(unknown()),
     })
 }

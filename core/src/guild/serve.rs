@@ -20,6 +20,7 @@ use crate::{
         refusal::Refusal,
         rest::{self, Call},
         state::Channel,
+        turns,
     },
     http::{CallId, Request, Response},
     id::{ChannelId, UserId},
@@ -259,6 +260,20 @@ impl Guild {
                 let facts = changed.into_iter().collect();
                 self.commit(now, call, facts, &Done::Commands(text), out);
             }
+            Call::ReadTurn(id) => {
+                let turn = turns::read(state, &id, &author.id)?;
+                self.answer(now, call, answer::json(200, &turn), out);
+            }
+            Call::SetBypass(id, body) => {
+                let body = bodies::set_bypass(&body)?;
+                let facts = turns::set_bypass(state, &mut self.rewakes.rng, by, &id, body)?;
+                self.commit(now, call, facts, &Done::Changed(201), out);
+            }
+            Call::Ack(id, body) => {
+                let message = bodies::ack(&body)?;
+                let (acked, facts) = turns::ack(state, by, &id, &message)?;
+                self.commit(now, call, facts, &Done::Ack(acked), out);
+            }
         }
         Ok(())
     }
@@ -292,7 +307,8 @@ impl Guild {
                         nonce,
                         since: Wall::from_millis(wall.saturating_sub(life)),
                     };
-                    return self.load(now, query, LoadFor::Nonce(author.clone()), out);
+                    self.load(now, query, LoadFor::Nonce(author.clone()), out);
+                    return;
                 }
                 Need::Names(names) => {
                     return self.resolve(now, &NameFor::Post(author.clone()), names, out);
@@ -300,6 +316,24 @@ impl Guild {
                 Need::Refusal(refusal) => {
                     if let Some(post) = self.posts.pop(author) {
                         self.answer(now, post.call, refusal.response(), out);
+                    }
+                }
+                Need::Command(command) => {
+                    let Some(post) = self.posts.pop(author) else {
+                        return;
+                    };
+                    let by = By {
+                        author: &post.author,
+                        wall: self.clock.wall(now),
+                    };
+                    let rng = &mut self.rewakes.rng;
+                    let channel = &post.channel;
+                    match turns::command(&self.state, rng, by, channel, command, &post.body) {
+                        Ok(facts) => {
+                            let done = Done::Command(post.channel, post.author.id, command);
+                            self.commit(now, post.call, facts, &done, out);
+                        }
+                        Err(refusal) => self.answer(now, post.call, refusal.response(), out),
                     }
                 }
                 Need::Decision(draft) => {
@@ -364,7 +398,7 @@ impl Guild {
             LoadFor::History(call) => {
                 let response = match loaded {
                     Ok(Loaded::Page(page)) => answer::json(200, &page),
-                    Ok(Loaded::Message(_) | Loaded::Canvas(_)) => {
+                    Ok(Loaded::Message(_) | Loaded::Canvas(_) | Loaded::Command { .. }) => {
                         unreadable("it answered another question")
                     }
                     Err(Unavailable(why)) => unreadable(&why),
@@ -373,6 +407,7 @@ impl Guild {
             }
             LoadFor::Change(document) => self.on_document(now, &document, loaded, out),
             LoadFor::Canvas(call, channel) => self.on_canvas(now, (call, &channel), loaded, out),
+            LoadFor::Rewake(channel) => self.on_rewake_read(now, channel, loaded, out),
             LoadFor::Nonce(author) => {
                 let response = match loaded {
                     Ok(Loaded::Message(None)) => {
@@ -382,6 +417,9 @@ impl Guild {
                     Ok(Loaded::Message(Some(mut message))) => {
                         message.wakeup = None;
                         answer::json(201, &message)
+                    }
+                    Ok(Loaded::Command { channel, command }) => {
+                        turns::done(&self.state, &channel, &author, command)
                     }
                     Ok(Loaded::Page(_) | Loaded::Canvas(_)) => {
                         unreadable("it answered another question")
@@ -420,10 +458,11 @@ impl Guild {
         query: Query,
         purpose: LoadFor,
         out: &mut Vec<Output>,
-    ) {
+    ) -> RequestId<Load> {
         let patience = Some(self.config.limits.read_patience);
-        let id: RequestId<Load> = self.loads.ask(now, patience, purpose);
+        let id = self.loads.ask(now, patience, purpose);
         out.push(Output::Load(id, query));
+        id
     }
 
     fn health(&self, now: Time) -> Response {

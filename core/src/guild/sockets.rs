@@ -238,12 +238,14 @@ impl Sockets {
         }
     }
 
-    /// A socket enters a channel's room.
-    pub(super) fn enter(&mut self, session: SessionId, channel: ChannelId) {
-        if let Some(Stage::Live { rooms, .. }) = self.stages.get_mut(&session) {
-            rooms.insert(channel.clone());
-            self.channels.entry(channel).or_default().insert(session);
-        }
+    /// A socket enters a channel's room; false where it was there before.
+    pub(super) fn enter(&mut self, session: SessionId, channel: ChannelId) -> bool {
+        let Some(Stage::Live { rooms, .. }) = self.stages.get_mut(&session) else {
+            return false;
+        };
+        let is_new = rooms.insert(channel.clone());
+        self.channels.entry(channel).or_default().insert(session);
+        is_new
     }
 
     /// A socket leaves a channel's room.
@@ -332,6 +334,21 @@ impl Sockets {
         let sessions: BTreeSet<_> = rooms.flatten().copied().collect();
         let emission = event(PRESENCE, presence);
         for session in sessions {
+            self.emit(now, session, emission.as_ref(), out);
+        }
+    }
+
+    /// `message.created` once more, to those sockets in the channel's room that are the user's.
+    pub(super) fn push_rewoken(
+        &mut self,
+        now: Time,
+        message: &Message,
+        user: &UserId,
+        out: &mut Vec<Output>,
+    ) {
+        let emission = event(MESSAGE_CREATED, message);
+        let room = self.room(&message.channel_id).into_iter();
+        for (session, _) in room.filter(|(_, socket_of)| socket_of == user) {
             self.emit(now, session, emission.as_ref(), out);
         }
     }

@@ -9,7 +9,10 @@ use alloc::{
 use crate::{
     canonical,
     fabric::types::{self, Author},
-    guild::fact::{ChannelRow, Fact, MemberRow},
+    guild::{
+        fact::{ChannelRow, Fact, MemberRow},
+        turn::Turn,
+    },
     id::{ChannelId, GuildId, UserId},
 };
 
@@ -31,8 +34,10 @@ pub struct Channel {
     pub row: ChannelRow,
     /// The memberships, by user.
     pub members: BTreeMap<UserId, MemberRow>,
+    /// Whose turn it is, where users take turns.
+    pub turn: Option<Turn>,
 }
-canonical!(struct Channel { row, members });
+canonical!(struct Channel { row, members, turn });
 
 /// A user who is a member somewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +70,7 @@ impl State {
                     let channel = Channel {
                         row: row.clone(),
                         members: BTreeMap::new(),
+                        turn: None,
                     };
                     self.channels.insert(row.id.clone(), channel);
                 }
@@ -98,8 +104,17 @@ impl State {
                 }
             }
             Fact::Commands(text) => self.commands.clone_from(text),
-            // The store alone has what messages and canvases say.
-            Fact::Amended(_) | Fact::Canvas(_) | Fact::NoCanvas(_) => {}
+            Fact::Turn { channel, turn } => {
+                if let Some(channel) = self.channels.get_mut(channel) {
+                    channel.turn = Some((**turn).clone());
+                }
+            }
+            // The store alone has what messages and canvases say, who was woken, and nonces.
+            Fact::Amended(_)
+            | Fact::Canvas(_)
+            | Fact::NoCanvas(_)
+            | Fact::Rewoken { .. }
+            | Fact::Commanded { .. } => {}
         }
     }
 
@@ -192,12 +207,16 @@ impl Channel {
 
     /// The members as they stand in a listing, by user id.
     pub fn members_on_wire(&self) -> Vec<types::Member> {
+        let speaks_when_mentioned = |user| {
+            let turn = self.turn.as_ref();
+            turn.is_some_and(|turn| turn.bypass().contains(user))
+        };
         let members = self.members.values();
         members
             .map(|row| types::Member {
                 id: row.user.clone(),
                 name: row.name.clone(),
-                bypass: false,
+                bypass: speaks_when_mentioned(&row.user),
                 joined_at: row.joined_at,
                 status: None,
             })

@@ -61,6 +61,7 @@ mod tests {
                 created_at: Wall::default(),
             },
             members: BTreeMap::from(members),
+            turn: None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! The guild's store: channels, members and messages in SQLite, written by one task in order.
 
 mod documents;
+mod nonces;
+mod turns;
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteRow};
 use tokio::sync::mpsc;
 
+use self::nonces::Meaning;
 use super::{Schema, StoreError, open};
 
 /// How many jobs are taken in at once: transactions that wait for the disk share one commit.
@@ -24,11 +27,6 @@ const JOBS_A_COMMIT: usize = 128;
 
 /// The largest page that is read, whatever is asked for: what one read may hold in memory.
 const PAGE_MAX: u64 = 1_000;
-
-/// Within this span, in milliseconds, the store itself refuses a second message of one author with
-/// the same nonce. The guild's own window is longer; this is the safety net below it, and shorter,
-/// so that a wall clock that steps back does not make an honest post look like a second one.
-const NONCE_GUARD_MS: i64 = 3_600_000;
 
 const SCHEMA: Schema = Schema {
     kind: "guild",
@@ -94,6 +92,7 @@ const SCHEMA: Schema = Schema {
             id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
             list TEXT NOT NULL
         ) STRICT;",
+        turns::MIGRATION,
     ],
     // The machine's state is the only other copy: a second guild on the file would diverge.
     exclusive: true,
@@ -132,7 +131,7 @@ impl GuildStore {
     }
 
     /// The facts that restore a guild's state: its channels, then the members in the order in
-    /// which they joined, then the catalogue of commands.
+    /// which they joined, then the turns of channels and the catalogue of commands.
     ///
     /// # Errors
     ///
@@ -146,10 +145,15 @@ impl GuildStore {
             .fetch_all(&mut self.connection)
             .await
             .map_err(StoreError::sqlite(&self.path))?;
+        let turns = self.turns().await?;
         let commands = self.commands().await?.map(Ok);
         let channels = channels.iter().map(|row| channel(&self.fields(row)));
         let members = members.iter().map(|row| member(&self.fields(row)));
-        channels.chain(members).chain(commands).collect()
+        channels
+            .chain(members)
+            .chain(turns.into_iter().map(Ok))
+            .chain(commands)
+            .collect()
     }
 
     /// Does jobs in their order until nobody can ask any more, then closes the file. Answers go to
@@ -272,6 +276,24 @@ impl GuildStore {
             Fact::Canvas(canvas) => self.write_canvas(canvas).await,
             Fact::NoCanvas(removal) => self.delete_canvas(&removal.channel_id).await,
             Fact::Commands(list) => self.write_commands(list).await,
+            Fact::Turn { channel, turn } => self.write_turn(channel, turn).await,
+            Fact::Rewoken {
+                message,
+                user,
+                wake_id,
+                ..
+            } => self.replace_recipients(message, user, wake_id).await,
+            Fact::Commanded {
+                author,
+                nonce,
+                channel,
+                command,
+                at,
+            } => {
+                let key = (author.as_str(), nonce.as_str());
+                let meaning = Meaning::Command(channel, *command);
+                self.write_nonce(key, &meaning, *at).await
+            }
         }
     }
 
@@ -345,7 +367,7 @@ impl GuildStore {
             .await
             .map_err(failed)?;
         for user in woken {
-            sqlx::query("INSERT INTO recipients VALUES (?1, ?2)")
+            sqlx::query("INSERT INTO recipients VALUES (?1, ?2, NULL)")
                 .bind(message.id.as_str())
                 .bind(user.as_str())
                 .execute(&mut self.connection)
@@ -353,35 +375,12 @@ impl GuildStore {
                 .map_err(failed)?;
         }
         match &message.nonce {
-            Some(nonce) => self.write_nonce(message, nonce).await,
+            Some(nonce) => {
+                let key = (message.author.id.as_str(), nonce.as_str());
+                let meaning = Meaning::Message(&message.id);
+                self.write_nonce(key, &meaning, message.created_at).await
+            }
             None => Ok(()),
-        }
-    }
-
-    async fn write_nonce(&mut self, message: &Message, nonce: &str) -> Result<(), StoreError> {
-        let done = sqlx::query(
-            "INSERT INTO nonces VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (author, nonce) DO UPDATE SET message = ?3, created_at = ?4
-             WHERE created_at < ?4 - ?5",
-        )
-        .bind(message.author.id.as_str())
-        .bind(nonce)
-        .bind(message.id.as_str())
-        .bind(message.created_at.as_millis())
-        .bind(NONCE_GUARD_MS)
-        .execute(&mut self.connection)
-        .await
-        .map_err(StoreError::sqlite(&self.path))?;
-        if done.rows_affected() == 1 {
-            Ok(())
-        } else {
-            Err(StoreError::Rule {
-                path: self.path.clone(),
-                what: format!(
-                    "message {} repeats a nonce that its author has just used",
-                    message.id
-                ),
-            })
         }
     }
 
@@ -406,8 +405,9 @@ impl GuildStore {
                 author,
                 nonce,
                 since,
-            } => self
-                .by_nonce(author.as_str(), nonce, *since)
+            } => self.by_nonce(author.as_str(), nonce, *since).await,
+            Query::Newest { channel, not_by } => self
+                .newest(channel.as_str(), not_by.as_str())
                 .await
                 .map(Loaded::Message),
         }
@@ -423,16 +423,16 @@ impl GuildStore {
     ) -> Result<Page, StoreError> {
         let limit = limit.min(PAGE_MAX);
         let sql = match after {
-            Some(_) => concat!(
-                "SELECT *, EXISTS (SELECT 1 FROM recipients WHERE message = messages.id \
-                 AND user = ?2) AS woken FROM messages ",
-                "WHERE channel = ?1 AND seq > ?3 AND seq < ?4 ORDER BY seq LIMIT ?5"
-            ),
-            None => concat!(
-                "SELECT *, EXISTS (SELECT 1 FROM recipients WHERE message = messages.id \
-                 AND user = ?2) AS woken FROM messages ",
-                "WHERE channel = ?1 AND seq > ?3 AND seq < ?4 ORDER BY seq DESC LIMIT ?5"
-            ),
+            Some(_) => {
+                "SELECT messages.*, user IS NOT NULL AS woken, wake_id FROM messages
+                 LEFT JOIN recipients ON message = messages.id AND user = ?2
+                 WHERE channel = ?1 AND seq > ?3 AND seq < ?4 ORDER BY seq LIMIT ?5"
+            }
+            None => {
+                "SELECT messages.*, user IS NOT NULL AS woken, wake_id FROM messages
+                 LEFT JOIN recipients ON message = messages.id AND user = ?2
+                 WHERE channel = ?1 AND seq > ?3 AND seq < ?4 ORDER BY seq DESC LIMIT ?5"
+            }
         };
         // One more than asked for tells whether there are more.
         let rows = sqlx::query(sql)
@@ -452,6 +452,8 @@ impl GuildStore {
                 let fields = self.fields(row);
                 let mut message = message(&fields)?;
                 message.wakeup = Some(fields.get("woken")?);
+                message.wake_id = fields.get("wake_id")?;
+                message.rewake = message.wake_id.is_some().then_some(true);
                 Ok(message)
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
@@ -462,26 +464,6 @@ impl GuildStore {
             messages,
             has_more: rows.len() > asked,
         })
-    }
-
-    async fn by_nonce(
-        &mut self,
-        author: &str,
-        nonce: &str,
-        since: Wall,
-    ) -> Result<Option<Box<Message>>, StoreError> {
-        let row = sqlx::query(
-            "SELECT messages.* FROM nonces JOIN messages ON messages.id = nonces.message
-             WHERE nonces.author = ?1 AND nonces.nonce = ?2 AND nonces.created_at > ?3",
-        )
-        .bind(author)
-        .bind(nonce)
-        .bind(since.as_millis())
-        .fetch_optional(&mut self.connection)
-        .await
-        .map_err(StoreError::sqlite(&self.path))?;
-        row.map(|row| message(&self.fields(&row)).map(Box::new))
-            .transpose()
     }
 
     async fn sql(&mut self, sql: &'static str) -> Result<(), StoreError> {

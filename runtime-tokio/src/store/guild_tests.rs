@@ -8,6 +8,9 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
+#[path = "guild_turns_tests.rs"]
+mod turns;
+
 fn id<T>(new: fn(&str) -> Option<T>, text: &str) -> T {
     new(text).unwrap()
 }
@@ -151,7 +154,7 @@ impl Running {
                 page.messages.iter().map(|message| message.seq).collect(),
                 page.has_more,
             ),
-            Loaded::Message(_) | Loaded::Canvas(_) => panic!("a message"),
+            Loaded::Message(_) | Loaded::Canvas(_) | Loaded::Command { .. } => panic!("no page"),
         }
     }
 

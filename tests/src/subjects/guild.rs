@@ -8,6 +8,7 @@ use selvedge_core::{
     engineio::sessions::{Arrival, Effect},
     fabric::{
         center::{Introspection, User},
+        turns::Command,
         types::{Author, Canvas, Format, Message, Page},
     },
     guild::{
@@ -31,6 +32,9 @@ use crate::{
 /// When the node's wall clock starts.
 const WALL: i64 = 1_790_000_000_000;
 
+/// How many messages the world remembers: more than it asks for.
+const MESSAGES_MAX: usize = 32;
+
 /// A guild node and the world around it.
 #[derive(Clone, Debug, Default)]
 pub struct Guild {
@@ -41,6 +45,8 @@ pub struct Guild {
     /// Open connections, and whether each has sent its CONNECT.
     conns: Vec<(ConnId, bool)>,
     channels: Vec<ChannelId>,
+    /// The last messages that were posted, oldest first.
+    messages: Vec<Message>,
     next_call: u64,
     next_conn: u64,
     minutes: i64,
@@ -77,8 +83,22 @@ impl Guild {
         })
     }
 
-    fn loaded(query: &Query, b: u64) -> Loaded {
+    fn loaded(&self, query: &Query, b: u64) -> Loaded {
         match query {
+            Query::Nonce { .. } if b % 64 == 63 => match self.channels.first() {
+                Some(channel) => Loaded::Command {
+                    channel: channel.clone(),
+                    command: Command::NoReply,
+                },
+                None => Loaded::Message(None),
+            },
+            Query::Newest { channel, not_by } => {
+                let newest =
+                    self.messages.iter().rev().find(|message| {
+                        message.channel_id == *channel && message.author.id != *not_by
+                    });
+                Loaded::Message(newest.cloned().map(Box::new))
+            }
             Query::Nonce { .. } => Loaded::Message(None),
             Query::Message(id) => Loaded::Message(Self::message(id, b)),
             Query::Canvas(channel_id) => Loaded::Canvas((b % 4 != 3).then(|| {
@@ -154,9 +174,10 @@ impl Guild {
             0 => {
                 let x_type = ["general", "dm", "discuss", "triage"].get((b % 4) as usize)?;
                 let body = format!(
-                    r#"{{"guildId":"g1","name":"n{}","xType":"{x_type}","isPublic":{}}}"#,
+                    r#"{{"name":"n{}","xType":"{x_type}","isPublic":{},"memberUserIds":["user{}","{user}"]}}"#,
                     b % 9,
-                    b % 8 > 3
+                    b % 8 > 3,
+                    a / 4 % 4,
                 );
                 self.http(Method::Post, "/channels".to_string(), &body, a)
             }
@@ -166,7 +187,13 @@ impl Guild {
                 } else {
                     ""
                 };
-                let body = if b % 4 == 3 {
+                let body = if b % 16 == 7 {
+                    r#"{"content":"/no-reply"}"#.to_string()
+                } else if b % 16 == 11 {
+                    format!(r#"{{"content":"/force-proceed","nonce":"n{nonce}"}}"#)
+                } else if b % 16 == 15 {
+                    format!(r#"{{"content":"<@{user}> <@user{}>"}}"#, a / 4 % 4)
+                } else if b % 4 == 3 {
                     format!(r#"{{"content":"hello{mention}"}}"#)
                 } else {
                     format!(r#"{{"content":"hello{mention}","nonce":"n{nonce}"}}"#)
@@ -230,6 +257,22 @@ impl Guild {
                     &body,
                     a,
                 )
+            }
+            13 => {
+                let body = format!(r#"{{"userId":"{user}","bypass":{}}}"#, a % 8 > 3);
+                let target = format!("/channels/{channel}/turn/bypass");
+                self.http(Method::Post, target, &body, a)
+            }
+            14 if a.is_multiple_of(8) => {
+                self.http(Method::Get, format!("/channels/{channel}/turn"), "", a / 8)
+            }
+            14 => {
+                let message = match self.messages.last() {
+                    Some(message) => message.id.to_string(),
+                    None => "m".to_string(),
+                };
+                let body = format!(r#"{{"messageId":"{message}"}}"#);
+                self.http(Method::Post, format!("/channels/{channel}/ack"), &body, a)
             }
             _ => self.http(Method::Put, format!("/{b}%zz?{b}"), "{", a),
         })
@@ -320,7 +363,7 @@ impl Guild {
             return Some(Input::Stored(self.stores.remove(0), Ok(())));
         }
         if let Some((id, query)) = take(&mut self.loads, a) {
-            return Some(Input::Loaded(id, Ok(Self::loaded(&query, b))));
+            return Some(Input::Loaded(id, Ok(self.loaded(&query, b))));
         }
         if let Some(id) = take(&mut self.names, a) {
             let id_of = UserId::new("user1")?;
@@ -328,7 +371,9 @@ impl Guild {
             return Some(Input::Resolved(id, Ok(Some(User { id: id_of, name }))));
         }
         if self.channels.len() < 2 {
-            return self.rest(0, a | 3, (b | 4) & !3);
+            // A public one of each kind: with turns, and without.
+            let x_type = if self.channels.is_empty() { 0 } else { 2 };
+            return self.rest(0, a | 3, (b | 4) & !3 | x_type);
         }
         if self.conns.len() < 3 {
             return Some(self.accepted());
@@ -345,7 +390,7 @@ impl Subject for Guild {
     type Output = Output;
     type Machine = guild::Guild;
 
-    const KINDS: u8 = 36;
+    const KINDS: u8 = 38;
     const PATIENT: bool = false;
     /// 6 channels of 4 users, 8 sockets, 16 calls, 40 effects, 8 tokens.
     const DEBUG_MAX: usize = 200_000;
@@ -403,7 +448,7 @@ impl Subject for Guild {
                 match b % 3 {
                     0 => Input::Loaded(id, Err(down())),
                     1 => Input::Loaded(id, Ok(Loaded::Message(None))),
-                    _ => Input::Loaded(id, Ok(Self::loaded(&query, b))),
+                    _ => Input::Loaded(id, Ok(self.loaded(&query, b))),
                 }
             }
             8 => Input::Loaded(RequestId::from_number(a % 64), Ok(Loaded::Message(None))),
@@ -428,9 +473,9 @@ impl Subject for Guild {
                 self.minutes += 1;
                 Input::Clock(Wall::from_millis(WALL + self.minutes * 60_000))
             }
-            kind @ 20..=33 => return self.rest(kind - 20, a, b),
-            34 => return self.poll(a, b),
-            35 if a % 64 == 0 => self.end(),
+            kind @ 20..=35 => return self.rest(kind - 20, a, b),
+            36 => return self.poll(a, b),
+            37 if a % 64 == 0 => self.end(),
             _ => return None,
         })
     }
@@ -446,6 +491,11 @@ impl Subject for Guild {
                         && !self.channels.contains(&row.id)
                     {
                         self.channels.push(row.id.clone());
+                    }
+                    if let Fact::Posted { message, .. } = fact {
+                        self.messages.push((**message).clone());
+                        let old = self.messages.len().saturating_sub(MESSAGES_MAX);
+                        self.messages.drain(..old);
                     }
                 }
             }

@@ -23,6 +23,7 @@ use crate::{
         io::{
             Input, Introspect, Load, Loaded, Output, Query, Question, Resolve, Store, Unavailable,
         },
+        state::State,
     },
     http::{CallId, Method, Request},
     id::{GuildId, NodeId, UserId},
@@ -53,6 +54,7 @@ struct History {
     channels: Vec<String>,
     seqs: BTreeMap<String, u64>,
     /// What the store has.
+    stored: State,
     messages: BTreeMap<String, Box<Message>>,
     canvases: BTreeMap<String, Box<Canvas>>,
     log: String,
@@ -77,6 +79,7 @@ impl History {
             conns: 0,
             channels: ["nowhere".into()].into(),
             seqs: BTreeMap::new(),
+            stored: State::default(),
             messages: BTreeMap::new(),
             canvases: BTreeMap::new(),
             log: String::new(),
@@ -112,6 +115,15 @@ impl History {
             self.log.push_str(&format!("{output:?}\n"));
             self.note(output);
         }
+        let state = self.guild.state();
+        assert!(self.stored == *state, "the store is told everything");
+        for channel in state.channels() {
+            if let Some(turn) = &channel.turn {
+                let placed: BTreeSet<_> = turn.order().iter().chain(turn.bypass()).collect();
+                assert_eq!(placed, channel.members.keys().collect());
+                assert!(turn.current().is_none_or(|user| placed.contains(user)));
+            }
+        }
     }
 
     fn note(&mut self, output: Output) {
@@ -126,6 +138,7 @@ impl History {
             Output::Load(id, query) => self.open.push(Open::Load(id, query)),
             Output::Store(id, facts) => {
                 for fact in facts {
+                    self.stored.apply(&fact);
                     self.check(fact);
                 }
                 self.open.push(Open::Store(id));
@@ -164,12 +177,27 @@ impl History {
                 let removed = self.canvases.remove(removal.channel_id.as_str());
                 assert_eq!(removed.unwrap().shared_by, removal.user_id);
             }
-            Fact::Member(_) | Fact::NoMember { .. } | Fact::Commands(_) => {}
+            Fact::Rewoken { message, user, .. } => {
+                let known = self.messages.get(message.as_str());
+                assert!(known.is_some_and(|known| known.author.id != user));
+            }
+            Fact::Turn { turn, .. } => {
+                assert!(
+                    turn.current()
+                        .is_none_or(|user| !turn.done().contains(user))
+                );
+            }
+            Fact::Member(_)
+            | Fact::NoMember { .. }
+            | Fact::Commands(_)
+            | Fact::Commanded { .. } => {}
             Fact::Posted { message, woken } => {
                 let last = self.seqs.entry(message.channel_id.to_string()).or_default();
                 *last += 1;
                 assert_eq!(message.seq, *last, "seq has no holes");
                 assert!(!woken.contains(&message.author.id));
+                let channel = self.stored.channel(&message.channel_id).unwrap();
+                assert!(channel.turn.is_none() || woken.len() <= 1, "{woken:?}");
                 self.messages.insert(message.id.to_string(), message);
             }
         }
@@ -233,9 +261,49 @@ impl History {
                     has_more: false,
                 })),
             ),
+            Open::Load(id, query @ Query::Newest { .. }) => self.newest(id, &query),
             Open::Store(id) if self.rng.chance(1, 500) => Input::Stored(id, Err(why())),
             Open::Store(id) => Input::Stored(id, Ok(())),
         })
+    }
+
+    fn newest(&self, id: RequestId<Load>, query: &Query) -> Input {
+        let Query::Newest { channel, not_by } = query else {
+            panic!("{query:?}");
+        };
+        let in_channel = self.in_channel(channel.as_str());
+        let others = in_channel
+            .filter(|message| message.author.id != *not_by && message.deleted_at.is_none());
+        let newest = others.max_by_key(|message| message.seq);
+        Input::Loaded(id, Ok(Loaded::Message(newest.cloned())))
+    }
+
+    fn in_channel(&self, channel: &str) -> impl Iterator<Item = &Box<Message>> {
+        let known = self.messages.values();
+        known.filter(move |message| message.channel_id.as_str() == channel)
+    }
+
+    /// Once the store can be read again, nobody waits for its turn for long.
+    fn wakes_arrive(&mut self) {
+        for _ in 0..4 * USERS.len() {
+            self.now = self.now + Duration::from_secs(2);
+            self.step(None);
+            while let Some(at) = self
+                .open
+                .iter()
+                .position(|open| matches!(open, Open::Load(_, Query::Newest { .. })))
+            {
+                let Open::Load(id, query) = self.open.remove(at) else {
+                    panic!("not a read");
+                };
+                let read = self.newest(id, &query);
+                self.step(Some(read));
+            }
+        }
+        for channel in self.guild.state().channels() {
+            let due = channel.turn.as_ref().and_then(|turn| turn.due());
+            assert_eq!(due, None, "nobody reads for {}", channel.row.id);
+        }
     }
 
     fn request(&mut self) -> Input {
@@ -244,31 +312,31 @@ impl History {
         let known: Vec<_> = self.messages.keys().cloned().collect();
         let message = self.pick(&known).unwrap_or_else(|| "nothing-1".into());
         let canvas = format!("/channels/{channel}/canvas");
-        let (method, path, body) = match self.rng.below(20) {
-            9 => (
+        let (method, path, body) = match self.rng.below(24) {
+            13 => (
                 Method::Patch,
                 format!("/messages/{message}"),
                 r#"{"content":"y <@user.name:X>"}"#.into(),
             ),
-            10 => (
+            14 => (
                 Method::Patch,
                 format!("/messages/{message}"),
                 r#"{"content":"z"}"#.into(),
             ),
-            11 => (
+            15 => (
                 Method::Delete,
                 format!("/messages/{message}"),
                 String::new(),
             ),
-            12 => (
+            16 => (
                 Method::Put,
                 canvas,
                 r#"{"format":"md","content":"x"}"#.into(),
             ),
-            13 => (Method::Patch, canvas, r#"{"title":"t"}"#.into()),
-            14 => (Method::Delete, canvas, String::new()),
-            15 => (Method::Put, "/commands".into(), r#"[{"name":"x"}]"#.into()),
-            kind => self.channel_request(kind.min(8), &channel, user),
+            17 => (Method::Patch, canvas, r#"{"title":"t"}"#.into()),
+            18 => (Method::Delete, canvas, String::new()),
+            19 => (Method::Put, "/commands".into(), r#"[{"name":"x"}]"#.into()),
+            kind => self.channel_request(kind.min(12), &channel, user),
         };
         // Mostly whose it is, whose change others hear of.
         let owner = match path.starts_with("/messages") {
@@ -303,13 +371,14 @@ impl History {
         channel: &str,
         user: &str,
     ) -> (Method, String, String) {
+        let x_type = self.pick(&["general", "discuss"]).unwrap();
         let (method, path, body) = match kind {
             0 => (Method::Get, String::new(), String::new()),
             1 => (
                 Method::Post,
                 String::new(),
                 format!(
-                    r#"{{"name":"x","xType":"general","isPublic":true,"memberUserIds":["a","{user}"]}}"#
+                    r#"{{"name":"x","xType":"{x_type}","isPublic":true,"memberUserIds":["a","{user}"]}}"#
                 ),
             ),
             2 => (Method::Post, format!("/{channel}/join"), String::new()),
@@ -318,20 +387,43 @@ impl History {
             5 => (
                 Method::Patch,
                 format!("/{channel}"),
-                format!(r#"{{"closed":{}}}"#, self.rng.chance(1, 3)),
+                format!(
+                    r#"{{"closed":{},"name":"x{}"}}"#,
+                    self.rng.chance(1, 9),
+                    self.rng.below(9)
+                ),
             ),
             6 => (
                 Method::Post,
                 format!("/{channel}/members"),
                 format!(r#"{{"userId":"{user}"}}"#),
             ),
+            7 => (
+                Method::Post,
+                format!("/{channel}/turn/bypass"),
+                format!(
+                    r#"{{"userId":"{user}","bypass":{}}}"#,
+                    self.rng.chance(1, 2)
+                ),
+            ),
+            8 => (
+                Method::Post,
+                format!("/{channel}/ack"),
+                match self.in_channel(channel).max_by_key(|it| it.seq) {
+                    Some(message) => format!(r#"{{"messageId":"{}"}}"#, message.id),
+                    None => "{}".into(),
+                },
+            ),
             _ => (
                 Method::Post,
                 format!("/{channel}/messages"),
-                match self.rng.below(4) {
+                match self.rng.below(8) {
                     0 => r#"{"content":"x"}"#.into(),
                     1 => r#"{"content":"<@user.name:X> <@user.name:Y>","nonce":"1"}"#.into(),
                     2 => r#"{"content":"<@user.name:X>"}"#.into(),
+                    3 => r#"{"content":"/no-reply"}"#.into(),
+                    4 => r#"{"content":"/force-proceed","nonce":"2"}"#.into(),
+                    5 => format!(r#"{{"content":"<@{user}> <@a>"}}"#),
                     _ => r#"{"content":3}"#.into(),
                 },
             ),
@@ -405,9 +497,12 @@ impl History {
                 base64: false,
             })));
             self.say(conn, format!(r#"40/realtime,{{"token":"{user}"}}"#));
-            let body = r#"{"name":"x","xType":"general","isPublic":true,"memberUserIds":["b"]}"#;
             if self.channels.len() < 2 {
-                let request = self.http(Method::Post, "/channels".into(), body.into(), "a0");
+                let x_type = self.pick(&["general", "discuss"]).unwrap();
+                let body = format!(
+                    r#"{{"name":"x","xType":"{x_type}","isPublic":true,"memberUserIds":["b"]}}"#
+                );
+                let request = self.http(Method::Post, "/channels".into(), body, "a0");
                 self.step(Some(request));
             }
             self.settle();
@@ -450,6 +545,7 @@ impl History {
             }
         }
         if !self.over {
+            self.wakes_arrive();
             // What is asked for must be over before it is silent.
             let mut out = Vec::new();
             step(&mut self.guild, self.now, Some(Input::Shutdown), &mut out);
@@ -498,6 +594,10 @@ fn random_histories_keep_the_laws_and_replay_to_the_same_bytes() {
         "Forget(Resolve",
         "Forget(Load",
         "Fatal",
+        "Commanded",
+        "Rewoken",
+        "rewake\\\":true",
+        "acked\\\":true",
     ]);
     for seed in 0..24 {
         let log = History::new(seed).run(600);

@@ -13,4 +13,6 @@ mod posting;
 mod presence;
 mod realtime;
 mod rest;
+mod rewakes;
+mod turns;
 mod world;

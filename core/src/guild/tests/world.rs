@@ -260,18 +260,18 @@ impl World {
         None
     }
 
-    /// The messages as they are now, and whom each has woken.
-    fn messages(&self) -> impl Iterator<Item = (&Message, &[UserId])> {
+    /// The messages as they are now.
+    fn messages(&self) -> impl DoubleEndedIterator<Item = &Message> {
         let posted = self.facts.iter().filter_map(|fact| match fact {
-            Fact::Posted { message, woken } => Some((&**message, woken.as_slice())),
+            Fact::Posted { message, .. } => Some(&**message),
             _ => None,
         });
-        posted.map(|(message, woken)| {
+        posted.map(|message| {
             let amended = self.facts.iter().rev().find_map(|fact| match fact {
                 Fact::Amended(newer) if newer.id == message.id => Some(&**newer),
                 _ => None,
             });
-            (amended.unwrap_or(message), woken)
+            amended.unwrap_or(message)
         })
     }
 
@@ -292,7 +292,39 @@ impl World {
         }
     }
 
-    fn load(&self, query: &Query) -> Loaded {
+    /// A message as history has it for `asker`.
+    fn seen_by(&self, asker: &UserId, message: &Message) -> Message {
+        let mut seen = message.clone();
+        for fact in &self.facts {
+            match fact {
+                Fact::Posted { message, woken } if message.id == seen.id => {
+                    seen.wakeup = Some(woken.contains(asker));
+                }
+                Fact::Rewoken {
+                    message,
+                    user,
+                    wake_id,
+                    ..
+                } if *message == seen.id => {
+                    let is_woken = user == asker;
+                    seen.wakeup = Some(is_woken);
+                    seen.rewake = is_woken.then_some(true);
+                    seen.wake_id = is_woken.then(|| wake_id.clone());
+                }
+                _ => {}
+            }
+        }
+        seen
+    }
+
+    /// Another process of the node on the same store.
+    pub(super) fn restart(&mut self) {
+        let config = self.guild.config.clone();
+        self.guild = Guild::new(config, Rng::from_number(1), self.facts.clone());
+        self.input(Input::Clock(self.wall()));
+    }
+
+    pub(super) fn load(&self, query: &Query) -> Loaded {
         match query {
             Query::History {
                 channel,
@@ -301,13 +333,10 @@ impl World {
                 limit,
                 ..
             } => {
-                let page = self.messages().filter(|(message, _)| {
+                let page = self.messages().filter(|message| {
                     message.channel_id == *channel && message.seq > after.unwrap_or(0)
                 });
-                let page = page.map(|(message, woken)| Message {
-                    wakeup: Some(woken.contains(asker)),
-                    ..message.clone()
-                });
+                let page = page.map(|message| self.seen_by(asker, message));
                 Loaded::Page(Page {
                     messages: page.take(usize::try_from(*limit).unwrap()).collect(),
                     has_more: false,
@@ -318,16 +347,37 @@ impl World {
                 nonce,
                 since,
             } => {
-                let known = self.messages().find(|(message, _)| {
+                let known = self.messages().find(|message| {
                     message.author.id == *author
                         && message.nonce.as_ref() == Some(nonce)
                         && message.created_at > *since
                 });
-                Loaded::Message(known.map(|(message, _)| message.clone().into()))
+                let command = self.facts.iter().find_map(|fact| match fact {
+                    Fact::Commanded {
+                        author: by,
+                        nonce: under,
+                        channel,
+                        command,
+                        at,
+                    } if by == author && under == nonce && at > since => Some(Loaded::Command {
+                        channel: channel.clone(),
+                        command: *command,
+                    }),
+                    _ => None,
+                });
+                command.unwrap_or_else(|| Loaded::Message(known.cloned().map(Into::into)))
+            }
+            Query::Newest { channel, not_by } => {
+                let newest = self.messages().rfind(|message| {
+                    message.channel_id == *channel
+                        && message.author.id != *not_by
+                        && message.deleted_at.is_none()
+                });
+                Loaded::Message(newest.cloned().map(Into::into))
             }
             Query::Message(id) => {
-                let known = self.messages().find(|(message, _)| message.id == *id);
-                Loaded::Message(known.map(|(message, _)| message.clone().into()))
+                let known = self.messages().find(|message| message.id == *id);
+                Loaded::Message(known.cloned().map(Into::into))
             }
             Query::Canvas(channel) => Loaded::Canvas(self.canvas(channel)),
         }
