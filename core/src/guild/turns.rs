@@ -51,6 +51,7 @@ fn drive(turn: &mut Turn, rng: &mut Rng, fact: &mut Fact) {
             turn.message(rng, &message.author.id, &message.mentions, id);
             *woken = turn.current().cloned().into_iter().collect();
         }
+        Fact::Amended(message) if message.deleted_at.is_some() => turn.delete(&message.id),
         Fact::Channel(_)
         | Fact::Amended(_)
         | Fact::Canvas(_)

@@ -236,6 +236,47 @@ fn a_read_that_fails_is_tried_again() {
 }
 
 #[test]
+fn a_speaker_whose_waking_message_is_deleted_is_woken_with_the_newest_that_is_left() {
+    let mut world = World::with_users();
+    let id = discuss(&mut world);
+    world.post("C", &id, "two");
+    world.post("A", &id, "three");
+    let (b, c) = (world.listener("B", &id), world.listener("C", &id));
+    let arrived = json!({ "messageId": format!("{id}-3") });
+    world.send("B", &format!("/channels/{id}/ack"), &arrived);
+    let mut change = |token: &str, method, seq: u64| {
+        world.seen.clear();
+        let body = json!({"content": "other"});
+        let (status, _) = world.call(token, method, &format!("/messages/{id}-{seq}"), &body);
+        assert_eq!(status, 200);
+        let seen = world.seen.clone();
+        let to_b = heard(&mut world, b);
+        world.seen = seen;
+        (to_b, heard(&mut world, c), wake(&mut world, &id))
+    };
+    let woken_with = |seq: u64, acked| json!({"userId": "b", "messageId": format!("{id}-{seq}"), "acked": acked});
+    let pushed = |seq: u64| [format!("push {seq}")].into();
+    let on_3 = woken_with(3, true);
+    let kept = |seq| (pushed(seq), pushed(seq), on_3.clone());
+    assert_eq!(change("A", Method::Delete, 1), kept(1), "another message");
+    assert_eq!(change("A", Method::Patch, 3), kept(3), "only edited");
+    let (to_b, to_c, wake) = change("A", Method::Delete, 3);
+    assert_eq!(to_b, ["push 3", "wake 2"]);
+    assert_eq!((to_c, wake), (pushed(3), woken_with(2, false)));
+    let (_, _, wake) = change("A", Method::Delete, 3);
+    assert_eq!(wake, woken_with(2, false), "it was deleted before");
+    let (to_b, to_c, wake) = change("C", Method::Delete, 2);
+    assert_eq!((to_b, to_c), (pushed(2), pushed(2)));
+    assert_eq!(wake, Value::Null);
+    let (_, turn) = world.get("A", &format!("/channels/{id}/turn"));
+    assert_eq!(
+        turn["phase"],
+        json!("idle"),
+        "there is nothing to ask about"
+    );
+}
+
+#[test]
 fn a_message_that_is_deleted_while_it_is_read_wakes_nobody() {
     let mut world = World::with_users();
     let id = discuss(&mut world);
