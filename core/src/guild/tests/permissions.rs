@@ -21,12 +21,13 @@ const ASKERS: [(&str, &str); 6] = [
     ("author", "A"),
 ];
 
-/// Every call. `{p}` and `{o}` are a private and an open channel of `a` and `b`; each has a message
-/// and a canvas of `a`.
-const CALLS: [(Method, &str, &str); 42] = {
+/// Every call. `{p}` and `{o}` are a private and an open channel of `a` and `b`; each has a message,
+/// with which `b` was woken, and a canvas of `a`.
+const CALLS: [(Method, &str, &str); 48] = {
     use Method::{Delete, Get, Patch, Post, Put};
     let post = r#"{"content":"x"}"#;
     let user = r#"{"userId":"d"}"#;
+    let bypass = r#"{"userId":"a","bypass":true}"#;
     let canvas = r#"{"format":"md","content":"x"}"#;
     [
         (Get, "/health", ""),
@@ -66,6 +67,12 @@ const CALLS: [(Method, &str, &str); 42] = {
         (Patch, "/channels/{o}/canvas", r#"{"title":"t"}"#),
         (Delete, "/channels/{p}/canvas", ""),
         (Delete, "/channels/{o}/canvas", ""),
+        (Get, "/channels/{p}/turn", ""),
+        (Get, "/channels/{o}/turn", ""),
+        (Post, "/channels/{p}/turn/bypass", bypass),
+        (Post, "/channels/{o}/turn/bypass", bypass),
+        (Post, "/channels/{p}/ack", r#"{"messageId":"{p}-1"}"#),
+        (Post, "/channels/{o}/ack", r#"{"messageId":"{o}-1"}"#),
         (Get, "/channels/nowhere", ""),
         (Post, "/channels/nowhere/messages", post),
         (Patch, "/messages/nowhere-1", post),
@@ -93,9 +100,9 @@ fn guild() -> (World, impl Fn(&str) -> String) {
     world.token("F", "a", 900);
     world.foreign("F");
     world.pass(seconds(1));
-    let made = ["general", "report"].map(|x_type| {
+    let made = ["discuss", "work"].map(|x_type| {
         let body = json!({
-            "name": "n", "xType": x_type, "isPublic": x_type == "report", "memberUserIds": ["b"],
+            "name": "n", "xType": x_type, "isPublic": x_type == "work", "memberUserIds": ["b"],
         });
         let (_, channel) = world.send("A", "/channels", &body);
         let id = channel["id"].as_str().unwrap().to_string();
@@ -122,7 +129,7 @@ fn table() -> String {
     for (method, path, body) in CALLS {
         let cells = ASKERS.map(|(_, token)| {
             let (mut world, named) = guild();
-            let call = world.ask(token, method, &named(path), body);
+            let call = world.ask(token, method, &named(path), &named(body));
             world.answers[&call].status.to_string()
         });
         rows.push(row(&format!("{} {path}", method.as_str()), &cells));
