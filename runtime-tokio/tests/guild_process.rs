@@ -124,6 +124,22 @@ async fn call(
     client.send(origin, request).await
 }
 
+/// Makes an account, and answers its id and its API key.
+async fn user(client: &Client, node: &Node, folder: &Path, name: &str) -> (String, Secret) {
+    let admin = std::fs::read_to_string(folder.join("center-admin-key")).unwrap();
+    let admin = Secret::new(admin.trim());
+    let user = call(
+        client,
+        &node.center,
+        "/api/users",
+        &admin,
+        json!({ "name": name }),
+    );
+    let user: Value = serde_json::from_slice(&user.await.unwrap().body).unwrap();
+    let api_key = Secret::new(user["apiKey"].as_str().unwrap());
+    (user["id"].as_str().unwrap().into(), api_key)
+}
+
 async fn login(client: &Client, node: &Node, api_key: &Secret) -> Secret {
     let login = Login::ApiKey {
         api_key: api_key.clone(),
@@ -175,12 +191,7 @@ async fn what_was_acknowledged_outlives_every_kill() {
     let folder = tempfile::tempdir().unwrap();
     let client = client();
     let mut node = Node::start(folder.path());
-    let admin = std::fs::read_to_string(folder.path().join("center-admin-key")).unwrap();
-    let admin = Secret::new(admin.trim());
-    let user = json!({ "name": "al" });
-    let user = call(&client, &node.center, "/api/users", &admin, user).await;
-    let user: Value = serde_json::from_slice(&user.unwrap().body).unwrap();
-    let api_key = Secret::new(user["apiKey"].as_str().unwrap());
+    let (_, api_key) = user(&client, &node, folder.path(), "al").await;
     let mut token = login(&client, &node, &api_key).await;
     let body = json!({ "name": "hall", "xType": "general", "memberUserIds": [] });
     let channel = call(&client, &node.guild, "/api/channels", &token, body).await;
@@ -246,6 +257,53 @@ async fn what_was_acknowledged_outlives_every_kill() {
     }
     assert_eq!(recordings, 6, "one for each life");
     assert!(acknowledged.len() > POSTERS, "there was no load");
+}
+
+#[tokio::test]
+async fn a_message_and_the_turn_that_it_leads_to_outlive_a_kill_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = client();
+    let mut node = Node::start(folder.path());
+    let (_, api_key) = user(&client, &node, folder.path(), "al").await;
+    let (bo, _) = user(&client, &node, folder.path(), "bo").await;
+    let mut token = login(&client, &node, &api_key).await;
+    let body = json!({ "name": "hall", "xType": "discuss", "memberUserIds": [bo] });
+    let channel = call(&client, &node.guild, "/api/channels", &token, body).await;
+    let channel: Channel = serde_json::from_slice(&channel.unwrap().body).unwrap();
+    let target = format!("/api/channels/{}/messages", channel.id);
+    let mut posted = 0;
+    for round in 0..3 {
+        let (origin, poster) = (node.guild.clone(), format!("al-{round}"));
+        let posts = post_on(
+            client.clone(),
+            origin,
+            target.clone(),
+            token.clone(),
+            poster.clone(),
+            poster,
+        );
+        let posts = tokio::spawn(posts);
+        let mut random = [0];
+        getrandom::fill(&mut random).unwrap();
+        tokio::time::sleep(Duration::from_millis(100 + u64::from(random[0]))).await;
+        node.signal(Signal::KILL);
+        posted += posts.await.unwrap().0.len();
+
+        node = Node::start(folder.path());
+        token = login(&client, &node, &api_key).await;
+        let messages = history(&client, &node, &target, &token).await;
+        assert!(messages.len() >= posted, "{} of {posted}", messages.len());
+        let turn = format!("/api/channels/{}/turn", channel.id);
+        let turn = call(&client, &node.guild, &turn, &token, Value::Null).await;
+        let turn: Value = serde_json::from_slice(&turn.unwrap().body).unwrap();
+        let newest = messages.last().map(|message| &message.id);
+        let wake = json!({ "userId": bo, "messageId": newest, "acked": false });
+        assert_eq!(
+            turn["wake"], wake,
+            "every message wakes whoever is to speak"
+        );
+    }
+    assert!(posted > 0, "there was no load");
 }
 
 #[test]
