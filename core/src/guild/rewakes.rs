@@ -173,11 +173,14 @@ impl Guild {
             (Some(user), ack) => {
                 let join = ack.map(|ack| (session, ack));
                 match self.rewakes.take(&channel) {
-                    Some(mut rewake) => {
+                    Some(mut rewake) if rewake.read.is_some() => {
                         rewake.joins.extend(join);
                         self.rewakes.put(channel, rewake);
                     }
-                    None => self.read(now, channel, user, join.into_iter().collect(), out),
+                    // Whoever has come is not made to wait for a read that has failed before.
+                    Some(_) | None => {
+                        self.read(now, channel, user, join.into_iter().collect(), out);
+                    }
                 }
             }
             (None, Some(ack)) => {

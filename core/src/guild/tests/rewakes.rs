@@ -331,6 +331,23 @@ fn the_ack_of_a_join_waits_for_the_wake_but_not_for_a_store_that_fails() {
     assert_eq!(heard(&mut world, b), ["wake 1"]);
 }
 
+/// What has failed for one socket is read at once for another of the speaker's, and once.
+#[test]
+fn a_socket_that_enters_after_a_read_that_failed_is_woken_and_acknowledged() {
+    let mut world = World::with_users();
+    let id = discuss(&mut world);
+    let (first, second) = (world.connect("B"), world.connect("B"));
+    world.hold_loads = true;
+    joins(&mut world, first, &id);
+    let (read, _) = world.held_loads.pop().unwrap();
+    world.input(Input::Loaded(read, Err(Unavailable("disk".into()))));
+    assert_eq!(joins(&mut world, second, &id), Vec::<String>::new());
+    world.loaded();
+    assert_eq!(heard(&mut world, second), [String::from("wake 1"), ack(1)]);
+    world.pass(seconds(100));
+    assert!(world.held_loads.is_empty());
+}
+
 #[test]
 fn the_ack_of_a_join_says_how_far_the_channel_has_come_when_it_leaves() {
     let mut world = World::with_users();
