@@ -88,6 +88,14 @@ impl Rewakes {
         self.held
     }
 
+    /// Whether each is being read for, or is to be.
+    #[cfg(test)]
+    pub(super) fn each_goes_on(&self) -> bool {
+        let paused = self.open.values().filter(|it| it.read.is_none()).count();
+        let held: usize = self.open.values().map(|it| it.joins.len()).sum();
+        paused == self.again.len() && held == self.held
+    }
+
     /// Forgets everything that is read and waits.
     pub(super) fn clear(&mut self) {
         self.open.clear();

@@ -117,6 +117,7 @@ impl History {
         }
         let state = self.guild.state();
         assert!(self.stored == *state, "the store is told everything");
+        assert!(self.guild.rewakes.each_goes_on(), "a wake is forgotten");
         for channel in state.channels() {
             if let Some(turn) = &channel.turn {
                 let placed: BTreeSet<_> = turn.order().iter().chain(turn.bypass()).collect();
