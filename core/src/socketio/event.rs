@@ -147,7 +147,7 @@ impl Event {
     /// them, without the brackets. Empty where there are none.
     ///
     /// This costs nothing. As `&RawValue`, [`Event::args`] lends them, for one more walk by
-    /// `serde_json`, which makes raw values only of what it has walked itself.
+    /// `serde_json`: it has no documented way to make one of what was walked already.
     pub fn raw_args(&self) -> &str {
         self.packet.get(self.arguments.clone()).unwrap_or_default()
     }
