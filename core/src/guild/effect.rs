@@ -100,19 +100,11 @@ pub(super) fn pushes(
     };
     // The kinds of the channels that these very facts create.
     let created = |id: &ChannelId| {
-        facts.iter().find_map(|fact| match fact {
-            Fact::Channel(row) if row.id == *id => Some(row.x_type),
-            Fact::Channel(_)
-            | Fact::Member(_)
-            | Fact::NoMember { .. }
-            | Fact::Posted { .. }
-            | Fact::Amended(_)
-            | Fact::Canvas(_)
-            | Fact::NoCanvas(_)
-            | Fact::Commands(_)
-            | Fact::Turn { .. }
-            | Fact::Rewoken { .. }
-            | Fact::Commanded { .. } => None,
+        facts.iter().find_map(|fact| {
+            let Fact::Channel(row) = fact else {
+                return None;
+            };
+            (row.id == *id).then_some(row.x_type)
         })
     };
     let mut effects = Vec::new();
@@ -144,9 +136,11 @@ pub(super) fn pushes(
             Fact::Amended(message) => effects.push(Effect::Amended(message.clone())),
             Fact::Canvas(canvas) => effects.push(Effect::Shared(canvas.clone())),
             Fact::NoCanvas(removal) => effects.push(Effect::Unshared(removal.clone())),
-            Fact::Commands(_) => {}
             // What is shown of them goes to one user alone, or is asked for.
-            Fact::Turn { .. } | Fact::Rewoken { .. } | Fact::Commanded { .. } => {}
+            Fact::Commands(_)
+            | Fact::Turn { .. }
+            | Fact::Rewoken { .. }
+            | Fact::Commanded { .. } => {}
         }
     }
     effects

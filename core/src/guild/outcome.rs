@@ -58,18 +58,11 @@ impl Guild {
             }
             Done::Changed(status) => answer::json(*status, &Changed { ok: true, changed }),
             Done::Posted => {
-                let message = facts.iter().find_map(|fact| match fact {
-                    Fact::Posted { message, .. } => Some(message),
-                    Fact::Channel(_)
-                    | Fact::Member(_)
-                    | Fact::NoMember { .. }
-                    | Fact::Amended(_)
-                    | Fact::Canvas(_)
-                    | Fact::NoCanvas(_)
-                    | Fact::Commands(_)
-                    | Fact::Turn { .. }
-                    | Fact::Rewoken { .. }
-                    | Fact::Commanded { .. } => None,
+                let message = facts.iter().find_map(|fact| {
+                    let Fact::Posted { message, .. } = fact else {
+                        return None;
+                    };
+                    Some(message)
                 });
                 answer::json(201, &message)
             }
