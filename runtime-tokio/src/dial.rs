@@ -189,14 +189,16 @@ impl Dialer {
             request.headers_mut().insert(name, value.clone());
         }
         let config = Some(ws::config(message_bytes_max));
-        let mut head = Head::new(&mut stream);
-        match client_async_with_config(request, &mut head, config).await {
+        let (reader, writer) = tokio::io::split(&mut stream);
+        let mut handshake = tokio::io::join(Head::new(reader), writer);
+        match client_async_with_config(request, &mut handshake, config).await {
             Ok(_) => {}
             Err(tungstenite::Error::Http(answer)) => {
                 return Err(DialError::Refused(answer.status().as_u16()));
             }
             Err(error) => return Err(DialError::Handshake(chain(&error))),
         }
+        let (head, _) = handshake.into_inner();
         let stream = ReadAhead::after(head.into_rest(), stream);
         Ok(WebSocketStream::from_raw_socket(stream, Role::Client, config).await)
     }

@@ -6,9 +6,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
-/// A transport during the handshake of a WebSocket. It ends where the head of the answer does: the
+/// What is read of a transport during the handshake of a WebSocket. It ends where the head of the answer does: the
 /// library would keep the buffer that it reads the head into for what follows, and that is large.
 #[derive(Debug)]
 pub(super) struct Head<S> {
@@ -72,24 +72,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Head<S> {
         into.put_slice(head);
         this.rest = rest.to_vec();
         Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Head<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().transport).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().transport).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().transport).poll_shutdown(cx)
     }
 }
 
