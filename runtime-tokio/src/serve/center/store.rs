@@ -102,7 +102,6 @@ impl CenterStore {
     /// The keys that tokens are signed with, the oldest first; one that signs is made where there is
     /// none.
     pub(super) async fn signing_keys(&self) -> Result<Vec<Kept>, ServeError> {
-        let fresh = random::bytes::<32>()?;
         let mut held = self.held().await;
         let connection = held.connection()?;
         let keys = || sqlx::query_as("SELECT key, replaced_at FROM signing_keys ORDER BY id");
@@ -111,6 +110,7 @@ impl CenterStore {
             .await
             .map_err(self.failed())?;
         if rows.iter().all(|(_, replaced_at)| replaced_at.is_some()) {
+            let fresh = random::bytes::<32>()?;
             sqlx::query("INSERT INTO signing_keys (key) VALUES (?1) ON CONFLICT DO NOTHING")
                 .bind(fresh.as_slice())
                 .execute(&mut *connection)
