@@ -58,6 +58,12 @@ fn wake(world: &mut World, id: &str) -> Value {
     world.get("A", &format!("/channels/{id}/turn")).1["wake"].clone()
 }
 
+/// The newest read that was kept back fails.
+fn unreadable(world: &mut World) {
+    let (read, _) = world.held_loads.pop().unwrap();
+    world.input(Input::Loaded(read, Err(Unavailable("disk".into()))));
+}
+
 #[test]
 fn a_speaker_who_enters_the_room_is_woken_again_before_the_ack_until_it_has_acked() {
     let mut world = World::with_users();
@@ -210,14 +216,10 @@ fn a_read_that_fails_is_tried_again() {
     let c = world.listener("C", &id);
     world.hold_loads = true;
     world.post("B", &id, "/no-reply");
-    let failed = |world: &mut World| {
-        let (read, _) = world.held_loads.pop().unwrap();
-        world.input(Input::Loaded(read, Err(Unavailable("disk".into()))));
-    };
-    failed(&mut world);
+    unreadable(&mut world);
     assert!(world.held_loads.is_empty(), "not at once");
     world.pass(seconds(1));
-    failed(&mut world);
+    unreadable(&mut world);
     world.pass(seconds(1));
     let (unanswered, _) = world.held_loads.pop().unwrap();
     world.seen.clear();
@@ -227,9 +229,7 @@ fn a_read_that_fails_is_tried_again() {
             .seen
             .contains(&Seen::Forgot(Question::Load(unanswered)))
     );
-    let (read, query) = world.held_loads.pop().unwrap();
-    let found = world.load(&query);
-    world.input(Input::Loaded(read, Ok(found)));
+    world.loaded();
     assert_eq!(heard(&mut world, c), ["wake 1"]);
     world.pass(seconds(100));
     assert!(world.held_loads.is_empty(), "and then never again");
@@ -321,13 +321,10 @@ fn the_ack_of_a_join_waits_for_the_wake_but_not_for_a_store_that_fails() {
     let b = world.connect("B");
     world.hold_loads = true;
     assert_eq!(joins(&mut world, b, &id), Vec::<String>::new());
-    let (read, _) = world.held_loads.pop().unwrap();
-    world.input(Input::Loaded(read, Err(Unavailable("disk".into()))));
+    unreadable(&mut world);
     assert_eq!(heard(&mut world, b), [ack(1)]);
     world.pass(seconds(1));
-    let (read, query) = world.held_loads.pop().unwrap();
-    let found = world.load(&query);
-    world.input(Input::Loaded(read, Ok(found)));
+    world.loaded();
     assert_eq!(heard(&mut world, b), ["wake 1"]);
 }
 
@@ -339,8 +336,7 @@ fn a_socket_that_enters_after_a_read_that_failed_is_woken_and_acknowledged() {
     let (first, second) = (world.connect("B"), world.connect("B"));
     world.hold_loads = true;
     joins(&mut world, first, &id);
-    let (read, _) = world.held_loads.pop().unwrap();
-    world.input(Input::Loaded(read, Err(Unavailable("disk".into()))));
+    unreadable(&mut world);
     assert_eq!(joins(&mut world, second, &id), Vec::<String>::new());
     world.loaded();
     assert_eq!(heard(&mut world, second), [String::from("wake 1"), ack(1)]);
