@@ -71,6 +71,8 @@ ids! {
     ChannelId
     /// A message.
     MessageId
+    /// A file.
+    FileId
     /// One handing over of messages to an agent's host.
     TurnId
     /// One agent of the configuration.

@@ -51,6 +51,7 @@ fn guild_options(folder: &Path, center: &RunningCenter, api_key: Secret) -> Guil
     GuildOptions {
         listen: loopback(),
         database: folder.join("guild.sqlite"),
+        files: folder.join("files"),
         config: Config::new(NodeId::new("n").unwrap(), GuildId::new("g").unwrap()),
         center_url: center.url(),
         api_key,

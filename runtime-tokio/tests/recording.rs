@@ -58,6 +58,7 @@ async fn live(folder: &Path) -> Secret {
     let guild = start_guild(GuildOptions {
         listen: loopback,
         database: folder.join("guild.sqlite"),
+        files: folder.join("files"),
         config: guild::Config::new(NodeId::new("n").unwrap(), guild_id.clone()),
         center_url: center.url(),
         api_key: center.add_guild(&guild_id).await.unwrap(),

@@ -1,6 +1,6 @@
 //! A model of the guild's disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use selvedge_core::{
     Wall,
@@ -86,6 +86,8 @@ impl Store {
                 | Fact::Member(_)
                 | Fact::NoMember { .. }
                 | Fact::Commands(_)
+                | Fact::File(_)
+                | Fact::NoFile(_)
                 | Fact::Turn { .. } => {}
             }
         }
@@ -126,6 +128,15 @@ impl Store {
             Query::Message(id) => {
                 let found = self.messages().find(|message| message.id == *id);
                 Loaded::Message(found.cloned().map(Box::new))
+            }
+            Query::Attached(file) => {
+                let carrying = self.messages().filter(|message| {
+                    let mut files = message.attachments.iter();
+                    files.any(|attached| attached.id == file.as_str())
+                });
+                let channels: BTreeSet<_> =
+                    carrying.map(|message| message.channel_id.clone()).collect();
+                Loaded::Channels(channels.into_iter().collect())
             }
             Query::Canvas(channel) => {
                 Loaded::Canvas(self.canvases.get(channel).cloned().map(Box::new))

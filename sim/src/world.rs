@@ -336,6 +336,8 @@ impl World {
                 let loaded = self.store.load(&query);
                 self.schedule(COMMIT, Event::Guild(Input::Loaded(id, Ok(loaded))));
             }
+            // The agent neither uploads nor reads files.
+            Output::Receive(..) | Output::Deliver { .. } | Output::Discard(_) => {}
             Output::Forget(_) => {}
             Output::Fatal(why) => self.fail(format!("the guild stopped: {why}")),
         }

@@ -122,4 +122,6 @@ pub struct Health {
     pub sockets: u64,
     /// The longest message, in Unicode scalar values.
     pub max_message_chars: u64,
+    /// The longest file in bytes.
+    pub max_file_bytes: u64,
 }

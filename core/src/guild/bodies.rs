@@ -174,13 +174,16 @@ fn text(content: &str, limits: &Limits) -> Result<(), Refusal> {
 pub fn post(body: &[u8], limits: &Limits) -> Result<PostBody, Refusal> {
     let body: PostBody = json(body)?;
     text(&body.content, limits)?;
-    if !body.attachments.is_empty() {
-        return Err(Refusal::bad(
-            "attachments: this build does not serve files yet; leave them out",
-        ));
+    if body.attachments.len() > limits.attachments_max {
+        return Err(Refusal::bad(format!(
+            "attachments: at most {}; post another message for the rest",
+            limits.attachments_max
+        )));
     }
-    if body.content.trim().is_empty() {
-        return Err(Refusal::bad("content: must not be empty"));
+    if body.content.trim().is_empty() && body.attachments.is_empty() {
+        return Err(Refusal::bad(
+            "content: must not be empty without attachments",
+        ));
     }
     if let Some(nonce) = &body.nonce
         && !(1..=NONCE_CHARS_MAX).contains(&nonce.chars().count())
@@ -188,6 +191,9 @@ pub fn post(body: &[u8], limits: &Limits) -> Result<PostBody, Refusal> {
         return Err(Refusal::bad(format!(
             "nonce: must have 1 to {NONCE_CHARS_MAX} characters"
         )));
+    }
+    for (place, file) in body.attachments.iter().enumerate() {
+        checked(&file.id, &format!("attachments[{place}].id"))?;
     }
     if let Some(id) = body.reply_to_id.as_ref().map(MessageId::as_str) {
         checked(id, "replyToId")?;
@@ -278,9 +284,9 @@ mod tests {
             (r#"{"content":"x","nonce":""}"#, 400, "nonce: "),
             (r#"{"content":"x","replyToId":"a b"}"#, 400, "replyToId: "),
             (
-                r#"{"content":"x","attachments":[{"id":"f"}]}"#,
+                r#"{"content":"x","attachments":[{"id":"a/b"}]}"#,
                 400,
-                "attachments: ",
+                "attachments[0].id: ",
             ),
             (
                 r#"{"content":"x","attachments":[{"id":1}]}"#,

@@ -266,7 +266,11 @@ impl Guild {
             },
             (
                 _,
-                Loaded::Page(_) | Loaded::Message(_) | Loaded::Canvas(_) | Loaded::Command { .. },
+                Loaded::Page(_)
+                | Loaded::Message(_)
+                | Loaded::Canvas(_)
+                | Loaded::Channels(_)
+                | Loaded::Command { .. },
             ) => {
                 return Err(Refusal::new(503, "the store answered another question"));
             }
@@ -333,9 +337,9 @@ impl Guild {
         let response = match loaded {
             Ok(Loaded::Canvas(Some(canvas))) => answer::json(200, &canvas),
             Ok(Loaded::Canvas(None)) => amend::no_canvas(channel).response(),
-            Ok(Loaded::Page(_) | Loaded::Message(_) | Loaded::Command { .. }) => {
-                unreadable("it answered another question")
-            }
+            Ok(
+                Loaded::Page(_) | Loaded::Message(_) | Loaded::Channels(_) | Loaded::Command { .. },
+            ) => unreadable("it answered another question"),
             Err(Unavailable(why)) => unreadable(&why),
         };
         self.answer(now, call, response, out);

@@ -8,18 +8,20 @@ use alloc::{boxed::Box, collections::BTreeSet, format, string::String, vec, vec:
 use crate::{
     fabric::{
         bodies::{CreateChannel, UpdateChannel},
+        routes::AttachmentRef,
         turns::Command,
         types::{Author, Message, XType},
     },
     guild::{
-        config::Limits,
+        config::{Config, Limits},
         fact::{ChannelRow, Fact, MemberRow},
+        file,
         refusal::Refusal,
         state::{Channel, State},
         turn::Turn,
         turns, wake,
     },
-    id::{ChannelId, GuildId, MessageId, UserId},
+    id::{ChannelId, MessageId, UserId},
     time::Wall,
 };
 
@@ -43,6 +45,8 @@ pub struct Draft {
     pub reply_to_id: Option<MessageId>,
     /// The author's own id for it.
     pub nonce: Option<String>,
+    /// Files that its author has uploaded.
+    pub attachments: Vec<AttachmentRef>,
 }
 
 /// Makes the channel `id`, whose members are the creator, those it names, and in triage whoever is
@@ -212,7 +216,7 @@ pub fn takes(channel: &Channel, content: &str) -> Result<(), Refusal> {
 /// other message ever has.
 pub fn post(
     state: &State,
-    guild: &GuildId,
+    config: &Config,
     by: By<'_>,
     channel: &ChannelId,
     draft: Draft,
@@ -222,6 +226,7 @@ pub fn post(
     if let Some(to) = &draft.reply_to_id {
         answers(channel, to)?;
     }
+    let attachments = file::attach(state, &config.limits, by, &draft.attachments)?;
     let seq = channel.row.last_seq + 1;
     let id = format!("{}-{seq}", channel.row.id);
     let Some(id) = MessageId::new(&id) else {
@@ -232,13 +237,13 @@ pub fn post(
     let message = Message {
         id,
         channel_id: channel.row.id.clone(),
-        guild_id: Some(guild.clone()),
+        guild_id: Some(config.guild_id.clone()),
         seq,
         author: by.author.clone(),
         content: draft.content,
         reply_to_id: draft.reply_to_id,
         mentions: draft.mentions,
-        attachments: Vec::new(),
+        attachments,
         created_at: by.wall,
         edited_at: None,
         deleted_at: None,
@@ -419,6 +424,7 @@ fn full(what: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::{GuildId, NodeId};
 
     struct World {
         state: State,
@@ -497,13 +503,16 @@ mod tests {
                 mentions: Vec::new(),
                 reply_to_id: None,
                 nonce: None,
+                attachments: Vec::new(),
             };
-            let guild = GuildId::new("g").unwrap();
-            self.act(who, |state, _, by| post(state, &guild, by, &id("c"), draft))
-                .map(|facts| match facts.as_slice() {
-                    [Fact::Posted { message, .. }] => message.seq,
-                    other => panic!("{other:?}"),
-                })
+            let config = Config::new(NodeId::new("n").unwrap(), GuildId::new("g").unwrap());
+            self.act(who, |state, _, by| {
+                post(state, &config, by, &id("c"), draft)
+            })
+            .map(|facts| match facts.as_slice() {
+                [Fact::Posted { message, .. }] => message.seq,
+                other => panic!("{other:?}"),
+            })
         }
     }
 

@@ -103,6 +103,26 @@ pub struct Limits {
     /// Slash commands in the guild's catalogue, all of which are held in memory: 413 above.
     /// Default: 500.
     pub commands_max: usize,
+    /// The largest file in bytes: 413 above. Default: 100 MiB.
+    pub file_bytes_max: u64,
+    /// How long a file is kept after it was uploaded, also where messages carry it. Default: 7 days.
+    pub file_life: Duration,
+    /// Files of the guild; something about each is held in memory. One more is a 409. Default:
+    /// 100,000.
+    pub files_max: usize,
+    /// What all files of the guild may take on the disk in bytes: 409 above. Default: 50 GiB.
+    pub files_bytes_max: u64,
+    /// What the files of one user may take on the disk in bytes: 409 above. Default: 5 GiB.
+    pub files_per_user_bytes_max: u64,
+    /// Uploads under way: each holds a connection and takes room on the disk that is not counted
+    /// yet. One more is answered 503. Default: 64.
+    pub uploads_max: usize,
+    /// Uploads under way of one user. One more is answered 429. Default: 4.
+    pub uploads_per_user_max: usize,
+    /// How long one upload may take. Default: 1 h.
+    pub upload_patience: Duration,
+    /// Files of one message: 400 above. Default: 10.
+    pub attachments_max: usize,
     /// Names in one message that Center is asked about; the rest stay text. Default: 20.
     pub names_max: usize,
     /// Messages in a page of history; a call that asks for more gets this many. Default: 200.
@@ -131,7 +151,8 @@ pub struct Limits {
 canonical!(struct Limits {
     sockets_max, sockets_per_user_max, frame_bytes_max, admission_patience, calls_max, calls_per_user_max,
     calls_burst_max, calls_refill, events_max, events_refill, effects_max, body_bytes_max, channels_max, members_max, channels_per_user_max, wake_mapping_max,
-    name_chars_max, message_chars_max, edit_window, canvas_bytes_max, commands_max, names_max, page_max, tokens_max, introspections_max, introspection_life,
+    name_chars_max, message_chars_max, edit_window, canvas_bytes_max, commands_max, file_bytes_max, file_life, files_max, files_bytes_max,
+    files_per_user_bytes_max, uploads_max, uploads_per_user_max, upload_patience, attachments_max, names_max, page_max, tokens_max, introspections_max, introspection_life,
     introspection_patience, introspection_pause, names_patience, read_patience, nonce_life,
 });
 
@@ -159,6 +180,15 @@ impl Default for Limits {
             edit_window: Duration::from_secs(15 * 60),
             canvas_bytes_max: 1024 * 1024,
             commands_max: 500,
+            file_bytes_max: 100 * 1024 * 1024,
+            file_life: Duration::from_secs(7 * 24 * 60 * 60),
+            files_max: 100_000,
+            files_bytes_max: 50 * 1024 * 1024 * 1024,
+            files_per_user_bytes_max: 5 * 1024 * 1024 * 1024,
+            uploads_max: 64,
+            uploads_per_user_max: 4,
+            upload_patience: Duration::from_secs(60 * 60),
+            attachments_max: 10,
             names_max: 20,
             page_max: 200,
             tokens_max: 10_000,

@@ -9,9 +9,9 @@ use crate::{
         realtime::{Activity, JoinAck, Membership, Presence},
         types::{self, Canvas, Message},
     },
-    guild::{fact::Fact, state::State},
+    guild::{fact::Fact, file::FileRow, state::State},
     http::{CallId, Response},
-    id::{ChannelId, GuildId, UserId},
+    id::{ChannelId, FileId, GuildId, UserId},
     socketio::AckId,
 };
 
@@ -20,6 +20,10 @@ use crate::{
 pub(super) enum Effect {
     /// A call is answered.
     Respond(CallId, Response),
+    /// A call is answered with a file.
+    Deliver(CallId, Box<FileRow>),
+    /// A file is taken from the disk.
+    Discard(FileId),
     /// `message.created` goes to the channel's room, to each with its own `wakeup`.
     Created {
         /// The message.
@@ -69,6 +73,8 @@ pub(super) enum Effect {
 canonical!(
     enum Effect {
         Respond(call, response),
+        Deliver(call, file),
+        Discard(file),
         Created { message, woken },
         Amended(message),
         Shared(canvas),
@@ -136,8 +142,10 @@ pub(super) fn pushes(
             Fact::Amended(message) => effects.push(Effect::Amended(message.clone())),
             Fact::Canvas(canvas) => effects.push(Effect::Shared(canvas.clone())),
             Fact::NoCanvas(removal) => effects.push(Effect::Unshared(removal.clone())),
+            Fact::NoFile(id) => effects.push(Effect::Discard(id.clone())),
             // What is shown of them goes to one user alone, or is asked for.
             Fact::Commands(_)
+            | Fact::File(_)
             | Fact::Turn { .. }
             | Fact::Rewoken { .. }
             | Fact::Commanded { .. } => {}

@@ -11,8 +11,8 @@ use crate::{
         turns::Command,
         types::{Canvas, Message, XType},
     },
-    guild::turn::Turn,
-    id::{ChannelId, MessageId, UserId},
+    guild::{file::FileRow, turn::Turn},
+    id::{ChannelId, FileId, MessageId, UserId},
     time::Wall,
 };
 
@@ -49,6 +49,10 @@ pub enum Fact {
     NoCanvas(Activity),
     /// The catalogue of slash commands: the text of a JSON array, in place of the former one.
     Commands(String),
+    /// A file is on the disk.
+    File(FileRow),
+    /// A file is to be taken from the disk, as soon as this is committed.
+    NoFile(FileId),
     /// The turns of a channel: inserted, or replaced by `channel`.
     Turn {
         /// The channel.
@@ -91,6 +95,8 @@ canonical!(
         Canvas(canvas),
         NoCanvas(removal),
         Commands(text),
+        File(row),
+        NoFile(id),
         Turn { channel, turn },
         Rewoken { channel, message, user, wake_id },
         Commanded { author, nonce, channel, command, at },
@@ -110,7 +116,7 @@ impl Fact {
             | Self::Turn { channel, .. }
             | Self::Rewoken { channel, .. }
             | Self::Commanded { channel, .. } => channel,
-            Self::Commands(_) => return None,
+            Self::Commands(_) | Self::File(_) | Self::NoFile(_) => return None,
         })
     }
 }

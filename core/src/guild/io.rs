@@ -11,9 +11,13 @@ use crate::{
         turns::Command,
         types::{Canvas, Message, Page},
     },
-    guild::fact::Fact,
+    guild::{
+        fact::Fact,
+        file::{FileRow, Received},
+        rest::ACCESS_TOKEN,
+    },
     http::{CallId, Request, Response},
-    id::{ChannelId, MessageId, UserId},
+    id::{ChannelId, FileId, MessageId, UserId},
     record::{Recorded, name_parameter},
     request::RequestId,
     secret::Secret,
@@ -33,6 +37,10 @@ pub enum Store {}
 /// The kind of a read from the store.
 #[derive(Clone, Copy, Debug)]
 pub enum Load {}
+
+/// The kind of a file that is to be received.
+#[derive(Clone, Copy, Debug)]
+pub enum Receive {}
 
 /// Everything that can happen to a guild node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +67,8 @@ pub enum Input {
     Stored(RequestId<Store>, Result<(), Unavailable>),
     /// The store's answer to a read.
     Loaded(RequestId<Load>, Result<Loaded, Unavailable>),
+    /// The file that was to be received is on the disk, or is not: then nothing is left of it.
+    Received(RequestId<Receive>, FileId, Result<Received, NotReceived>),
     /// The process is about to end: close every connection and go silent.
     Shutdown,
 }
@@ -84,6 +94,17 @@ pub enum Output {
     Store(RequestId<Store>, Vec<Fact>),
     /// Read from the store. A read sees every transaction that was asked for before it.
     Load(RequestId<Load>, Query),
+    /// Take the body of this request, a multipart form with a field `file`, onto the disk.
+    Receive(RequestId<Receive>, Incoming),
+    /// Answer a REST request with a file from the disk.
+    Deliver {
+        /// Which.
+        call: CallId,
+        /// With what.
+        file: Box<FileRow>,
+    },
+    /// Take this file from the disk; it may not be there.
+    Discard(FileId),
     /// This question's answer is not waited for any more.
     Forget(Question),
     /// The node cannot go on: the state may be ahead of the store. The process ends with this.
@@ -99,6 +120,33 @@ pub enum Question {
     Resolve(RequestId<Resolve>),
     /// A read from the store. (A transaction is never forgotten.)
     Load(RequestId<Load>),
+    /// A file. Nothing is to be left of it on the disk, also where it has come in just now.
+    Receive(RequestId<Receive>),
+}
+
+/// A file that is to be received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// The request whose body it is.
+    pub call: CallId,
+    /// What it is called on the disk.
+    pub file: FileId,
+    /// How long it may be.
+    pub bytes_max: u64,
+}
+
+/// Why a file was not received.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotReceived {
+    /// It is longer than it may be.
+    TooLarge,
+    /// The body is no multipart form with a field `file`, in the words of the runtime.
+    Malformed(String),
+    /// The body broke off, or came too slowly.
+    Broken(String),
+    /// The disk did not take it: our fault.
+    Disk(String),
 }
 
 /// A read from the store.
@@ -134,6 +182,9 @@ pub enum Query {
     Message(MessageId),
     /// The canvas of a channel. Answered by [`Loaded::Canvas`].
     Canvas(ChannelId),
+    /// The channels in which a message that is not deleted carries a file. Answered by
+    /// [`Loaded::Channels`].
+    Attached(FileId),
     /// The newest message of a channel that is not written by `not_by` and not deleted. Answered by
     /// [`Loaded::Message`].
     Newest {
@@ -154,6 +205,8 @@ pub enum Loaded {
     Message(Option<Box<Message>>),
     /// A canvas, or that there is none.
     Canvas(Option<Box<Canvas>>),
+    /// Channels, each once.
+    Channels(Vec<ChannelId>),
     /// A command that was given under a nonce.
     Command {
         /// In which channel.
@@ -167,9 +220,6 @@ pub enum Loaded {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Unavailable(pub String);
-
-/// The parameter that carries a token where a browser can set no header.
-const ACCESS_TOKEN: &str = "access_token";
 
 impl Recorded for Input {
     fn secrets(&self, found: &mut dyn FnMut(&str)) {
@@ -190,6 +240,7 @@ impl Recorded for Input {
             | Self::Resolved(..)
             | Self::Stored(..)
             | Self::Loaded(..)
+            | Self::Received(..)
             | Self::Shutdown => {}
         }
     }

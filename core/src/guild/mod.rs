@@ -17,6 +17,8 @@ pub mod channel;
 pub mod config;
 mod effect;
 pub mod fact;
+pub mod file;
+mod files;
 pub mod io;
 mod journal;
 pub mod mention;

@@ -14,6 +14,7 @@ use crate::{
         config::Config,
         effect::{self, Effect},
         fact::Fact,
+        files::Files,
         io::{Input, Load, Loaded, Output, Question, Resolve, Unavailable},
         journal::Journal,
         posts::Posts,
@@ -27,7 +28,7 @@ use crate::{
         turns,
     },
     http::CallId,
-    id::{ChannelId, MessageId, UserId},
+    id::{ChannelId, FileId, MessageId, UserId},
     machine::{Machine, Wakeup, earliest},
     request::{RequestId, Requests},
     rng::Rng,
@@ -61,11 +62,12 @@ pub struct Guild {
     pub(super) sockets: Sockets,
     pub(super) presences: Presences,
     pub(super) rewakes: Rewakes,
+    pub(super) files: Files,
 }
 // The uptime, which `/health` shows, tells no states apart.
 canonical!(struct Guild {
     config, clock, over, state, auth, calls, posts, changes, names, loads, journal, sockets, presences,
-    rewakes; - rng, started
+    rewakes, files; - rng, started
 });
 
 /// Who waits to know whose a token is.
@@ -109,6 +111,8 @@ pub(super) enum LoadFor {
     Change(Document),
     /// The canvas of this channel, which a call asked for.
     Canvas(CallId, ChannelId),
+    /// Where this file, which a call of this user asked for, is attached.
+    File(CallId, UserId, FileId),
     /// What the speaker of this channel is to be woken with.
     Rewake(ChannelId),
 }
@@ -118,14 +122,15 @@ canonical!(
         Nonce(author),
         Change(document),
         Canvas(call, channel),
+        File(call, reader, file),
         Rewake(channel),
     }
 );
 
 impl Guild {
     /// A node with the channels and members that the store's `rows` say: every
-    /// [`Fact::Channel`] with its current `last_seq`, every [`Fact::Member`] and every
-    /// [`Fact::Turn`]. `rng` makes the ids of channels, which are not secrets, and shuffles.
+    /// [`Fact::Channel`] with its current `last_seq`, every [`Fact::Member`], [`Fact::Turn`] and
+    /// [`Fact::File`]. `rng` makes the ids of channels, which are not secrets, and shuffles.
     pub fn new(config: Config, rng: Rng, rows: Vec<Fact>) -> Self {
         let state = State::from_rows(&rows);
         Self {
@@ -145,6 +150,7 @@ impl Guild {
             loads: Requests::default(),
             journal: Journal::default(),
             presences: Presences::default(),
+            files: Files::default(),
         }
     }
 
@@ -194,6 +200,12 @@ impl Guild {
                     respond(call, response, out);
                 }
             }
+            Effect::Deliver(call, file) => {
+                if self.calls.close(call) {
+                    out.push(Output::Deliver { call, file });
+                }
+            }
+            Effect::Discard(file) => out.push(Output::Discard(file)),
             Effect::Created { message, woken } => {
                 self.sockets.push_created(now, *message, &woken, out);
             }
@@ -344,12 +356,16 @@ impl Guild {
         while let Some((id, _)) = self.loads.withdraw(|_| true) {
             out.push(Output::Forget(Question::Load(id)));
         }
+        while let Some(id) = self.files.withdraw(None) {
+            out.push(Output::Forget(Question::Receive(id)));
+        }
         self.auth = Auth::default();
         self.posts.clear();
         self.changes.clear();
         self.rewakes.clear();
         self.journal = Journal::default();
         self.presences = Presences::default();
+        self.files = Files::default();
         self.sockets = Sockets::new(&self.config.limits, &self.rng);
     }
 
@@ -360,10 +376,15 @@ impl Guild {
             return;
         }
         if let Some((id, _)) = self.loads.withdraw(|purpose| match purpose {
-            LoadFor::History(reader) | LoadFor::Canvas(reader, _) => *reader == call,
+            LoadFor::History(reader) | LoadFor::Canvas(reader, _) | LoadFor::File(reader, ..) => {
+                *reader == call
+            }
             LoadFor::Nonce(_) | LoadFor::Change(_) | LoadFor::Rewake(_) => false,
         }) {
             out.push(Output::Forget(Question::Load(id)));
+        }
+        if let Some(id) = self.files.withdraw(Some(call)) {
+            out.push(Output::Forget(Question::Receive(id)));
         }
     }
 }
@@ -378,7 +399,12 @@ impl Machine for Guild {
         }
         self.started.get_or_insert(now);
         match input {
-            Input::Clock(wall) => self.clock.on_reading(now, wall),
+            Input::Clock(wall) => {
+                self.clock.on_reading(now, wall);
+                if self.state.files_total().files > 0 {
+                    self.files.expect(now);
+                }
+            }
             Input::Arrival(arrival) => {
                 let heard = self.sockets.arrive(now, arrival, out);
                 self.on_heard(now, heard, out);
@@ -403,6 +429,7 @@ impl Machine for Guild {
                     self.on_loaded(now, purpose, loaded, out);
                 }
             }
+            Input::Received(id, file, received) => self.on_received(now, id, file, received, out),
             Input::Shutdown => {
                 self.end(now, &Refusal::shutting_down(), out);
             }
@@ -424,6 +451,7 @@ impl Machine for Guild {
             let late = Unavailable(String::from("it did not answer in time"));
             self.on_loaded(now, purpose, Err::<Loaded, _>(late), out);
         }
+        self.tick_files(now, out);
         self.read_again(now, out);
         let heard = self.sockets.tick(now, out);
         self.on_heard(now, heard, out);
@@ -436,7 +464,10 @@ impl Machine for Guild {
         if self.over {
             return None;
         }
+        let [uploads, sweep] = self.files.next_wakeup();
         earliest([
+            uploads,
+            sweep,
             self.auth.next_wakeup(),
             self.names.next_wakeup("names in a text"),
             self.loads.next_wakeup("read from the store"),

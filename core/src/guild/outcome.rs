@@ -22,6 +22,8 @@ pub(super) enum Done {
     Channel(u16, ChannelId, UserId),
     /// Whether anything changed.
     Changed(u16),
+    /// The file.
+    Received,
     /// The message.
     Posted,
     /// The message as it is now: it was this before.
@@ -57,6 +59,15 @@ impl Guild {
                 answer::json(*status, &body)
             }
             Done::Changed(status) => answer::json(*status, &Changed { ok: true, changed }),
+            Done::Received => {
+                let file = facts.iter().find_map(|fact| {
+                    let Fact::File(row) = fact else {
+                        return None;
+                    };
+                    Some(row.on_wire())
+                });
+                answer::json(201, &file)
+            }
             Done::Posted => {
                 let message = facts.iter().find_map(|fact| {
                     let Fact::Posted { message, .. } = fact else {

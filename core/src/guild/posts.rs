@@ -175,6 +175,11 @@ impl Post {
         let channel = channel::may_post(state, &self.channel, &self.author.id)?;
         channel::takes(channel, &self.body.content)?;
         if let Some(command) = Command::of(&self.body.content) {
+            if !self.body.attachments.is_empty() {
+                return Err(Refusal::bad(
+                    "attachments: a command carries none; leave them out",
+                ));
+            }
             return Ok(Need::Command(command));
         }
         let (names, asked) = Names::of(&self.body.content, limits);
@@ -192,6 +197,7 @@ impl Post {
             mentions,
             reply_to_id: self.body.reply_to_id.clone(),
             nonce: self.body.nonce.clone(),
+            attachments: self.body.attachments.clone(),
         }
     }
 }

@@ -13,13 +13,16 @@ use crate::{
         refusal::Refusal,
     },
     http::{Method, Request},
-    id::{ChannelId, GuildId, MessageId, UserId},
+    id::{ChannelId, FileId, GuildId, MessageId, UserId},
+    secret::Secret,
 };
 
 /// The longest target that is looked at, in bytes: no call needs a tenth of it.
 const TARGET_BYTES_MAX: usize = 4_096;
 /// As much as is said about a body that does not parse: the peer's own words may be in it.
 pub(super) const FAULT_CHARS_MAX: usize = 300;
+/// The parameter that carries a token where a browser can set no header.
+pub(super) const ACCESS_TOKEN: &str = "access_token";
 /// The messages of a page where the call does not say.
 const PAGE_DEFAULT: u64 = 50;
 
@@ -80,6 +83,10 @@ pub enum Call {
     ListCommands,
     /// Replace the catalogue of slash commands.
     ReplaceCommands(Bytes),
+    /// Upload a file: the body is not looked at here.
+    Upload,
+    /// Read a file.
+    ReadFile(FileId),
     /// Read whose turn it is.
     ReadTurn(ChannelId),
     /// Say whether a member speaks only when mentioned.
@@ -109,6 +116,8 @@ canonical!(
         RemoveCanvas(channel),
         ListCommands,
         ReplaceCommands(body),
+        Upload,
+        ReadFile(file),
         ReadTurn(channel),
         SetBypass(channel, body),
         Ack(channel, body),
@@ -159,6 +168,8 @@ pub fn parse(request: &Request, limits: &Limits) -> Result<Call, Refusal> {
         ["channels", _, "canvas"] => &[Get, Put, Patch, Delete],
         ["messages", _] => &[Patch, Delete],
         ["commands"] => &[Get, Put],
+        ["files"] => &[Post],
+        ["files", _] => &[Get],
         _ => return Err(unknown()),
     };
     if !methods.contains(&request.method) {
@@ -204,11 +215,29 @@ pub fn parse(request: &Request, limits: &Limits) -> Result<Call, Refusal> {
         (_, ["messages", id]) => Call::Delete(message_id(id)?),
         (Get, ["commands"]) => Call::ListCommands,
         (_, ["commands"]) => Call::ReplaceCommands(body),
+        (_, ["files"]) => Call::Upload,
+        (_, ["files", id]) => {
+            let id = checked(id, "fileId").map(FileId::new)?;
+            Call::ReadFile(id.ok_or_else(unknown)?)
+        }
         (_, ["channels", id, "turn"]) => Call::ReadTurn(channel_id(id)?),
         (_, ["channels", id, "turn", "bypass"]) => Call::SetBypass(channel_id(id)?, body),
         (_, ["channels", id, "ack"]) => Call::Ack(channel_id(id)?, body),
         _ => return Err(unknown()),
     })
+}
+
+/// The token that a request is judged by: its bearer, or, where a browser can set no header, the
+/// parameter `access_token` of a file.
+pub(super) fn token(asked: &Call, request: &Request) -> Option<Secret> {
+    if request.bearer.is_some() || !matches!(asked, Call::ReadFile(_)) {
+        return request.bearer.clone();
+    }
+    let (_, query) = request.target.split_once('?')?;
+    let parameters = parameters(query).ok()?;
+    parameters
+        .get(ACCESS_TOKEN)
+        .map(|token| Secret::new(token.as_str()))
 }
 
 /// The longest body that a call to `path` may have, in bytes: what the machine refuses without

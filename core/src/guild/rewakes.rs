@@ -223,7 +223,9 @@ impl Guild {
                 }
                 self.release(now, &channel, rewake.joins, out);
             }
-            Ok(Loaded::Page(_) | Loaded::Canvas(_) | Loaded::Command { .. })
+            Ok(
+                Loaded::Page(_) | Loaded::Canvas(_) | Loaded::Channels(_) | Loaded::Command { .. },
+            )
             | Err(Unavailable(_)) => {
                 // Pushes reach a socket that knows that it is in the room.
                 self.release(now, &channel, rewake.joins, out);

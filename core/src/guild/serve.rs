@@ -48,7 +48,7 @@ impl Guild {
             Ok(asked) => asked,
             Err(refusal) => return respond(call, refusal.response(), out),
         };
-        let Some(token) = &request.bearer else {
+        let Some(token) = &rest::token(&asked, request) else {
             let refusal = Refusal::unauthorized(
                 "send the guild token that Center gave you as `Authorization: Bearer …`",
             );
@@ -260,6 +260,8 @@ impl Guild {
                 let facts = changed.into_iter().collect();
                 self.commit(now, call, facts, &Done::Commands(text), out);
             }
+            Call::Upload => self.upload(now, call, author, out)?,
+            Call::ReadFile(id) => self.read_file(now, call, &author.id, id, out)?,
             Call::ReadTurn(id) => {
                 let turn = turns::read(state, &id, &author.id)?;
                 self.answer(now, call, answer::json(200, &turn), out);
@@ -344,8 +346,7 @@ impl Guild {
                         author: &post.author,
                         wall: self.clock.wall(now),
                     };
-                    let guild = &self.config.guild_id;
-                    match channel::post(&self.state, guild, by, &post.channel, draft) {
+                    match channel::post(&self.state, &self.config, by, &post.channel, draft) {
                         Ok(facts) => self.commit(now, post.call, facts, &Done::Posted, out),
                         Err(refusal) => self.answer(now, post.call, refusal.response(), out),
                     }
@@ -398,15 +399,21 @@ impl Guild {
             LoadFor::History(call) => {
                 let response = match loaded {
                     Ok(Loaded::Page(page)) => answer::json(200, &page),
-                    Ok(Loaded::Message(_) | Loaded::Canvas(_) | Loaded::Command { .. }) => {
-                        unreadable("it answered another question")
-                    }
+                    Ok(
+                        Loaded::Message(_)
+                        | Loaded::Canvas(_)
+                        | Loaded::Channels(_)
+                        | Loaded::Command { .. },
+                    ) => unreadable("it answered another question"),
                     Err(Unavailable(why)) => unreadable(&why),
                 };
                 self.answer(now, call, response, out);
             }
             LoadFor::Change(document) => self.on_document(now, &document, loaded, out),
             LoadFor::Canvas(call, channel) => self.on_canvas(now, (call, &channel), loaded, out),
+            LoadFor::File(call, reader, id) => {
+                self.on_attached(now, (call, &reader, &id), loaded, out);
+            }
             LoadFor::Rewake(channel) => self.on_rewake_read(now, channel, loaded, out),
             LoadFor::Nonce(author) => {
                 let response = match loaded {
@@ -421,7 +428,7 @@ impl Guild {
                     Ok(Loaded::Command { channel, command }) => {
                         turns::done(&self.state, &channel, &author, command)
                     }
-                    Ok(Loaded::Page(_) | Loaded::Canvas(_)) => {
+                    Ok(Loaded::Page(_) | Loaded::Canvas(_) | Loaded::Channels(_)) => {
                         unreadable("it answered another question")
                     }
                     Err(Unavailable(why)) => unreadable(&why),
@@ -476,6 +483,7 @@ impl Guild {
                 uptime_ms: u64::try_from(now.since(started).as_millis()).unwrap_or(u64::MAX),
                 sockets: self.sockets.live() as u64,
                 max_message_chars: self.config.limits.message_chars_max as u64,
+                max_file_bytes: self.config.limits.file_bytes_max,
             },
         )
     }

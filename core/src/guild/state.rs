@@ -11,9 +11,10 @@ use crate::{
     fabric::types::{self, Author},
     guild::{
         fact::{ChannelRow, Fact, MemberRow},
+        file::FileRow,
         turn::Turn,
     },
-    id::{ChannelId, GuildId, UserId},
+    id::{ChannelId, FileId, GuildId, UserId},
 };
 
 /// The state that the rules read. It is changed by facts alone, so that the rows of a store, read
@@ -24,8 +25,34 @@ pub struct State {
     users: BTreeMap<UserId, User>,
     /// The catalogue of slash commands, as it was written: a JSON array, or nothing yet.
     commands: String,
+    files: BTreeMap<FileId, FileRow>,
+    /// What the files of each user take.
+    files_of: BTreeMap<UserId, Taken>,
+    files_total: Taken,
 }
-canonical!(struct State { channels, users, commands });
+canonical!(struct State { channels, users, commands, files, files_of, files_total });
+
+/// The room that files take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Taken {
+    /// How many there are.
+    pub files: usize,
+    /// Their length together.
+    pub bytes: u64,
+}
+canonical!(struct Taken { files, bytes });
+
+impl Taken {
+    fn add(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, bytes: u64) {
+        self.files -= 1;
+        self.bytes -= bytes;
+    }
+}
 
 /// A channel and its members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +131,14 @@ impl State {
                 }
             }
             Fact::Commands(text) => self.commands.clone_from(text),
+            Fact::File(row) => {
+                self.forget_file(&row.id);
+                let own = self.files_of.entry(row.owner.clone()).or_default();
+                own.add(row.bytes);
+                self.files_total.add(row.bytes);
+                self.files.insert(row.id.clone(), row.clone());
+            }
+            Fact::NoFile(id) => self.forget_file(id),
             Fact::Turn { channel, turn } => {
                 if let Some(channel) = self.channels.get_mut(channel) {
                     channel.turn = Some((**turn).clone());
@@ -116,6 +151,39 @@ impl State {
             | Fact::Rewoken { .. }
             | Fact::Commanded { .. } => {}
         }
+    }
+
+    fn forget_file(&mut self, id: &FileId) {
+        let Some(row) = self.files.remove(id) else {
+            return;
+        };
+        self.files_total.remove(row.bytes);
+        if let Some(own) = self.files_of.get_mut(&row.owner) {
+            own.remove(row.bytes);
+            if own.files == 0 {
+                self.files_of.remove(&row.owner);
+            }
+        }
+    }
+
+    /// A file.
+    pub fn file(&self, id: &FileId) -> Option<&FileRow> {
+        self.files.get(id)
+    }
+
+    /// All files, by id.
+    pub fn files(&self) -> impl Iterator<Item = &FileRow> {
+        self.files.values()
+    }
+
+    /// What all files take.
+    pub const fn files_total(&self) -> Taken {
+        self.files_total
+    }
+
+    /// What the files that `user` has uploaded take.
+    pub fn files_of(&self, user: &UserId) -> Taken {
+        self.files_of.get(user).copied().unwrap_or_default()
     }
 
     /// A channel.

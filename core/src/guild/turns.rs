@@ -57,6 +57,8 @@ fn drive(turn: &mut Turn, rng: &mut Rng, fact: &mut Fact) {
         | Fact::Canvas(_)
         | Fact::NoCanvas(_)
         | Fact::Commands(_)
+        | Fact::File(_)
+        | Fact::NoFile(_)
         | Fact::Turn { .. }
         | Fact::Rewoken { .. }
         | Fact::Commanded { .. } => {}

@@ -4,6 +4,7 @@ use std::{
     fs::{File, TryLockError},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
@@ -33,12 +34,28 @@ const OLDER_DB: [&str; 9] = [
 ];
 /// The default of `…_PORT`.
 const PORT: u16 = 7002;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The node of a guild that brings its own Center.
 const NODE: &str = "local";
+
+/// What `--help` says about the environment.
+const ENVIRONMENT: &str = "\
+Environment:
+  FABRIC_BACKEND_GUILD_CENTER_BASE_URL  Center's origin; required without --with-center
+  FABRIC_BACKEND_GUILD_CENTER_API_KEY   the guild's API key there; required without --with-center
+  FABRIC_BACKEND_GUILD_NODE_ID          the node's id; required without --with-center
+  FABRIC_BACKEND_GUILD_GUILD_ID         the guild's id [default: the node's]
+  FABRIC_BACKEND_GUILD_PORT             [default: 7002]
+  FABRIC_BACKEND_GUILD_DB_URL           the SQLite file [default: guild.sqlite in the data folder]
+  FABRIC_BACKEND_GUILD_FILE_DIR         the folder of files [default: files in the data folder]
+  FABRIC_BACKEND_GUILD_FILE_MAX_BYTES   the largest file [default: 104857600]
+  FABRIC_BACKEND_GUILD_FILE_TTL_DAYS    how long files are kept [default: 7]
+  FABRIC_BACKEND_GUILD_CORS_ORIGINS     origins of browsers, with commas [default: all]";
 
 /// The options of `selvedge guild`. What identifies the node stands in the environment, in the
 /// variables `FABRIC_BACKEND_GUILD_…` of Fabric.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = ENVIRONMENT)]
 pub struct GuildArgs {
     /// Start an embedded Center too; then no variable is required.
     #[arg(long)]
@@ -56,7 +73,7 @@ pub struct GuildArgs {
     /// The address to listen on.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub host: IpAddr,
-    /// The folder with the databases.
+    /// The folder with the databases and, in `files`, what was uploaded.
     #[arg(long, default_value = DATA_DIR)]
     pub data_dir: PathBuf,
     /// The origin that clients reach the node at, where a reverse proxy stands before it.
@@ -79,6 +96,9 @@ struct Settings {
     guild_id: GuildId,
     port: u16,
     database: Option<PathBuf>,
+    files: Option<PathBuf>,
+    file_bytes_max: Option<u64>,
+    file_ttl_days: Option<u32>,
     cors_origins: String,
 }
 
@@ -103,12 +123,22 @@ pub async fn run(args: GuildArgs) -> Result<(), CommandError> {
             (Some(center), url, key)
         }
     };
+    let mut config = Config::new(settings.node_id, settings.guild_id);
+    if let Some(bytes) = settings.file_bytes_max {
+        config.limits.file_bytes_max = bytes;
+    }
+    if let Some(days) = settings.file_ttl_days {
+        config.limits.file_life = DAY * days;
+    }
     let options = GuildOptions {
         listen: SocketAddr::new(args.host, args.port.unwrap_or(settings.port)),
         database: settings
             .database
             .unwrap_or_else(|| args.data_dir.join("guild.sqlite")),
-        config: Config::new(settings.node_id, settings.guild_id),
+        files: settings
+            .files
+            .unwrap_or_else(|| args.data_dir.join("files")),
+        config,
         center_url,
         api_key,
         public_url: args.public_url,
@@ -223,12 +253,32 @@ fn settings(
         })?),
         None => None,
     };
+    let file_bytes_max = match read("FILE_MAX_BYTES") {
+        Some(text) => Some(text.parse().map_err(|_| {
+            let wanted = "expected a number of bytes, such as 104857600";
+            fault("FILE_MAX_BYTES", "is not a length", wanted)
+        })?),
+        None => None,
+    };
+    let file_ttl_days = match read("FILE_TTL_DAYS") {
+        Some(text) => {
+            let days = text.parse::<u32>().ok().filter(|days| *days > 0);
+            Some(days.ok_or_else(|| {
+                let wanted = "expected a whole number of days from 1 on, such as 7";
+                fault("FILE_TTL_DAYS", "is not a time", wanted)
+            })?)
+        }
+        None => None,
+    };
     Ok(Settings {
         center,
         node_id,
         guild_id,
         port,
         database,
+        files: read("FILE_DIR").map(PathBuf::from),
+        file_bytes_max,
+        file_ttl_days,
         cors_origins: read("CORS_ORIGINS").unwrap_or_default(),
     })
 }
@@ -314,6 +364,8 @@ mod tests {
             ("PORT", "70000"),
             ("DB_URL", "mysql://user:hunter2@db/fabric"),
             ("CENTER_BASE_URL", "c:7001"),
+            ("FILE_MAX_BYTES", "100 MB"),
+            ("FILE_TTL_DAYS", "0"),
         ] {
             let mut pairs = FULL.to_vec();
             pairs.retain(|(other, _)| *other != name);
@@ -325,6 +377,33 @@ mod tests {
             );
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn files_have_a_place_a_limit_and_a_time() {
+        let settings = read(true, &[]).unwrap();
+        assert_eq!(
+            (
+                settings.files,
+                settings.file_bytes_max,
+                settings.file_ttl_days
+            ),
+            (None, None, None)
+        );
+        let named = [
+            ("FILE_DIR", "/d"),
+            ("FILE_MAX_BYTES", "7"),
+            ("FILE_TTL_DAYS", "30"),
+        ];
+        let settings = read(true, &named).unwrap();
+        assert_eq!(
+            (
+                settings.files,
+                settings.file_bytes_max,
+                settings.file_ttl_days
+            ),
+            (Some("/d".into()), Some(7), Some(30))
+        );
     }
 
     #[test]

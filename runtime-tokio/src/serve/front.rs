@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::{extract::Request, response::Response};
+use axum::{extract::Request, http::Method, response::Response};
 use selvedge_core::{
     fabric::{realtime::SOCKET_PATH, routes::PREFIX},
     guild::{Limits, io::Input, rest::body_bytes_max},
-    http::Response as Answer,
+    http::CallId,
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
     call::{Call, Stopped},
     cors::Cors,
-    http::{read, refusal, respond},
-    world::Calls,
+    disk::{Disk, discard},
+    http::{read, refusal, respond, without_body},
+    world::{Answer, Calls, GuildWorld, Uploads},
 };
 use crate::engineio;
 
@@ -23,12 +24,17 @@ use crate::engineio;
 pub(super) struct Front {
     inbox: mpsc::Sender<Input>,
     calls: Arc<Calls>,
+    uploads: Arc<Uploads>,
+    disk: Disk,
     sockets: engineio::Front<Input>,
     cors: Cors,
     limits: Limits,
     /// A place for each large body that is held at a time.
     large: Semaphore,
 }
+
+/// Where files are uploaded.
+const UPLOAD_PATH: &str = "/api/files";
 
 /// Large bodies that are held at a time, from their arrival to their answer: more wait. A canvas
 /// of the default size takes 3 MiB at most, so strangers can make the node hold 50.
@@ -37,17 +43,19 @@ const LARGE_BODIES_MAX: usize = 16;
 impl Front {
     pub(super) fn new(
         inbox: mpsc::Sender<Input>,
-        calls: Arc<Calls>,
-        open: Arc<engineio::Open>,
+        world: &GuildWorld,
+        disk: Disk,
         cors: Cors,
         limits: &Limits,
     ) -> Self {
-        let of_sockets = (open, cors.clone());
+        let of_sockets = (Arc::clone(&world.open), cors.clone());
         let payload_max = limits.frame_bytes_max;
         Self {
             sockets: engineio::Front::with(inbox.clone(), Input::Arrival, of_sockets, payload_max),
             inbox,
-            calls,
+            calls: Arc::clone(&world.calls),
+            uploads: Arc::clone(&world.uploads),
+            disk,
             cors,
             limits: limits.clone(),
             large: Semaphore::new(LARGE_BODIES_MAX),
@@ -68,15 +76,23 @@ impl Front {
             .strip_prefix(PREFIX)
             .is_some_and(|rest| rest.starts_with('/'))
         {
-            let body_max = body_bytes_max(path, &self.limits);
-            let _place = match body_max > self.limits.body_bytes_max {
-                true => self.large.acquire().await.ok(),
-                false => None,
+            let answer = if method == Method::POST && path == UPLOAD_PATH {
+                self.upload(request).await
+            } else {
+                let body_max = body_bytes_max(path, &self.limits);
+                let _place = match body_max > self.limits.body_bytes_max {
+                    true => self.large.acquire().await.ok(),
+                    false => None,
+                };
+                match read(request, body_max).await {
+                    Ok(request) => self.call(request).await,
+                    Err(refused) => Answer::Whole(refused),
+                }
             };
-            respond(match read(request, body_max).await {
-                Ok(request) => self.call(request).await,
-                Err(refused) => refused,
-            })
+            match answer {
+                Answer::Whole(answer) => respond(answer),
+                Answer::File(file) => self.disk.deliver(&file, &headers).await,
+            }
         } else {
             respond(refusal(404, format!("Cannot {method} {path}")))
         };
@@ -86,14 +102,73 @@ impl Front {
 
     async fn call(&self, request: selvedge_core::http::Request) -> Answer {
         let call = self.sockets.open().next_call();
-        let mut waiting = Call::new(call, self.inbox.clone(), &self.calls, Input::HttpGone(call));
-        let told = waiting.tell(Input::Http { call, request }).await;
-        match told {
+        let mut waiting = self.waiting(call);
+        match waiting.tell(Input::Http { call, request }).await {
             Ok(()) => waiting.answer().await,
             Err(Stopped) => Err(Stopped),
         }
-        .unwrap_or_else(|Stopped| {
-            refusal(503, "the guild node is stopping; try again later".into())
-        })
+        .unwrap_or_else(stopping)
     }
+
+    fn waiting(&self, call: CallId) -> Call<Input, Answer> {
+        Call::new(call, self.inbox.clone(), &self.calls, Input::HttpGone(call))
+    }
+
+    /// The body of an upload is looked at when the machine says that it is wanted, and goes to the
+    /// disk as it comes. An answer before that is a refusal.
+    async fn upload(&self, request: Request) -> Answer {
+        let (head, body) = request.into_parts();
+        let mut body = body.into_data_stream();
+        let request = match without_body(&head) {
+            Ok(request) => request,
+            Err(refused) => return Answer::Whole(refused),
+        };
+        let call = self.sockets.open().next_call();
+        let (sender, wanted) = oneshot::channel();
+        self.uploads.insert(call, sender);
+        let mut waiting = self.waiting(call);
+        if let Err(stopped) = waiting.tell(Input::Http { call, request }).await {
+            self.uploads.remove(&call);
+            return stopping(stopped);
+        }
+        let receiving = async {
+            // Nobody sends where the machine refuses, and then the answer comes.
+            let Ok((id, incoming)) = wanted.await else {
+                return std::future::pending().await;
+            };
+            let received = self.disk.receive(&incoming, &head.headers, &mut body).await;
+            (id, incoming.file, received)
+        };
+        let answer = tokio::select! {
+            biased;
+            answer = waiting.answer() => answer,
+            (id, file, received) = receiving => {
+                let told = waiting.tell(Input::Received(id, file.clone(), received)).await;
+                let answer = match told {
+                    Ok(()) => waiting.answer().await,
+                    Err(stopped) => Err(stopped),
+                };
+                // The machine may have given it up just before it heard of it. (Where the client
+                // goes in that moment, the next start takes it away.)
+                if matches!(&answer, Ok(answer) if !is_taken(answer)) {
+                    self.disk.discard(&file);
+                }
+                answer
+            }
+        };
+        self.uploads.remove(&call);
+        if !answer.as_ref().is_ok_and(is_taken) {
+            discard(&head.headers, &mut body).await;
+        }
+        answer.unwrap_or_else(stopping)
+    }
+}
+
+fn is_taken(answer: &Answer) -> bool {
+    matches!(answer, Answer::Whole(answer) if answer.status == 201)
+}
+
+fn stopping(_: Stopped) -> Answer {
+    let words = "the guild node is stopping; try again later";
+    Answer::Whole(refusal(503, words.into()))
 }

@@ -1,6 +1,7 @@
 //! The embedded guild node: the guild machine with its store, its Center and its front.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -28,6 +29,7 @@ use super::{
     ServeError,
     center_client::{CenterClient, NotRegistered},
     cors::Cors,
+    disk::Disk,
     front::Front,
     http::Server,
     listen, random,
@@ -57,6 +59,8 @@ pub struct GuildOptions {
     pub listen: SocketAddr,
     /// Its database; made where it is not there, in a folder that is.
     pub database: PathBuf,
+    /// The folder of the files that are uploaded; made where it is not there.
+    pub files: PathBuf,
     /// What its machine is told: ids and limits.
     pub config: Config,
     /// The origin of its Center.
@@ -161,6 +165,13 @@ impl RunningGuild {
 pub async fn start_guild(options: GuildOptions) -> Result<RunningGuild, ServeError> {
     let mut store = GuildStore::open(&options.database).await?;
     let rows = store.load_rows().await?;
+    let known = rows.iter().filter_map(|fact| {
+        let Fact::File(row) = fact else {
+            return None;
+        };
+        Some(row.id.clone())
+    });
+    let disk = Disk::open(&options.files, &known.collect::<BTreeSet<_>>())?;
     let seed = random::bytes()?;
     let listener = listen(options.listen).await?;
     let recorder = match &options.record {
@@ -168,7 +179,7 @@ pub async fn start_guild(options: GuildOptions) -> Result<RunningGuild, ServeErr
         None => None,
     };
     let machine = Guild::new(options.config.clone(), Rng::from_seed(seed), rows);
-    start(machine, store, listener, recorder, options).await
+    start(machine, (store, disk), listener, recorder, options).await
 }
 
 /// Starts a recording in `folder`.
@@ -199,7 +210,7 @@ fn record(
 /// Starts any machine of the guild's shape behind the guild's front.
 async fn start<M>(
     mut machine: M,
-    store: GuildStore,
+    (store, disk): (GuildStore, Disk),
     listener: TcpListener,
     recorder: Option<Recorder>,
     options: GuildOptions,
@@ -212,11 +223,11 @@ where
     let (inbox, mut inputs) = mpsc::channel(INBOX_MAX);
     let (jobs, queue) = mpsc::unbounded_channel();
     let store = tokio::spawn(store.run(queue, inbox.downgrade()));
-    let mut world = GuildWorld::new(Arc::clone(&center), jobs, inbox.downgrade());
+    let mut world = GuildWorld::new(Arc::clone(&center), jobs, inbox.downgrade(), disk.clone());
     let front = Arc::new(Front::new(
         inbox.clone(),
-        Arc::clone(&world.calls),
-        Arc::clone(&world.open),
+        &world,
+        disk,
         Cors::new(&options.cors_origins),
         &options.config.limits,
     ));

@@ -77,7 +77,8 @@ impl Machine for Toy {
             | Input::Introspected(..)
             | Input::Resolved(..)
             | Input::Stored(..)
-            | Input::Loaded(..) => {}
+            | Input::Loaded(..)
+            | Input::Received(..) => {}
         }
         let _ = self.noted.send(input);
     }
@@ -103,6 +104,7 @@ impl Fixture {
         let options = GuildOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             database: folder.path().join("guild.sqlite"),
+            files: folder.path().join("files"),
             config: Config::new(NodeId::new("n").unwrap(), GuildId::new("g").unwrap()),
             // Nobody listens there.
             center_url: "http://127.0.0.1:1".into(),
@@ -113,13 +115,16 @@ impl Fixture {
             record: None,
         };
         let store = GuildStore::open(&options.database).await.unwrap();
+        let disk = Disk::open(&options.files, &BTreeSet::new()).unwrap();
         let (sender, noted) = mpsc::unbounded_channel();
         let listener = listen(options.listen).await.unwrap();
         let toy = Toy {
             noted: sender,
             open: Vec::new(),
         };
-        let guild = start(toy, store, listener, None, options).await.unwrap();
+        let guild = start(toy, (store, disk), listener, None, options)
+            .await
+            .unwrap();
         let mut fixture = Self {
             _folder: folder,
             guild,
@@ -418,7 +423,9 @@ fn a_fatal_output_breaks_the_drive() {
     let (inbox, _inputs) = mpsc::channel(1);
     let client = Client::new(&tls::client_config(None).unwrap(), None).unwrap();
     let center = Arc::new(CenterClient::new(client, "http://h", Secret::new("k")));
-    let mut world = GuildWorld::new(center, mpsc::unbounded_channel().0, inbox.downgrade());
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::open(folder.path(), &BTreeSet::new()).unwrap();
+    let mut world = GuildWorld::new(center, mpsc::unbounded_channel().0, inbox.downgrade(), disk);
     let fatal = Output::Fatal("why".into());
     let flow = driver::World::<Toy>::carry_out(&mut world, Time::ZERO, fatal);
     assert_eq!(flow, ControlFlow::Break(()));

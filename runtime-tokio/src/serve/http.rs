@@ -9,6 +9,7 @@ use axum::{
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+        request::Parts,
     },
     response::Response as HttpResponse,
 };
@@ -166,6 +167,17 @@ async fn told(stopped: &mut watch::Receiver<bool>) {
 /// Reads a whole request as machines see it; `Err` is what to answer in its place.
 pub(crate) async fn read(request: HttpRequest, body_max: usize) -> Result<Request, Response> {
     let (head, body) = request.into_parts();
+    let mut request = without_body(&head)?;
+    let announced = body.size_hint().lower();
+    let whole = collect(body.into_data_stream(), announced, body_max);
+    request.body = timeout(BODY_PATIENCE, whole)
+        .await
+        .unwrap_or_else(|_| Err(refusal(408, "the body did not arrive in time".into())))?;
+    Ok(request)
+}
+
+/// A request as machines see it, but for its body; `Err` is what to answer in its place.
+pub(crate) fn without_body(head: &Parts) -> Result<Request, Response> {
     let method = match head.method.as_str() {
         "GET" => Method::Get,
         "POST" => Method::Post,
@@ -182,16 +194,11 @@ pub(crate) async fn read(request: HttpRequest, body_max: usize) -> Result<Reques
         .path_and_query()
         .map_or_else(|| "/".into(), |target| target.as_str().to_owned());
     let bearer = bearer(&head.headers);
-    let announced = body.size_hint().lower();
-    let whole = collect(body.into_data_stream(), announced, body_max);
-    let body = timeout(BODY_PATIENCE, whole)
-        .await
-        .unwrap_or_else(|_| Err(refusal(408, "the body did not arrive in time".into())))?;
     Ok(Request {
         method,
         target,
         bearer,
-        body,
+        body: Bytes::new(),
     })
 }
 

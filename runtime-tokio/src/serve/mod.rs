@@ -9,6 +9,7 @@ pub(crate) mod call;
 pub mod center;
 mod center_client;
 pub(crate) mod cors;
+mod disk;
 mod front;
 pub mod guild;
 mod http;

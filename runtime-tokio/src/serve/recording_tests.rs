@@ -81,6 +81,7 @@ async fn live(center: &RunningCenter, folder: &Path, life: &str) -> (Vec<Kinds>,
     let options = GuildOptions {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         database: folder.join("guild.sqlite"),
+        files: folder.join("files"),
         config: Config::new(NodeId::new("n").unwrap(), guild_id()),
         center_url: center.url(),
         api_key: api_key.clone(),
@@ -91,6 +92,7 @@ async fn live(center: &RunningCenter, folder: &Path, life: &str) -> (Vec<Kinds>,
     };
     let mut store = GuildStore::open(&options.database).await.unwrap();
     let rows = store.load_rows().await.unwrap();
+    let disk = Disk::open(&options.files, &BTreeSet::new()).unwrap();
     let seed = [7; 32];
     let recorder = record(&folder.join(life), seed, &options.config, &rows).unwrap();
     let (told_in, mut told) = mpsc::unbounded_channel();
@@ -100,7 +102,7 @@ async fn live(center: &RunningCenter, folder: &Path, life: &str) -> (Vec<Kinds>,
         told: told_in,
     };
     let listener = listen(options.listen).await.unwrap();
-    let it = start(watched, store, listener, Some(recorder), options).await;
+    let it = start(watched, (store, disk), listener, Some(recorder), options).await;
     let it = it.unwrap();
 
     let user = center.add_user(life, None).await.unwrap();

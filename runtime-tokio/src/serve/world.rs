@@ -3,17 +3,35 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use selvedge_core::{
-    Machine, Time,
-    guild::io::{Input, Output, Question},
-    http::Response,
+    Machine, RequestId, Time,
+    guild::{
+        file::FileRow,
+        io::{Incoming, Input, NotReceived, Output, Question, Receive},
+    },
+    http::{CallId, Response},
 };
-use tokio::{sync::mpsc, task::AbortHandle};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+};
 
-use super::{call, center_client::CenterClient, shared::Shared};
+use super::{call, center_client::CenterClient, disk::Disk, shared::Shared};
 use crate::{driver::World, engineio::Open, store::guild::Job};
 
 /// The REST calls that wait for the machine.
-pub(super) type Calls = call::Calls<Response>;
+pub(super) type Calls = call::Calls<Answer>;
+
+/// The uploads whose body waits for the machine's word that it is wanted.
+pub(super) type Uploads = Shared<CallId, oneshot::Sender<(RequestId<Receive>, Incoming)>>;
+
+/// What a REST call is answered with.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// This.
+    Whole(Response),
+    /// A file from the disk.
+    File(Box<FileRow>),
+}
 
 /// One question to Center that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +45,8 @@ enum Asked {
 pub(super) struct GuildWorld {
     pub(super) calls: Arc<Calls>,
     pub(super) open: Arc<Open>,
+    pub(super) uploads: Arc<Uploads>,
+    disk: Disk,
     center: Arc<CenterClient>,
     /// Not bounded here: the machine bounds its calls, and each waits for at most one job.
     jobs: mpsc::UnboundedSender<Job>,
@@ -43,10 +63,13 @@ impl GuildWorld {
         center: Arc<CenterClient>,
         jobs: mpsc::UnboundedSender<Job>,
         inbox: mpsc::WeakSender<Input>,
+        disk: Disk,
     ) -> Self {
         Self {
             calls: Arc::default(),
             open: Arc::default(),
+            uploads: Arc::default(),
+            disk,
             center,
             jobs,
             inbox,
@@ -82,6 +105,36 @@ impl GuildWorld {
         }
     }
 
+    fn answer(&self, call: CallId, answer: Answer) {
+        if let Some(waiting) = self.calls.remove(&call) {
+            // The client may have gone just now.
+            let _ = waiting.send(answer);
+        }
+    }
+
+    fn receive(&self, id: RequestId<Receive>, incoming: Incoming) {
+        match self.uploads.remove(&incoming.call) {
+            // A client that has gone just now tells the machine so.
+            Some(upload) => drop(upload.send((id, incoming))),
+            // Its path was written in another way, so that its body was read already.
+            None => {
+                let words = "ask for the path /api/files as it is written here".into();
+                let not = Err(NotReceived::Malformed(words));
+                self.tell(Input::Received(id, incoming.file, not));
+            }
+        }
+    }
+
+    fn tell(&self, input: Input) {
+        let inbox = self.inbox.clone();
+        tokio::spawn(async move {
+            if let Some(inbox) = inbox.upgrade() {
+                // A machine that has ended does not wait for it.
+                let _ = inbox.send(input).await;
+            }
+        });
+    }
+
     fn job(&self, job: Job) {
         // The store outlives the drive, and answers for itself when it fails.
         let _ = self.jobs.send(job);
@@ -92,6 +145,7 @@ impl GuildWorld {
 impl Drop for GuildWorld {
     fn drop(&mut self) {
         self.calls.close();
+        self.uploads.close();
         self.open.close();
     }
 }
@@ -101,11 +155,11 @@ impl<M: Machine<Input = Input, Output = Output>> World<M> for GuildWorld {
         match output {
             Output::Effect(effect) => self.open.carry_out(effect),
             Output::Respond { call, response } => {
-                if let Some(answer) = self.calls.remove(&call) {
-                    // The client may have gone just now.
-                    let _ = answer.send(response);
-                }
+                self.answer(call, Answer::Whole(response));
             }
+            Output::Deliver { call, file } => self.answer(call, Answer::File(file)),
+            Output::Discard(file) => self.disk.discard(&file),
+            Output::Receive(id, incoming) => self.receive(id, incoming),
             Output::Introspect(id, token) => {
                 let center = Arc::clone(&self.center);
                 self.ask(Asked::Introspect(id.number()), async move {
@@ -132,8 +186,8 @@ impl<M: Machine<Input = Input, Output = Output>> World<M> for GuildWorld {
                 self.forget(Asked::Introspect(id.number()));
             }
             Output::Forget(Question::Resolve(id)) => self.forget(Asked::Resolve(id.number())),
-            // The read is short and its answer falls on deaf ears.
-            Output::Forget(Question::Load(_)) => {}
+            // The read is short and its answer falls on deaf ears; the upload ends with its call.
+            Output::Forget(Question::Load(_) | Question::Receive(_)) => {}
             Output::Fatal(why) => {
                 tracing::error!(why, "the guild node cannot go on");
                 self.fatal = Some(why);

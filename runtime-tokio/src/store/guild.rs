@@ -1,6 +1,7 @@
 //! The guild's store: channels, members and messages in SQLite, written by one task in order.
 
 mod documents;
+mod files;
 mod nonces;
 mod turns;
 
@@ -93,6 +94,7 @@ const SCHEMA: Schema = Schema {
             list TEXT NOT NULL
         ) STRICT;",
         turns::MIGRATION,
+        files::MIGRATION,
     ],
     // The machine's state is the only other copy: a second guild on the file would diverge.
     exclusive: true,
@@ -131,7 +133,7 @@ impl GuildStore {
     }
 
     /// The facts that restore a guild's state: its channels, then the members in the order in
-    /// which they joined, then the turns of channels and the catalogue of commands.
+    /// which they joined, then the turns of channels, the files and the catalogue of commands.
     ///
     /// # Errors
     ///
@@ -146,12 +148,14 @@ impl GuildStore {
             .await
             .map_err(StoreError::sqlite(&self.path))?;
         let turns = self.turns().await?;
+        let files = self.files().await?;
         let commands = self.commands().await?.map(Ok);
         let channels = channels.iter().map(|row| channel(&self.fields(row)));
         let members = members.iter().map(|row| member(&self.fields(row)));
         channels
             .chain(members)
             .chain(turns.into_iter().map(Ok))
+            .chain(files.into_iter().map(Ok))
             .chain(commands)
             .collect()
     }
@@ -276,6 +280,8 @@ impl GuildStore {
             Fact::Canvas(canvas) => self.write_canvas(canvas).await,
             Fact::NoCanvas(removal) => self.delete_canvas(&removal.channel_id).await,
             Fact::Commands(list) => self.write_commands(list).await,
+            Fact::File(row) => self.write_file(row).await,
+            Fact::NoFile(id) => self.delete_file(id).await,
             Fact::Turn { channel, turn } => self.write_turn(channel, turn).await,
             Fact::Rewoken {
                 message,
@@ -374,6 +380,7 @@ impl GuildStore {
                 .await
                 .map_err(failed)?;
         }
+        self.attach(message).await?;
         match &message.nonce {
             Some(nonce) => {
                 let key = (message.author.id.as_str(), nonce.as_str());
@@ -400,6 +407,7 @@ impl GuildStore {
                     .map(Loaded::Page)
             }
             Query::Message(id) => self.message(id.as_str()).await.map(Loaded::Message),
+            Query::Attached(file) => self.attached(file).await.map(Loaded::Channels),
             Query::Canvas(channel) => self.canvas(channel.as_str()).await.map(Loaded::Canvas),
             Query::Nonce {
                 author,

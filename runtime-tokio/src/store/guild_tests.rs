@@ -8,6 +8,8 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
+#[path = "guild_files_tests.rs"]
+mod files;
 #[path = "guild_turns_tests.rs"]
 mod turns;
 
@@ -154,7 +156,10 @@ impl Running {
                 page.messages.iter().map(|message| message.seq).collect(),
                 page.has_more,
             ),
-            Loaded::Message(_) | Loaded::Canvas(_) | Loaded::Command { .. } => panic!("no page"),
+            Loaded::Message(_)
+            | Loaded::Canvas(_)
+            | Loaded::Channels(_)
+            | Loaded::Command { .. } => panic!("no page"),
         }
     }
 

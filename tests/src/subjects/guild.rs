@@ -14,12 +14,14 @@ use selvedge_core::{
     guild::{
         self, Config, Limits,
         fact::Fact,
+        file::Received,
         io::{
-            Input, Introspect, Load, Loaded, Output, Query, Question, Resolve, Store, Unavailable,
+            Input, Introspect, Load, Loaded, NotReceived, Output, Query, Question, Receive,
+            Resolve, Store, Unavailable,
         },
     },
     http::{CallId, Method, Request},
-    id::{ChannelId, GuildId, MessageId, NodeId, UserId},
+    id::{ChannelId, FileId, GuildId, MessageId, NodeId, UserId},
     ws::{Action, ConnId, Event, Frame},
 };
 
@@ -42,6 +44,9 @@ pub struct Guild {
     names: Vec<RequestId<Resolve>>,
     stores: Vec<RequestId<Store>>,
     loads: Vec<(RequestId<Load>, Query)>,
+    uploads: Vec<(RequestId<Receive>, FileId)>,
+    /// The last file that was uploaded.
+    file: Option<FileId>,
     /// Open connections, and whether each has sent its CONNECT.
     conns: Vec<(ConnId, bool)>,
     channels: Vec<ChannelId>,
@@ -64,6 +69,17 @@ fn down() -> Unavailable {
 fn user(a: u64) -> UserId {
     let id = UserId::new(&format!("user{}", a % 4));
     id.unwrap_or_else(|| unreachable!("it is an id"))
+}
+
+fn received(b: u64) -> Result<Received, NotReceived> {
+    match b % 4 {
+        0 => Err(NotReceived::TooLarge),
+        _ => Ok(Received {
+            name: None,
+            mime: None,
+            bytes: b % 512,
+        }),
+    }
 }
 
 fn token(a: u64) -> String {
@@ -112,6 +128,10 @@ impl Guild {
                     updated_at: Wall::from_millis(WALL),
                 })
             })),
+            Query::Attached(_) => {
+                let channel = self.channel(b).filter(|_| b % 4 != 3);
+                Loaded::Channels(channel.into_iter().collect())
+            }
             Query::History { .. } => Loaded::Page(Page {
                 messages: vec![],
                 has_more: b.is_multiple_of(2),
@@ -204,6 +224,21 @@ impl Guild {
                     &body,
                     a,
                 )
+            }
+            3 if b % 4 == 3 => {
+                let file = match &self.file {
+                    Some(file) => file.to_string(),
+                    None => "f".to_string(),
+                };
+                let carrying = format!(r#"{{"content":"","attachments":[{{"id":"{file}"}}]}}"#);
+                match b / 4 % 3 {
+                    0 => self.http(Method::Post, "/files".to_string(), "", a),
+                    1 => self.http(Method::Get, format!("/files/{file}"), "", a),
+                    _ => {
+                        let target = format!("/channels/{channel}/messages");
+                        self.http(Method::Post, target, &carrying, a)
+                    }
+                }
             }
             3 => {
                 let target = format!("/channels/{channel}/messages?limit={}", b % 300);
@@ -414,6 +449,8 @@ impl Subject for Guild {
                 channels_per_user_max: 5,
                 tokens_max: 8,
                 introspections_max: 3,
+                files_max: 3,
+                uploads_max: 2,
                 ..Limits::default()
             },
             ..Config::new(node, id)
@@ -462,6 +499,14 @@ impl Subject for Guild {
             }
             11 => self.accepted(),
             12..=14 => return self.on_conn(a, b),
+            15 if a.is_multiple_of(2) => {
+                let (id, file) = take(&mut self.uploads, b)?;
+                Input::Received(id, file, received(b))
+            }
+            15 if a % 16 == 1 => {
+                let file = FileId::new("late")?;
+                Input::Received(RequestId::from_number(b % 64), file, received(b))
+            }
             15 => return self.frame(a, text("3")),
             16 if a.is_multiple_of(4) => return self.frame(b, Peer::default().odd(a / 4, b)),
             17 if a.is_multiple_of(4) => {
@@ -492,6 +537,9 @@ impl Subject for Guild {
                     {
                         self.channels.push(row.id.clone());
                     }
+                    if let Fact::File(row) = fact {
+                        self.file = Some(row.id.clone());
+                    }
                     if let Fact::Posted { message, .. } = fact {
                         self.messages.push((**message).clone());
                         let old = self.messages.len().saturating_sub(MESSAGES_MAX);
@@ -503,6 +551,8 @@ impl Subject for Guild {
             Output::Forget(Question::Introspect(id)) => self.tokens.retain(|(it, _)| it != id),
             Output::Forget(Question::Resolve(id)) => self.names.retain(|it| it != id),
             Output::Forget(Question::Load(id)) => self.loads.retain(|(it, _)| it != id),
+            Output::Receive(id, incoming) => self.uploads.push((*id, incoming.file.clone())),
+            Output::Forget(Question::Receive(id)) => self.uploads.retain(|(it, _)| it != id),
             Output::Effect(Effect::Transport(conn, Action::Close)) => {
                 self.conns.retain(|(it, _)| it != conn)
             }
@@ -510,7 +560,10 @@ impl Subject for Guild {
             Output::Effect(Effect::Answer { call, .. }) => {
                 self.posting.take_if(|it| it == call);
             }
-            Output::Effect(Effect::Transport(_, Action::Send(_))) | Output::Respond { .. } => {}
+            Output::Effect(Effect::Transport(_, Action::Send(_)))
+            | Output::Respond { .. }
+            | Output::Deliver { .. }
+            | Output::Discard(_) => {}
         }
     }
 
@@ -528,6 +581,7 @@ impl Subject for Guild {
             Input::Introspected(id, _) => Some(Traffic::Answer(("introspect", id.number()))),
             Input::Resolved(id, _) => Some(Traffic::Answer(("resolve", id.number()))),
             Input::Loaded(id, _) => Some(Traffic::Answer(("load", id.number()))),
+            Input::Received(id, ..) => Some(Traffic::Answer(("receive", id.number()))),
             Input::Stored(id, _) => Some(Traffic::Answer(("store", id.number()))),
             Input::Http { call, .. } => Some(Traffic::Call(("rest", call.0))),
             Input::HttpGone(call) => Some(Traffic::Gone(("rest", call.0))),
@@ -555,6 +609,9 @@ impl Subject for Guild {
             | Output::Resolve(..)
             | Output::Store(..)
             | Output::Load(..)
+            | Output::Receive(..)
+            | Output::Deliver { .. }
+            | Output::Discard(_)
             | Output::Forget(_)
             | Output::Fatal(_) => None,
         }
@@ -565,6 +622,10 @@ impl Subject for Guild {
             Output::Introspect(id, _) => Some(Traffic::Ask(("introspect", id.number()))),
             Output::Resolve(id, _) => Some(Traffic::Ask(("resolve", id.number()))),
             Output::Load(id, _) => Some(Traffic::Ask(("load", id.number()))),
+            Output::Receive(id, _) => Some(Traffic::Ask(("receive", id.number()))),
+            Output::Forget(Question::Receive(id)) => {
+                Some(Traffic::Forget(("receive", id.number())))
+            }
             Output::Store(id, _) => Some(Traffic::Order(("store", id.number()))),
             Output::Forget(Question::Introspect(id)) => {
                 Some(Traffic::Forget(("introspect", id.number())))
@@ -573,9 +634,11 @@ impl Subject for Guild {
                 Some(Traffic::Forget(("resolve", id.number())))
             }
             Output::Forget(Question::Load(id)) => Some(Traffic::Forget(("load", id.number()))),
-            Output::Respond { call, .. } => Some(Traffic::Reply(("rest", call.0))),
+            Output::Respond { call, .. } | Output::Deliver { call, .. } => {
+                Some(Traffic::Reply(("rest", call.0)))
+            }
             Output::Effect(Effect::Answer { call, .. }) => Some(Traffic::Reply(("poll", call.0))),
-            Output::Effect(Effect::Transport(..)) | Output::Fatal(_) => None,
+            Output::Effect(Effect::Transport(..)) | Output::Discard(_) | Output::Fatal(_) => None,
         }
     }
 }

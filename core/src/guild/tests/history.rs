@@ -20,13 +20,15 @@ use crate::{
     guild::{
         Config, Guild,
         fact::Fact,
+        file::Received,
         io::{
-            Input, Introspect, Load, Loaded, Output, Query, Question, Resolve, Store, Unavailable,
+            Input, Introspect, Load, Loaded, NotReceived, Output, Query, Question, Receive,
+            Resolve, Store, Unavailable,
         },
         state::State,
     },
     http::{CallId, Method, Request},
-    id::{GuildId, NodeId, UserId},
+    id::{FileId, GuildId, NodeId, UserId},
     machine::{Machine, step},
     request::RequestId,
     rng::Rng,
@@ -42,6 +44,7 @@ enum Open {
     Resolve(RequestId<Resolve>),
     Load(RequestId<Load>, Query),
     Store(RequestId<Store>),
+    Receive(RequestId<Receive>, FileId),
 }
 
 struct History {
@@ -57,6 +60,7 @@ struct History {
     stored: State,
     messages: BTreeMap<String, Box<Message>>,
     canvases: BTreeMap<String, Box<Canvas>>,
+    on_disk: BTreeSet<FileId>,
     log: String,
     over: bool,
 }
@@ -70,6 +74,8 @@ impl History {
         config.limits.sockets_per_user_max = 1;
         config.limits.calls_per_user_max = 4;
         config.limits.tokens_max = 6;
+        config.limits.files_per_user_bytes_max = 50;
+        config.limits.upload_patience = Duration::from_secs(2);
         Self {
             rng: Rng::from_number(seed).fork("history"),
             guild: Guild::new(config, Rng::from_number(seed), Vec::new()),
@@ -82,6 +88,7 @@ impl History {
             stored: State::default(),
             messages: BTreeMap::new(),
             canvases: BTreeMap::new(),
+            on_disk: BTreeSet::new(),
             log: String::new(),
             over: false,
         }
@@ -134,6 +141,17 @@ impl History {
             Output::Respond { call, .. } => {
                 assert!(self.calls.remove(&call.0), "{call:?} was answered before");
             }
+            Output::Deliver { call, file } => {
+                assert!(self.calls.remove(&call.0), "{call:?} was answered before");
+                assert!(self.on_disk.contains(&file.id), "{file:?} is not there");
+            }
+            Output::Discard(file) => {
+                assert!(self.on_disk.remove(&file), "{file} is not there");
+            }
+            Output::Receive(id, incoming) => {
+                assert!(self.calls.contains(&incoming.call.0));
+                self.open.push(Open::Receive(id, incoming.file));
+            }
             Output::Introspect(id, token) => self.open.push(Open::Introspect(id, token)),
             Output::Resolve(id, _) => self.open.push(Open::Resolve(id)),
             Output::Load(id, query) => self.open.push(Open::Load(id, query)),
@@ -150,6 +168,7 @@ impl History {
                     (Open::Introspect(id, _), Question::Introspect(other)) => *id != other,
                     (Open::Resolve(id), Question::Resolve(other)) => *id != other,
                     (Open::Load(id, _), Question::Load(other)) => *id != other,
+                    (Open::Receive(id, _), Question::Receive(other)) => *id != other,
                     _ => true,
                 });
                 assert_eq!(self.open.len() + 1, before, "{question:?} was not open");
@@ -191,7 +210,9 @@ impl History {
             Fact::Member(_)
             | Fact::NoMember { .. }
             | Fact::Commands(_)
+            | Fact::NoFile(_)
             | Fact::Commanded { .. } => {}
+            Fact::File(row) => assert!(self.on_disk.contains(&row.id), "{row:?} is not there"),
             Fact::Posted { message, woken } => {
                 let last = self.seqs.entry(message.channel_id.to_string()).or_default();
                 *last += 1;
@@ -262,6 +283,27 @@ impl History {
                     has_more: false,
                 })),
             ),
+            Open::Load(id, Query::Attached(file)) => {
+                let live = self.messages.values();
+                let carrying = live.filter(|message| {
+                    let mut files = message.attachments.iter();
+                    files.any(|attached| attached.id == file.as_str())
+                });
+                let channels = carrying.map(|message| message.channel_id.clone()).collect();
+                Input::Loaded(id, Ok(Loaded::Channels(channels)))
+            }
+            Open::Receive(id, file) if down => {
+                Input::Received(id, file, Err(NotReceived::Broken("down".into())))
+            }
+            Open::Receive(id, file) => {
+                self.on_disk.insert(file.clone());
+                let received = Received {
+                    name: Some("x".into()),
+                    mime: None,
+                    bytes: self.rng.below(60),
+                };
+                Input::Received(id, file, Ok(received))
+            }
             Open::Load(id, query @ Query::Newest { .. }) => self.newest(id, &query),
             Open::Store(id) if self.rng.chance(1, 500) => Input::Stored(id, Err(why())),
             Open::Store(id) => Input::Stored(id, Ok(())),
@@ -313,7 +355,11 @@ impl History {
         let known: Vec<_> = self.messages.keys().cloned().collect();
         let message = self.pick(&known).unwrap_or_else(|| "nothing-1".into());
         let canvas = format!("/channels/{channel}/canvas");
-        let (method, path, body) = match self.rng.below(24) {
+        let files: Vec<_> = self.guild.state().files().cloned().collect();
+        let file = self.pick(&files);
+        let owner_of_file = file.as_ref().map(|file| file.owner.clone());
+        let file = file.map_or_else(|| "nothing".into(), |file| file.id.to_string());
+        let (method, path, body) = match self.rng.below(28) {
             13 => (
                 Method::Patch,
                 format!("/messages/{message}"),
@@ -337,6 +383,13 @@ impl History {
             17 => (Method::Patch, canvas, r#"{"title":"t"}"#.into()),
             18 => (Method::Delete, canvas, String::new()),
             19 => (Method::Put, "/commands".into(), r#"[{"name":"x"}]"#.into()),
+            24 => (Method::Post, "/files".into(), String::new()),
+            25 => (Method::Get, format!("/files/{file}"), String::new()),
+            26 | 27 => (
+                Method::Post,
+                format!("/channels/{channel}/messages"),
+                format!(r#"{{"content":"","attachments":[{{"id":"{file}"}}]}}"#),
+            ),
             kind => self.channel_request(kind.min(12), &channel, user),
         };
         // Mostly whose it is, whose change others hear of.
@@ -345,6 +398,7 @@ impl History {
             false if path.ends_with("/canvas") => {
                 self.canvases.get(&channel).map(|it| it.shared_by.clone())
             }
+            false if body.contains("attachments") => owner_of_file,
             false => None,
         };
         let owner = owner.filter(|_| self.rng.chance(2, 3));
@@ -513,6 +567,13 @@ impl History {
                 format!(r#"42/realtime,1["join_channel",{{"channelId":"{channel}"}}]"#),
             );
         }
+        if self.rng.chance(1, 4) {
+            let conn = ConnId(self.conns);
+            let status = r#"42/realtime,["presence",{"status":"away"}]"#;
+            self.say(conn, status.into());
+            let closed = ws::Event::Closed(ws::Closed::TooLarge);
+            self.step(Some(Input::Arrival(Arrival::Transport(conn, closed))));
+        }
     }
 
     fn say(&mut self, conn: ConnId, text: String) {
@@ -588,19 +649,24 @@ fn random_histories_keep_the_laws_and_replay_to_the_same_bytes() {
         "status: 400",
         "status: 401",
         "status: 403",
+        "status: 404",
+        "status: 408",
         "status: 409",
         "status: 429",
         "status: 503",
         "Forget(Introspect",
         "Forget(Resolve",
         "Forget(Load",
+        "Forget(Receive",
+        "Deliver",
+        "Discard",
         "Fatal",
         "Commanded",
         "Rewoken",
         "rewake\\\":true",
         "acked\\\":true",
     ]);
-    for seed in 0..24 {
+    for seed in 0..32 {
         let log = History::new(seed).run(600);
         unmet.retain(|words| !log.contains(words));
         assert!(

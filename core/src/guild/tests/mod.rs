@@ -7,6 +7,7 @@
 
 mod changing;
 mod failure;
+mod files;
 mod history;
 mod permissions;
 mod posting;

@@ -22,8 +22,9 @@ const ASKERS: [(&str, &str); 6] = [
 ];
 
 /// Every call. `{p}` and `{o}` are a private and an open channel of `a` and `b`; each has a message,
-/// with which `b` was woken, and a canvas of `a`.
-const CALLS: [(Method, &str, &str); 48] = {
+/// with which `b` was woken, and a canvas of `a`. `{f}` is a
+/// file of `a` that a message in the private one carries, `{u}` one that no message carries.
+const CALLS: [(Method, &str, &str); 52] = {
     use Method::{Delete, Get, Patch, Post, Put};
     let post = r#"{"content":"x"}"#;
     let user = r#"{"userId":"d"}"#;
@@ -73,6 +74,10 @@ const CALLS: [(Method, &str, &str); 48] = {
         (Post, "/channels/{o}/turn/bypass", bypass),
         (Post, "/channels/{p}/ack", r#"{"messageId":"{p}-1"}"#),
         (Post, "/channels/{o}/ack", r#"{"messageId":"{o}-1"}"#),
+        (Post, "/files", ""),
+        (Get, "/files/{f}", ""),
+        (Get, "/files/{u}", ""),
+        (Get, "/files/nowhere", ""),
         (Get, "/channels/nowhere", ""),
         (Post, "/channels/nowhere/messages", post),
         (Patch, "/messages/nowhere-1", post),
@@ -113,8 +118,13 @@ fn guild() -> (World, impl Fn(&str) -> String) {
         id
     });
     let [private, open] = made;
+    let [carried, lone] = [(); 2].map(|()| world.uploaded("A"));
+    let body = json!({"content": "", "attachments": [{"id": carried}]});
+    let path = format!("/channels/{private}/messages");
+    assert_eq!(world.send("A", &path, &body).0, 201);
     (world, move |text: &str| {
-        text.replace("{p}", &private).replace("{o}", &open)
+        let channels = text.replace("{p}", &private).replace("{o}", &open);
+        channels.replace("{f}", &carried).replace("{u}", &lone)
     })
 }
 

@@ -24,7 +24,7 @@ fn health_needs_no_token() {
         health,
         json!({
             "ok": true, "nodeId": "n1", "version": env!("CARGO_PKG_VERSION"), "uptimeMs": 3_000,
-            "sockets": 1, "maxMessageChars": 8_000,
+            "sockets": 1, "maxFileBytes": 104_857_600, "maxMessageChars": 8_000,
         })
     );
 }

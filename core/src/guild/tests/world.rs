@@ -22,8 +22,10 @@ use crate::{
     guild::{
         Config, Guild,
         fact::Fact,
+        file::Received,
         io::{
-            Input, Introspect, Load, Loaded, Output, Query, Question, Resolve, Store, Unavailable,
+            Incoming, Input, Introspect, Load, Loaded, NotReceived, Output, Query, Question,
+            Receive, Resolve, Store, Unavailable,
         },
     },
     http::{CallId, Method, Request, Response},
@@ -47,6 +49,7 @@ pub(super) enum Seen {
     Answer(u64, u16),
     Polled(u64, u16, String),
     Forgot(Question),
+    Discarded(String),
     Fatal,
 }
 
@@ -71,6 +74,9 @@ pub(super) struct World {
     pub(super) held: VecDeque<RequestId<Store>>,
     pub(super) held_names: VecDeque<(RequestId<Resolve>, String)>,
     pub(super) held_tokens: VecDeque<(RequestId<Introspect>, String)>,
+    /// What comes of every upload; where it is `None`, they are kept back.
+    pub(super) upload: Option<Result<Received, NotReceived>>,
+    pub(super) held_uploads: Vec<(RequestId<Receive>, Incoming)>,
     /// Whether every step is followed by an idle tick; a crowd makes that slow.
     pub(super) checks_ticks: bool,
     next: u64,
@@ -108,6 +114,12 @@ impl World {
             held: VecDeque::new(),
             held_names: VecDeque::new(),
             held_tokens: VecDeque::new(),
+            upload: Some(Ok(Received {
+                name: Some("report.txt".into()),
+                mime: Some("text/plain".into()),
+                bytes: 3,
+            })),
+            held_uploads: Vec::new(),
             checks_ticks: true,
             next: 0,
         };
@@ -227,6 +239,21 @@ impl World {
                 let twice = self.answers.insert(call.0, response);
                 assert!(twice.is_none(), "a call is answered once");
             }
+            Output::Deliver { call, file } => {
+                self.seen.push(Seen::Answer(call.0, 200));
+                let response = Response {
+                    status: 200,
+                    retry_after: None,
+                    body: serde_json::to_vec(&file).unwrap().into(),
+                };
+                let twice = self.answers.insert(call.0, response);
+                assert!(twice.is_none(), "a call is answered once");
+            }
+            Output::Discard(file) => self.seen.push(Seen::Discarded(file.to_string())),
+            Output::Receive(id, incoming) => match self.upload.clone() {
+                Some(received) => return Some(Input::Received(id, incoming.file, received)),
+                None => self.held_uploads.push((id, incoming)),
+            },
             Output::Introspect(id, token) => {
                 self.introspections += 1;
                 let token = token.expose().to_string();
@@ -380,7 +407,21 @@ impl World {
                 Loaded::Message(known.cloned().map(Into::into))
             }
             Query::Canvas(channel) => Loaded::Canvas(self.canvas(channel)),
+            Query::Attached(file) => {
+                let carrying = self.messages().filter(|message| {
+                    let mut files = message.attachments.iter();
+                    files.any(|attached| attached.id == file.as_str())
+                });
+                Loaded::Channels(carrying.map(|message| message.channel_id.clone()).collect())
+            }
         }
+    }
+
+    /// The id of a file that has just been uploaded.
+    pub(super) fn uploaded(&mut self, token: &str) -> String {
+        let (status, file) = self.call(token, Method::Post, "/files", &Value::Null);
+        assert_eq!(status, 201, "{file}");
+        file["id"].as_str().unwrap().to_string()
     }
 
     /// Asks, without waiting for the answer; returns the call.

@@ -75,6 +75,7 @@ impl Stage {
         let guild = start_guild(GuildOptions {
             listen: loopback,
             database: folder.path().join("guild.sqlite"),
+            files: folder.path().join("files"),
             config: Config::new(node_id, guild_id),
             center_url: center.url(),
             api_key,
