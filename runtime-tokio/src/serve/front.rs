@@ -126,9 +126,9 @@ impl Front {
         let call = self.sockets.open().next_call();
         let (sender, wanted) = oneshot::channel();
         self.uploads.insert(call, sender);
+        let _listed = Listed(&self.uploads, call);
         let mut waiting = self.waiting(call);
         if let Err(stopped) = waiting.tell(Input::Http { call, request }).await {
-            self.uploads.remove(&call);
             return stopping(stopped);
         }
         let receiving = async {
@@ -156,11 +156,19 @@ impl Front {
                 answer
             }
         };
-        self.uploads.remove(&call);
         if !answer.as_ref().is_ok_and(is_taken) {
             discard(&head.headers, &mut body).await;
         }
         answer.unwrap_or_else(stopping)
+    }
+}
+
+/// An upload in the table, until it ends or its client goes.
+struct Listed<'f>(&'f Uploads, CallId);
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.0.remove(&self.1);
     }
 }
 

@@ -431,3 +431,26 @@ fn a_fatal_output_breaks_the_drive() {
     assert_eq!(flow, ControlFlow::Break(()));
     assert_eq!(world.fatal.as_deref(), Some("why"));
 }
+
+#[tokio::test]
+async fn an_upload_whose_client_goes_before_the_verdict_is_forgotten() {
+    let (inbox, mut inputs) = mpsc::channel(2);
+    let client = Client::new(&tls::client_config(None).unwrap(), None).unwrap();
+    let center = Arc::new(CenterClient::new(client, "http://h", Secret::new("k")));
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::open(folder.path(), &BTreeSet::new()).unwrap();
+    let jobs = mpsc::unbounded_channel().0;
+    let world = GuildWorld::new(center, jobs, inbox.downgrade(), disk.clone());
+    let limits = selvedge_core::guild::Limits::default();
+    let front = Front::new(inbox, &world, disk, Cors::new(""), &limits);
+    let mut request = axum::extract::Request::new(axum::body::Body::empty());
+    *request.method_mut() = axum::http::Method::POST;
+    *request.uri_mut() = "/api/files".parse().unwrap();
+    let waits = || world.uploads.lock().as_ref().map(|table| table.len());
+    tokio::select! {
+        _ = front.serve(request) => panic!("nobody answers"),
+        asked = inputs.recv() => assert!(matches!(asked, Some(Input::Http { .. })), "{asked:?}"),
+    }
+    assert!(matches!(inputs.recv().await, Some(Input::HttpGone(_))));
+    assert_eq!(waits(), Some(0));
+}
