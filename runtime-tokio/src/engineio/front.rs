@@ -166,8 +166,7 @@ impl<I: Send + 'static> Front<I> {
     async fn poll(&self, sid: Option<Secret>, fresh: Secret) -> Result<Response, Stopped> {
         let (call, mut waiting) = self.call();
         let arrival = Arrival::Poll { call, sid, fresh };
-        waiting.tell((self.input)(arrival)).await?;
-        Ok(answer(waiting.answer().await?, POLLED))
+        Ok(answer(waiting.ask((self.input)(arrival)).await?, POLLED))
     }
 
     /// A body that is too large is handed over as far as that can be seen: it is for the session to
@@ -185,8 +184,7 @@ impl<I: Send + 'static> Front<I> {
             return Ok(Refused::BadRequest.answer());
         };
         let post = Arrival::Post { call, body };
-        waiting.tell((self.input)(post)).await?;
-        Ok(answer(waiting.answer().await?, POSTED))
+        Ok(answer(waiting.ask((self.input)(post)).await?, POSTED))
     }
 
     fn upgrade<G: Send + 'static>(

@@ -48,6 +48,12 @@ impl<I: Send + 'static, A> Call<I, A> {
         Ok(())
     }
 
+    /// Tells the machine something of the request, and waits for the answer.
+    pub(crate) async fn ask(&mut self, input: I) -> Result<A, Stopped> {
+        self.tell(input).await?;
+        self.answer().await
+    }
+
     /// Waits for the answer. It can be asked for again where the waiting was given up.
     pub(crate) async fn answer(&mut self) -> Result<A, Stopped> {
         let answer = (&mut self.answer).await;

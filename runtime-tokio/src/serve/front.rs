@@ -103,11 +103,8 @@ impl Front {
     async fn call(&self, request: selvedge_core::http::Request) -> Answer {
         let call = self.sockets.open().next_call();
         let mut waiting = self.waiting(call);
-        match waiting.tell(Input::Http { call, request }).await {
-            Ok(()) => waiting.answer().await,
-            Err(Stopped) => Err(Stopped),
-        }
-        .unwrap_or_else(stopping)
+        let answer = waiting.ask(Input::Http { call, request }).await;
+        answer.unwrap_or_else(stopping)
     }
 
     fn waiting(&self, call: CallId) -> Call<Input, Answer> {
@@ -128,9 +125,6 @@ impl Front {
         self.uploads.insert(call, sender);
         let _listed = Listed(&self.uploads, call);
         let mut waiting = self.waiting(call);
-        if let Err(stopped) = waiting.tell(Input::Http { call, request }).await {
-            return stopping(stopped);
-        }
         let receiving = async {
             // Nobody sends where the machine refuses, and then the answer comes.
             let Ok((id, incoming)) = wanted.await else {
@@ -141,13 +135,9 @@ impl Front {
         };
         let answer = tokio::select! {
             biased;
-            answer = waiting.answer() => answer,
+            answer = waiting.ask(Input::Http { call, request }) => answer,
             (id, file, received) = receiving => {
-                let told = waiting.tell(Input::Received(id, file.clone(), received)).await;
-                let answer = match told {
-                    Ok(()) => waiting.answer().await,
-                    Err(stopped) => Err(stopped),
-                };
+                let answer = waiting.ask(Input::Received(id, file.clone(), received)).await;
                 // The machine may have given it up just before it heard of it. (Where the client
                 // goes in that moment, the next start takes it away.)
                 if matches!(&answer, Ok(answer) if !is_taken(answer)) {
