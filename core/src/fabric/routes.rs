@@ -15,6 +15,9 @@ use crate::{
 /// The prefix of every route.
 pub const PREFIX: &str = "/api";
 
+/// Where files are uploaded; below it, by its id, each is read.
+pub const FILES: &str = "/api/files";
+
 /// The body of a post.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

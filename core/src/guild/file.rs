@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     canonical,
     fabric::{
-        routes::{AttachmentRef, PREFIX},
+        routes::{AttachmentRef, FILES},
         types::Attachment,
     },
     guild::{channel::By, config::Limits, fact::Fact, refusal::Refusal, state::State},
@@ -51,7 +51,7 @@ impl FileRow {
             name: self.name.clone(),
             mime: self.mime.clone(),
             bytes: self.bytes,
-            url: format!("{PREFIX}/files/{}", self.id),
+            url: format!("{FILES}/{}", self.id),
         }
     }
 

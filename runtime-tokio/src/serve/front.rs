@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use axum::{extract::Request, http::Method, response::Response};
 use selvedge_core::{
-    fabric::{realtime::SOCKET_PATH, routes::PREFIX},
+    fabric::{
+        realtime::SOCKET_PATH,
+        routes::{FILES, PREFIX},
+    },
     guild::{Limits, io::Input, rest::body_bytes_max},
     http::CallId,
 };
@@ -32,9 +35,6 @@ pub(super) struct Front {
     /// A place for each large body that is held at a time.
     large: Semaphore,
 }
-
-/// Where files are uploaded.
-const UPLOAD_PATH: &str = "/api/files";
 
 /// Large bodies that are held at a time, from their arrival to their answer: more wait. A canvas
 /// of the default size takes 3 MiB at most, so strangers can make the node hold 50.
@@ -76,7 +76,7 @@ impl Front {
             .strip_prefix(PREFIX)
             .is_some_and(|rest| rest.starts_with('/'))
         {
-            let answer = if method == Method::POST && path == UPLOAD_PATH {
+            let answer = if method == Method::POST && path == FILES {
                 self.upload(request).await
             } else {
                 let body_max = body_bytes_max(path, &self.limits);

@@ -4,6 +4,7 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use selvedge_core::{
     Machine, RequestId, Time,
+    fabric::routes::FILES,
     guild::{
         file::FileRow,
         io::{Incoming, Input, NotReceived, Output, Question, Receive},
@@ -16,7 +17,11 @@ use tokio::{
 };
 
 use super::{call, center_client::CenterClient, disk::Disk, shared::Shared};
-use crate::{driver::World, engineio::Open, store::guild::Job};
+use crate::{
+    driver::World,
+    engineio::Open,
+    store::guild::{Job, answer},
+};
 
 /// The REST calls that wait for the machine.
 pub(super) type Calls = call::Calls<Answer>;
@@ -89,10 +94,7 @@ impl GuildWorld {
         let task = tokio::spawn(async move {
             let input = question.await;
             asked.remove(&key);
-            if let Some(inbox) = inbox.upgrade() {
-                // A machine that has ended does not wait for it.
-                let _ = inbox.send(input).await;
-            }
+            answer(&inbox, input).await;
         });
         if let Some(table) = &mut *table {
             table.insert(key, task.abort_handle());
@@ -118,21 +120,14 @@ impl GuildWorld {
             Some(upload) => drop(upload.send((id, incoming))),
             // Its path was written in another way, so that its body was read already.
             None => {
-                let words = "ask for the path /api/files as it is written here".into();
+                let words = format!("ask for the path {FILES} as it is written here");
                 let not = Err(NotReceived::Malformed(words));
-                self.tell(Input::Received(id, incoming.file, not));
+                let inbox = self.inbox.clone();
+                tokio::spawn(async move {
+                    answer(&inbox, Input::Received(id, incoming.file, not)).await;
+                });
             }
         }
-    }
-
-    fn tell(&self, input: Input) {
-        let inbox = self.inbox.clone();
-        tokio::spawn(async move {
-            if let Some(inbox) = inbox.upgrade() {
-                // A machine that has ended does not wait for it.
-                let _ = inbox.send(input).await;
-            }
-        });
     }
 
     fn job(&self, job: Job) {

@@ -497,7 +497,8 @@ impl GuildStore {
     }
 }
 
-async fn answer(inbox: &mpsc::WeakSender<Input>, input: Input) {
+/// Tells the guild's machine something, as long as it is there.
+pub(crate) async fn answer(inbox: &mpsc::WeakSender<Input>, input: Input) {
     if let Some(inbox) = inbox.upgrade() {
         // A machine that has ended does not wait for it.
         let _ = inbox.send(input).await;
