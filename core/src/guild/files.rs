@@ -11,8 +11,7 @@ use crate::{
         channel::By,
         effect::Effect,
         fact::Fact,
-        file,
-        file::Received,
+        file::{self, FileRow, Received},
         io::{Incoming, Loaded, NotReceived, Output, Query, Question, Receive, Unavailable},
         node::LoadFor,
         outcome::Done,
@@ -169,8 +168,8 @@ impl Guild {
         let wall = self.clock.wall(now);
         let row = file::existing(&self.state, &self.config.limits, wall, &id)?;
         if row.owner == *reader {
-            let effect = Effect::Deliver(call, Box::new(row.clone()));
-            self.after(now, effect, out);
+            let file = row.clone();
+            self.deliver(now, call, file, out);
         } else {
             let purpose = LoadFor::File(call, reader.clone(), id.clone());
             self.load(now, Query::Attached(id), purpose, out);
@@ -196,13 +195,15 @@ impl Guild {
         let wall = self.clock.wall(now);
         let found = file::existing(&self.state, &self.config.limits, wall, id)
             .and_then(|row| file::may_read(&self.state, reader, &channels).map(|()| row));
-        match found {
-            Ok(row) => {
-                let effect = Effect::Deliver(call, Box::new(row.clone()));
-                self.after(now, effect, out);
-            }
+        match found.cloned() {
+            Ok(file) => self.deliver(now, call, file, out),
             Err(refusal) => self.answer(now, call, refusal.response(), out),
         }
+    }
+
+    /// Answers a call with a file, behind everything that was decided before it.
+    fn deliver(&mut self, now: Time, call: CallId, file: FileRow, out: &mut Vec<Output>) {
+        self.after(now, Effect::Deliver(call, Box::new(file)), out);
     }
 
     /// Uploads that take too long, and files that have expired.

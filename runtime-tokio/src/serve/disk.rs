@@ -15,12 +15,12 @@ use std::{
 };
 
 use axum::{
-    body::{Body, BodyDataStream},
+    body::{Body, BodyDataStream, HttpBody},
     http::{
         HeaderMap, HeaderValue, Request, StatusCode,
         header::{
-            CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-            CONTENT_TYPE, EXPECT, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+            CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, EXPECT,
+            REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
         },
     },
     response::Response,
@@ -151,7 +151,7 @@ impl Disk {
         let boundary = multer::parse_boundary(kind.unwrap_or_default())
             .map_err(|error| NotReceived::Malformed(error.to_string()))?;
         let stream_max = incoming.bytes_max.saturating_add(FORM_BYTES_MAX);
-        if announced(headers).is_some_and(|length| length > stream_max) {
+        if HttpBody::size_hint(body).lower() > stream_max {
             return Err(NotReceived::TooLarge);
         }
         let taken = Arc::new(AtomicU64::new(0));
@@ -268,7 +268,7 @@ impl Disk {
 
 /// Reads on in a body that is refused, so that its client comes to read the refusal.
 pub(super) async fn discard(headers: &HeaderMap, body: &mut BodyDataStream) {
-    if headers.contains_key(EXPECT) || announced(headers).is_some_and(|it| it > DISCARD_BYTES_MAX) {
+    if headers.contains_key(EXPECT) || HttpBody::size_hint(body).lower() > DISCARD_BYTES_MAX {
         return;
     }
     let all = async {
@@ -284,10 +284,6 @@ pub(super) async fn discard(headers: &HeaderMap, body: &mut BodyDataStream) {
         () = all => {}
         () = sleep(DISCARD_PATIENCE) => {}
     }
-}
-
-fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// The id that a file of the folder belongs to: `f` and 32 hexadecimal digits, and what comes after
