@@ -56,6 +56,7 @@ fn guild_options(folder: &Path, center: &RunningCenter, api_key: Secret) -> Guil
         center_url: center.url(),
         api_key,
         public_url: None,
+        center_public_url: None,
         cors_origins: String::new(),
         client: client(),
         record: None,

@@ -93,6 +93,7 @@ async fn up(folder: &Path, center: &RunningCenter) -> RunningGuild {
         center_url: center.url(),
         api_key: center.add_guild(&guild).await.unwrap(),
         public_url: None,
+        center_public_url: None,
         cors_origins: String::new(),
         client: client(),
         record: None,

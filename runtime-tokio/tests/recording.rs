@@ -63,6 +63,7 @@ async fn live(folder: &Path) -> Secret {
         center_url: center.url(),
         api_key: center.add_guild(&guild_id).await.unwrap(),
         public_url: None,
+        center_public_url: None,
         cors_origins: String::new(),
         client: client.clone(),
         record: None,

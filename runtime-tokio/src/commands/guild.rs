@@ -79,6 +79,10 @@ pub struct GuildArgs {
     /// The origin that clients reach the node at, where a reverse proxy stands before it.
     #[arg(long)]
     pub public_url: Option<String>,
+    /// The URL that browsers reach Center at, where it is not the one that the node itself uses: the
+    /// page at `/` logs in there.
+    #[arg(long, env = "FABRIC_BACKEND_GUILD_CENTER_PUBLIC_URL", value_parser = http_url)]
+    pub center_public_url: Option<String>,
     /// A file with further root certificates, for Center.
     #[arg(long)]
     pub ca_file: Option<PathBuf>,
@@ -142,6 +146,7 @@ pub async fn run(args: GuildArgs) -> Result<(), CommandError> {
         center_url,
         api_key,
         public_url: args.public_url,
+        center_public_url: args.center_public_url,
         cors_origins: settings.cors_origins,
         client,
         record: args.record,
@@ -226,19 +231,11 @@ fn settings(
     } else {
         let wanted = "Center's origin, such as http://127.0.0.1:7001, or the flag --with-center";
         let url = required("CENTER_BASE_URL", wanted)?;
-        let usable = Url::parse(&url)
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        if !usable {
-            let wanted = format!("expected {wanted}");
-            return Err(fault(
-                "CENTER_BASE_URL",
-                "is not an http or https URL",
-                &wanted,
-            ));
-        }
+        let url = http_url(&url)
+            .map_err(|problem| fault("CENTER_BASE_URL", problem, &format!("expected {wanted}")))?;
         let wanted = "the guild's API key, which `selvedge center guild add` prints";
         let key = required("CENTER_API_KEY", wanted)?;
-        Some((url.trim_end_matches('/').to_owned(), Secret::new(&key)))
+        Some((url, Secret::new(&key)))
     };
     let port = match read("PORT") {
         Some(text) => text
@@ -281,6 +278,16 @@ fn settings(
         file_ttl_days,
         cors_origins: read("CORS_ORIGINS").unwrap_or_default(),
     })
+}
+
+/// A server's URL, without a slash at its end.
+fn http_url(text: &str) -> Result<String, &'static str> {
+    let usable = Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    match usable {
+        true => Ok(text.trim_end_matches('/').to_owned()),
+        false => Err("is not an http or https URL"),
+    }
 }
 
 /// The file of `sqlite:PATH`, `sqlite://PATH` or a bare path.
@@ -449,6 +456,13 @@ mod tests {
         assert_eq!(cli.guild.port, Some(0));
         assert_eq!(cli.guild.center_port, 7001);
         assert!(cli.guild.host.is_loopback());
+        let public = |url| Cli::try_parse_from(["x", "--center-public-url", url]);
+        let url = public("https://c.example/")
+            .unwrap()
+            .guild
+            .center_public_url;
+        assert_eq!(url.as_deref(), Some("https://c.example"));
+        assert!(public("c.example").is_err());
         assert!(Cli::try_parse_from(["x"]).is_ok());
         assert!(Cli::try_parse_from(["x", "--center-admin-key-file", "k"]).is_err());
     }

@@ -18,6 +18,7 @@ use super::{
     cors::Cors,
     disk::{Disk, discard},
     http::{read, refusal, respond, without_body},
+    page::Page,
     world::{Answer, Calls, GuildWorld, Uploads},
 };
 use crate::engineio;
@@ -31,6 +32,7 @@ pub(super) struct Front {
     disk: Disk,
     sockets: engineio::Front<Input>,
     cors: Cors,
+    page: Page,
     limits: Limits,
     /// A place for each large body that is held at a time.
     large: Semaphore,
@@ -46,6 +48,7 @@ impl Front {
         world: &GuildWorld,
         disk: Disk,
         cors: Cors,
+        page: Page,
         limits: &Limits,
     ) -> Self {
         let of_sockets = (Arc::clone(&world.open), cors.clone());
@@ -57,6 +60,7 @@ impl Front {
             uploads: Arc::clone(&world.uploads),
             disk,
             cors,
+            page,
             limits: limits.clone(),
             large: Semaphore::new(LARGE_BODIES_MAX),
         }
@@ -68,6 +72,9 @@ impl Front {
         let path = request.uri().path();
         if path == SOCKET_PATH || path == SOCKET_PATH.trim_end_matches('/') {
             return self.sockets.serve(request, |_, _| ()).await;
+        }
+        if let Some(answer) = self.page.answer(&method, path, &headers) {
+            return answer;
         }
         if let Some(answer) = self.cors.preflight(&method, &headers) {
             return answer;

@@ -32,7 +32,9 @@ use super::{
     disk::Disk,
     front::Front,
     http::Server,
-    listen, random,
+    listen,
+    page::Page,
+    random,
     world::GuildWorld,
 };
 use crate::{
@@ -69,6 +71,8 @@ pub struct GuildOptions {
     pub api_key: Secret,
     /// The origin that clients reach it at; `None` where that is the address it listens on.
     pub public_url: Option<String>,
+    /// The origin that browsers reach Center at; `None` where that is `center_url`.
+    pub center_public_url: Option<String>,
     /// The origins of browsers that may use it, with commas between them; empty allows all.
     pub cors_origins: String,
     /// What it asks Center with.
@@ -229,6 +233,12 @@ where
         &world,
         disk,
         Cors::new(&options.cors_origins),
+        Page::new(
+            options
+                .center_public_url
+                .as_ref()
+                .unwrap_or(&options.center_url),
+        ),
         &options.config.limits,
     ));
     // The first input of all; the inbox is empty.

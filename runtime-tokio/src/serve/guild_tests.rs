@@ -110,6 +110,7 @@ impl Fixture {
             center_url: "http://127.0.0.1:1".into(),
             api_key: Secret::new("k"),
             public_url: None,
+            center_public_url: None,
             cors_origins: cors_origins.into(),
             client: client.clone(),
             record: None,
@@ -442,7 +443,8 @@ async fn an_upload_whose_client_goes_before_the_verdict_is_forgotten() {
     let jobs = mpsc::unbounded_channel().0;
     let world = GuildWorld::new(center, jobs, inbox.downgrade(), disk.clone());
     let limits = selvedge_core::guild::Limits::default();
-    let front = Front::new(inbox, &world, disk, Cors::new(""), &limits);
+    let page = Page::new("http://h");
+    let front = Front::new(inbox, &world, disk, Cors::new(""), page, &limits);
     let mut request = axum::extract::Request::new(axum::body::Body::empty());
     *request.method_mut() = axum::http::Method::POST;
     *request.uri_mut() = "/api/files".parse().unwrap();

@@ -14,6 +14,7 @@ mod front;
 pub mod guild;
 mod http;
 mod jwt;
+mod page;
 pub(crate) mod random;
 pub(crate) mod shared;
 mod stall;

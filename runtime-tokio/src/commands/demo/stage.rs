@@ -80,6 +80,7 @@ impl Stage {
             center_url: center.url(),
             api_key,
             public_url: None,
+            center_public_url: None,
             cors_origins: String::new(),
             client: client.clone(),
             record: None,

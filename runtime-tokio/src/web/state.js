@@ -1,0 +1,69 @@
+// Everything that the page shows, and who is told when it changes.
+
+export class State {
+  me = null;
+  /** The channels that the user is in, by id. */
+  channels = new Map();
+  /** Public channels that the user is not in. */
+  others = [];
+  /** The id of the channel that is open. */
+  current = null;
+  /** By channel id: the loaded `Window`, members, turn, canvas, outbox, typing, newest seq read. */
+  rooms = new Map();
+  names = new Map();
+  statuses = new Map();
+  commands = [];
+  connection = { up: false, words: "Connecting…" };
+  #views = [];
+  #told = false;
+
+  /** `view(state)` is called soon after each change, once for many. */
+  watch(view) {
+    this.#views.push(view);
+  }
+
+  changed() {
+    if (this.#told) return;
+    this.#told = true;
+    queueMicrotask(() => {
+      this.#told = false;
+      for (const view of this.#views) view(this);
+    });
+  }
+
+  room(id) {
+    if (!this.rooms.has(id)) {
+      this.rooms.set(id, {
+        window: null, members: [], turn: null, canvas: null, outbox: [], typing: new Map(),
+        readSeq: 0, problem: "", draft: "", replyTo: null, editing: null, mentioned: false,
+      });
+    }
+    return this.rooms.get(id);
+  }
+
+  get channel() {
+    return this.channels.get(this.current) ?? null;
+  }
+
+  get here() {
+    return this.current === null ? null : this.room(this.current);
+  }
+
+  name(userId) {
+    return this.names.get(userId) || userId;
+  }
+
+  takesTurns() {
+    return this.channel?.xType === "discuss" || this.channel?.xType === "work";
+  }
+
+  unread(channel) {
+    return Math.max(0, (channel.lastSeq ?? 0) - this.room(channel.id).readSeq);
+  }
+
+  /** The channels as they are listed. */
+  sorted() {
+    const byName = (a, b) => a.name.localeCompare(b.name) || a.id.localeCompare(b.id);
+    return [...this.channels.values()].sort(byName);
+  }
+}

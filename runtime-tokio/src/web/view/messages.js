@@ -1,0 +1,107 @@
+// The messages of the open channel, and what waits to be posted.
+
+import { button, byId, h, list } from "./dom.js";
+
+const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+export function messages(fabric, state, composer) {
+  const log = byId("log");
+  let shown = null;
+  const author = (message) => state.name(message.author.id);
+
+  const mentions = (message) => {
+    // The odd parts are ids.
+    return message.content.split(/<@([A-Za-z0-9_-]{1,64})>/).map((part, at) => {
+      if (at % 2 === 0) return part;
+      if (!message.mentions.includes(part)) return `<@${part}>`;
+      const mine = part === state.me.id;
+      return h("span", { class: mine ? "mention mine" : "mention" }, `@${state.name(part)}`);
+    });
+  };
+
+  const preview = (id) => {
+    const found = state.here.window?.messages.find((message) => message.id === id);
+    if (!found) return "an older message";
+    const text = found.deletedAt ? "(deleted)" : found.content;
+    return `${author(found)}: ${text.length > 80 ? `${text.slice(0, 80)}…` : text}`;
+  };
+
+  const message = (it) => {
+    const own = it.author.id === state.me.id;
+    const name = author(it);
+    const at = new Date(it.createdAt);
+    const notes = [
+      it.editedAt && !it.deletedAt ? h("span", { class: "note" }, "edited") : null,
+      it.wakeup ? h("span", { class: "note woken", title: "This message woke you" }, "woke you") : null,
+    ];
+    const body = it.deletedAt
+      ? h("p", { class: "content deleted" }, "This message was deleted.")
+      : h("p", { class: "content" }, ...mentions(it));
+    const act = (words, does) => button(words, does, { "aria-label": `${words} the message of ${name}` });
+    const actions = it.deletedAt ? null : h("span", { class: "actions" },
+      act("Reply", () => composer.reply(it)),
+      own ? act("Edit", () => composer.edit(it)) : null,
+      own ? act("Delete", () => fabric.remove(it)) : null);
+    return h("article", { class: own ? "message own" : "message", "data-seq": it.seq },
+      it.replyToId ? h("p", { class: "reply" }, preview(it.replyToId)) : null,
+      h("header", null,
+        h("strong", null, name),
+        h("time", { datetime: it.createdAt, title: DAY.format(at) }, TIME.format(at)),
+        ...notes, actions),
+      body);
+  };
+
+  const waiting = (it) => {
+    const channel = state.current;
+    const back = () => {
+      fabric.drop(channel, it);
+      composer.restore(it.content);
+    };
+    return h("article", { class: "message waiting" },
+      h("header", null, h("strong", null, state.me.name), h("span", { class: "note" }, it.problem ? "not sent" : "sending…")),
+      h("p", { class: "content" }, it.content),
+      it.problem ? h("p", { class: "problem", role: "alert" }, `${it.problem} `,
+        button("Try again", () => fabric.again(channel, it)),
+        button("Back to the editor", back)) : null);
+  };
+
+  byId("older").addEventListener("click", async () => {
+    const height = log.scrollHeight - log.scrollTop;
+    await fabric.older();
+    requestAnimationFrame(() => (log.scrollTop = log.scrollHeight - height));
+  });
+  byId("newest").addEventListener("click", async () => {
+    await fabric.newest(state.current);
+    requestAnimationFrame(() => (log.scrollTop = log.scrollHeight));
+  });
+
+  state.watch(() => {
+    const { here } = state;
+    const window = here?.window;
+    const atBottom = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
+    const opened = shown !== state.current;
+    const items = [
+      ...(window?.messages ?? []).map((it) => ({ key: it.id, it, make: message })),
+      ...(here?.outbox ?? []).map((it) => ({ key: it.nonce, it, make: waiting })),
+    ];
+    const names = (it) => [it.author?.id, ...(it.mentions ?? [])].map((id) => state.name(id));
+    list(byId("messages"), items, ({ key }) => key,
+      ({ it }) => [it, names(it), it.replyToId ? preview(it.replyToId) : null],
+      ({ it, make }) => make(it));
+    byId("older").hidden = !window?.hasOlder;
+    byId("newest").hidden = window?.atEnd ?? true;
+    byId("empty").hidden = !window || items.length > 0;
+    if (window) shown = state.current;
+    if (opened || atBottom) log.scrollTop = log.scrollHeight;
+    const typing = [...(here?.typing.keys() ?? [])].map((id) => state.name(id));
+    byId("typing").textContent = typing.length > 0
+      ? `${typing.join(", ")} ${typing.length > 1 ? "are" : "is"} typing…` : "";
+    byId("problem").hidden = !here?.problem;
+    byId("problem-words").textContent = here?.problem ?? "";
+  });
+  byId("problem-over").addEventListener("click", () => {
+    state.here.problem = "";
+    state.changed();
+  });
+}
