@@ -138,6 +138,25 @@ impl Fabric {
             .ok_or_else(|| format!("{words:?}: {said}").into())
     }
 
+    /// The key of alice's account.
+    pub fn alice_key(&self) -> &str {
+        &self.alice
+    }
+
+    /// Makes an account for another person, and gives back its key.
+    ///
+    /// # Errors
+    ///
+    /// Where the name is taken.
+    pub async fn add_person(&self, name: &str) -> Result<String, Fault> {
+        self.center_command(&["user", "add", name]).await
+    }
+
+    /// The user id of the agent; empty before it was started.
+    pub fn agent(&self) -> &str {
+        &self.agent
+    }
+
     /// Starts the guild node, and waits until it answers.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
-//! The official Socket.IO peers from npm, as child processes that report in JSON lines.
+//! Packages from npm as child processes: the official Socket.IO peers, which report in JSON lines, and
+//! what drives a browser.
 //!
-//! Their scripts stand in `tests/interop`. Where there is no Node, the peers do not start, and the
+//! Their scripts stand in `tests/interop` and `tests/browser`. Where there is no Node, the peers do not start, and the
 //! tests that need them are skipped and say so; where the environment says `CI=true`, they fail.
 
 #![expect(clippy::panic, reason = "a helper of tests fails the test")]
@@ -26,6 +27,8 @@ use tokio::{
 
 use crate::PATIENCE;
 
+/// The folder of the peers.
+const INTEROP: &str = "interop";
 /// What is written to `node_modules` once it is complete: the lock file that it was made from.
 const STAMP: &str = "node_modules/.made-from.json";
 
@@ -154,8 +157,16 @@ impl Peer {
 /// The command that runs a script of `tests/interop`, with the packages in place. `None` where there
 /// is no Node.
 pub fn command(script: &str) -> Option<Command> {
-    let mut command = Command::new(node()?);
-    command.arg(folder().join(script));
+    command_in(INTEROP, script)
+}
+
+/// The same for another folder of `tests`.
+pub fn command_in(folder: &str, script: &str) -> Option<Command> {
+    let Programs { node, npm } = programs()?;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    install(npm, &folder);
+    let mut command = Command::new(node);
+    command.arg(folder.join(script));
     Some(command)
 }
 
@@ -189,17 +200,20 @@ fn start(script: &str, arguments: &[&str]) -> Option<Peer> {
     })
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("interop")
+/// What Node consists of.
+struct Programs {
+    node: PathBuf,
+    npm: PathBuf,
 }
 
-/// The `node` to run, with the packages in place; found out once in a process.
-fn node() -> Option<&'static Path> {
-    static NODE: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let found = NODE.get_or_init(|| {
-        let (node, npm) = (program("node")?, program("npm")?);
-        install(&npm);
-        Some(node)
+/// Looked for once in a process.
+fn programs() -> Option<&'static Programs> {
+    static PROGRAMS: OnceLock<Option<Programs>> = OnceLock::new();
+    let found = PROGRAMS.get_or_init(|| {
+        Some(Programs {
+            node: program("node")?,
+            npm: program("npm")?,
+        })
     });
     if found.is_none() {
         assert!(
@@ -209,7 +223,7 @@ fn node() -> Option<&'static Path> {
         // Past the macros, whose output of a test that passes nobody sees.
         let _ = writeln!(io::stderr(), "skipped: no Node found");
     }
-    found.as_deref()
+    found.as_ref()
 }
 
 fn program(name: &str) -> Option<PathBuf> {
@@ -220,8 +234,7 @@ fn program(name: &str) -> Option<PathBuf> {
 
 /// Makes `node_modules` what the lock file says, unless it is already. Other test binaries that
 /// come at the same time wait: the lock file itself is what they queue on.
-fn install(npm: &Path) {
-    let folder = folder();
+fn install(npm: &Path, folder: &Path) {
     let lock = folder.join("package-lock.json");
     let wanted = fs::read(&lock);
     let wanted = wanted.unwrap_or_else(|error| panic!("{}: {error}", lock.display()));
@@ -239,7 +252,7 @@ fn install(npm: &Path) {
             "--no-progress",
         ])
         .args(["--fetch-retries=1", &format!("--fetch-timeout={FETCH_MS}")])
-        .current_dir(&folder)
+        .current_dir(folder)
         .stdin(Stdio::null())
         .output();
     match output {

@@ -103,9 +103,12 @@ fn the_core_and_the_simulator_name_no_clock_and_no_task() {
 }
 
 #[test]
-fn the_npm_lock_carries_no_addresses() {
-    let lock = fs::read_to_string(root().join("tests/interop/package-lock.json")).unwrap();
-    for word in ["\"resolved\"", "http:", "https:"] {
-        assert!(!lock.contains(word), "{word}");
+fn the_npm_locks_carry_no_addresses() {
+    for folder in ["interop", "browser"] {
+        let lock = root().join("tests").join(folder).join("package-lock.json");
+        let lock = fs::read_to_string(lock).unwrap();
+        for word in ["\"resolved\"", "http:", "https:"] {
+            assert!(!lock.contains(word), "{folder}: {word}");
+        }
     }
 }

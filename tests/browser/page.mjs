@@ -1,0 +1,75 @@
+// One person at the page of a guild node: a browser context of its own, and what it does and sees there.
+
+/** How long anything may take, in milliseconds: generous, since machines of CI are slow. */
+export const PATIENCE = 10_000;
+
+export class Person {
+  /** What the browser complained about, but for what the scenario provokes by itself. */
+  complaints = [];
+
+  constructor(name, page) {
+    this.name = name;
+    this.page = page;
+    /** While the network is cut, requests fail. */
+    this.offline = false;
+    page.setDefaultTimeout(PATIENCE);
+    page.on("pageerror", (error) => this.complaints.push(`page error: ${error}`));
+    page.on("console", (message) => {
+      if (message.type() !== "error" && message.type() !== "warning") return;
+      // A channel without a document answers so, and browsers print every 404.
+      if (message.location().url.endsWith("/canvas")) return;
+      if (this.offline && /ERR_INTERNET_DISCONNECTED|WebSocket/.test(message.text())) return;
+      this.complaints.push(`${message.type()}: ${message.text()} (${message.location().url})`);
+    });
+  }
+
+  static async arrive(browser, name, url, key) {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+    const person = new Person(name, await context.newPage());
+    await person.page.goto(url);
+    await person.page.getByLabel("Password or API key").fill(key);
+    await person.page.keyboard.press("Enter");
+    await person.sees("#connection.up");
+    return person;
+  }
+
+  async cut(offline) {
+    if (offline) this.offline = true;
+    await this.page.context().setOffline(offline);
+  }
+
+  async sees(selector, text) {
+    const found = this.page.locator(selector, text === undefined ? {} : { hasText: text });
+    try {
+      await found.first().waitFor();
+    } catch {
+      throw new Error(`${this.name} does not see ${text ?? ""} in ${selector}: ${await this.shown()}`);
+    }
+  }
+
+  async misses(selector, text) {
+    await this.page.locator(selector, { hasText: text }).first().waitFor({ state: "detached" });
+  }
+
+  shown() {
+    return this.page.locator("#app").innerText();
+  }
+
+  get id() {
+    return this.page.locator("#my-id").innerText();
+  }
+
+  async says(text) {
+    const box = this.page.getByLabel("Message", { exact: true });
+    await box.fill(text);
+    await box.press("Enter");
+  }
+
+  click(name) {
+    return this.page.getByRole("button", { name }).click();
+  }
+
+  shoot(folder, name) {
+    return folder ? this.page.screenshot({ path: `${folder}/${name}.png` }) : undefined;
+  }
+}

@@ -1,0 +1,182 @@
+// Two people at the page and an agent hold a round in a discuss channel.
+// Argument: JSON of {url, keys: {alice, bob}, agentId, chromium, shots}.
+
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+import { PATIENCE, Person } from "./page.mjs";
+
+const wanted = JSON.parse(process.argv[2]);
+const { url, keys, agentId, shots } = wanted;
+
+const browser = await chromium.launch({
+  executablePath: wanted.chromium,
+  args: [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+  ],
+});
+
+async function step(words, does) {
+  try {
+    await does();
+    console.log(`${(performance.now() / 1000).toFixed(1)} s  ${words}`);
+  } catch (error) {
+    console.log(`FAILED: ${words}`);
+    for (const person of people) await person.shoot(shots, `failed-${person.name}`);
+    throw error;
+  }
+}
+
+/** Whether an element says something else than `words` before `patience` is over. */
+async function changes(element, words, patience) {
+  for (const until = Date.now() + patience; Date.now() < until; ) {
+    if ((await element.innerText()) !== words) return true;
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  return false;
+}
+
+const people = [];
+let alice, bob;
+
+await step("both log in, by the key alone", async () => {
+  alice = await Person.arrive(browser, "alice", url, keys.alice);
+  people.push(alice);
+  bob = await Person.arrive(browser, "bob", url, keys.bob);
+  people.push(bob);
+  assert.equal(await alice.page.evaluate(() => Object.keys(localStorage).length + Object.keys(sessionStorage).length), 0);
+});
+
+await step("alice creates a discuss channel with bob and the agent", async () => {
+  await alice.click("New");
+  const dialog = alice.page.getByRole("dialog");
+  await dialog.getByLabel("Name").fill("plans");
+  await dialog.getByLabel("Kind").selectOption("discuss");
+  await dialog.getByLabel("Members").fill(`${await bob.id}, ${agentId}`);
+  await alice.page.keyboard.press("Enter");
+  await alice.sees("#channel-name", "plans");
+  await alice.sees(".current", "Idle");
+  await bob.sees(".channel", "plans");
+  await bob.click("plans discuss");
+  await bob.sees("#members [data-status=online]", "alice");
+  await bob.sees("#members", "echo");
+  await alice.sees("#members [data-status=online]", "bob");
+});
+
+await step("a message gives the turn to the next one, in both pages", async () => {
+  await alice.says("What shall we build?");
+  for (const person of people) await person.sees(".message .content", "What shall we build?");
+  // The order is alice, bob, echo.
+  await bob.sees(".current.mine", "It is your turn");
+  await bob.sees(".message .woken", "woke you");
+  await alice.sees(".current", "bob has the turn");
+  await alice.sees(".current", "has seen the wake");
+});
+
+await step("the agent is mentioned by completion, and answers above the round", async () => {
+  const box = bob.page.getByLabel("Message", { exact: true });
+  await box.pressSequentially("Ask @ec");
+  await bob.sees("#completion [role=option]", "@echo");
+  await box.press("Enter");
+  await box.pressSequentially("about it");
+  assert.equal(await box.inputValue(), `Ask <@${agentId}> about it`);
+  await box.press("Enter");
+  for (const person of people) {
+    await person.sees(".message .mention", "@echo");
+    await person.sees(".message .content", "echo: Ask");
+  }
+});
+
+await step("a mention of a person is a frame on the stack, in both pages", async () => {
+  await bob.says(`<@${await alice.id}> and you?`);
+  await alice.sees(".current.mine", "It is your turn");
+  for (const person of people) {
+    await person.sees(".depth", "Depth 2/5");
+    await person.sees(".stack .speaker.now", "alice");
+  }
+  await alice.shoot(shots, "turn-alice");
+  await bob.shoot(shots, "turn-bob");
+});
+
+await step("a message is edited and another deleted, for both", async () => {
+  const box = alice.page.getByLabel("Message", { exact: true });
+  await alice.says("A brige");
+  await bob.sees(".message .content", "A brige");
+  await box.press("ArrowUp");
+  assert.equal(await box.inputValue(), "A brige");
+  await box.fill("A bridge");
+  await box.press("Enter");
+  for (const person of people) {
+    await person.sees(".message .content", "A bridge");
+    await person.sees(".message .note", "edited");
+  }
+  await alice.says("Never mind");
+  const line = alice.page.locator(".message", { hasText: "Never mind" });
+  await line.hover();
+  await line.getByRole("button", { name: "Delete" }).click();
+  for (const person of people) await person.sees(".content.deleted", "deleted");
+  await bob.misses(".message .content", "Never mind");
+});
+
+await step("everybody passes, or is passed over, until the channel is idle", async () => {
+  const panel = alice.page.locator(".current");
+  for (let passes = 0; passes < 12; passes += 1) {
+    const words = await panel.innerText();
+    if (words.startsWith("Idle")) break;
+    const mine = people.find((person) => words.startsWith(person === alice ? "It is your" : person.name));
+    if (mine) {
+      await mine.sees(".current.mine");
+      await mine.says("/no-reply");
+    } else if (!(await changes(panel, words, 1_500))) {
+      // An agent that was woken with a message that it has answered says nothing more.
+      await alice.click("Skip (/force-proceed)");
+    }
+    await changes(panel, words, PATIENCE);
+  }
+  for (const person of people) await person.sees(".current", "Idle");
+});
+
+await step("a document is pinned, and the other sees it", async () => {
+  await alice.click("Pin a document");
+  const dialog = alice.page.getByRole("dialog");
+  await dialog.getByLabel("Title").fill("The plan");
+  await dialog.getByLabel("Content").fill("1. <b>Measure</b>\n2. Cut");
+  await dialog.getByRole("button", { name: "Pin" }).click();
+  await bob.sees(".canvas-title", "The plan");
+  await bob.sees("pre.document", "<b>Measure</b>");
+  await bob.shoot(shots, "canvas-bob");
+});
+
+await step("what is said while the connection is cut appears when it is back", async () => {
+  await bob.cut(true);
+  await bob.sees("#connection.down");
+  await alice.says("Are you there?");
+  await alice.says("Never mind, later then");
+  await bob.cut(false);
+  await bob.sees("#connection.up");
+  for (const text of ["Are you there?", "later then"]) await bob.sees(".message .content", text);
+});
+
+await step("who closes the page goes offline", async () => {
+  await bob.page.close();
+  await alice.sees("#members [data-status=offline]", "bob");
+});
+
+await step("the page fits a phone, and the dark", async () => {
+  await alice.page.emulateMedia({ colorScheme: "dark" });
+  await alice.shoot(shots, "dark-alice");
+  await alice.page.setViewportSize({ width: 390, height: 780 });
+  await alice.click("Details");
+  await alice.sees("#members", "echo");
+  await alice.shoot(shots, "phone-details");
+  await alice.click("Details");
+  await alice.shoot(shots, "phone-talk");
+  const width = await alice.page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(width <= 390, `the page is ${width} wide`);
+});
+
+await step("no browser complained", async () => {
+  for (const person of people) assert.deepEqual(person.complaints, [], person.name);
+});
+
+await browser.close();

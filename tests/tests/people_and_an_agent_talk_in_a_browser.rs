@@ -1,0 +1,57 @@
+//! The page of the guild node, in a real browser, against real servers and a real agent.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+use std::{env, path::Path, process::Stdio, time::Duration};
+
+use selvedge_tests::{fabric::Fabric, npm};
+use serde_json::json;
+use tokio::{process::Command, sync::mpsc, time::timeout};
+
+/// Where Debian puts the browser.
+const CHROMIUM: &str = "/usr/bin/chromium";
+/// How long the whole round may take: a browser on a busy machine is slow.
+const ROUND_PATIENCE: Duration = Duration::from_secs(240);
+
+/// Whether there is a browser; in CI there must be one.
+fn has_browser() -> bool {
+    let there = Path::new(CHROMIUM).is_file();
+    if !there {
+        let ci = env::var_os("CI").is_some_and(|value| value == "true");
+        assert!(!ci, "no {CHROMIUM} found, and in CI nothing is skipped");
+        eprintln!("skipped: no {CHROMIUM} found");
+    }
+    there
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_people_and_an_agent_hold_a_round() {
+    let Some(script) = npm::command_in("browser", "round.mjs").filter(|_| has_browser()) else {
+        return;
+    };
+    let mut fabric = Fabric::start().await.unwrap();
+    let bob = fabric.add_person("bob").await.unwrap();
+    let (events, mut seen) = mpsc::channel(1_024);
+    let agent = fabric.start_agent(Stdio::null(), events).await.unwrap();
+    tokio::spawn(async move { while seen.recv().await.is_some() {} });
+    let wanted = json!({
+        "url": format!("http://127.0.0.1:{}/", fabric.ports().1),
+        "keys": { "alice": fabric.alice_key(), "bob": bob },
+        "agentId": fabric.agent(),
+        "chromium": CHROMIUM,
+        "shots": env::var("SELVEDGE_BROWSER_SHOTS").ok(),
+    });
+    let output = Command::from(script)
+        .arg(wanted.to_string())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(ROUND_PATIENCE, output).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{complained}");
+    agent.shutdown().await;
+    fabric.stop().await.unwrap();
+}
