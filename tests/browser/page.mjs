@@ -1,7 +1,7 @@
 // One person at the page of a guild node: a browser context of its own, and what it does and sees there.
 
 /** How long anything may take, in milliseconds: generous, since machines of CI are slow. */
-export const PATIENCE = 10_000;
+export const PATIENCE = 30_000;
 
 export class Person {
   /** What the browser complained about, but for what the scenario provokes by itself. */

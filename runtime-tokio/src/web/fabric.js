@@ -8,6 +8,8 @@ import { MESSAGES_MAX, Window } from "./window.js";
 const SOON = 120;
 /** How often the turn and the members are read while the page is looked at. */
 const LOOK_EVERY = 10_000;
+/** How often while a wake is on its way: that it has arrived is not pushed either. */
+const LOOK_FOR_ACK_EVERY = 1_500;
 /** How often it is told that the user types, and how long that is shown. */
 const TYPING_EVERY = 3_000;
 const TYPING_SHOWN = 5_000;
@@ -49,13 +51,12 @@ export class Fabric {
 
   start() {
     this.#realtime.connect();
-    this.#look = setInterval(() => this.#refreshSoon(), LOOK_EVERY);
     document.addEventListener("visibilitychange", this.#onVisible);
   }
 
   stop() {
     this.#realtime.close();
-    clearInterval(this.#look);
+    clearTimeout(this.#look);
     clearTimeout(this.#soon);
     document.removeEventListener("visibilitychange", this.#onVisible);
   }
@@ -245,10 +246,14 @@ export class Fabric {
 
   #refreshSoon() {
     if (this.#soon || document.hidden) return;
-    this.#soon = setTimeout(() => {
+    clearTimeout(this.#look);
+    this.#soon = setTimeout(async () => {
       this.#soon = null;
       const { current, connection } = this.#state;
-      if (current && connection.up) this.#act(this.#readTurn(current));
+      if (current && connection.up) await this.#act(this.#readTurn(current));
+      const isWaking = this.#state.here?.turn?.wake?.acked === false;
+      clearTimeout(this.#look);
+      this.#look = setTimeout(() => this.#refreshSoon(), isWaking ? LOOK_FOR_ACK_EVERY : LOOK_EVERY);
     }, SOON);
   }
 

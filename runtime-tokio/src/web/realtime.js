@@ -40,6 +40,8 @@ export class Realtime {
       // The client tries again by itself unless it was the guild that refused.
       if (!this.#socket.active) this.#connectLater();
     });
+    // The client notices by itself that the network is gone, and then waits for its next try.
+    window.addEventListener("online", this.#online);
     for (const push of PUSHES) this.#socket.on(push, (body) => heard[push](body));
   }
 
@@ -49,8 +51,13 @@ export class Realtime {
 
   close() {
     clearTimeout(this.#again);
+    window.removeEventListener("online", this.#online);
     this.#socket.close();
   }
+
+  #online = () => {
+    if (!this.#socket.connected) this.#socket.disconnect().connect();
+  };
 
   /** The guild's answer; `{ok: false}` where there is none. */
   async ask(event, body) {

@@ -10,20 +10,20 @@ export function messages(fabric, state, composer) {
   let shown = null;
   const author = (message) => state.name(message.author.id);
 
-  const mentions = (message) => {
+  /** The content in parts, with what `show` makes of each mention. */
+  const mentions = (message, show) =>
     // The odd parts are ids.
-    return message.content.split(/<@([A-Za-z0-9_-]{1,64})>/).map((part, at) => {
+    message.content.split(/<@([A-Za-z0-9_-]{1,64})>/).map((part, at) => {
       if (at % 2 === 0) return part;
-      if (!message.mentions.includes(part)) return `<@${part}>`;
-      const mine = part === state.me.id;
-      return h("span", { class: mine ? "mention mine" : "mention" }, `@${state.name(part)}`);
+      return message.mentions.includes(part) ? show(part, `@${state.name(part)}`) : `<@${part}>`;
     });
-  };
+
+  const marked = (id, name) => h("span", { class: id === state.me.id ? "mention mine" : "mention" }, name);
 
   const preview = (id) => {
     const found = state.here.window?.messages.find((message) => message.id === id);
     if (!found) return "an older message";
-    const text = found.deletedAt ? "(deleted)" : found.content;
+    const text = found.deletedAt ? "(deleted)" : mentions(found, (_, name) => name).join("");
     return `${author(found)}: ${text.length > 80 ? `${text.slice(0, 80)}…` : text}`;
   };
 
@@ -37,7 +37,7 @@ export function messages(fabric, state, composer) {
     ];
     const body = it.deletedAt
       ? h("p", { class: "content deleted" }, "This message was deleted.")
-      : h("p", { class: "content" }, ...mentions(it));
+      : h("p", { class: "content" }, ...mentions(it, marked));
     const act = (words, does) => button(words, does, { "aria-label": `${words} the message of ${name}` });
     const actions = it.deletedAt ? null : h("span", { class: "actions" },
       act("Reply", () => composer.reply(it)),
