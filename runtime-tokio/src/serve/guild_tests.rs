@@ -219,7 +219,7 @@ async fn a_request_reaches_the_machine_whole_and_so_does_its_answer() {
         assert_eq!(answer.status, 413);
         assert!(words(&answer).contains("131072"), "{}", words(&answer));
     }
-    assert_eq!(it.call(Method::Get, "/", vec![]).await.status, 404);
+    assert_eq!(it.call(Method::Post, "/", vec![]).await.status, 404);
     assert_eq!(it.call(Method::Get, "/apis", vec![]).await.status, 404);
     it.guild.shutdown().await.unwrap();
 }
@@ -455,4 +455,23 @@ async fn an_upload_whose_client_goes_before_the_verdict_is_forgotten() {
     }
     assert!(matches!(inputs.recv().await, Some(Input::HttpGone(_))));
     assert_eq!(waits(), Some(0));
+}
+
+#[tokio::test]
+async fn the_page_stands_at_the_root_and_hides_nothing() {
+    let mut fixture = Fixture::start("").await;
+    let asked =
+        |target: &str| format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let page = fixture.raw(asked("/?from=a-link").as_bytes()).await;
+    assert!(page.starts_with("HTTP/1.1 200 OK"), "{page}");
+    assert!(
+        page.contains("default-src 'none'") && page.ends_with("</html>\n"),
+        "{page}"
+    );
+    for target in ["/page/", "/page/nothing.js", "/main.js"] {
+        let answer = fixture.raw(asked(target).as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{target}: {answer}");
+    }
+    fixture.call(Method::Get, "/api/echo", Vec::new()).await;
+    assert!(matches!(fixture.next().await, Input::Http { .. }));
 }
