@@ -129,9 +129,10 @@ async fn play_once(stage: &mut Stage) -> Result<(), DemoError> {
 async fn play_on(stage: &mut Stage) -> Result<(), DemoError> {
     let (general, dm) = (stage.general.clone(), stage.dm.clone());
     tell(&format!(
-        "An embedded Fabric is up; its guild answers at {}",
+        "An embedded Fabric is up. Watch and join in at {}/ as bob, with this API key:",
         stage.guild_url
     ))?;
+    tell(&format!("  {}", stage.bob_key.expose()))?;
     for (channel, line) in [(&general, "good morning"), (&dm, "just between us")] {
         converse(stage, channel, line).await?;
     }

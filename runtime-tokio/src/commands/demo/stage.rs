@@ -11,6 +11,7 @@ use std::{
 };
 
 use selvedge_core::{
+    Secret,
     fabric::types::{Channel, XType},
     guild::Config,
     id::{GuildId, NodeId},
@@ -46,6 +47,8 @@ pub(super) struct Stage {
     pub(super) report: Channel,
     pub(super) events: mpsc::Receiver<EchoEvent>,
     pub(super) guild_url: String,
+    /// What bob logs in with, whom nobody plays.
+    pub(super) bob_key: Secret,
     echo: EchoAgent,
     guild: RunningGuild,
     center: RunningCenter,
@@ -121,6 +124,7 @@ impl Stage {
             report,
             events,
             guild_url,
+            bob_key: bob.api_key,
             echo,
             guild,
             center,
