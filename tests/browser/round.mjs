@@ -2,6 +2,7 @@
 // Argument: JSON of {url, keys: {alice, bob}, agentId, chromium, shots}.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { chromium } from "playwright-core";
 import { PATIENCE, Person } from "./page.mjs";
 
@@ -145,6 +146,16 @@ await step("a document is pinned, and the other sees it", async () => {
   await bob.sees(".canvas-title", "The plan");
   await bob.sees("pre.document", "<b>Measure</b>");
   await bob.shoot(shots, "canvas-bob");
+});
+
+await step("a file is sent, and the other saves it", async () => {
+  await alice.page.locator("#file").setInputFiles({ name: "plan.txt", mimeType: "text/plain", buffer: Buffer.from("cut twice") });
+  await alice.sees("#files li", "plan.txt");
+  await alice.says("The plan in full");
+  await bob.sees(".message .files", "plan.txt (9 bytes)");
+  const [saved] = await Promise.all([bob.page.waitForEvent("download"), bob.click("Save plan.txt")]);
+  assert.equal(saved.suggestedFilename(), "plan.txt");
+  assert.equal(await readFile(await saved.path(), "utf8"), "cut twice");
 });
 
 await step("what is said while the connection is cut appears when it is back", async () => {

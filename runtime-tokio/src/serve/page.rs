@@ -34,7 +34,7 @@ macro_rules! files {
 }
 
 /// Everything but [`CONFIG`].
-const FILES: [(&str, &str, &[u8]); 20] = files! {
+const FILES: [(&str, &str, &[u8]); 21] = files! {
     "/" HTML "index.html"
     "/page/icon.svg" SVG "icon.svg"
     "/page/style.css" CSS "style.css"
@@ -51,6 +51,7 @@ const FILES: [(&str, &str, &[u8]); 20] = files! {
     "/page/view/composer.js" JS "view/composer.js"
     "/page/view/dialog.js" JS "view/dialog.js"
     "/page/view/dom.js" JS "view/dom.js"
+    "/page/view/files.js" JS "view/files.js"
     "/page/view/members.js" JS "view/members.js"
     "/page/view/messages.js" JS "view/messages.js"
     "/page/view/turn.js" JS "view/turn.js"

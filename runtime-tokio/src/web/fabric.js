@@ -357,6 +357,19 @@ export class Fabric {
     }));
   }
 
+  /** Stores a file; it belongs to nobody until a message names it. */
+  upload(file) {
+    const form = new FormData();
+    form.append("file", file, file.name || "pasted");
+    return this.#api.call("POST", "/files", form);
+  }
+
+  /** The bytes of a file, whatever its type says: as something to be saved. */
+  async fetchFile(id) {
+    const answer = await this.#api.send("GET", `/files/${id}`);
+    return answer.blob();
+  }
+
   typing() {
     if (Date.now() - this.#typedAt < TYPING_EVERY) return;
     this.#typedAt = Date.now();

@@ -9,6 +9,7 @@ import { channels } from "./view/channels.js";
 import { composer } from "./view/composer.js";
 import { dialog } from "./view/dialog.js";
 import { byId } from "./view/dom.js";
+import { files } from "./view/files.js";
 import { members } from "./view/members.js";
 import { messages } from "./view/messages.js";
 import { turn } from "./view/turn.js";
@@ -64,6 +65,7 @@ function begin(session) {
 
   channels(fabric, state);
   messages(fabric, state, composer(fabric, state));
+  files(fabric, state);
   turn(fabric, state);
   members(state);
   canvas(fabric, state);

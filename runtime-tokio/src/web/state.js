@@ -35,7 +35,7 @@ export class State {
     if (!this.rooms.has(id)) {
       this.rooms.set(id, {
         window: null, members: [], turn: null, canvas: null, outbox: [], typing: new Map(),
-        readSeq: 0, problem: "", draft: "", replyTo: null, editing: null, mentioned: false,
+        readSeq: 0, problem: "", draft: "", files: [], replyTo: null, editing: null, mentioned: false,
       });
     }
     return this.rooms.get(id);

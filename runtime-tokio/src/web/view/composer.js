@@ -33,9 +33,10 @@ export function composer(fabric, state) {
   const send = async () => {
     const { here, channel } = state;
     const content = text.value;
-    if (!content.trim() || !channel) return;
+    if (!channel || (!content.trim() && (here.editing || here.files.length === 0))) return;
     if (!here.editing) {
-      fabric.post(content, here.replyTo?.id);
+      fabric.post(content, here.replyTo?.id, here.files);
+      here.files = [];
       here.replyTo = null;
       here.draft = "";
       put("");
@@ -65,9 +66,11 @@ export function composer(fabric, state) {
       text.focus();
     },
     /** Gives back what could not be sent, after what has been typed since. */
-    restore(content) {
+    restore({ content, attachments }) {
+      state.here.files.push(...attachments);
       put([text.value, content].filter(Boolean).join("\n"));
       text.focus();
+      state.changed();
     },
   };
   const editLast = () => {

@@ -1,5 +1,6 @@
 // The messages of the open channel, and what waits to be posted.
 
+import { attached } from "./files.js";
 import { button, byId, h, list } from "./dom.js";
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
@@ -49,14 +50,15 @@ export function messages(fabric, state, composer) {
         h("strong", null, name),
         h("time", { datetime: it.createdAt, title: DAY.format(at) }, TIME.format(at)),
         ...notes, actions),
-      body);
+      body,
+      it.attachments?.length > 0 ? attached(fabric, state, it.attachments) : null);
   };
 
   const waiting = (it) => {
     const channel = state.current;
     const back = () => {
       fabric.drop(channel, it);
-      composer.restore(it.content);
+      composer.restore(it);
     };
     return h("article", { class: "message waiting" },
       h("header", null, h("strong", null, state.me.name), h("span", { class: "note" }, it.problem ? "not sent" : "sending…")),
