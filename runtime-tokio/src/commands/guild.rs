@@ -50,7 +50,7 @@ Environment:
   FABRIC_BACKEND_GUILD_FILE_DIR         the folder of files [default: files in the data folder]
   FABRIC_BACKEND_GUILD_FILE_MAX_BYTES   the largest file [default: 104857600]
   FABRIC_BACKEND_GUILD_FILE_TTL_DAYS    how long files are kept [default: 7]
-  FABRIC_BACKEND_GUILD_CORS_ORIGINS     origins of browsers, with commas [default: all]";
+  FABRIC_BACKEND_GUILD_CORS_ORIGINS     other origins of browsers, with commas [default: all]";
 
 /// The options of `selvedge guild`. What identifies the node stands in the environment, in the
 /// variables `FABRIC_BACKEND_GUILD_…` of Fabric.

@@ -140,7 +140,12 @@ mod tests {
     fn wanted(method: &str, query: &str, headers: &HeaderMap) -> Result<Wanted, Refused> {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let uri = format!("/engine.io/?{query}").parse().unwrap();
-        Wanted::of(&method, &uri, headers, &Cors::new("https://a.example"))
+        Wanted::of(
+            &method,
+            &uri,
+            headers,
+            &Cors::new("https://a.example", None),
+        )
     }
 
     fn socket() -> HeaderMap {

@@ -81,7 +81,7 @@ impl From<&Origins> for cors::Cors {
         match origins {
             Origins::Own => Self::own(&[]),
             Origins::Listed(listed) => Self::own(listed),
-            Origins::Any => Self::new(""),
+            Origins::Any => Self::new("", None),
         }
     }
 }

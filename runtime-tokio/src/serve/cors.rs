@@ -31,33 +31,28 @@ pub(crate) struct Cors {
 #[derive(Clone, Debug)]
 enum Allowed {
     Any,
-    /// And `null`.
-    Listed(Vec<String>),
     /// And whichever has the host that the request names.
-    Own(Vec<String>),
+    Listed(Vec<String>),
 }
 
 impl Cors {
     /// From a list with commas; an empty one allows every origin. The origin `null`, of a desktop
-    /// app's `file://` page, is always allowed.
-    pub(crate) fn new(list: &str) -> Self {
-        let origins = list.split(',').map(str::trim);
-        let listed: Vec<_> = origins
-            .filter(|origin| !origin.is_empty())
-            .map(normal)
-            .collect();
-        let allowed = if listed.is_empty() {
-            Allowed::Any
-        } else {
-            Allowed::Listed(listed)
-        };
-        Self::of(allowed)
+    /// app's `file://` page, is always allowed, and so are the server's own: that of `public_url`, and
+    /// whichever has the host that the request names.
+    pub(crate) fn new(list: &str, public_url: Option<&str>) -> Self {
+        let origins = list.split(',').filter(|origin| !origin.trim().is_empty());
+        let mut listed: Vec<_> = origins.map(normal).collect();
+        if listed.is_empty() {
+            return Self::of(Allowed::Any);
+        }
+        listed.extend(["null"].into_iter().chain(public_url).map(normal));
+        Self::of(Allowed::Listed(listed))
     }
 
     /// The origins in `listed`, and those that have the server's own host.
     pub(crate) fn own(listed: &[String]) -> Self {
         let listed = listed.iter().map(|origin| normal(origin));
-        Self::of(Allowed::Own(listed.collect()))
+        Self::of(Allowed::Listed(listed.collect()))
     }
 
     const fn of(allowed: Allowed) -> Self {
@@ -89,15 +84,14 @@ impl Cors {
         };
         match &self.allowed {
             Allowed::Any => true,
-            Allowed::Listed(listed) => origin == "null" || listed.contains(&origin),
-            Allowed::Own(listed) => listed.contains(&origin) || has_host(&origin, headers),
+            Allowed::Listed(listed) => listed.contains(&origin) || has_host(&origin, headers),
         }
     }
 
     const fn is_any(&self) -> bool {
         match self.allowed {
             Allowed::Any => true,
-            Allowed::Listed(_) | Allowed::Own(_) => false,
+            Allowed::Listed(_) => false,
         }
     }
 
@@ -183,7 +177,7 @@ mod tests {
 
     fn allowed(list: &str, origin: &'static str) -> Option<String> {
         let headers = headers(origin);
-        let answer = Cors::new(list)
+        let answer = Cors::new(list, None)
             .preflight(&Method::OPTIONS, &headers)
             .unwrap();
         assert_eq!(
@@ -205,9 +199,9 @@ mod tests {
             Some("https://chat.example".into())
         );
         assert_eq!(allowed(list, "https://chat.example.evil"), None);
-        assert!(Cors::new(list).allows(&HeaderMap::new()));
+        assert!(Cors::new(list, None).allows(&HeaderMap::new()));
         assert!(
-            Cors::new(list)
+            Cors::new(list, None)
                 .preflight(&Method::GET, &headers("null"))
                 .is_none()
         );
@@ -235,13 +229,14 @@ mod tests {
         assert_eq!(marks(&listed, "https://a.example"), (yes, more.clone()));
         assert_eq!(marks(&listed, "https://b.example"), (None, None));
         // Any page of the web could use its visitor's account then.
-        let any = Cors::new("").with(true, &team);
+        let any = Cors::new("", None).with(true, &team);
         assert_eq!(marks(&any, "https://a.example"), (None, more));
     }
 
     #[test]
     fn a_page_of_the_same_host_is_the_servers_own() {
         let cors = Cors::own(&["https://Chat.example/".into()]);
+        let guilds = Cors::new("https://chat.example", Some("https://Public.example/"));
         for (origin, host, allowed) in [
             ("https://a.example", "a.example", true),
             ("http://a.example:81", "A.example:81", true),
@@ -253,6 +248,10 @@ mod tests {
             let mut headers = headers(origin);
             headers.insert(HOST, HeaderValue::from_static(host));
             assert_eq!(cors.allows(&headers), allowed, "{origin} at {host}");
+            let guilds = guilds.allows(&headers);
+            assert_eq!(guilds, allowed || origin == "null", "{origin} at {host}");
         }
+        let public = headers("https://public.example");
+        assert!(guilds.allows(&public) && !cors.allows(&public));
     }
 }

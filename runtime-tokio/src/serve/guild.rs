@@ -73,7 +73,7 @@ pub struct GuildOptions {
     pub public_url: Option<String>,
     /// The origin that browsers reach Center at; `None` where that is `center_url`.
     pub center_public_url: Option<String>,
-    /// The origins of browsers that may use it, with commas between them; empty allows all.
+    /// The other origins of browsers that may use it, with commas between them; empty allows all.
     pub cors_origins: String,
     /// What it asks Center with.
     pub client: Client,
@@ -232,7 +232,7 @@ where
         inbox.clone(),
         &world,
         disk,
-        Cors::new(&options.cors_origins),
+        Cors::new(&options.cors_origins, options.public_url.as_deref()),
         Page::new(
             options
                 .center_public_url

@@ -444,7 +444,7 @@ async fn an_upload_whose_client_goes_before_the_verdict_is_forgotten() {
     let world = GuildWorld::new(center, jobs, inbox.downgrade(), disk.clone());
     let limits = selvedge_core::guild::Limits::default();
     let page = Page::new("http://h");
-    let front = Front::new(inbox, &world, disk, Cors::new(""), page, &limits);
+    let front = Front::new(inbox, &world, disk, Cors::new("", None), page, &limits);
     let mut request = axum::extract::Request::new(axum::body::Body::empty());
     *request.method_mut() = axum::http::Method::POST;
     *request.uri_mut() = "/api/files".parse().unwrap();

@@ -223,7 +223,7 @@ pub async fn rotate_key_in(data_dir: &Path, rotation: Rotation) -> Result<(), Se
 }
 
 async fn serve(center: Arc<Center>, request: Request) -> Response {
-    let cors = Cors::new("");
+    let cors = Cors::new("", None);
     let (method, headers) = (request.method().clone(), request.headers().clone());
     if let Some(answer) = cors.preflight(&method, &headers) {
         return answer;
