@@ -60,7 +60,7 @@ await step("alice creates a discuss channel with bob and the agent", async () =>
   await bob.sees(".channel", "plans");
   await bob.click("plans discuss");
   await bob.sees("#members [data-status=online]", "alice");
-  await bob.sees("#members", "echo");
+  await bob.sees("#members [data-status=online]", "echo");
   await alice.sees("#members [data-status=online]", "bob");
 });
 

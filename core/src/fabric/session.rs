@@ -8,10 +8,12 @@ use alloc::{
 };
 use core::time::Duration;
 
+use serde::Serialize;
+
 use crate::{
     canonical,
     engineio::transport::ClientAction,
-    fabric::realtime::{self, ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL},
+    fabric::realtime::{self, ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL, PRESENCE, Status},
     id::ChannelId,
     link::{End, Protocol, SessionInput, SessionOutput},
     machine::{Machine, Wakeup, step},
@@ -53,6 +55,8 @@ pub enum Command {
     Join(RequestId<Join>, ChannelId),
     /// Leave a channel's room. The answer does not matter: the guild does it by itself as well.
     Leave(ChannelId),
+    /// Say how the user is. Nobody needs the answer.
+    Presence(Status),
 }
 
 /// What the session tells.
@@ -194,8 +198,21 @@ impl Session {
         out.push(SessionOutput::Ended(End { unauthorized, why }));
     }
 
-    fn join(&mut self, now: Time, id: RequestId<Join>, channel: ChannelId, out: &mut Vec<Output>) {
-        let answer = match emission(JOIN_CHANNEL, channel) {
+    /// Emits an event whose answer does not matter.
+    fn emit(&mut self, now: Time, name: &str, payload: &impl Serialize, out: &mut Vec<Output>) {
+        if let Some(emission) = emission(name, payload) {
+            self.drive(now, Some(client::Input::Emit(emission)), out);
+        }
+    }
+
+    fn join(
+        &mut self,
+        now: Time,
+        id: RequestId<Join>,
+        channel_id: ChannelId,
+        out: &mut Vec<Output>,
+    ) {
+        let answer = match emission(JOIN_CHANNEL, &ChannelRef { channel_id }) {
             Some(emission) if self.join_acks => {
                 let id = self.calls.ask(now, None, id);
                 let patience = self.join_patience;
@@ -241,8 +258,8 @@ fn namespace() -> Namespace {
     Namespace::new(realtime::NAMESPACE).unwrap_or_else(Namespace::root)
 }
 
-fn emission(name: &str, channel_id: ChannelId) -> Option<Emission> {
-    Emission::event(&namespace(), name, &(ChannelRef { channel_id },)).ok()
+fn emission(name: &str, payload: &impl Serialize) -> Option<Emission> {
+    Emission::event(&namespace(), name, &(payload,)).ok()
 }
 
 impl Machine for Session {
@@ -258,10 +275,11 @@ impl Machine for Session {
                 self.drive(now, Some(client::Input::Transport(event.into())), out);
             }
             SessionInput::Command(Command::Join(id, channel)) => self.join(now, id, channel, out),
-            SessionInput::Command(Command::Leave(channel)) => {
-                if let Some(emission) = emission(LEAVE_CHANNEL, channel) {
-                    self.drive(now, Some(client::Input::Emit(emission)), out);
-                }
+            SessionInput::Command(Command::Leave(channel_id)) => {
+                self.emit(now, LEAVE_CHANNEL, &ChannelRef { channel_id }, out);
+            }
+            SessionInput::Command(Command::Presence(status)) => {
+                self.emit(now, PRESENCE, &status, out);
             }
             SessionInput::Close => {
                 self.ended = true;

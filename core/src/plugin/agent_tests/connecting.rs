@@ -15,6 +15,22 @@ fn the_first_login_leads_to_a_live_link() {
 }
 
 #[test]
+fn who_sees_the_members_is_told_of_each_connection_that_is_live() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    let online = json!(["presence", {"status": "online"}]);
+    assert_eq!(rig.emitted, [online.clone()]);
+    rig.pass(5 * MINUTE);
+    assert_eq!(rig.emitted.len(), 1);
+    rig.guild("g").join_error = Some("silence");
+    rig.reset("g");
+    rig.pass(5 * SECOND);
+    assert_eq!(rig.emitted.len(), 1, "it hears nobody yet");
+    rig.guild("g").join_error = None;
+    rig.pass(MINUTE);
+    assert_eq!(rig.emitted, [online.clone(), online]);
+}
+
+#[test]
 fn every_dial_asks_for_the_token_anew() {
     let mut rig = Rig::live(&[("c", "general")]);
     rig.pass(MINUTE);

@@ -64,6 +64,8 @@ struct Rig {
     tokens: Vec<String>,
     /// Channels that were joined, in order.
     joins: Vec<String>,
+    /// Every other event that was emitted, in order.
+    emitted: Vec<Value>,
     notes: Vec<Note>,
     inbounds: Vec<Inbound>,
     answers: Vec<(u64, Result<ToolAnswer, ToolError>)>,
@@ -92,6 +94,7 @@ impl Rig {
             asked: vec![],
             tokens: vec![],
             joins: vec![],
+            emitted: vec![],
             notes: vec![],
             inbounds: vec![],
             answers: vec![],
@@ -265,6 +268,7 @@ impl Rig {
         let (ack, event) = event.split_at(event.find('[').unwrap());
         let event: Value = serde_json::from_str(event).unwrap();
         if event[0] != "join_channel" {
+            self.emitted.push(event);
             return vec![];
         }
         let channel = event[1]["channelId"].as_str().unwrap();

@@ -15,7 +15,7 @@ use crate::{
     canonical,
     deadlines::Deadlines,
     fabric::{
-        realtime::{self, Membership as Pushed},
+        realtime::{self, Membership as Pushed, Status},
         session::{Command, Event, Join, Realtime},
         types::{Channel as Listed, Message},
     },
@@ -325,6 +325,10 @@ impl GuildLink {
         }
         if self.can_go_live() {
             self.step_link(now, Some(link::Input::Live), shared, out);
+            let online = Command::Presence(Status {
+                status: realtime::ONLINE.to_string(),
+            });
+            self.step_link(now, Some(link::Input::Command(online)), shared, out);
             self.down.clear();
             let (guild, channels) = (self.id.clone(), self.membership.len());
             out.push(Output::Note(Note::Live { guild, channels }));
