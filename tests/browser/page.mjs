@@ -12,22 +12,32 @@ export class Person {
     this.page = page;
     /** While the network is cut, requests fail. */
     this.offline = false;
+    /** How many scripts of pinned documents were not run. */
+    this.blocked = 0;
     page.setDefaultTimeout(PATIENCE);
     page.on("pageerror", (error) => this.complaints.push(`page error: ${error}`));
     page.on("console", (message) => {
       if (message.type() !== "error" && message.type() !== "warning") return;
-      // A channel without a document answers so, and browsers print every 404.
-      if (message.location().url.endsWith("/canvas")) return;
+      // A channel without a document answers so, and so does Center about a name; browsers print
+      // every 404.
+      if (/\/canvas$|\/by-name\/ecco$/.test(message.location().url)) return;
+      if (message.location().url === "about:srcdoc" && message.text().startsWith("Blocked script")) {
+        this.blocked += 1;
+        return;
+      }
       if (this.offline && /ERR_INTERNET_DISCONNECTED|WebSocket/.test(message.text())) return;
       this.complaints.push(`${message.type()}: ${message.text()} (${message.location().url})`);
     });
   }
 
-  static async arrive(browser, name, url, key) {
+  /** Logs in; without `login`, its name at the guild's Center, `secret` is an API key. */
+  static async arrive(browser, name, url, login, secret) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
     const person = new Person(name, await context.newPage());
+    await person.page.clock.install();
     await person.page.goto(url);
-    await person.page.getByLabel("Password or API key").fill(key);
+    await person.page.locator("#login").getByLabel("Name").fill(login);
+    await person.page.getByLabel("Password or API key").fill(secret);
     await person.page.keyboard.press("Enter");
     await person.sees("#connection.up");
     return person;
@@ -70,6 +80,6 @@ export class Person {
   }
 
   shoot(folder, name) {
-    return folder ? this.page.screenshot({ path: `${folder}/${name}.png` }) : undefined;
+    return folder && !this.page.isClosed() ? this.page.screenshot({ path: `${folder}/${name}.png` }) : undefined;
   }
 }

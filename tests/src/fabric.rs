@@ -28,6 +28,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
+    io::AsyncWriteExt as _,
     process::{Child, Command},
     sync::mpsc,
     time::{sleep, timeout},
@@ -143,13 +144,24 @@ impl Fabric {
         &self.alice
     }
 
-    /// Makes an account for another person, and gives back its key.
+    /// Makes an account with a password for another person.
     ///
     /// # Errors
     ///
-    /// Where the name is taken.
-    pub async fn add_person(&self, name: &str) -> Result<String, Fault> {
-        self.center_command(&["user", "add", name]).await
+    /// Where the name is taken, or the password is too short.
+    pub async fn add_person(&self, name: &str, password: &str) -> Result<(), Fault> {
+        let mut add = command(&self.folder, ["center", "user", "add"])
+            .args([name, "--password-stdin"])
+            .stdin(Stdio::piped())
+            .spawn()?;
+        let mut stdin = add.stdin.take().ok_or("no standard input")?;
+        stdin.write_all(password.as_bytes()).await?;
+        drop(stdin);
+        let status = add.wait().await?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(format!("{name} has no account: {status}").into()),
+        }
     }
 
     /// The user id of the agent; empty before it was started.

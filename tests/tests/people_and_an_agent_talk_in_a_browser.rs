@@ -14,6 +14,9 @@ use tokio::{process::Command, sync::mpsc, time::timeout};
 
 /// Where Debian puts the browser.
 const CHROMIUM: &str = "/usr/bin/chromium";
+const BOBS_PASSWORD: &str = "correct horse battery staple";
+/// More than the page holds at a time.
+const OLD_LINES: usize = 330;
 /// How long the whole round may take: a browser on a busy machine is slow.
 const ROUND_PATIENCE: Duration = Duration::from_secs(240);
 
@@ -35,13 +38,20 @@ async fn two_people_and_an_agent_hold_a_round() {
         return;
     };
     let mut fabric = Fabric::start().await.unwrap();
-    let bob = fabric.add_person("bob").await.unwrap();
+    fabric.add_person("bob", BOBS_PASSWORD).await.unwrap();
     let (events, mut seen) = mpsc::channel(1_024);
     let agent = fabric.start_agent(Stdio::null(), events).await.unwrap();
     tokio::spawn(async move { while seen.recv().await.is_some() {} });
+    let archive = fabric.create("archive", "report", &agent).await.unwrap();
+    for line in 1..=OLD_LINES {
+        let line = format!("line {line}.");
+        fabric.post(&archive, &line).await.unwrap();
+    }
     let wanted = json!({
         "url": format!("http://127.0.0.1:{}/", fabric.ports().1),
-        "keys": { "alice": fabric.alice_key(), "bob": bob },
+        "alice": { "key": fabric.alice_key() },
+        "bob": { "password": BOBS_PASSWORD },
+        "old": OLD_LINES,
         "agentId": fabric.agent(),
         "chromium": CHROMIUM,
         "shots": env::var("SELVEDGE_BROWSER_SHOTS").ok(),

@@ -147,14 +147,16 @@ fn knows(tags: &HeaderValue, tag: &HeaderValue) -> bool {
 }
 
 /// What the page may do: nothing but run its own files, and speak with its node and with Center.
-/// `'self'` covers the node's WebSocket.
+/// `'self'` covers the node's WebSocket. A pinned HTML document is held to it too, in a frame without
+/// scripts: that it may have styles and images of its own, and load nothing, is meant for it.
 fn policy(center_url: &str) -> HeaderValue {
     let center = Url::parse(center_url)
         .map(|url| url.origin().ascii_serialization())
         .unwrap_or_default();
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' {center}; \
-         img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+         connect-src 'self' {center}; img-src 'self' blob: data:; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'"
     );
     // An origin in ASCII is what a header's value can be.
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
@@ -193,9 +195,9 @@ mod tests {
             (REFERRER_POLICY, "no-referrer"),
             (
                 CONTENT_SECURITY_POLICY,
-                "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' \
-                 https://center.example:8443; img-src 'self' blob:; base-uri 'none'; \
-                 form-action 'none'; frame-ancestors 'none'",
+                "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+                 connect-src 'self' https://center.example:8443; img-src 'self' blob: data:; \
+                 base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
             ),
         ] {
             assert_eq!(answer.headers()[&name], value, "{name}");

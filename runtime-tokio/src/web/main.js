@@ -70,7 +70,7 @@ function begin(session) {
   members(state);
   canvas(fabric, state);
   heads(state);
-  forms(fabric, state);
+  forms(fabric, state, session);
   // A page that is left is not logged in any more: the credential was in its memory alone.
   byId("logout").addEventListener("click", () => {
     fabric.stop();
@@ -103,17 +103,20 @@ function heads(state) {
   }
 }
 
-function forms(fabric, state) {
-  /** An id, or the name of somebody whom the page has seen. */
-  const userId = (text) => {
+function forms(fabric, state, session) {
+  /** The id of whoever has this name; an id of the embedded Center is taken as it is. */
+  const userId = async (text) => {
     const known = [...state.names].find(([id, name]) => name === text || id === text);
-    return known ? known[0] : text;
+    const id = known?.[0] ?? (text.startsWith("u_") ? text : await session.find(text));
+    // A member who is nobody would be waited for at its turn.
+    if (id === null) throw new Error(`Nobody is called ${text}.`);
+    return id;
   };
-  const users = (text) => text.split(/[\s,]+/).filter(Boolean).map(userId);
-  const create = dialog("create-dialog", ({ name, xType, isPublic, members }) =>
-    fabric.create({ name: name.trim(), xType, isPublic: isPublic === "on", memberUserIds: users(members) }));
+  const users = (text) => Promise.all(text.split(",").map((it) => it.trim()).filter(Boolean).map(userId));
+  const create = dialog("create-dialog", async ({ name, xType, isPublic, members }) =>
+    fabric.create({ name: name.trim(), xType, isPublic: isPublic === "on", memberUserIds: await users(members) }));
   const add = dialog("add-dialog", async ({ members }) => {
-    for (const id of users(members)) await fabric.addMember(id);
+    for (const id of await users(members)) await fabric.addMember(id);
   });
   byId("create").addEventListener("click", () => create.open());
   byId("add").addEventListener("click", () => add.open());

@@ -10,6 +10,8 @@ export class Session {
   #centerUrl;
   #nodeId;
   #token = null;
+  /** What Center itself is asked with; it lives as long as the guild's token. */
+  #centerToken = null;
   #renewAt = 0;
   #renewing = null;
   user = null;
@@ -28,23 +30,37 @@ export class Session {
     return this.#renewing;
   }
 
+  /** The id of the user with this name; null where there is none. */
+  async find(name) {
+    await this.token();
+    const answer = await this.#ask(`/api/users/by-name/${encodeURIComponent(name)}`, {
+      headers: { authorization: `Bearer ${this.#centerToken}` },
+    });
+    if (answer.status === 404) return null;
+    const body = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Error(`Center answered ${answer.status}: ${body.message ?? ""}`);
+    return body.id;
+  }
+
   /** The guild has refused the token: the next one is a new one. */
   forget() {
     this.#token = null;
   }
 
-  async #login() {
-    let answer;
+  async #ask(path, request) {
     try {
-      answer = await fetch(`${this.#centerUrl}/api/auth/login`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify(this.#credential),
-        credentials: "omit",
-      });
+      return await fetch(`${this.#centerUrl}${path}`, { ...request, credentials: "omit" });
     } catch {
       throw new Error(`Center at ${this.#centerUrl} cannot be reached.`);
     }
+  }
+
+  async #login() {
+    const answer = await this.#ask("/api/auth/login", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(this.#credential),
+    });
     const body = await answer.json().catch(() => ({}));
     if (answer.status === 401 || answer.status === 400) {
       throw new LoginRefused("Center does not know this key, or this name with this password.");
@@ -56,6 +72,7 @@ export class Session {
     const life = lifeOf(grant.token) ?? 900_000;
     this.user = body.user;
     this.#token = grant.token;
+    this.#centerToken = body.accessToken;
     this.#renewAt = Date.now() + life - Math.min(MARGIN, life / 2);
     return grant.token;
   }
