@@ -1,5 +1,5 @@
 //! An agent that repeats what it is told: an MCP client with the plugin as its child process. It is
-//! the demo's agent, and the tests'.
+//! the demo's agent, the tests', and that of `selvedge echo`.
 
 use std::{io, sync::Arc};
 
@@ -133,6 +133,13 @@ impl EchoAgent {
             .iter()
             .filter(|channel| channel.live)
             .count())
+    }
+
+    /// Waits until the plugin has ended by itself.
+    pub async fn ended(self) {
+        if let Err(error) = self.service.waiting().await {
+            tracing::warn!(%error, "the plugin did not end well");
+        }
     }
 
     /// Closes the plugin's input and waits until it has ended.

@@ -3,6 +3,7 @@
 pub mod center;
 pub mod check;
 pub mod demo;
+pub mod echo;
 pub mod guild;
 pub mod plugin;
 pub mod serving;

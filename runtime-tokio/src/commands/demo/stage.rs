@@ -6,7 +6,6 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
-    process::Stdio,
     time::Duration,
 };
 
@@ -25,6 +24,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    commands::echo,
     dial::Dialer,
     echo::{EchoAgent, EchoEvent},
     http::Client,
@@ -145,16 +145,10 @@ impl Stage {
     }
 }
 
-/// The plugin as a child process of the demo: this program once more.
+/// The plugin as a child process of the demo.
 fn plugin(config: &Path) -> Result<Command, DemoError> {
-    let program = std::env::current_exe()
+    let mut command = echo::plugin(config)
         .map_err(|error| DemoError::at("plugin", format!("this program is not found: {error}")))?;
-    let mut command = Command::new(program);
-    command
-        .arg("plugin")
-        .arg("--config")
-        .arg(config)
-        .stderr(Stdio::inherit());
     if std::env::var_os("SELVEDGE_LOG").is_none() {
         command.env("SELVEDGE_LOG", "warn");
     }
