@@ -1,4 +1,5 @@
-//! A model of an agent's host: it answers every turn with an echo and says when it is done.
+//! A model of an agent's host: it answers every turn with an echo, but for one whose last message
+//! begins with `hush`, and says when it is done.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -43,12 +44,16 @@ impl Host {
     pub fn on_notify(&mut self, inbound: Inbound) -> Vec<(Duration, HostEvent)> {
         let mut then = vec![(READ, HostEvent::Written(inbound.turn_id.clone()))];
         if let Some(last) = inbound.messages.last() {
-            let call = self.call(&inbound.turn_id);
-            let tool = Tool::Send {
-                channel: inbound.channel.id.clone(),
-                guild: Some(inbound.channel.guild_id.clone()),
-                content: format!("echo: {}", last.content),
-                reply_to: Some(last.id.clone()),
+            let turn = inbound.turn_id.clone();
+            let call = self.call(&turn);
+            let tool = match last.content.starts_with("hush") {
+                true => Tool::TurnDone { turn },
+                false => Tool::Send {
+                    channel: inbound.channel.id.clone(),
+                    guild: Some(inbound.channel.guild_id.clone()),
+                    content: format!("echo: {}", last.content),
+                    reply_to: Some(last.id.clone()),
+                },
             };
             then.push((READ + self.turn, HostEvent::Call { call, tool }));
         }

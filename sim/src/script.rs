@@ -116,6 +116,13 @@ pub enum Expect {
     Echoed(String),
     /// The agent was never handed this text.
     NotDelivered(String),
+    /// This user has the turn in a channel; without one, nobody has.
+    Speaker {
+        /// The channel's name.
+        channel: String,
+        /// Who.
+        who: Option<String>,
+    },
 }
 
 /// Why a trace cannot be read.

@@ -7,11 +7,12 @@ use selvedge_core::{
     engineio::sessions::{Arrival, Effect},
     fabric::{
         routes::{self, PostBody},
-        types::{Channel, Message},
+        types::Channel,
     },
     guild::{
         Config as GuildConfig, Guild,
         io::{self as guild_io, Unavailable},
+        turn::Turn,
     },
     http::{CallId, Method, Request, Response},
     id::{AgentId, ChannelId, GuildId, NodeId, UserId},
@@ -428,7 +429,7 @@ impl World {
                 }
             }
             Some(Caller::Poster) => {
-                if serde_json::from_slice::<Message>(&response.body).is_err() {
+                if !(200..300).contains(&response.status) {
                     self.fail(format!("a post was answered {}", response.status));
                 }
             }
@@ -528,6 +529,13 @@ impl World {
                 .flat_map(|inbound| &inbound.messages)
                 .any(|message| message.content == *text)
                 .then(|| format!("`{text}` was handed to the host")),
+            Expect::Speaker { channel, who } => {
+                let id = self.channels.get(channel);
+                let known = id.and_then(|id| self.guild.state().channel(id));
+                let turn = known.and_then(|known| known.turn.as_ref());
+                let has = turn.and_then(Turn::current).map(UserId::as_str);
+                (has != who.as_deref()).then(|| format!("{has:?} has the turn in `{channel}`"))
+            }
         };
         if let Some(failure) = failure {
             self.fail(failure);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     canonical,
+    fabric::turns::Ack,
     http::{Method, Request},
     id::{ChannelId, GuildId, MessageId},
     secret::Secret,
@@ -75,6 +76,27 @@ pub fn post_message(
         target: format!("{PREFIX}/channels/{}/messages", encoded(channel.as_str())),
         bearer: Some(token),
         body: Bytes::from(serde_json::to_vec(body)?),
+    })
+}
+
+/// Says that the wake with this message has arrived.
+///
+/// # Errors
+///
+/// Where the body does not serialise, which is a bug of its type.
+pub fn ack(
+    token: Secret,
+    channel: &ChannelId,
+    message: &MessageId,
+) -> Result<Request, serde_json::Error> {
+    let body = Ack {
+        message_id: message.clone(),
+    };
+    Ok(Request {
+        method: Method::Post,
+        target: format!("{PREFIX}/channels/{}/ack", encoded(channel.as_str())),
+        bearer: Some(token),
+        body: Bytes::from(serde_json::to_vec(&body)?),
     })
 }
 

@@ -30,10 +30,12 @@ pub struct Channel {
     pub unanswered: Option<UserId>,
     /// Whether somebody else was seen posting as this account; said once.
     pub foreign_posts: bool,
+    /// The newest wake that was not a new message.
+    pub wake_id: Option<String>,
     held: VecDeque<Message>,
 }
 canonical!(struct Channel {
-    name, x_type, sequence, context, guard, unanswered, foreign_posts, held
+    name, x_type, sequence, context, guard, unanswered, foreign_posts, wake_id, held
 });
 
 impl Channel {

@@ -1,6 +1,6 @@
 //! Which messages have been handled: no message is handled twice.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 
 use crate::{
     canonical,
@@ -12,9 +12,10 @@ use crate::{
 pub struct Dedup {
     most: usize,
     order: VecDeque<(GuildId, MessageId)>,
-    known: BTreeSet<(GuildId, MessageId)>,
+    /// With whether the message was handed over.
+    known: BTreeMap<(GuildId, MessageId), bool>,
 }
-canonical!(struct Dedup { order; - most, known });
+canonical!(struct Dedup { order, known; - most });
 
 impl Dedup {
     /// Remembers at most `most` ids; at least one.
@@ -22,16 +23,17 @@ impl Dedup {
         Self {
             most: most.max(1),
             order: VecDeque::new(),
-            known: BTreeSet::new(),
+            known: BTreeMap::new(),
         }
     }
 
     /// Takes an id in; `false` where it is known already.
     pub fn insert(&mut self, guild: &GuildId, message: &MessageId) -> bool {
         let entry = (guild.clone(), message.clone());
-        if !self.known.insert(entry.clone()) {
+        if self.known.contains_key(&entry) {
             return false;
         }
+        self.known.insert(entry.clone(), false);
         self.order.push_back(entry);
         if self.order.len() > self.most
             && let Some(oldest) = self.order.pop_front()
@@ -39,6 +41,19 @@ impl Dedup {
             self.known.remove(&oldest);
         }
         true
+    }
+
+    /// A known message is handed over.
+    pub fn hand_over(&mut self, guild: &GuildId, message: &MessageId) {
+        if let Some(handed) = self.known.get_mut(&(guild.clone(), message.clone())) {
+            *handed = true;
+        }
+    }
+
+    /// Whether a message is known to have been handed over.
+    pub fn was_handed_over(&self, guild: &GuildId, message: &MessageId) -> bool {
+        let known = self.known.get(&(guild.clone(), message.clone()));
+        known.copied().unwrap_or_default()
     }
 }
 

@@ -6,16 +6,30 @@ pub enum Defect {
     /// Every dial uses the first token that the agent ever had: what a client does that is given
     /// the token once, with its connection options.
     ReusesFirstToken,
+    /// A message that the guild wakes the agent with once more is taken for one that was handled.
+    IgnoresRewakes,
+    /// A turn that ends without a post is not passed on to the next speaker.
+    ForgetsToPass,
+    /// A turn begins without asking whether it is still the agent's.
+    SkipsAck,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::ReusesFirstToken];
+    pub const ALL: [Self; 4] = [
+        Self::ReusesFirstToken,
+        Self::IgnoresRewakes,
+        Self::ForgetsToPass,
+        Self::SkipsAck,
+    ];
 
     /// The name that traces use.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ReusesFirstToken => "reuses_first_token",
+            Self::IgnoresRewakes => "ignores_rewakes",
+            Self::ForgetsToPass => "forgets_to_pass",
+            Self::SkipsAck => "skips_ack",
         }
     }
 }

@@ -27,3 +27,4 @@ mod shared;
 pub mod token;
 pub mod tools;
 pub mod turns;
+pub mod wakes;

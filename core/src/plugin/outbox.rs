@@ -319,6 +319,11 @@ impl Outbox {
         Some(post)
     }
 
+    /// Whether no post is on its way to a channel.
+    pub fn is_free(&self, place: &Place) -> bool {
+        !self.lanes.contains_key(place)
+    }
+
     /// How many posts are on their way.
     pub fn len(&self) -> usize {
         self.posts.len()

@@ -22,18 +22,43 @@ const TURN_CHARS_MAX: usize = 50_000;
 pub struct Queue {
     waiting: VecDeque<Waiting>,
     skipped: u64,
+    leave: Leave,
     running: Option<Running>,
     /// Since when there has been nothing to do.
     idle_since: Option<Time>,
 }
-canonical!(struct Queue { waiting, skipped, running, idle_since });
+canonical!(struct Queue { waiting, skipped, leave, running, idle_since });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Waiting {
     message: InboundMessage,
+    rewake: bool,
     arrived_at: Time,
 }
-canonical!(struct Waiting { message, arrived_at });
+canonical!(struct Waiting { message, rewake, arrived_at });
+
+/// Whether the guild's turn engine lets the next turn begin: a message that woke the agent may be an
+/// old one by the time its turn comes.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+enum Leave {
+    /// Nobody takes turns there.
+    #[default]
+    Free,
+    /// It must be asked.
+    Wanted,
+    /// It is being asked about the turn that ends with this message.
+    Asked(MessageId),
+    /// It was given for the turn that ends with this message.
+    Given(MessageId),
+}
+canonical!(
+    enum Leave {
+        Free,
+        Wanted,
+        Asked(message),
+        Given(message),
+    }
+);
 
 /// The turn that runs in a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +67,28 @@ pub struct Running {
     pub turn: TurnId,
     /// The `seq` of its first message: until the turn ends nothing from there on is finished.
     pub first_seq: u64,
+    /// The ids of its messages.
+    pub messages: Vec<MessageId>,
+    /// Whether the guild's turn engine waits for a post or a pass about the last of them.
+    pub awaited: bool,
     /// How many posts the host has made in it.
     pub sends: u32,
+    /// Whether one of them stands in the channel.
+    pub posted: bool,
     deadline: Time,
 }
-canonical!(struct Running { turn, first_seq, sends, deadline });
+canonical!(struct Running { turn, first_seq, messages, awaited, sends, posted, deadline });
+
+/// What has become of a message in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is not here.
+    Unknown,
+    /// It waits, or its turn runs without having posted.
+    Open,
+    /// Its turn runs, and has posted.
+    Posted,
+}
 
 /// The messages of a turn that can start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +97,22 @@ pub struct Batch {
     pub messages: Vec<InboundMessage>,
     /// How many were left out before them.
     pub skipped: u64,
+    /// Whether the guild woke the agent once more with one of them.
+    pub rewake: bool,
+    /// Whether the guild's turn engine waits for a post or a pass about the last of them.
+    pub awaited: bool,
 }
 
 impl Queue {
+    /// The channel is one in which users take turns: each turn needs leave.
+    pub fn take_turns(&mut self) {
+        if self.leave == Leave::Free {
+            self.leave = Leave::Wanted;
+        }
+    }
+
     /// A message waits from now on; `false` where the queue is full, and it is counted as skipped.
-    pub fn push(&mut self, now: Time, message: InboundMessage, room: bool) -> bool {
+    pub fn push(&mut self, now: Time, message: InboundMessage, rewake: bool, room: bool) -> bool {
         self.idle_since = None;
         if !room {
             self.skipped += 1;
@@ -67,6 +120,7 @@ impl Queue {
         }
         self.waiting.push_back(Waiting {
             message,
+            rewake,
             arrived_at: now,
         });
         true
@@ -87,33 +141,98 @@ impl Queue {
         if self.starts_at(config)? > now {
             return None;
         }
-        let mut messages = Vec::new();
-        let mut chars = 0;
-        while let Some(next) = self.waiting.pop_front() {
-            chars += next.message.content.chars().count();
-            messages.push(next.message);
-            let more = self
-                .waiting
-                .front()
-                .map(|next| next.message.content.chars().count());
-            let full = messages.len() >= TURN_MESSAGES_MAX
-                || more.is_none_or(|more| chars + more > TURN_CHARS_MAX);
-            if config.coalesce.is_none() || full {
-                break;
-            }
+        let (length, last) = self.ahead(config)?;
+        let awaited = match &self.leave {
+            Leave::Free => false,
+            Leave::Given(given) if *given == last => true,
+            Leave::Wanted | Leave::Asked(_) | Leave::Given(_) => return None,
+        };
+        if awaited {
+            self.leave = Leave::Wanted;
         }
+        let taken: Vec<_> = self.waiting.drain(..length).collect();
         Some(Batch {
-            messages,
             skipped: core::mem::take(&mut self.skipped),
+            rewake: taken.iter().any(|next| next.rewake),
+            messages: taken.into_iter().map(|next| next.message).collect(),
+            awaited,
         })
     }
 
-    /// A turn whose first message has this `seq` has been handed over.
-    pub fn start(&mut self, now: Time, turn: TurnId, first_seq: u64, timeout: Duration) {
+    /// How many messages the next turn has, and the last of them.
+    fn ahead(&self, config: &Config) -> Option<(usize, MessageId)> {
+        let mut chars = 0;
+        let most = config.coalesce.map_or(1, |_| TURN_MESSAGES_MAX);
+        let fits = |next: &&Waiting| {
+            chars += next.message.content.chars().count();
+            chars <= TURN_CHARS_MAX
+        };
+        let further = self.waiting.iter().take(most).take_while(fits).count();
+        let length = further.max(1);
+        let last = self.waiting.get(length - 1)?;
+        Some((length, last.message.id.clone()))
+    }
+
+    /// The message about which the turn engine must be asked before the next turn, if a turn could
+    /// start now; [`on_leave`](Self::on_leave) follows.
+    pub fn ask_leave(&mut self, now: Time, config: &Config) -> Option<MessageId> {
+        if self.starts_at(config)? > now {
+            return None;
+        }
+        let (_, last) = self.ahead(config)?;
+        let wanted = match &self.leave {
+            Leave::Free | Leave::Asked(_) => false,
+            Leave::Wanted => true,
+            Leave::Given(given) => *given != last,
+        };
+        wanted.then(|| {
+            self.leave = Leave::Asked(last.clone());
+            last
+        })
+    }
+
+    /// The turn engine has answered about this message. Gives back what is not to be handed over,
+    /// which is everything up to it where the wake is not the agent's any more.
+    pub fn on_leave(&mut self, message: &MessageId, given: bool) -> Vec<InboundMessage> {
+        if self.leave != Leave::Asked(message.clone()) {
+            return Vec::new();
+        }
+        if given {
+            self.leave = Leave::Given(message.clone());
+            return Vec::new();
+        }
+        self.leave = Leave::Wanted;
+        let at = self
+            .waiting
+            .iter()
+            .position(|held| held.message.id == *message);
+        let stale = self.waiting.drain(..at.map_or(0, |at| at + 1));
+        stale.map(|held| held.message).collect()
+    }
+
+    /// What has become of a message.
+    pub fn fate(&self, message: &MessageId) -> Fate {
+        let runs = self
+            .running
+            .as_ref()
+            .filter(|running| running.messages.contains(message));
+        match runs {
+            Some(running) if running.posted => Fate::Posted,
+            Some(_) => Fate::Open,
+            None if self.waiting.iter().any(|held| held.message.id == *message) => Fate::Open,
+            None => Fate::Unknown,
+        }
+    }
+
+    /// A turn with the messages of `batch` has been handed over.
+    pub fn start(&mut self, now: Time, turn: TurnId, batch: &Batch, timeout: Duration) {
         self.running = Some(Running {
             turn,
-            first_seq,
+            first_seq: batch.messages.first().map_or(0, |first| first.seq),
+            messages: batch.messages.iter().map(|told| told.id.clone()).collect(),
+            awaited: batch.awaited,
             sends: 0,
+            posted: false,
             deadline: now + timeout,
         });
     }
@@ -156,6 +275,9 @@ impl Queue {
             .waiting
             .iter()
             .position(|known| known.message.id == *id)?;
+        if matches!(&self.leave, Leave::Asked(of) | Leave::Given(of) if of == id) {
+            self.leave = Leave::Wanted;
+        }
         self.waiting.remove(at).map(|known| known.message)
     }
 
@@ -163,6 +285,7 @@ impl Queue {
     /// running turn goes on. What was skipped is forgotten with it.
     pub fn clear(&mut self) -> (usize, usize) {
         self.skipped = 0;
+        self.leave = Leave::Free;
         let dropped = core::mem::take(&mut self.waiting);
         (
             dropped.len(),
@@ -190,7 +313,7 @@ impl Queue {
 
     /// When the next turn can start.
     fn starts_at(&self, config: &Config) -> Option<Time> {
-        if self.running.is_some() {
+        if self.running.is_some() || matches!(self.leave, Leave::Asked(_)) {
             return None;
         }
         let first = self.waiting.front()?;
@@ -265,10 +388,11 @@ mod tests {
     fn turns_run_one_at_a_time_in_order() {
         let (config, now) = (config(), Time::from_millis(1));
         let mut queue = Queue::default();
-        assert!(queue.push(now, message(1, 1), true));
-        assert!(queue.push(now, message(2, 1), true));
-        assert_eq!(seqs(queue.next_batch(now, &config)), vec![1]);
-        queue.start(now, turn("t1"), 1, config.turn_timeout);
+        assert!(queue.push(now, message(1, 1), false, true));
+        assert!(queue.push(now, message(2, 1), false, true));
+        let first = queue.next_batch(now, &config).unwrap();
+        queue.start(now, turn("t1"), &first, config.turn_timeout);
+        assert_eq!(seqs(Some(first)), vec![1]);
         assert_eq!(queue.next_batch(now, &config), None);
         assert_eq!(queue.end(&turn("t0")), None);
         assert!(queue.end(&turn("t1")).is_some());
@@ -280,7 +404,9 @@ mod tests {
     fn a_turn_that_never_ends_is_ended() {
         let (config, now) = (config(), Time::from_millis(1));
         let mut queue = Queue::default();
-        queue.start(now, turn("t1"), 1, config.turn_timeout);
+        queue.push(now, message(1, 1), false, true);
+        let batch = queue.next_batch(now, &config).unwrap();
+        queue.start(now, turn("t1"), &batch, config.turn_timeout);
         assert_eq!(
             queue.next_wakeup(&config, true).unwrap().at,
             now + config.turn_timeout
@@ -300,7 +426,12 @@ mod tests {
         assert!(!queue.is_spent(now, idle));
         assert_eq!(queue.next_wakeup(&config, true).unwrap().at, now + idle);
         assert!(!queue.is_spent(now + idle - Duration::from_micros(1), idle));
-        queue.push(now + idle - Duration::from_micros(1), message(1, 1), true);
+        queue.push(
+            now + idle - Duration::from_micros(1),
+            message(1, 1),
+            false,
+            true,
+        );
         assert!(!queue.is_spent(now + idle, idle));
         assert_eq!(queue.clear(), (1, 2));
         assert!(!queue.is_spent(now + idle, idle));
@@ -311,11 +442,11 @@ mod tests {
     fn what_does_not_fit_is_counted_in_the_next_turn() {
         let (config, now) = (config(), Time::from_millis(1));
         let mut queue = Queue::default();
-        assert!(!queue.push(now, message(1, 1), false));
+        assert!(!queue.push(now, message(1, 1), false, false));
         assert!(!queue.is_spent(now + config.queue_idle * 2, config.queue_idle));
-        queue.push(now, message(2, 1), true);
+        queue.push(now, message(2, 1), false, true);
         assert_eq!(queue.next_batch(now, &config).unwrap().skipped, 1);
-        queue.push(now, message(3, 1), true);
+        queue.push(now, message(3, 1), false, true);
         assert_eq!(queue.next_batch(now, &config).unwrap().skipped, 0);
     }
 
@@ -328,16 +459,16 @@ mod tests {
         };
         let now = Time::from_millis(1);
         let mut queue = Queue::default();
-        queue.push(now, message(1, 30_000), true);
-        queue.push(now, message(2, 20_000), true);
-        queue.push(now, message(3, 1), true);
+        queue.push(now, message(1, 30_000), false, true);
+        queue.push(now, message(2, 20_000), false, true);
+        queue.push(now, message(3, 1), false, true);
         assert_eq!(queue.next_batch(now, &config), None);
         assert_eq!(queue.next_wakeup(&config, true).unwrap().at, now + span);
         assert_eq!(queue.next_wakeup(&config, false), None);
         assert_eq!(seqs(queue.next_batch(now + span, &config)), vec![1, 2]);
         assert_eq!(seqs(queue.next_batch(now + span, &config)), vec![3]);
         for seq in 0..25 {
-            queue.push(now, message(seq, 1), true);
+            queue.push(now, message(seq, 1), false, true);
         }
         assert_eq!(
             queue.next_batch(now, &config).unwrap().messages.len(),
@@ -349,8 +480,8 @@ mod tests {
     fn edits_and_deletions_reach_what_waits() {
         let (config, now) = (config(), Time::from_millis(1));
         let mut queue = Queue::default();
-        queue.push(now, message(1, 1), true);
-        queue.push(now, message(2, 1), true);
+        queue.push(now, message(1, 1), false, true);
+        queue.push(now, message(2, 1), false, true);
         assert_eq!(queue.update(&message(2, 5), 1_000), (2, 10));
         assert_eq!(queue.update(&message(3, 5), 1_000), (0, 0));
         assert_eq!(queue.update(&message(2, 9), 7), (10, 10));
@@ -358,5 +489,62 @@ mod tests {
         assert_eq!(queue.remove(&message(1, 1).id), None);
         let batch = queue.next_batch(now, &config).unwrap();
         assert_eq!(batch.messages, vec![message(2, 5)]);
+    }
+
+    #[test]
+    fn where_users_take_turns_each_turn_needs_leave() {
+        let (config, now) = (config(), Time::from_millis(1));
+        let mut queue = Queue::default();
+        queue.take_turns();
+        for seq in 1..=3 {
+            queue.push(now, message(seq, 1), false, true);
+        }
+        let id = |seq| message(seq, 1).id;
+        assert_eq!(queue.next_batch(now, &config), None);
+        assert_eq!(queue.ask_leave(now, &config), Some(id(1)));
+        assert_eq!(queue.ask_leave(now, &config), None, "it is being asked");
+        assert!(queue.on_leave(&id(2), false).is_empty(), "about another");
+        assert_eq!(queue.on_leave(&id(1), false), vec![message(1, 1)]);
+        assert_eq!(queue.fate(&id(1)), Fate::Unknown);
+        assert_eq!(queue.ask_leave(now, &config), Some(id(2)));
+        assert_eq!(queue.remove(&id(2)), Some(message(2, 1)));
+        assert!(queue.on_leave(&id(2), true).is_empty());
+        assert_eq!(
+            queue.next_batch(now, &config),
+            None,
+            "leave was for another"
+        );
+        assert_eq!(queue.ask_leave(now, &config), Some(id(3)));
+        assert!(queue.on_leave(&id(3), true).is_empty());
+        assert_eq!(queue.fate(&id(3)), Fate::Open);
+        let batch = queue.next_batch(now, &config).unwrap();
+        assert!(batch.awaited);
+        queue.start(now, turn("t"), &batch, config.turn_timeout);
+        assert_eq!(queue.fate(&id(3)), Fate::Open);
+        queue.running().unwrap().posted = true;
+        assert_eq!(queue.fate(&id(3)), Fate::Posted);
+    }
+
+    #[test]
+    fn leave_for_messages_that_become_one_turn_is_asked_about_the_last() {
+        let config = Config {
+            coalesce: Some(Duration::ZERO),
+            ..config()
+        };
+        let now = Time::from_millis(1);
+        let mut queue = Queue::default();
+        queue.take_turns();
+        queue.push(now, message(1, 1), false, true);
+        queue.push(now, message(2, 1), true, true);
+        let id = |seq| message(seq, 1).id;
+        assert_eq!(queue.ask_leave(now, &config), Some(id(2)));
+        queue.on_leave(&id(2), true);
+        queue.push(now, message(3, 1), false, true);
+        assert_eq!(queue.next_batch(now, &config), None);
+        assert_eq!(queue.ask_leave(now, &config), Some(id(3)));
+        queue.on_leave(&id(3), true);
+        let batch = queue.next_batch(now, &config).unwrap();
+        assert!(batch.rewake);
+        assert_eq!(seqs(Some(batch)), vec![1, 2, 3]);
     }
 }

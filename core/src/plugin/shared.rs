@@ -9,16 +9,19 @@ use alloc::{
 use crate::{
     canonical,
     http::Request,
-    id::{ChannelId, GuildId},
+    id::{ChannelId, GuildId, MessageId},
     plugin::{
         account::{Account, Token},
         config::Config,
         dedup::Dedup,
+        defect::{Defect, Planted},
         io::{Http, Output},
         note::Note,
         outbox::{Outbox, PostId},
+        queue::Running,
         token::SessionNumber,
-        turns::Turns,
+        turns::{Place, Turns},
+        wakes::{Debt, Wakes, pass_of},
     },
     request::{RequestId, Requests},
     secret::Secret,
@@ -38,13 +41,17 @@ pub(super) struct Shared {
     pub(super) dedup: Dedup,
     pub(super) turns: Turns,
     pub(super) outbox: Outbox,
+    pub(super) wakes: Wakes,
     /// The guild whose channel has the plain session id; the channel of the same id in another guild
     /// has one with its guild's.
     pub(super) sessions: BTreeMap<ChannelId, u32>,
     /// Every nonce of this process begins with it.
     pub(super) nonces: String,
+    pub(super) planted: Planted,
 }
-canonical!(struct Shared { account, http, dedup, turns, outbox, sessions; - config, nonces });
+canonical!(struct Shared {
+    account, http, dedup, turns, outbox, wakes, sessions; - config, nonces, planted
+});
 
 /// What a REST request was sent for, and with the token of which session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +69,10 @@ pub(super) enum Errand {
     Fields { guild: u32, channel: ChannelId },
     /// A post.
     Post(PostId),
+    /// A word to a turn engine about this message.
+    Word(Debt, MessageId),
 }
-canonical!(enum Errand { Listing { guild }, Fields { guild, channel }, Post(id) });
+canonical!(enum Errand { Listing { guild }, Fields { guild, channel }, Post(id), Word(debt, message) });
 
 /// Whether a request went out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +122,31 @@ impl Shared {
             request,
         });
         Asked::Yes(id)
+    }
+
+    /// The guild's turn engine waits for the agent in vain: it is told to go on. `nonce` is that of
+    /// the pass.
+    pub(super) fn pass(&mut self, now: Time, place: &Place, message: MessageId, nonce: String) {
+        if !self.planted.is(Defect::ForgetsToPass) {
+            self.wakes.pass(now, place.clone(), message, nonce);
+        }
+    }
+
+    /// A turn has ended.
+    pub(super) fn on_ended(&mut self, now: Time, place: &Place, ended: Running) {
+        let Some(message) = ended
+            .messages
+            .last()
+            .filter(|_| ended.awaited && !ended.posted)
+        else {
+            return;
+        };
+        if self.outbox.is_free(place) {
+            self.pass(now, place, message.clone(), pass_of(&ended.turn));
+        } else {
+            self.wakes
+                .pass_unless_posted(place.clone(), ended.turn, message.clone());
+        }
     }
 
     /// Where a guild is: the configuration's word goes before Center's.

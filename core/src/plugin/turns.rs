@@ -1,6 +1,6 @@
 //! The turns of an agent: the queues of all its channels, and the host that takes turns from them.
 
-use alloc::{collections::BTreeMap, format, string::String};
+use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 
 use crate::{
     canonical,
@@ -10,7 +10,8 @@ use crate::{
     plugin::{
         config::Config,
         inbound::InboundMessage,
-        queue::{Batch, Queue, Running},
+        queue::{Batch, Fate, Queue, Running},
+        wakes::is_of,
     },
     time::Time,
 };
@@ -42,6 +43,9 @@ canonical!(struct Turns { queues, due, running, waiting, waiting_bytes, host; - 
 /// What is due in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
+    /// A turn could start, if the guild's turn engine lets it, which is to be asked about this
+    /// message; [`Turns::on_leave`] follows.
+    Ask(Place, MessageId),
     /// A turn can start; the owner calls [`Turns::start`].
     Start(Place, Batch),
     /// A turn was ended because its time was up.
@@ -66,27 +70,32 @@ impl Turns {
     /// The host is initialised, and says when a turn is done or not.
     pub fn on_host(&mut self, now: Time, config: &Config, says_done: bool) {
         self.host = Some(says_done);
-        let places: alloc::vec::Vec<_> = self.queues.keys().cloned().collect();
+        let places: Vec<_> = self.queues.keys().cloned().collect();
         for place in places {
             self.touched(now, config, &place);
         }
     }
 
-    /// A message that wakes the agent; `false` where there is no room for it, and it is counted as
-    /// skipped.
+    /// A message that wakes the agent, perhaps once more, in a channel where users take turns or
+    /// not; `false` where there is no room for it, and it is counted as skipped.
     pub fn push(
         &mut self,
         now: Time,
         config: &Config,
         place: &Place,
         message: InboundMessage,
+        rewake: bool,
+        takes_turns: bool,
     ) -> bool {
         let bytes = message.content.len();
         let queue = self.queues.entry(place.clone()).or_default();
+        if takes_turns {
+            queue.take_turns();
+        }
         let room = queue.waiting() < config.waiting_max
             && self.waiting < config.waiting_agent_max
             && self.waiting_bytes + bytes <= WAITING_BYTES_MAX;
-        let taken = queue.push(now, message, room);
+        let taken = queue.push(now, message, rewake, room);
         if taken {
             self.waiting += 1;
             self.waiting_bytes += bytes;
@@ -108,58 +117,113 @@ impl Turns {
                 self.touched(now, config, &place);
                 return Some(Due::TimedOut(place, ended));
             }
-            let batch = if ready {
-                queue.next_batch(now, config)
-            } else {
-                None
-            };
-            if let Some(batch) = batch {
-                self.waiting -= batch.messages.len();
-                self.waiting_bytes -= batch
-                    .messages
-                    .iter()
-                    .map(|message| message.content.len())
-                    .sum::<usize>();
+            if ready && let Some(message) = queue.ask_leave(now, config) {
+                self.touched(now, config, &place);
+                return Some(Due::Ask(place, message));
+            }
+            if ready && let Some(batch) = queue.next_batch(now, config) {
+                self.gone(&batch.messages);
                 return Some(Due::Start(place, batch));
             }
             self.touched(now, config, &place);
         }
     }
 
-    /// Starts a turn in `place` whose first message has this `seq`.
+    /// These do not wait any more.
+    fn gone(&mut self, messages: &[InboundMessage]) {
+        self.waiting -= messages.len();
+        self.waiting_bytes -= messages
+            .iter()
+            .map(|message| message.content.len())
+            .sum::<usize>();
+    }
+
+    /// The turn engine has answered about this message: gives back what is not to be handed over.
+    pub fn on_leave(
+        &mut self,
+        now: Time,
+        config: &Config,
+        place: &Place,
+        message: &MessageId,
+        given: bool,
+    ) -> Vec<InboundMessage> {
+        let Some(queue) = self.queues.get_mut(place) else {
+            return Vec::new();
+        };
+        let stale = queue.on_leave(message, given);
+        self.gone(&stale);
+        self.touched(now, config, place);
+        stale
+    }
+
+    /// What has become of a message.
+    pub fn fate(&self, place: &Place, message: &MessageId) -> Fate {
+        let queue = self.queues.get(place);
+        queue.map_or(Fate::Unknown, |queue| queue.fate(message))
+    }
+
+    /// Starts a turn in `place` with these messages.
     pub fn start(
         &mut self,
         now: Time,
         config: &Config,
         place: &Place,
-        first_seq: u64,
+        batch: &Batch,
     ) -> Option<TurnId> {
         let turn = TurnId::new(&format!("{}.{}", self.prefix, self.next_turn))?;
         self.next_turn += 1;
         let queue = self.queues.entry(place.clone()).or_default();
-        queue.start(now, turn.clone(), first_seq, config.turn_timeout);
+        queue.start(now, turn.clone(), batch, config.turn_timeout);
         self.running.insert(turn.clone(), place.clone());
         self.touched(now, config, place);
         Some(turn)
     }
 
     /// The notification of a turn was written: for a host that does not say when it is done, that
-    /// is the end of it.
-    pub fn on_written(&mut self, now: Time, config: &Config, turn: &TurnId) -> Option<Place> {
-        match self.host {
-            Some(true) => None,
-            Some(false) | None => self.end(now, config, turn),
+    /// is the end of it, unless the guild's turn engine waits for its post.
+    pub fn on_written(
+        &mut self,
+        now: Time,
+        config: &Config,
+        turn: &TurnId,
+    ) -> Option<(Place, Running)> {
+        let place = self.running.get(turn)?.clone();
+        let awaited = self.running(&place).is_some_and(|running| running.awaited);
+        if awaited || self.host == Some(true) {
+            return None;
         }
+        self.end(now, config, turn)
+    }
+
+    /// A post of a turn stands in the channel: for a host that does not say when it is done, that is
+    /// the end of it.
+    pub fn on_posted(
+        &mut self,
+        now: Time,
+        config: &Config,
+        place: &Place,
+        nonce: &str,
+    ) -> Option<(Place, Running)> {
+        let says_done = self.host == Some(true);
+        let running = self.running(place)?;
+        if !is_of(&running.turn, nonce) {
+            return None;
+        }
+        running.posted = true;
+        let turn = running.turn.clone();
+        if says_done {
+            return None;
+        }
+        self.end(now, config, &turn)
     }
 
     /// A turn has ended; `None` where it does not run (any more).
-    pub fn end(&mut self, now: Time, config: &Config, turn: &TurnId) -> Option<Place> {
+    pub fn end(&mut self, now: Time, config: &Config, turn: &TurnId) -> Option<(Place, Running)> {
         let place = self.running.remove(turn)?;
-        if let Some(queue) = self.queues.get_mut(&place) {
-            queue.end(turn);
-        }
+        let queue = self.queues.get_mut(&place);
+        let ended = queue.and_then(|queue| queue.end(turn));
         self.touched(now, config, &place);
-        Some(place)
+        ended.map(|ended| (place, ended))
     }
 
     /// The turn that runs in `place`.
@@ -181,16 +245,17 @@ impl Turns {
         }
     }
 
-    /// A message that may be waiting was deleted.
-    pub fn remove(&mut self, now: Time, config: &Config, place: &Place, id: &MessageId) {
-        let Some(queue) = self.queues.get_mut(place) else {
-            return;
-        };
-        if let Some(removed) = queue.remove(id) {
-            self.waiting -= 1;
-            self.waiting_bytes -= removed.content.len();
+    /// A message that may be waiting was deleted; whether it was.
+    pub fn remove(&mut self, now: Time, config: &Config, place: &Place, id: &MessageId) -> bool {
+        let removed = self
+            .queues
+            .get_mut(place)
+            .and_then(|queue| queue.remove(id));
+        if let Some(removed) = &removed {
+            self.gone(core::slice::from_ref(removed));
         }
         self.touched(now, config, place);
+        removed.is_some()
     }
 
     /// The channel was left: what waits is dropped and counted, a running turn ends by itself.

@@ -72,7 +72,9 @@ impl Agent {
     }
 
     fn response(method: Method, target: &str, a: u64, b: u64) -> Result<Response, Failure> {
-        let body = if method == Method::Post {
+        let body = if target.ends_with("/ack") {
+            format!(r#"{{"ok":true,"acked":{}}}"#, !b.is_multiple_of(4))
+        } else if method == Method::Post {
             message_json(a % 5, b % 50, "u_self", "false", "posted", false)
         } else if target.contains('?') {
             let channels: Vec<_> = (0..3 + a % 4).map(|id| channel_json(id, b + id)).collect();

@@ -125,7 +125,16 @@ impl Peer {
             "message.deleted" => message_json(channel, seq, author, wakeup, "", true),
             _ => {
                 let content = "x".repeat((b / 128 % 64) as usize);
-                message_json(channel, seq, author, wakeup, &content, false)
+                let message = message_json(channel, seq, author, wakeup, &content, false);
+                // Every eighth wakes once more, now and then with the wake of another message.
+                match b / 1_024 % 8 {
+                    7 => message.replacen(
+                        '{',
+                        &format!(r#"{{"rewake":true,"wakeId":"w{}","#, b / 8_192 % 16),
+                        1,
+                    ),
+                    _ => message,
+                }
             }
         };
         text(&format!(r#"42/realtime,["{event}",{body}]"#))

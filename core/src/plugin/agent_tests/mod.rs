@@ -6,6 +6,7 @@ mod messages;
 mod played;
 mod posting;
 mod turns;
+mod wakes;
 
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -60,6 +61,8 @@ struct Rig {
     open: Vec<(RequestId<Http>, &'static str, Request)>,
     /// Everything that was asked of guilds.
     asked: Vec<String>,
+    /// Their bodies.
+    bodies: Vec<Value>,
     /// The tokens of every CONNECT, in order.
     tokens: Vec<String>,
     /// Channels that were joined, in order.
@@ -92,6 +95,7 @@ impl Rig {
             login_count: 0,
             open: vec![],
             asked: vec![],
+            bodies: vec![],
             tokens: vec![],
             joins: vec![],
             emitted: vec![],
@@ -185,6 +189,8 @@ impl Rig {
                 let (name, guild) = self.guilds.iter_mut().find(|(id, _)| **id == name).unwrap();
                 self.asked
                     .push(format!("{} {}", request.method.as_str(), request.target));
+                self.bodies
+                    .push(serde_json::from_slice(&request.body).unwrap_or_default());
                 if guild.holds {
                     self.open.push((id, name, request));
                     return vec![];

@@ -35,6 +35,10 @@ pub(super) struct Guild {
     pub(super) listings: VecDeque<u16>,
     pub(super) reads: VecDeque<u16>,
     pub(super) posts: VecDeque<u16>,
+    /// The statuses of answers to acks and passes, before they are good.
+    pub(super) words: VecDeque<u16>,
+    /// The messages whose wakes are not the agent's any more.
+    pub(super) stale: Vec<&'static str>,
     /// The next listing's body, instead of its channels.
     pub(super) body: Option<Value>,
     /// While set, requests stay open.
@@ -53,6 +57,8 @@ impl Guild {
             listings: VecDeque::new(),
             reads: VecDeque::new(),
             posts: VecDeque::new(),
+            words: VecDeque::new(),
+            stale: Vec::new(),
             body: None,
             holds: false,
             seq: 1,
@@ -66,8 +72,13 @@ impl Guild {
 
     pub(super) fn answer(&mut self, request: &Request) -> Response {
         let path = request.target.strip_prefix("/api/channels").unwrap();
-        let (statuses, body) = if request.method == Method::Post {
-            let sent: Value = serde_json::from_slice(&request.body).unwrap();
+        let sent: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let (statuses, body) = if let Some(acked) = sent["messageId"].as_str() {
+            let acked = !self.stale.contains(&acked);
+            (&mut self.words, json!({"ok": true, "acked": acked}))
+        } else if sent["content"] == "/no-reply" {
+            (&mut self.words, json!({"ok": true}))
+        } else if request.method == Method::Post {
             let seq = self.seq;
             self.seq += 1;
             let message = json!({

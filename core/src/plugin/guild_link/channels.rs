@@ -149,6 +149,7 @@ impl GuildLink {
         {
             out.push(Output::Forget(Question::Http(id)));
         }
+        shared.wakes.forget(&self.place(channel));
         let dropped = shared
             .turns
             .drop_waiting(now, &shared.config, &self.place(channel));

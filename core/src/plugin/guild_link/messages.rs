@@ -1,18 +1,21 @@
 //! The way of a message: sequence, self, dedup, gate, queue; and its edits.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec, vec::Vec};
 
 use super::{EARLY_MAX, GuildLink};
 use crate::{
-    fabric::types::Message,
+    fabric::types::{Message, XType},
     id::ChannelId,
     plugin::{
+        defect::Defect,
         gate::{self, Verdict},
         inbound::InboundMessage,
         io::Output,
         note::Note,
+        queue::Fate,
         sequence::Released,
         shared::Shared,
+        turns::Place,
     },
     time::Time,
 };
@@ -37,6 +40,9 @@ impl GuildLink {
             return;
         };
         if message.rewake == Some(true) {
+            if !shared.planted.is(Defect::IgnoresRewakes) {
+                self.filter(now, &id, vec![message], shared, out);
+            }
             return;
         }
         let released = state
@@ -86,6 +92,10 @@ impl GuildLink {
                 state.hold(message);
                 continue;
             };
+            if message.rewake == Some(true) {
+                self.on_rewake(now, &place, x_type, message, shared, out);
+                continue;
+            }
             if shared.account.user() == Some(&message.author.id) {
                 let ours = |nonce: &String| nonce.starts_with(&shared.nonces);
                 if !state.foreign_posts && message.nonce.as_ref().is_some_and(|nonce| !ours(nonce))
@@ -99,35 +109,95 @@ impl GuildLink {
             if !shared.dedup.insert(&self.id, &message.id) {
                 continue;
             }
-            match gate::judge(&shared.config, &mut state.guard, now, x_type, &message) {
-                Verdict::Record(gate::Reason::Deleted) => {}
-                Verdict::Record(reason) => {
-                    match reason {
-                        gate::Reason::NotAllowed | gate::Reason::Loop => {
-                            out.push(Output::Note(Note::HeldBack {
-                                guild: self.id.clone(),
-                                channel: id.clone(),
-                                author: message.author.id.clone(),
-                            }));
-                        }
-                        gate::Reason::NotWoken | gate::Reason::Deleted => {}
-                    }
-                    state
-                        .context
-                        .record(message.into(), shared.config.context_max);
-                }
-                Verdict::Deliver => {
-                    if !shared
-                        .turns
-                        .push(now, &shared.config, &place, message.into())
-                    {
-                        let (guild, channel) = (self.id.clone(), id.clone());
-                        out.push(Output::Note(Note::Skipped { guild, channel }));
-                    }
-                }
-            }
+            self.pass_gate(now, &place, x_type, message, shared, out);
         }
         self.settle_cursor(id, shared);
+    }
+
+    /// The guild wakes the agent once more, with an old message: what was never handed over is now,
+    /// and what was and is over is passed on.
+    fn on_rewake(
+        &mut self,
+        now: Time,
+        place: &Place,
+        x_type: XType,
+        message: Message,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(state) = self.channels.get_mut(&place.1) else {
+            return;
+        };
+        if message.wake_id.is_some() && state.wake_id == message.wake_id {
+            return;
+        }
+        state.wake_id.clone_from(&message.wake_id);
+        let is_over = match shared.turns.fate(place, &message.id) {
+            Fate::Open => return,
+            Fate::Posted => true,
+            Fate::Unknown => {
+                shared.dedup.was_handed_over(&self.id, &message.id)
+                    || shared.account.user() == Some(&message.author.id)
+            }
+        };
+        if is_over {
+            let nonce = wake_nonce(shared, &message);
+            shared.pass(now, place, message.id, nonce);
+            return;
+        }
+        shared.dedup.insert(&self.id, &message.id);
+        state.context.remove(&message.id);
+        self.pass_gate(now, place, x_type, message, shared, out);
+    }
+
+    /// The wakeup gate, and the queue behind it.
+    fn pass_gate(
+        &mut self,
+        now: Time,
+        place: &Place,
+        x_type: XType,
+        message: Message,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(state) = self.channels.get_mut(&place.1) else {
+            return;
+        };
+        // The guild's turn engine waits for an answer to it, whatever becomes of it here.
+        let is_awaited = x_type.takes_turns() && message.wakeup == Some(true);
+        let (id, nonce) = (message.id.clone(), wake_nonce(shared, &message));
+        let is_rewake = message.rewake == Some(true);
+        let taken = match gate::judge(&shared.config, &mut state.guard, now, x_type, &message) {
+            Verdict::Record(gate::Reason::Deleted) => false,
+            Verdict::Record(reason) => {
+                match reason {
+                    gate::Reason::NotAllowed | gate::Reason::Loop => {
+                        out.push(Output::Note(Note::HeldBack {
+                            guild: self.id.clone(),
+                            channel: place.1.clone(),
+                            author: message.author.id.clone(),
+                        }));
+                    }
+                    gate::Reason::NotWoken | gate::Reason::Deleted => {}
+                }
+                let most = shared.config.context_max;
+                state.context.record(message.into(), most);
+                false
+            }
+            Verdict::Deliver => {
+                let Shared { turns, config, .. } = shared;
+                let (message, turn_taking) = (message.into(), x_type.takes_turns());
+                let taken = turns.push(now, config, place, message, is_rewake, turn_taking);
+                if !taken {
+                    let (guild, channel) = (self.id.clone(), place.1.clone());
+                    out.push(Output::Note(Note::Skipped { guild, channel }));
+                }
+                taken
+            }
+        };
+        if is_awaited && !taken {
+            shared.pass(now, place, id, nonce);
+        }
     }
 
     /// Moves the cursor up to what is not finished.
@@ -165,9 +235,12 @@ impl GuildLink {
             return;
         };
         state.context.remove(&message.id);
-        shared
-            .turns
-            .remove(now, &shared.config, &place, &message.id);
+        let Shared { turns, config, .. } = &mut *shared;
+        let waited = turns.remove(now, config, &place, &message.id);
+        if waited && state.x_type.is_some_and(XType::takes_turns) {
+            let nonce = wake_nonce(shared, &message);
+            shared.pass(now, &place, message.id.clone(), nonce);
+        }
         self.settle_cursor(&message.channel_id, shared);
     }
 
@@ -182,4 +255,10 @@ impl GuildLink {
                 .for_each(|early| early.amend(newer)),
         }
     }
+}
+
+/// The nonce of the pass of a wake that led to no turn.
+fn wake_nonce(shared: &Shared, message: &Message) -> String {
+    let wake = message.wake_id.as_deref().unwrap_or(message.id.as_str());
+    format!("{}-{wake}.pass", shared.nonces)
 }

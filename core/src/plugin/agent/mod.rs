@@ -1,5 +1,8 @@
 //! The agent: the outermost machine of the plugin, one account with a link for each of its guilds.
 
+mod calls;
+mod turns;
+
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     format,
@@ -9,28 +12,24 @@ use alloc::{
 
 use crate::{
     canonical,
-    fabric::{
-        center::Session,
-        routes::{self, PostBody},
-    },
-    http::{CallId, Failure, Response},
-    id::{ChannelId, GuildId, MessageId, TurnId},
+    fabric::{center::Session, routes},
+    http::{Failure, Response},
+    id::GuildId,
     link::{self, backoff::Backoff},
     machine::{Machine, Wakeup, earliest},
     plugin::{
         account::{Account, LoginEnd},
         config::Config,
         dedup::Dedup,
-        defect::Planted,
+        defect::{Defect, Planted},
         guild_link::GuildLink,
-        inbound::{Inbound, InboundChannel, session_id, session_id_in},
         io::{HostEvent, Input, Login, LoginFailure, Output, Question},
         note::Note,
         outbox::{Outbox, Posted},
-        queue::Batch,
         shared::{Asked, Errand, Purpose, Shared},
-        tools::{ChannelEntry, Tool, ToolAnswer, ToolError},
-        turns::{Due, Place, Turns},
+        tools::{ToolAnswer, ToolError},
+        turns::{Due, Turns},
+        wakes::{Heard, Wakes},
     },
     request::{RequestId, Requests},
     rng::Rng,
@@ -93,8 +92,10 @@ impl Agent {
                 dedup: Dedup::new(config.dedup_max),
                 turns: Turns::new(format!("t_{prefix}")),
                 outbox: Outbox::new(rng.fork("outbox")),
+                wakes: Wakes::new(rng.fork("wakes")),
                 sessions: BTreeMap::new(),
                 nonces: format!("t_{prefix}"),
+                planted,
                 config,
             },
             guilds: BTreeMap::new(),
@@ -195,6 +196,7 @@ impl Agent {
             guild.on_token(now, &mut self.shared, out);
         }
         self.shared.outbox.on_token(now);
+        self.shared.wakes.on_token(now);
         if self.guilds.is_empty() {
             self.start_at = Some(now + self.start.longest(&self.shared.config.backoff));
         }
@@ -234,6 +236,14 @@ impl Agent {
                 let posted = self.shared.outbox.on_answer(now, id, answer);
                 self.on_posted(now, posted, session, out);
             }
+            Errand::Word(debt, message) => {
+                let place = debt.0.clone();
+                match self.shared.wakes.on_answer(now, debt, &message, answer) {
+                    Heard::Again | Heard::Passed => {}
+                    Heard::Unauthorized => self.shared.account.invalidate(session),
+                    Heard::Acked(message, given) => self.on_leave(now, &place, &message, given),
+                }
+            }
         }
     }
 
@@ -242,6 +252,7 @@ impl Agent {
             Posted::Again => {}
             Posted::Unauthorized => self.shared.account.invalidate(session),
             Posted::Done(post, message) => {
+                self.on_post_end(now, &post, true);
                 let result = Ok(ToolAnswer::Sent {
                     message: message.id,
                     seq: message.seq,
@@ -270,6 +281,7 @@ impl Agent {
                 });
             }
             Posted::Failed(post, why) => {
+                self.on_post_end(now, &post, false);
                 out.push(Output::Answer {
                     call: post.call,
                     result: Err(ToolError(why)),
@@ -283,9 +295,8 @@ impl Agent {
         match event {
             HostEvent::Ready { turns } => self.shared.turns.on_host(now, config, turns),
             HostEvent::Written(turn) => {
-                if let Some(place) = self.shared.turns.on_written(now, config, &turn) {
-                    self.settle_cursor(&place);
-                }
+                let ended = self.shared.turns.on_written(now, config, &turn);
+                self.on_turn_end(now, ended);
             }
             HostEvent::Call { call, tool } => match self.on_call(now, call, tool) {
                 Ok(Some(answer)) => out.push(Output::Answer {
@@ -304,186 +315,6 @@ impl Agent {
         }
     }
 
-    fn on_call(
-        &mut self,
-        now: Time,
-        call: CallId,
-        tool: Tool,
-    ) -> Result<Option<ToolAnswer>, String> {
-        match tool {
-            Tool::Send {
-                channel,
-                guild,
-                content,
-                reply_to,
-            } => {
-                let place = self.find(&channel, guild.as_ref())?;
-                self.send(now, call, place, content, reply_to)?;
-                Ok(None)
-            }
-            Tool::TurnDone { turn } => {
-                self.end_turn(now, &turn);
-                Ok(Some(ToolAnswer::Done))
-            }
-            Tool::NoReply { channel, guild } => {
-                let place = self.find(&channel, guild.as_ref())?;
-                let turn = self
-                    .shared
-                    .turns
-                    .running(&place)
-                    .map(|running| running.turn.clone());
-                if let Some(turn) = turn {
-                    self.end_turn(now, &turn);
-                }
-                Ok(Some(ToolAnswer::Done))
-            }
-            Tool::ListChannels => Ok(Some(ToolAnswer::Channels(self.entries()))),
-        }
-    }
-
-    fn send(
-        &mut self,
-        now: Time,
-        call: CallId,
-        place: Place,
-        content: String,
-        reply_to_id: Option<MessageId>,
-    ) -> Result<(), String> {
-        if content.trim().is_empty() {
-            return Err("`content` is empty: nothing was posted".to_string());
-        }
-        let shared = &mut self.shared;
-        if shared.outbox.len() >= shared.config.calls_max {
-            return Err(format!(
-                "{} posts are on their way already: wait for their answers",
-                shared.outbox.len()
-            ));
-        }
-        let nonce = match shared.turns.running(&place) {
-            Some(running) => {
-                running.sends += 1;
-                format!("{}.{}.0", running.turn, running.sends)
-            }
-            None => format!("{}-{}.0", shared.nonces, call.0),
-        };
-        let body = PostBody {
-            content,
-            reply_to_id,
-            attachments: Vec::new(),
-            nonce: Some(nonce),
-        };
-        shared
-            .outbox
-            .push(now, call, place, body, shared.config.send_patience);
-        Ok(())
-    }
-
-    fn end_turn(&mut self, now: Time, turn: &TurnId) {
-        if let Some(place) = self.shared.turns.end(now, &self.shared.config, turn) {
-            self.settle_cursor(&place);
-        }
-    }
-
-    fn settle_cursor(&mut self, place: &Place) {
-        self.with_guild(place.0, |guild, shared| {
-            guild.settle_cursor(&place.1, shared)
-        });
-    }
-
-    /// The place that a tool names.
-    fn find(&self, channel: &ChannelId, guild: Option<&GuildId>) -> Result<Place, String> {
-        let found: Vec<&GuildLink> = self
-            .guilds
-            .values()
-            .filter(|link| guild.is_none_or(|guild| link.id == *guild))
-            .filter(|link| link.membership.contains(channel))
-            .collect();
-        match found.as_slice() {
-            [link] => Ok(link.place(channel)),
-            [] => Err(match guild {
-                Some(guild) => format!(
-                    "the agent is not in channel {channel} of guild {guild}: `list_channels` says \
-                     where it is"
-                ),
-                None => format!(
-                    "the agent is not in channel {channel}: `list_channels` says where it is"
-                ),
-            }),
-            several => {
-                let guilds: Vec<&str> = several.iter().map(|link| link.id.as_str()).collect();
-                Err(format!(
-                    "channel {channel} exists in several guilds: say `guild_id`, one of {}",
-                    guilds.join(", ")
-                ))
-            }
-        }
-    }
-
-    fn entries(&self) -> Vec<ChannelEntry> {
-        let entry = |guild: &GuildLink, id: &ChannelId| {
-            let known = guild.channels.get(id);
-            ChannelEntry {
-                channel_id: id.clone(),
-                guild_id: guild.id.clone(),
-                name: known
-                    .map(|channel| channel.name.clone())
-                    .unwrap_or_default(),
-                x_type: known.and_then(|channel| channel.x_type),
-                live: guild.membership.is_joined(id),
-            }
-        };
-        self.guilds
-            .values()
-            .flat_map(|guild| guild.channels.keys().map(move |id| entry(guild, id)))
-            .collect()
-    }
-
-    fn start_turn(&mut self, now: Time, place: &Place, batch: Batch, out: &mut Vec<Output>) {
-        let Some(guild) = self.guilds.get_mut(&place.0) else {
-            return;
-        };
-        let Some(channel) = guild.channels.get_mut(&place.1) else {
-            return;
-        };
-        let (Some(first), Some(last)) = (batch.messages.first(), batch.messages.last()) else {
-            return;
-        };
-        let (Some(x_type), first_seq) = (channel.x_type, first.seq) else {
-            return;
-        };
-        channel.unanswered = Some(last.author.id.clone());
-        let Some(turn_id) = self
-            .shared
-            .turns
-            .start(now, &self.shared.config, place, first_seq)
-        else {
-            return;
-        };
-        let session_id = if self.shared.sessions.get(&place.1) == Some(&place.0) {
-            session_id(&place.1)
-        } else {
-            session_id_in(&place.1, &guild.id)
-        };
-        out.push(Output::Notify(Inbound {
-            session_id,
-            agent_id: self.shared.config.agent_id.clone(),
-            turn_id,
-            attempt: 1,
-            channel: InboundChannel {
-                id: place.1.clone(),
-                name: channel.name.clone(),
-                x_type,
-                guild_id: guild.id.clone(),
-            },
-            context: channel.context.take(),
-            messages: batch.messages,
-            skipped: batch.skipped,
-            redelivered: false,
-            recovered: false,
-            rewake: false,
-        }));
-    }
-
     /// Does once what is due.
     fn pass(&mut self, now: Time, out: &mut Vec<Output>) {
         while let Some((id, purpose)) = self.shared.http.expire(now) {
@@ -500,15 +331,20 @@ impl Agent {
         }
         while let Some(due) = self.shared.turns.next_due(now, &self.shared.config) {
             match due {
+                Due::Ask(place, message) if self.shared.planted.is(Defect::SkipsAck) => {
+                    self.on_leave(now, &place, &message, true);
+                }
+                Due::Ask(place, message) => self.shared.wakes.ack(now, place, message),
                 Due::Start(place, batch) => self.start_turn(now, &place, batch, out),
                 Due::TimedOut(place, ended) => {
-                    self.settle_cursor(&place);
-                    let (turn, channel) = (ended.turn, place.1);
+                    let (turn, channel) = (ended.turn.clone(), place.1.clone());
+                    self.on_turn_end(now, Some((place, ended)));
                     out.push(Output::Note(Note::TurnTimedOut { turn, channel }));
                 }
             }
         }
         self.send_posts(now, out);
+        self.say_words(now, out);
         if self.start_at.take_if(|at| *at <= now).is_some() {
             self.shared.account.want();
         }
@@ -635,6 +471,7 @@ impl Machine for Agent {
             guild,
             self.shared.turns.next_wakeup(),
             self.shared.outbox.next_wakeup(),
+            self.shared.wakes.next_wakeup(),
             self.start_at.map(|at| Wakeup {
                 at,
                 why: "login due",

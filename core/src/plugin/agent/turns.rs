@@ -1,0 +1,150 @@
+//! The turns of an agent, from the leave of the guild's turn engine to their end.
+
+use alloc::{string::ToString as _, vec::Vec};
+
+use super::Agent;
+use crate::{
+    fabric::{
+        routes::{self, PostBody},
+        turns::Command,
+    },
+    id::{MessageId, TurnId},
+    plugin::{
+        inbound::{Inbound, InboundChannel, session_id, session_id_in},
+        io::Output,
+        outbox::Post,
+        queue::{Batch, Running},
+        shared::{Asked, Errand, Shared},
+        turns::Place,
+        wakes::Word,
+    },
+    time::Time,
+};
+
+impl Agent {
+    /// The turn engine has answered whether a turn is still the agent's: where it is not, what would
+    /// have been handed over is context.
+    pub(super) fn on_leave(&mut self, now: Time, place: &Place, message: &MessageId, given: bool) {
+        let Shared { turns, config, .. } = &mut self.shared;
+        let stale = turns.on_leave(now, config, place, message, given);
+        self.with_guild(place.0, |guild, shared| {
+            if let Some(channel) = guild.channels.get_mut(&place.1) {
+                for message in stale {
+                    channel.context.record(message, shared.config.context_max);
+                }
+            }
+            guild.settle_cursor(&place.1, shared);
+        });
+    }
+
+    /// A post stands in its channel, or never will: what that means to the turn it was made in.
+    pub(super) fn on_post_end(&mut self, now: Time, post: &Post, stands: bool) {
+        let Shared { wakes, outbox, .. } = &mut self.shared;
+        if let Some(nonce) = post.body.nonce.as_ref().filter(|_| stands) {
+            wakes.on_posted(&post.place, nonce);
+            let Shared { turns, config, .. } = &mut self.shared;
+            let ended = turns.on_posted(now, config, &post.place, nonce);
+            self.on_turn_end(now, ended);
+        } else if outbox.is_free(&post.place) {
+            wakes.on_no_posts(now, &post.place);
+        }
+    }
+
+    /// A turn has ended, if one has.
+    pub(super) fn on_turn_end(&mut self, now: Time, ended: Option<(Place, Running)>) {
+        if let Some((place, ended)) = ended {
+            self.shared.on_ended(now, &place, ended);
+            self.settle_cursor(&place);
+        }
+    }
+
+    pub(super) fn end_turn(&mut self, now: Time, turn: &TurnId) {
+        let Shared { turns, config, .. } = &mut self.shared;
+        let ended = turns.end(now, config, turn);
+        self.on_turn_end(now, ended);
+    }
+
+    fn settle_cursor(&mut self, place: &Place) {
+        self.with_guild(place.0, |guild, shared| {
+            guild.settle_cursor(&place.1, shared)
+        });
+    }
+
+    pub(super) fn start_turn(
+        &mut self,
+        now: Time,
+        place: &Place,
+        batch: Batch,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(guild) = self.guilds.get_mut(&place.0) else {
+            return;
+        };
+        let Some(channel) = guild.channels.get_mut(&place.1) else {
+            return;
+        };
+        let (Some(x_type), Some(last)) = (channel.x_type, batch.messages.last()) else {
+            return;
+        };
+        channel.unanswered = Some(last.author.id.clone());
+        let Shared { turns, config, .. } = &mut self.shared;
+        let Some(turn_id) = turns.start(now, config, place, &batch) else {
+            return;
+        };
+        for message in &batch.messages {
+            self.shared.dedup.hand_over(&guild.id, &message.id);
+        }
+        let session_id = if self.shared.sessions.get(&place.1) == Some(&place.0) {
+            session_id(&place.1)
+        } else {
+            session_id_in(&place.1, &guild.id)
+        };
+        out.push(Output::Notify(Inbound {
+            session_id,
+            agent_id: self.shared.config.agent_id.clone(),
+            turn_id,
+            attempt: 1,
+            channel: InboundChannel {
+                id: place.1.clone(),
+                name: channel.name.clone(),
+                x_type,
+                guild_id: guild.id.clone(),
+            },
+            context: channel.context.take(),
+            messages: batch.messages,
+            skipped: batch.skipped,
+            redelivered: false,
+            recovered: false,
+            rewake: batch.rewake,
+        }));
+    }
+
+    /// Tells the turn engines what they are owed.
+    pub(super) fn say_words(&mut self, now: Time, out: &mut Vec<Output>) {
+        while let Some((debt, message, nonce)) = self.shared.wakes.next_due(now) {
+            let ((number, channel), word) = debt.clone();
+            let Some(guild) = self.guilds.get(&number) else {
+                continue;
+            };
+            let of = message.clone();
+            let request = |token| match word {
+                Word::Ack => routes::ack(token, &channel, &of).ok(),
+                Word::Pass => {
+                    let body = PostBody {
+                        content: Command::NoReply.as_str().to_string(),
+                        reply_to_id: Some(of),
+                        attachments: Vec::new(),
+                        nonce: Some(nonce),
+                    };
+                    routes::post_message(token, &channel, &body).ok()
+                }
+            };
+            let errand = Errand::Word(debt.clone(), message);
+            match self.shared.ask(now, &guild.id, errand, request, out) {
+                Asked::Yes(_) => {}
+                // What is impossible now may be possible with the next session.
+                Asked::Blocked | Asked::Impossible(_) => self.shared.wakes.on_blocked(debt),
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What the guild's turn engine is told: no channel ever waits for an agent in vain.
+
+use super::*;
+
+/// An agent in a channel `c` in which users take turns.
+fn discussing() -> Rig {
+    Rig::live(&[("c", "discuss")])
+}
+
+impl Rig {
+    /// What the turn engine was told: the messages of acks, and those of passes with a dash.
+    fn words(&self) -> Vec<String> {
+        let word = |body: &Value| match body["messageId"].as_str() {
+            Some(acked) => Some(acked.to_string()),
+            None if body["content"] == "/no-reply" => {
+                Some(format!("-{}", body["replyToId"].as_str().unwrap()))
+            }
+            None => None,
+        };
+        self.bodies.iter().filter_map(word).collect()
+    }
+
+    fn nonces(&self) -> Vec<&str> {
+        let passes = self.bodies.iter();
+        let passes = passes.filter(|body| body["content"] == "/no-reply");
+        passes.map(|body| body["nonce"].as_str().unwrap()).collect()
+    }
+
+    /// The guild wakes the agent once more with a message of alice.
+    fn rewakes(&mut self, seq: u64, content: &str, wake: &str) {
+        let rewake = json!({"rewake": true, "wakeId": wake});
+        self.push(
+            "g",
+            "message.created",
+            &altered(message("c", seq, content), rewake),
+        );
+    }
+}
+
+#[test]
+fn the_ack_comes_before_the_turn_and_a_post_needs_no_pass() {
+    let mut rig = discussing();
+    rig.guild("g").holds = true;
+    rig.says("c", 1, "one");
+    rig.pass(SECOND);
+    assert_eq!(rig.words(), ["c1"]);
+    assert!(rig.inbounds.is_empty(), "nobody knows yet whose turn it is");
+    rig.release("g");
+    assert_eq!(rig.heard(), [["one"]]);
+    rig.send("c", None, "an answer");
+    rig.done(0);
+    rig.pass(20 * MINUTE);
+    assert_eq!(rig.words(), ["c1"]);
+}
+
+#[test]
+fn a_turn_that_is_not_the_agents_any_more_is_context() {
+    let mut rig = discussing();
+    rig.guild("g").stale = vec!["c2"];
+    rig.says("c", 1, "one");
+    rig.says("c", 2, "two");
+    rig.done(0);
+    assert_eq!(rig.heard(), [["one"]]);
+    rig.guild("g").words = [409].into();
+    rig.says("c", 3, "three");
+    assert_eq!(rig.heard(), [["one"]]);
+    rig.says("c", 4, "four");
+    assert_eq!(rig.heard(), [["one"], ["four"]]);
+    assert_eq!(rig.context(), ["two", "three"]);
+    assert_eq!(rig.words(), ["c1", "c2", "-c1", "c3", "c4"]);
+}
+
+#[test]
+fn an_ack_is_repeated_until_the_guild_has_answered() {
+    let mut rig = discussing();
+    rig.guild("g").words = [503, 401, 429, 500].into();
+    rig.says("c", 1, "one");
+    rig.pass(2 * MINUTE);
+    assert_eq!(rig.heard(), [["one"]]);
+    assert_eq!(rig.words(), ["c1"; 5]);
+    assert_eq!(rig.login_count, 2, "the refused token is not used again");
+    // A guild that knows no acks cannot say whose turn it is.
+    rig.guild("g").words = [404].into();
+    rig.done(0);
+    rig.says("c", 2, "two");
+    assert_eq!(rig.heard(), [["one"], ["two"]]);
+}
+
+#[test]
+fn whatever_ends_a_turn_without_a_post_passes_it_on() {
+    let mut rig = discussing();
+    rig.says("c", 1, "one");
+    rig.done(0);
+    rig.says("c", 2, "two");
+    let channel = ChannelId::new("c").unwrap();
+    rig.call(Tool::NoReply {
+        channel,
+        guild: None,
+    });
+    rig.says("c", 3, "three");
+    rig.pass(10 * MINUTE);
+    assert_eq!(rig.words(), ["c1", "-c1", "c2", "-c2", "c3", "-c3"]);
+    let turns = rig.inbounds.iter();
+    let passes: Vec<_> = turns
+        .map(|inbound| format!("{}.pass", inbound.turn_id))
+        .collect();
+    assert_eq!(rig.nonces(), passes);
+}
+
+#[test]
+fn a_pass_is_repeated_until_the_guild_has_heard_it() {
+    let mut rig = discussing();
+    rig.says("c", 1, "one");
+    rig.guild("g").words = [500, 503, 429].into();
+    rig.done(0);
+    rig.pass(2 * MINUTE);
+    assert_eq!(rig.words(), ["c1", "-c1", "-c1", "-c1", "-c1"]);
+    let nonces = rig.nonces();
+    assert!(nonces.iter().all(|nonce| *nonce == nonces[0]));
+    // It is not the agent's turn any more: that is as good.
+    rig.says("c", 2, "two");
+    rig.guild("g").words = [409].into();
+    rig.done(1);
+    rig.pass(2 * MINUTE);
+    assert_eq!(rig.words()[5..], ["c2", "-c2"]);
+}
+
+#[test]
+fn what_is_held_back_is_passed_on() {
+    let mut config = config();
+    config.allow_users = Some([UserId::new("alice").unwrap()].into());
+    config.waiting_max = 1;
+    let mut rig = Rig::with(config, &[("g", Guild::new(&[("c", "discuss")]))]);
+    rig.start();
+    let of_bob = json!({"author": {"id": "bob"}});
+    rig.push(
+        "g",
+        "message.created",
+        &altered(message("c", 1, "psst"), of_bob),
+    );
+    assert_eq!(rig.words(), ["-c1"], "not allowed");
+    rig.says("c", 2, "two");
+    rig.says("c", 3, "three");
+    rig.says("c", 4, "four");
+    assert_eq!(rig.words(), ["-c1", "c2", "-c4"], "no room");
+    rig.push("g", "message.deleted", &message("c", 3, ""));
+    assert_eq!(rig.words()[3..], ["-c3"], "deleted while it waited");
+    // What wakes nobody is nobody's turn.
+    let not_woken = json!({"wakeup": false});
+    rig.push(
+        "g",
+        "message.created",
+        &altered(message("c", 5, "all"), not_woken),
+    );
+    assert_eq!(rig.words().len(), 4);
+}
+
+#[test]
+fn a_post_on_its_way_decides_whether_an_ended_turn_was_passed() {
+    for (status, passed) in [(201, false), (403, true)] {
+        let mut rig = discussing();
+        rig.says("c", 1, "one");
+        rig.guild("g").holds = true;
+        rig.guild("g").posts = [status].into();
+        rig.send("c", None, "an answer");
+        rig.done(0);
+        assert_eq!(rig.words(), ["c1"], "it is not known yet");
+        if status == 201 {
+            rig.guild("g").posts.clear();
+        }
+        rig.release("g");
+        rig.pass(MINUTE);
+        assert_eq!(rig.words().len(), 1 + usize::from(passed), "{status}");
+    }
+}
+
+#[test]
+fn a_host_without_turns_leaves_the_wake_open_until_it_posts() {
+    let mut rig = Rig::new(&[("g", Guild::new(&[("c", "discuss")]))]);
+    rig.host(HostEvent::Ready { turns: false });
+    rig.says("c", 1, "one");
+    rig.says("c", 2, "two");
+    assert_eq!(rig.heard(), [["one"]], "the wake is open");
+    rig.send("c", None, "an answer");
+    assert_eq!(rig.heard(), [["one"], ["two"]]);
+    rig.pass(10 * MINUTE);
+    assert_eq!(rig.words(), ["c1", "c2", "-c2"]);
+}
+
+#[test]
+fn a_rewake_hands_over_what_was_only_context() {
+    let mut rig = discussing();
+    let not_woken = json!({"wakeup": false});
+    rig.push(
+        "g",
+        "message.created",
+        &altered(message("c", 1, "one"), not_woken),
+    );
+    assert!(rig.inbounds.is_empty());
+    rig.rewakes(1, "one", "w1");
+    rig.rewakes(1, "one", "w1");
+    assert_eq!(rig.heard(), [["one"]]);
+    assert!(rig.inbounds[0].rewake);
+    assert!(rig.context().is_empty(), "it is not told twice");
+    assert_eq!(rig.words(), ["c1"]);
+    // One that was never heard of, and then comes by its own push.
+    rig.done(0);
+    rig.rewakes(3, "three", "w2");
+    rig.says("c", 2, "two");
+    rig.says("c", 3, "three");
+    rig.done(1);
+    rig.done(2);
+    rig.pass(MINUTE);
+    assert_eq!(rig.heard(), [["one"], ["three"], ["two"]]);
+}
+
+#[test]
+fn a_rewake_for_an_open_turn_is_ignored_and_for_one_that_is_over_passed_on() {
+    let mut rig = discussing();
+    rig.says("c", 1, "one");
+    rig.rewakes(1, "one", "w1");
+    assert_eq!(rig.words(), ["c1"], "it runs");
+    rig.send("c", None, "an answer");
+    rig.rewakes(1, "one", "w2");
+    assert_eq!(rig.words(), ["c1", "-c1"], "it has posted");
+    rig.done(0);
+    rig.rewakes(1, "one", "w3");
+    assert_eq!(rig.words(), ["c1", "-c1", "-c1"], "it is over");
+    let nonces = rig.nonces();
+    assert_ne!(nonces[0], nonces[1], "each of them passes");
+    assert_eq!(rig.heard(), [["one"]]);
+}
+
+#[test]
+fn nothing_is_owed_to_a_channel_that_was_left() {
+    let mut rig = discussing();
+    rig.says("c", 1, "one");
+    rig.guild("g").words = [500; 9].into();
+    rig.done(0);
+    rig.push("g", "channel.left", &membership("c", json!({})));
+    let told = rig.words();
+    rig.pass(10 * MINUTE);
+    assert_eq!(rig.words(), told);
+}
