@@ -143,12 +143,14 @@ canonical!(struct Activity { channel_id, user_id, occurred_at });
 /// How a client says that its user is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// In one word, such as [`ONLINE`], `busy` or `away`.
+    /// In one word, such as [`ONLINE`], [`BUSY`] or `away`.
     pub status: String,
 }
 
 /// The status of a user who is there.
 pub const ONLINE: &str = "online";
+/// The status of a user who is at work.
+pub const BUSY: &str = "busy";
 /// The status of a user none of whose sockets is left: the guild says it by itself.
 pub const OFFLINE: &str = "offline";
 

@@ -13,7 +13,9 @@ use serde::Serialize;
 use crate::{
     canonical,
     engineio::transport::ClientAction,
-    fabric::realtime::{self, ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL, PRESENCE, Status},
+    fabric::realtime::{
+        self, ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL, PRESENCE, Status, TYPING,
+    },
     id::ChannelId,
     link::{End, Protocol, SessionInput, SessionOutput},
     machine::{Machine, Wakeup, step},
@@ -53,9 +55,11 @@ canonical!(struct Realtime { join_patience, join_acks; - client });
 pub enum Command {
     /// Enter a channel's room; answered by [`Event::Joined`].
     Join(RequestId<Join>, ChannelId),
-    /// Leave a channel's room. The answer does not matter: the guild does it by itself as well.
+    /// Leave a channel's room. Neither the answer to this nor to the following matters.
     Leave(ChannelId),
-    /// Say how the user is. Nobody needs the answer.
+    /// Say that the user types in a channel.
+    Typing(ChannelId),
+    /// Say how the user is.
     Presence(Status),
 }
 
@@ -277,6 +281,9 @@ impl Machine for Session {
             SessionInput::Command(Command::Join(id, channel)) => self.join(now, id, channel, out),
             SessionInput::Command(Command::Leave(channel_id)) => {
                 self.emit(now, LEAVE_CHANNEL, &ChannelRef { channel_id }, out);
+            }
+            SessionInput::Command(Command::Typing(channel_id)) => {
+                self.emit(now, TYPING, &ChannelRef { channel_id }, out);
             }
             SessionInput::Command(Command::Presence(status)) => {
                 self.emit(now, PRESENCE, &status, out);

@@ -5,6 +5,7 @@
 //! [`tools`]. The agent machine holds the parts of one account and one link for each guild.
 
 pub mod account;
+pub mod activity;
 pub mod agent;
 #[cfg(test)]
 mod agent_tests;

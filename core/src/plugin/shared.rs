@@ -12,6 +12,7 @@ use crate::{
     id::{ChannelId, GuildId, MessageId},
     plugin::{
         account::{Account, Token},
+        activity::Activity,
         config::Config,
         dedup::Dedup,
         defect::{Defect, Planted},
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     pub(super) turns: Turns,
     pub(super) outbox: Outbox,
     pub(super) wakes: Wakes,
+    pub(super) activity: Activity,
     /// The guild whose channel has the plain session id; the channel of the same id in another guild
     /// has one with its guild's.
     pub(super) sessions: BTreeMap<ChannelId, u32>,
@@ -50,7 +52,7 @@ pub(super) struct Shared {
     pub(super) planted: Planted,
 }
 canonical!(struct Shared {
-    account, http, dedup, turns, outbox, wakes, sessions; - config, nonces, planted
+    account, http, dedup, turns, outbox, wakes, activity, sessions; - config, nonces, planted
 });
 
 /// What a REST request was sent for, and with the token of which session.

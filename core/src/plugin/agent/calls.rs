@@ -13,6 +13,7 @@ use crate::{
     id::{ChannelId, GuildId, MessageId},
     plugin::{
         guild_link::GuildLink,
+        io::Output,
         tools::{ChannelEntry, Tool, ToolAnswer},
         turns::Place,
     },
@@ -25,6 +26,7 @@ impl Agent {
         now: Time,
         call: CallId,
         tool: Tool,
+        out: &mut Vec<Output>,
     ) -> Result<Option<ToolAnswer>, String> {
         match tool {
             Tool::Send {
@@ -38,7 +40,7 @@ impl Agent {
                 Ok(None)
             }
             Tool::TurnDone { turn } => {
-                self.end_turn(now, &turn);
+                self.end_turn(now, &turn, out);
                 Ok(Some(ToolAnswer::Done))
             }
             Tool::NoReply { channel, guild } => {
@@ -49,7 +51,7 @@ impl Agent {
                     .running(&place)
                     .map(|running| running.turn.clone());
                 if let Some(turn) = turn {
-                    self.end_turn(now, &turn);
+                    self.end_turn(now, &turn, out);
                 }
                 Ok(Some(ToolAnswer::Done))
             }

@@ -12,13 +12,14 @@ use alloc::{
 
 use crate::{
     canonical,
-    fabric::{center::Session, routes},
+    fabric::{center::Session, routes, session::Command},
     http::{Failure, Response},
     id::GuildId,
     link::{self, backoff::Backoff},
     machine::{Machine, Wakeup, earliest},
     plugin::{
         account::{Account, LoginEnd},
+        activity::Activity,
         config::Config,
         dedup::Dedup,
         defect::{Defect, Planted},
@@ -93,6 +94,7 @@ impl Agent {
                 turns: Turns::new(format!("t_{prefix}")),
                 outbox: Outbox::new(rng.fork("outbox")),
                 wakes: Wakes::new(rng.fork("wakes")),
+                activity: Activity::default(),
                 sessions: BTreeMap::new(),
                 nonces: format!("t_{prefix}"),
                 planted,
@@ -114,6 +116,13 @@ impl Agent {
         self.guilds
             .values()
             .map(|guild| (&guild.id, guild.is_live(), guild.membership.len()))
+    }
+
+    /// Tells every guild how the agent is.
+    fn say_presence(&mut self, now: Time, out: &mut Vec<Output>) {
+        for guild in self.guilds.values_mut() {
+            guild.say_presence(now, &mut self.shared, out);
+        }
     }
 
     fn with_guild(&mut self, number: u32, act: impl FnOnce(&mut GuildLink, &mut Shared)) {
@@ -252,7 +261,7 @@ impl Agent {
             Posted::Again => {}
             Posted::Unauthorized => self.shared.account.invalidate(session),
             Posted::Done(post, message) => {
-                self.on_post_end(now, &post, true);
+                self.on_post_end(now, &post, true, out);
                 let result = Ok(ToolAnswer::Sent {
                     message: message.id,
                     seq: message.seq,
@@ -281,7 +290,7 @@ impl Agent {
                 });
             }
             Posted::Failed(post, why) => {
-                self.on_post_end(now, &post, false);
+                self.on_post_end(now, &post, false, out);
                 out.push(Output::Answer {
                     call: post.call,
                     result: Err(ToolError(why)),
@@ -296,9 +305,9 @@ impl Agent {
             HostEvent::Ready { turns } => self.shared.turns.on_host(now, config, turns),
             HostEvent::Written(turn) => {
                 let ended = self.shared.turns.on_written(now, config, &turn);
-                self.on_turn_end(now, ended);
+                self.on_turn_end(now, ended, out);
             }
-            HostEvent::Call { call, tool } => match self.on_call(now, call, tool) {
+            HostEvent::Call { call, tool } => match self.on_call(now, call, tool, out) {
                 Ok(Some(answer)) => out.push(Output::Answer {
                     call,
                     result: Ok(answer),
@@ -338,9 +347,17 @@ impl Agent {
                 Due::Start(place, batch) => self.start_turn(now, &place, batch, out),
                 Due::TimedOut(place, ended) => {
                     let (turn, channel) = (ended.turn.clone(), place.1.clone());
-                    self.on_turn_end(now, Some((place, ended)));
+                    self.on_turn_end(now, Some((place, ended)), out);
                     out.push(Output::Note(Note::TurnTimedOut { turn, channel }));
                 }
+            }
+        }
+        while let Some((place, busy)) = self.shared.activity.next_due(now) {
+            self.with_guild(place.0, |guild, shared| {
+                guild.say(now, Command::Typing(place.1), shared, out);
+            });
+            if busy {
+                self.say_presence(now, out);
             }
         }
         self.send_posts(now, out);
@@ -472,6 +489,7 @@ impl Machine for Agent {
             self.shared.turns.next_wakeup(),
             self.shared.outbox.next_wakeup(),
             self.shared.wakes.next_wakeup(),
+            self.shared.activity.next_wakeup(),
             self.start_at.map(|at| Wakeup {
                 at,
                 why: "login due",

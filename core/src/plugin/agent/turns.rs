@@ -38,30 +38,44 @@ impl Agent {
     }
 
     /// A post stands in its channel, or never will: what that means to the turn it was made in.
-    pub(super) fn on_post_end(&mut self, now: Time, post: &Post, stands: bool) {
+    pub(super) fn on_post_end(
+        &mut self,
+        now: Time,
+        post: &Post,
+        stands: bool,
+        out: &mut Vec<Output>,
+    ) {
         let Shared { wakes, outbox, .. } = &mut self.shared;
         if let Some(nonce) = post.body.nonce.as_ref().filter(|_| stands) {
             wakes.on_posted(&post.place, nonce);
             let Shared { turns, config, .. } = &mut self.shared;
             let ended = turns.on_posted(now, config, &post.place, nonce);
-            self.on_turn_end(now, ended);
+            self.on_turn_end(now, ended, out);
         } else if outbox.is_free(&post.place) {
             wakes.on_no_posts(now, &post.place);
         }
     }
 
     /// A turn has ended, if one has.
-    pub(super) fn on_turn_end(&mut self, now: Time, ended: Option<(Place, Running)>) {
+    pub(super) fn on_turn_end(
+        &mut self,
+        now: Time,
+        ended: Option<(Place, Running)>,
+        out: &mut Vec<Output>,
+    ) {
         if let Some((place, ended)) = ended {
             self.shared.on_ended(now, &place, ended);
             self.settle_cursor(&place);
+            if self.shared.activity.on_end(&place) {
+                self.say_presence(now, out);
+            }
         }
     }
 
-    pub(super) fn end_turn(&mut self, now: Time, turn: &TurnId) {
+    pub(super) fn end_turn(&mut self, now: Time, turn: &TurnId, out: &mut Vec<Output>) {
         let Shared { turns, config, .. } = &mut self.shared;
         let ended = turns.end(now, config, turn);
-        self.on_turn_end(now, ended);
+        self.on_turn_end(now, ended, out);
     }
 
     fn settle_cursor(&mut self, place: &Place) {
@@ -91,6 +105,7 @@ impl Agent {
         let Some(turn_id) = turns.start(now, config, place, &batch) else {
             return;
         };
+        self.shared.activity.on_start(now, place.clone());
         for message in &batch.messages {
             self.shared.dedup.hand_over(&guild.id, &message.id);
         }

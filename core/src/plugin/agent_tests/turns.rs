@@ -108,3 +108,37 @@ fn leaving_drops_what_waits_and_lets_the_turn_end() {
     rig.done(0);
     assert_eq!(rig.heard(), [["one"], ["three"]]);
 }
+
+#[test]
+fn people_see_an_agent_that_is_at_work_for_longer() {
+    let mut rig = Rig::live(&[("c", "general"), ("d", "dm")]);
+    let (busy, online) = (presence("busy"), presence("online"));
+    let typing = |channel| json!(["typing", {"channelId": channel}]);
+    rig.emitted.clear();
+    rig.says("c", 1, "one");
+    rig.pass(SECOND / 2);
+    rig.done(0);
+    rig.pass(MINUTE);
+    assert!(rig.emitted.is_empty(), "its answer is there already");
+    rig.says("c", 2, "two");
+    rig.pass(SECOND);
+    assert_eq!(rig.emitted, [typing("c"), busy.clone()]);
+    rig.says("d", 1, "there");
+    rig.pass(4 * SECOND);
+    let also = [typing("d"), typing("c"), typing("d")];
+    assert_eq!(rig.emitted[2..], also);
+    rig.done(1);
+    assert_eq!(rig.emitted.len(), 5, "the other turn runs");
+    rig.reset("g");
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.emitted.last(), Some(&busy), "on the new connection too");
+    rig.emitted.clear();
+    rig.done(2);
+    assert_eq!(rig.emitted, [online]);
+    rig.pass(MINUTE);
+    assert_eq!(rig.emitted.len(), 1);
+}
+
+fn presence(status: &str) -> Value {
+    json!(["presence", {"status": status}])
+}

@@ -22,7 +22,6 @@ use crate::{
     },
     http::{Failure, Response},
     id::ChannelId,
-    link,
     plugin::{
         channel::Channel,
         io::{Output, Question},
@@ -153,12 +152,7 @@ impl GuildLink {
         let dropped = shared
             .turns
             .drop_waiting(now, &shared.config, &self.place(channel));
-        self.step_link(
-            now,
-            Some(link::Input::Command(Command::Leave(channel.clone()))),
-            shared,
-            out,
-        );
+        self.say(now, Command::Leave(channel.clone()), shared, out);
         let (guild, channel) = (self.id.clone(), channel.clone());
         out.push(Output::Note(Note::Left {
             guild,

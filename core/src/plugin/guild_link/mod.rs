@@ -325,14 +325,34 @@ impl GuildLink {
         }
         if self.can_go_live() {
             self.step_link(now, Some(link::Input::Live), shared, out);
-            let online = Command::Presence(Status {
-                status: realtime::ONLINE.to_string(),
-            });
-            self.step_link(now, Some(link::Input::Command(online)), shared, out);
+            self.say_presence(now, shared, out);
             self.down.clear();
             let (guild, channels) = (self.id.clone(), self.membership.len());
             out.push(Output::Note(Note::Live { guild, channels }));
         }
+    }
+
+    /// Tells the guild how the agent is, once it hears everything there.
+    pub(super) fn say_presence(&mut self, now: Time, shared: &mut Shared, out: &mut Vec<Output>) {
+        let status = match shared.activity.is_busy() {
+            true => realtime::BUSY,
+            false => realtime::ONLINE,
+        };
+        let status = status.to_string();
+        if self.is_live() {
+            self.say(now, Command::Presence(Status { status }), shared, out);
+        }
+    }
+
+    /// Asks the session for something whose answer does not matter.
+    pub(super) fn say(
+        &mut self,
+        now: Time,
+        command: Command,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        self.step_link(now, Some(link::Input::Command(command)), shared, out);
     }
 
     fn can_go_live(&self) -> bool {
