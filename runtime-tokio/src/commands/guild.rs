@@ -444,10 +444,10 @@ mod tests {
             "PATH",
             "FABRIC_BACKEND_GUILD_DB_URL",
         ];
-        let older: Vec<_> = older_variables(names.into_iter().map(Into::into))
-            .map(|(name, _)| name)
-            .collect();
-        assert_eq!(older, ["DB_HOST", "FABRIC_BACKEND_GUILD_DB_SYNC"]);
+        let older: Vec<_> = older_variables(names.into_iter().map(Into::into)).collect();
+        let newer = "FABRIC_BACKEND_GUILD_DB_URL";
+        let expected = ["DB_HOST", "FABRIC_BACKEND_GUILD_DB_SYNC"];
+        assert_eq!(older, expected.map(|name| (name.to_owned(), newer)));
     }
 
     #[test]

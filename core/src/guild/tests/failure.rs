@@ -224,3 +224,18 @@ fn the_rows_of_a_store_restore_the_state() {
     assert_ne!(other, id);
     assert_eq!(event_names(&world.pushes()).len(), 1);
 }
+
+/// The store alone has the history: what the node holds does not grow with it.
+#[test]
+fn no_message_stays_in_the_node_once_it_is_stored() {
+    let mut world = World::with_users();
+    let id = world.channel("A", "discuss", &["b"]);
+    world.hold_store = true;
+    let path = format!("/channels/{id}/messages");
+    let body = r#"{"content":"a needle","nonce":"a pin"}"#;
+    world.ask("A", Method::Post, &path, body);
+    let holds = |world: &World, text| format!("{:?}", world.guild).contains(text);
+    assert!(holds(&world, "needle"), "its answer waits");
+    world.stored(Ok(()));
+    assert!(!holds(&world, "needle") && !holds(&world, "a pin"));
+}

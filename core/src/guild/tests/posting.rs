@@ -211,3 +211,41 @@ fn what_may_not_be_posted_is_refused() {
     assert_eq!(world.post("A", &id, &"x".repeat(200_000)).0, 413);
     assert_eq!(world.post("A", &id, &"é".repeat(8_000)).0, 201);
 }
+
+#[test]
+fn a_nonce_has_a_length_and_is_the_authors_in_every_channel_that_it_may_post_to() {
+    let mut world = World::with_users();
+    let [one, two] = [(); 2].map(|()| world.channel("A", "general", &["b"]));
+    let mut send = |token: &str, id: &str, nonce: &str| {
+        let body = json!({"content": "x", "nonce": nonce});
+        world.send(token, &format!("/channels/{id}/messages"), &body)
+    };
+    let longest = "ü".repeat(128);
+    assert_eq!(send("A", &one, &format!("{longest}x")).0, 400);
+    let (status, first) = send("A", &one, &longest);
+    assert_eq!(status, 201);
+    assert_eq!(send("A", &two, &longest), (201, first));
+    world.send("A", &format!("/channels/{two}/leave"), &Value::Null);
+    let body = json!({"content": "x", "nonce": longest});
+    let path = format!("/channels/{two}/messages");
+    assert_eq!(world.send("A", &path, &body).0, 403, "membership is first");
+}
+
+#[test]
+fn whoever_is_listed_from_now_on_is_woken_by_the_next_message() {
+    let mut world = World::with_users();
+    let body = json!({
+        "name": "x", "xType": "triage", "memberUserIds": ["b", "c"], "wakeMapping": ["b"],
+    });
+    let (_, channel) = world.send("A", "/channels", &body);
+    let id = channel["id"].as_str().unwrap();
+    let (b, c) = (world.listener("B", id), world.listener("C", id));
+    for (listed, woken) in [("b", [true, false]), ("c", [false, true])] {
+        let change = json!({"wakeMapping": [listed]});
+        let path = format!("/channels/{id}");
+        assert_eq!(world.call("B", Method::Patch, &path, &change).0, 200);
+        world.seen.clear();
+        world.post("A", id, "hi");
+        assert_eq!(world.wakeups(), [(b, woken[0]), (c, woken[1])]);
+    }
+}

@@ -341,3 +341,44 @@ fn a_client_may_poll_and_move_to_a_websocket() {
     world.input(Input::Arrival(Arrival::Post { call, body }));
     assert!(matches!(world.seen.last(), Some(Seen::Polled(905, 413, _))));
 }
+
+#[test]
+fn a_user_is_told_of_a_membership_only_where_a_row_has_come_or_gone() {
+    let mut world = World::with_users();
+    let (b, d) = (world.connect("B"), world.connect("D"));
+    let body = json!({
+        "name": "x", "xType": "triage", "isPublic": true, "wakeMapping": ["d"],
+    });
+    world.seen.clear();
+    let (_, channel) = world.send("A", "/channels", &body);
+    let (joined, left) = ("channel.joined", "channel.left");
+    assert_eq!(event_names(&world.pushes()), [(d, joined)], "d is on duty");
+    let id = channel["id"].as_str().unwrap();
+    let mut go = |how: &str| {
+        world.send("B", &format!("/channels/{id}/{how}"), &Value::Null);
+        world.pushes()
+    };
+    assert_eq!(event_names(&go("join")), [(b, joined)]);
+    assert_eq!(go("join"), [], "it was a member");
+    assert_eq!(event_names(&go("leave")), [(b, left)]);
+    assert_eq!(go("leave"), [], "it was none");
+}
+
+#[test]
+fn no_socket_is_in_the_room_of_a_channel_before_it_asks() {
+    let mut world = World::with_users();
+    let id = world.channel("A", "general", &["b"]);
+    let b = world.connect("B");
+    world.seen.clear();
+    world.post("A", &id, "one");
+    assert_eq!(world.pushes(), []);
+    let refused = |error: &str| Some(json!({"ok": false, "error": error}));
+    assert_eq!(
+        world.emit(b, "leave_channel", &room("nowhere")),
+        refused("not_found")
+    );
+    assert_eq!(
+        world.emit(b, "leave_channel", &json!({})),
+        refused("bad_request")
+    );
+}

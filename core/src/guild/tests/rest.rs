@@ -218,3 +218,26 @@ fn a_page_that_nobody_waits_for_is_forgotten() {
     let forgot = Seen::Forgot(Question::Load(second));
     assert_eq!(world.seen[1..], [forgot, Seen::Answer(late, 503)]);
 }
+
+#[test]
+fn a_closed_channel_is_read_and_joined_and_takes_no_message() {
+    let mut world = World::with_users();
+    let body = json!({"name": "x", "xType": "general", "isPublic": true});
+    let (_, channel) = world.send("A", "/channels", &body);
+    let path = format!("/channels/{}", channel["id"].as_str().unwrap());
+    let messages = format!("{path}/messages");
+    let message = json!({"content": "one"});
+    world.send("A", &messages, &message);
+    world.call("A", Method::Patch, &path, &json!({"closed": true}));
+    assert_eq!(
+        world.send("B", &format!("{path}/join"), &Value::Null),
+        (201, ok())
+    );
+    let (status, page) = world.get("B", &messages);
+    assert_eq!(
+        (status, &page["messages"][0]["content"]),
+        (200, &json!("one"))
+    );
+    let (status, refusal) = world.send("B", &messages, &message);
+    assert_eq!((status, &refusal["error"]), (409, &json!("Conflict")));
+}
