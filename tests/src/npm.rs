@@ -19,7 +19,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, ChildStdin},
     sync::mpsc,
     time::timeout,
@@ -65,7 +65,29 @@ pub fn client(port: u16, scenario: &str, options: &Value) -> Option<Peer> {
     start("client.mjs", &[&url, scenario, &options.to_string()])
 }
 
+/// Starts the official client as several users of the guild at `url`, who do what they are
+/// [told](Peer::tell). `None` where there is no Node.
+pub fn users(url: &str) -> Option<Peer> {
+    start("fabric.mjs", &[url])
+}
+
 impl Peer {
+    /// Writes a line to the peer.
+    ///
+    /// # Panics
+    ///
+    /// If the peer has ended.
+    pub async fn tell(&mut self, wish: &Value) {
+        let line = format!("{wish}\n");
+        let told = match &mut self.stdin {
+            Some(stdin) => stdin.write_all(line.as_bytes()).await,
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        if let Err(error) = told {
+            panic!("the peer does not listen: {error}; it saw {:#?}", self.seen);
+        }
+    }
+
     /// Reads on until `pick` takes a line.
     ///
     /// # Panics
