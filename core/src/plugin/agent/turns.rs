@@ -45,14 +45,14 @@ impl Agent {
         stands: bool,
         out: &mut Vec<Output>,
     ) {
-        let Shared { wakes, outbox, .. } = &mut self.shared;
         if let Some(nonce) = post.body.nonce.as_ref().filter(|_| stands) {
-            wakes.on_posted(&post.place, nonce);
+            self.shared.wakes.on_posted(&post.place, nonce);
             let Shared { turns, config, .. } = &mut self.shared;
             let ended = turns.on_posted(now, config, &post.place, nonce);
             self.on_turn_end(now, ended, out);
-        } else if outbox.is_free(&post.place) {
-            wakes.on_no_posts(now, &post.place);
+        }
+        if self.shared.outbox.is_free(&post.place) {
+            self.shared.wakes.on_no_posts(now, &post.place);
         }
     }
 
