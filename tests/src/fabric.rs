@@ -461,7 +461,7 @@ pub fn answers(reply: &Message, message: &MessageId) -> bool {
     reply.reply_to_id.as_ref() == Some(message) && reply.content.starts_with("echo: ")
 }
 
-async fn answer<T: DeserializeOwned>(
+pub(crate) async fn answer<T: DeserializeOwned>(
     client: &Client,
     origin: &str,
     request: Request,
@@ -476,7 +476,7 @@ async fn answer<T: DeserializeOwned>(
     Err(format!("{target} was answered {}: {body}", response.status).into())
 }
 
-fn command<const N: usize>(folder: &TempDir, words: [&str; N]) -> Command {
+pub(crate) fn command<const N: usize>(folder: &TempDir, words: [&str; N]) -> Command {
     let data: PathBuf = Path::join(folder.path(), "data");
     let mut command = Command::new(binary::selvedge());
     command

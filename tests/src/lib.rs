@@ -15,6 +15,7 @@ pub mod binary;
 pub mod codecs;
 pub mod conformance;
 pub mod fabric;
+pub mod fan_out;
 pub mod histories;
 pub mod history;
 pub mod host;
