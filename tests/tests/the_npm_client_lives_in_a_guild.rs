@@ -159,7 +159,7 @@ impl World {
         let wish = json!({"open": socket, "token": token.expose()});
         self.peer.tell(&wish).await;
         let first = |line: &Value| {
-            let said = || line.get("message").unwrap_or(&line["saw"]).clone();
+            let said = || line.get("message").unwrap_or_else(|| &line["saw"]).clone();
             (line["socket"] == socket).then(said)
         };
         self.until("a connection", first).await

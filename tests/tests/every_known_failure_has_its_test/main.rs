@@ -3,16 +3,14 @@
 //!
 //! Whoever hears of a failure elsewhere looks here whether it can happen with Selvedge. The map is
 //! checked: a test that is renamed or taken out has to be mended here as well.
-#![expect(
-    clippy::panic,
-    reason = "a test fails by panicking, in its helpers too"
-)]
 
 mod failures;
 mod lessons;
 mod rules;
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::collections::BTreeSet;
+
+use selvedge_tests::catalogue::{has_test, lines};
 
 /// Where a test stands: its file, from the root of the repository, and its function.
 type Place = (&'static str, &'static str);
@@ -25,29 +23,6 @@ type Lesson = (&'static [&'static str], &'static str, &'static [Place]);
 
 /// What a tracker has taught and no test here can show: the threads, in a few words, and why.
 type Untested = (&'static [&'static str], &'static str, &'static str);
-
-/// The lines of a file as they are compared.
-fn lines(file: &str) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{file}: {error}"));
-    text.lines().map(|line| line.trim().to_owned()).collect()
-}
-
-/// Whether a file has a test of that name: a function right after the attribute of one, or a case in
-/// the list of a suite.
-fn has_test(lines: &[String], name: &str) -> bool {
-    let head = format!("fn {name}(");
-    let is_function = |line: &str| {
-        let rest = line.strip_prefix("async ").unwrap_or(line);
-        rest.starts_with(&head)
-    };
-    let is_attribute = |line: &str| line == "#[test]" || line.starts_with("#[tokio::test");
-    let mut pairs = lines.iter().zip(lines.iter().skip(1));
-    let stands_alone = pairs.any(|(before, line)| is_attribute(before) && is_function(line));
-    let listed = lines.iter().skip_while(|line| *line != "conformance! {");
-    let mut cases = listed.flat_map(|line| line.split(' '));
-    stands_alone || cases.any(|case| case.strip_suffix(',') == Some(name))
-}
 
 /// Every place of every table, with what it is to show.
 fn places() -> impl Iterator<Item = (&'static str, Place)> {
@@ -72,7 +47,7 @@ fn every_test_of_the_map_exists() {
 fn what_is_no_test_is_not_found() {
     let own = lines("tests/tests/every_known_failure_has_its_test/main.rs");
     assert!(has_test(&own, "what_is_no_test_is_not_found"));
-    for name in ["has_test", "what_is_no_test", "lines", ""] {
+    for name in ["places", "what_is_no_test", "lines", ""] {
         assert!(!has_test(&own, name), "{name}");
     }
     let suite = lines("tests/tests/the_engineio_v4_suite.rs");
