@@ -19,7 +19,7 @@ use tokio::task::LocalSet;
 
 const SOCKETS: usize = 1_000;
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// How many posts are made one at a time in a round, and what lies between two of them.
 const POSTS: usize = 100;
