@@ -22,12 +22,12 @@ const TURN_CHARS_MAX: usize = 50_000;
 pub struct Queue {
     waiting: VecDeque<Waiting>,
     skipped: u64,
-    leave: Leave,
+    permit: Permit,
     running: Option<Running>,
     /// Since when there has been nothing to do.
     idle_since: Option<Time>,
 }
-canonical!(struct Queue { waiting, skipped, leave, running, idle_since });
+canonical!(struct Queue { waiting, skipped, permit, running, idle_since });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Waiting {
@@ -40,7 +40,7 @@ canonical!(struct Waiting { message, rewake, arrived_at });
 /// Whether the guild's turn engine lets the next turn begin: a message that woke the agent may be an
 /// old one by the time its turn comes.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-enum Leave {
+enum Permit {
     /// Nobody takes turns there.
     #[default]
     Free,
@@ -52,7 +52,7 @@ enum Leave {
     Given(MessageId),
 }
 canonical!(
-    enum Leave {
+    enum Permit {
         Free,
         Wanted,
         Asked(message),
@@ -104,10 +104,10 @@ pub struct Batch {
 }
 
 impl Queue {
-    /// The channel is one in which users take turns: each turn needs leave.
+    /// The channel is one in which users take turns: each turn needs a permit.
     pub fn take_turns(&mut self) {
-        if self.leave == Leave::Free {
-            self.leave = Leave::Wanted;
+        if self.permit == Permit::Free {
+            self.permit = Permit::Wanted;
         }
     }
 
@@ -142,13 +142,13 @@ impl Queue {
             return None;
         }
         let (length, last) = self.ahead(config)?;
-        let awaited = match &self.leave {
-            Leave::Free => false,
-            Leave::Given(given) if *given == last => true,
-            Leave::Wanted | Leave::Asked(_) | Leave::Given(_) => return None,
+        let awaited = match &self.permit {
+            Permit::Free => false,
+            Permit::Given(given) if *given == last => true,
+            Permit::Wanted | Permit::Asked(_) | Permit::Given(_) => return None,
         };
         if awaited {
-            self.leave = Leave::Wanted;
+            self.permit = Permit::Wanted;
         }
         let taken: Vec<_> = self.waiting.drain(..length).collect();
         Some(Batch {
@@ -174,34 +174,34 @@ impl Queue {
     }
 
     /// The message about which the turn engine must be asked before the next turn, if a turn could
-    /// start now; [`on_leave`](Self::on_leave) follows.
-    pub fn ask_leave(&mut self, now: Time, config: &Config) -> Option<MessageId> {
+    /// start now; [`on_permit`](Self::on_permit) follows.
+    pub fn ask_permit(&mut self, now: Time, config: &Config) -> Option<MessageId> {
         if self.starts_at(config)? > now {
             return None;
         }
         let (_, last) = self.ahead(config)?;
-        let wanted = match &self.leave {
-            Leave::Free | Leave::Asked(_) => false,
-            Leave::Wanted => true,
-            Leave::Given(given) => *given != last,
+        let wanted = match &self.permit {
+            Permit::Free | Permit::Asked(_) => false,
+            Permit::Wanted => true,
+            Permit::Given(given) => *given != last,
         };
         wanted.then(|| {
-            self.leave = Leave::Asked(last.clone());
+            self.permit = Permit::Asked(last.clone());
             last
         })
     }
 
     /// The turn engine has answered about this message. Gives back what is not to be handed over,
     /// which is everything up to it where the wake is not the agent's any more.
-    pub fn on_leave(&mut self, message: &MessageId, given: bool) -> Vec<InboundMessage> {
-        if self.leave != Leave::Asked(message.clone()) {
+    pub fn on_permit(&mut self, message: &MessageId, given: bool) -> Vec<InboundMessage> {
+        if self.permit != Permit::Asked(message.clone()) {
             return Vec::new();
         }
         if given {
-            self.leave = Leave::Given(message.clone());
+            self.permit = Permit::Given(message.clone());
             return Vec::new();
         }
-        self.leave = Leave::Wanted;
+        self.permit = Permit::Wanted;
         let at = self
             .waiting
             .iter()
@@ -275,8 +275,8 @@ impl Queue {
             .waiting
             .iter()
             .position(|known| known.message.id == *id)?;
-        if matches!(&self.leave, Leave::Asked(of) | Leave::Given(of) if of == id) {
-            self.leave = Leave::Wanted;
+        if matches!(&self.permit, Permit::Asked(of) | Permit::Given(of) if of == id) {
+            self.permit = Permit::Wanted;
         }
         self.waiting.remove(at).map(|known| known.message)
     }
@@ -285,7 +285,7 @@ impl Queue {
     /// running turn goes on. What was skipped is forgotten with it.
     pub fn clear(&mut self) -> (usize, usize) {
         self.skipped = 0;
-        self.leave = Leave::Free;
+        self.permit = Permit::Free;
         let dropped = core::mem::take(&mut self.waiting);
         (
             dropped.len(),
@@ -313,7 +313,7 @@ impl Queue {
 
     /// When the next turn can start.
     fn starts_at(&self, config: &Config) -> Option<Time> {
-        if self.running.is_some() || matches!(self.leave, Leave::Asked(_)) {
+        if self.running.is_some() || matches!(self.permit, Permit::Asked(_)) {
             return None;
         }
         let first = self.waiting.front()?;
@@ -492,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn where_users_take_turns_each_turn_needs_leave() {
+    fn where_users_take_turns_each_turn_needs_a_permit() {
         let (config, now) = (config(), Time::from_millis(1));
         let mut queue = Queue::default();
         queue.take_turns();
@@ -501,21 +501,21 @@ mod tests {
         }
         let id = |seq| message(seq, 1).id;
         assert_eq!(queue.next_batch(now, &config), None);
-        assert_eq!(queue.ask_leave(now, &config), Some(id(1)));
-        assert_eq!(queue.ask_leave(now, &config), None, "it is being asked");
-        assert!(queue.on_leave(&id(2), false).is_empty(), "about another");
-        assert_eq!(queue.on_leave(&id(1), false), vec![message(1, 1)]);
+        assert_eq!(queue.ask_permit(now, &config), Some(id(1)));
+        assert_eq!(queue.ask_permit(now, &config), None, "it is being asked");
+        assert!(queue.on_permit(&id(2), false).is_empty(), "about another");
+        assert_eq!(queue.on_permit(&id(1), false), vec![message(1, 1)]);
         assert_eq!(queue.fate(&id(1)), Fate::Unknown);
-        assert_eq!(queue.ask_leave(now, &config), Some(id(2)));
+        assert_eq!(queue.ask_permit(now, &config), Some(id(2)));
         assert_eq!(queue.remove(&id(2)), Some(message(2, 1)));
-        assert!(queue.on_leave(&id(2), true).is_empty());
+        assert!(queue.on_permit(&id(2), true).is_empty());
         assert_eq!(
             queue.next_batch(now, &config),
             None,
-            "leave was for another"
+            "the permit was for another"
         );
-        assert_eq!(queue.ask_leave(now, &config), Some(id(3)));
-        assert!(queue.on_leave(&id(3), true).is_empty());
+        assert_eq!(queue.ask_permit(now, &config), Some(id(3)));
+        assert!(queue.on_permit(&id(3), true).is_empty());
         assert_eq!(queue.fate(&id(3)), Fate::Open);
         let batch = queue.next_batch(now, &config).unwrap();
         assert!(batch.awaited);
@@ -526,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn leave_for_messages_that_become_one_turn_is_asked_about_the_last() {
+    fn a_permit_for_messages_that_become_one_turn_is_about_the_last() {
         let config = Config {
             coalesce: Some(Duration::ZERO),
             ..config()
@@ -537,12 +537,12 @@ mod tests {
         queue.push(now, message(1, 1), false, true);
         queue.push(now, message(2, 1), true, true);
         let id = |seq| message(seq, 1).id;
-        assert_eq!(queue.ask_leave(now, &config), Some(id(2)));
-        queue.on_leave(&id(2), true);
+        assert_eq!(queue.ask_permit(now, &config), Some(id(2)));
+        queue.on_permit(&id(2), true);
         queue.push(now, message(3, 1), false, true);
         assert_eq!(queue.next_batch(now, &config), None);
-        assert_eq!(queue.ask_leave(now, &config), Some(id(3)));
-        queue.on_leave(&id(3), true);
+        assert_eq!(queue.ask_permit(now, &config), Some(id(3)));
+        queue.on_permit(&id(3), true);
         let batch = queue.next_batch(now, &config).unwrap();
         assert!(batch.rewake);
         assert_eq!(seqs(Some(batch)), vec![1, 2, 3]);

@@ -44,7 +44,7 @@ canonical!(struct Turns { queues, due, running, waiting, waiting_bytes, host; - 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
     /// A turn could start, if the guild's turn engine lets it, which is to be asked about this
-    /// message; [`Turns::on_leave`] follows.
+    /// message; [`Turns::on_permit`] follows.
     Ask(Place, MessageId),
     /// A turn can start; the owner calls [`Turns::start`].
     Start(Place, Batch),
@@ -117,7 +117,7 @@ impl Turns {
                 self.touched(now, config, &place);
                 return Some(Due::TimedOut(place, ended));
             }
-            if ready && let Some(message) = queue.ask_leave(now, config) {
+            if ready && let Some(message) = queue.ask_permit(now, config) {
                 self.touched(now, config, &place);
                 return Some(Due::Ask(place, message));
             }
@@ -139,7 +139,7 @@ impl Turns {
     }
 
     /// The turn engine has answered about this message: gives back what is not to be handed over.
-    pub fn on_leave(
+    pub fn on_permit(
         &mut self,
         now: Time,
         config: &Config,
@@ -150,7 +150,7 @@ impl Turns {
         let Some(queue) = self.queues.get_mut(place) else {
             return Vec::new();
         };
-        let stale = queue.on_leave(message, given);
+        let stale = queue.on_permit(message, given);
         self.gone(&stale);
         self.touched(now, config, place);
         stale

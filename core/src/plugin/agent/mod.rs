@@ -250,7 +250,7 @@ impl Agent {
                 match self.shared.wakes.on_answer(now, debt, &message, answer) {
                     Heard::Again | Heard::Passed => {}
                     Heard::Unauthorized => self.shared.account.invalidate(session),
-                    Heard::Acked(message, given) => self.on_leave(now, &place, &message, given),
+                    Heard::Acked(message, given) => self.on_permit(now, &place, &message, given),
                 }
             }
         }
@@ -341,7 +341,7 @@ impl Agent {
         while let Some(due) = self.shared.turns.next_due(now, &self.shared.config) {
             match due {
                 Due::Ask(place, message) if self.shared.planted.is(Defect::SkipsAck) => {
-                    self.on_leave(now, &place, &message, true);
+                    self.on_permit(now, &place, &message, true);
                 }
                 Due::Ask(place, message) => self.shared.wakes.ack(now, place, message),
                 Due::Start(place, batch) => self.start_turn(now, &place, batch, out),

@@ -1,4 +1,4 @@
-//! The turns of an agent, from the leave of the guild's turn engine to their end.
+//! The turns of an agent, from the permit of the guild's turn engine to their end.
 
 use alloc::{string::ToString as _, vec::Vec};
 
@@ -24,9 +24,9 @@ use crate::{
 impl Agent {
     /// The turn engine has answered whether a turn is still the agent's: where it is not, what would
     /// have been handed over is context.
-    pub(super) fn on_leave(&mut self, now: Time, place: &Place, message: &MessageId, given: bool) {
+    pub(super) fn on_permit(&mut self, now: Time, place: &Place, message: &MessageId, given: bool) {
         let Shared { turns, config, .. } = &mut self.shared;
-        let stale = turns.on_leave(now, config, place, message, given);
+        let stale = turns.on_permit(now, config, place, message, given);
         self.with_guild(place.0, |guild, shared| {
             if let Some(channel) = guild.channels.get_mut(&place.1) {
                 for message in stale {

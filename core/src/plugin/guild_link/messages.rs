@@ -165,7 +165,7 @@ impl GuildLink {
         };
         // The guild's turn engine waits for an answer to it, whatever becomes of it here.
         let is_awaited = x_type.takes_turns() && message.wakeup == Some(true);
-        let (id, nonce) = (message.id.clone(), wake_nonce(shared, &message));
+        let awaited = is_awaited.then(|| (message.id.clone(), wake_nonce(shared, &message)));
         let is_rewake = message.rewake == Some(true);
         let taken = match gate::judge(&shared.config, &mut state.guard, now, x_type, &message) {
             Verdict::Record(gate::Reason::Deleted) => false,
@@ -195,7 +195,7 @@ impl GuildLink {
                 taken
             }
         };
-        if is_awaited && !taken {
+        if let Some((id, nonce)) = awaited.filter(|_| !taken) {
             shared.pass(now, place, id, nonce);
         }
     }
