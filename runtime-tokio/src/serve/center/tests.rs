@@ -346,6 +346,23 @@ async fn users_and_guilds_are_also_made_from_outside() {
     it.center.shutdown().await;
 }
 
+/// Whoever reads the database has no key and no password.
+#[tokio::test]
+async fn what_is_kept_of_a_key_is_its_hash() {
+    let it = Fixture::start(Duration::from_secs(900)).await;
+    let password = Secret::new("very, very secret");
+    let user = it.center.add_user("Al", Some(&password)).await.unwrap();
+    let guild = it.guild("g").await;
+    it.center.shutdown().await;
+    let database = std::fs::read(it.folder.path().join("data/center.sqlite")).unwrap();
+    let holds = |bytes: &[u8]| database.windows(bytes.len()).any(|it| it == bytes);
+    for key in [&user.api_key, &guild] {
+        assert!(!holds(key.expose().as_bytes()));
+        assert!(holds(&random::fingerprint(key.expose())));
+    }
+    assert!(!holds(password.expose().as_bytes()));
+}
+
 #[tokio::test]
 async fn a_key_is_replaced_while_center_is_up() {
     let it = Fixture::start(Duration::from_secs(900)).await;
