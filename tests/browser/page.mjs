@@ -18,9 +18,9 @@ export class Person {
     page.on("pageerror", (error) => this.complaints.push(`page error: ${error}`));
     page.on("console", (message) => {
       if (message.type() !== "error" && message.type() !== "warning") return;
-      // A channel without a document answers so, and so does Center about a name; browsers print
-      // every 404.
-      if (/\/canvas$|\/by-name\/ecco$/.test(message.location().url)) return;
+      // A channel without a document answers so, Center about a name, and the guild to an ack when
+      // the turn has gone on meanwhile; browsers print every refusal.
+      if (/\/canvas$|\/by-name\/ecco$|\/ack$/.test(message.location().url)) return;
       if (message.location().url === "about:srcdoc" && message.text().startsWith("Blocked script")) {
         this.blocked += 1;
         return;
