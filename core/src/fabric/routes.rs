@@ -71,12 +71,7 @@ pub fn post_message(
     channel: &ChannelId,
     body: &PostBody,
 ) -> Result<Request, serde_json::Error> {
-    Ok(Request {
-        method: Method::Post,
-        target: format!("{PREFIX}/channels/{}/messages", encoded(channel.as_str())),
-        bearer: Some(token),
-        body: Bytes::from(serde_json::to_vec(body)?),
-    })
+    post(token, channel, "messages", body)
 }
 
 /// Says that the wake with this message has arrived.
@@ -92,11 +87,20 @@ pub fn ack(
     let body = Ack {
         message_id: message.clone(),
     };
+    post(token, channel, "ack", &body)
+}
+
+fn post(
+    token: Secret,
+    channel: &ChannelId,
+    what: &str,
+    body: &impl Serialize,
+) -> Result<Request, serde_json::Error> {
     Ok(Request {
         method: Method::Post,
-        target: format!("{PREFIX}/channels/{}/ack", encoded(channel.as_str())),
+        target: format!("{PREFIX}/channels/{}/{what}", encoded(channel.as_str())),
         bearer: Some(token),
-        body: Bytes::from(serde_json::to_vec(&body)?),
+        body: Bytes::from(serde_json::to_vec(body)?),
     })
 }
 

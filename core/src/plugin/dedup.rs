@@ -1,6 +1,6 @@
 //! Which messages have been handled: no message is handled twice.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
 use crate::{
     canonical,
@@ -30,10 +30,10 @@ impl Dedup {
     /// Takes an id in; `false` where it is known already.
     pub fn insert(&mut self, guild: &GuildId, message: &MessageId) -> bool {
         let entry = (guild.clone(), message.clone());
-        if self.known.contains_key(&entry) {
+        let Entry::Vacant(place) = self.known.entry(entry.clone()) else {
             return false;
-        }
-        self.known.insert(entry.clone(), false);
+        };
+        place.insert(false);
         self.order.push_back(entry);
         if self.order.len() > self.most
             && let Some(oldest) = self.order.pop_front()

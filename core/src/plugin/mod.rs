@@ -23,6 +23,7 @@ pub mod membership;
 pub mod note;
 pub mod outbox;
 pub mod queue;
+pub mod retry;
 pub mod sequence;
 mod shared;
 pub mod token;

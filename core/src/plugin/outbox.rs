@@ -14,7 +14,7 @@ use crate::{
     fabric::{error::ErrorBody, routes::PostBody, types::Message},
     http::{CallId, Failure, Response},
     machine::Wakeup,
-    plugin::turns::Place,
+    plugin::{retry, turns::Place},
     rng::Rng,
     time::Time,
 };
@@ -22,8 +22,6 @@ use crate::{
 /// Names a post of the outbox.
 pub type PostId = u64;
 
-/// The wait before the first repetition; it doubles from there.
-const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait between two repetitions.
 const RETRY_MOST: Duration = Duration::from_secs(8);
 
@@ -271,16 +269,13 @@ impl Outbox {
         let Some(post) = self.posts.get_mut(&id) else {
             return Posted::Again;
         };
-        let most = RETRY_FIRST
-            .saturating_mul(1 << post.failures.min(16))
-            .min(RETRY_MOST);
-        post.failures = post.failures.saturating_add(1);
         let wait = match after {
             Some(after) => {
-                after.saturating_add(self.rng.between(Duration::from_micros(1), RETRY_FIRST))
+                after.saturating_add(self.rng.between(Duration::from_micros(1), retry::FIRST))
             }
-            None => self.rng.between(most / 2, most),
+            None => retry::wait(&mut self.rng, post.failures, RETRY_MOST),
         };
+        post.failures = post.failures.saturating_add(1);
         let at = now + wait;
         if at <= post.give_up_at {
             self.due.set(id, Some(at));

@@ -14,13 +14,11 @@ use crate::{
     http::{Failure, Response},
     id::{MessageId, TurnId},
     machine::Wakeup,
-    plugin::turns::Place,
+    plugin::{retry, turns::Place},
     rng::Rng,
     time::Time,
 };
 
-/// The wait before the first repetition; it doubles from there.
-const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait between two repetitions.
 const RETRY_MOST: Duration = Duration::from_secs(30);
 
@@ -221,11 +219,8 @@ impl Wakes {
 
     fn again(&mut self, now: Time, debt: Debt, after: Option<Duration>) -> Heard {
         if let Some(owed) = self.owed.get_mut(&debt) {
-            let most = RETRY_FIRST
-                .saturating_mul(1 << owed.failures.min(16))
-                .min(RETRY_MOST);
+            let wait = retry::wait(&mut self.rng, owed.failures, RETRY_MOST);
             owed.failures = owed.failures.saturating_add(1);
-            let wait = self.rng.between(most / 2, most);
             let wait = after.unwrap_or_default().saturating_add(wait);
             self.due.set(debt, Some(now + wait));
         }
