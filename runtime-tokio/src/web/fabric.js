@@ -260,7 +260,7 @@ export class Fabric {
   /** Members and turn: neither has a push of its own. */
   async #readTurn(channelId) {
     const state = this.#state;
-    const takesTurns = ["discuss", "work"].includes(state.channels.get(channelId)?.xType);
+    const takesTurns = state.takesTurns(state.channels.get(channelId) ?? null);
     const [members, turn] = await Promise.all([
       this.#api.get(`/channels/${channelId}/members`),
       takesTurns ? this.#api.get(`/channels/${channelId}/turn`) : null,

@@ -8,7 +8,7 @@ import { canvas } from "./view/canvas.js";
 import { channels } from "./view/channels.js";
 import { composer } from "./view/composer.js";
 import { dialog } from "./view/dialog.js";
-import { byId } from "./view/dom.js";
+import { byId, tell } from "./view/dom.js";
 import { files } from "./view/files.js";
 import { members } from "./view/members.js";
 import { messages } from "./view/messages.js";
@@ -41,15 +41,14 @@ login.addEventListener("submit", async (event) => {
   event.preventDefault();
   const problem = byId("login-problem");
   const submit = login.querySelector("[type=submit]");
-  problem.hidden = true;
+  tell(problem, "");
   submit.disabled = true;
   try {
     const session = await enter(Object.fromEntries(new FormData(login)));
     login.reset();
     begin(session);
   } catch (error) {
-    problem.textContent = error.message;
-    problem.hidden = false;
+    tell(problem, error.message);
   } finally {
     submit.disabled = false;
   }

@@ -53,8 +53,9 @@ export class State {
     return this.names.get(userId) || userId;
   }
 
-  takesTurns() {
-    return this.channel?.xType === "discuss" || this.channel?.xType === "work";
+  /** Whether users take turns in a channel, the open one unless another is named. */
+  takesTurns(channel = this.channel) {
+    return channel?.xType === "discuss" || channel?.xType === "work";
   }
 
   unread(channel) {

@@ -1,6 +1,6 @@
 // Where messages are written: new ones, replies, and edits of one's own.
 
-import { byId } from "./dom.js";
+import { byId, tell } from "./dom.js";
 import { Completion } from "./completion.js";
 
 export function composer(fabric, state) {
@@ -16,10 +16,7 @@ export function composer(fabric, state) {
     grow();
     completion.close();
   };
-  const problem = (words) => {
-    byId("edit-problem").hidden = !words;
-    byId("edit-problem").textContent = words;
-  };
+  const problem = (words) => tell(byId("edit-problem"), words);
   const cancel = () => {
     const { here } = state;
     problem("");

@@ -1,16 +1,12 @@
 // A form in a dialog: what was typed stays until it has been taken.
 
-import { byId } from "./dom.js";
+import { byId, tell } from "./dom.js";
 
 /** `take(fields)` does what the form is for; its error is shown in the form. */
 export function dialog(id, take) {
   const box = byId(id);
   const form = box.querySelector("form");
-  const problem = form.querySelector(".problem");
-  const words = (text) => {
-    problem.textContent = text;
-    problem.hidden = !text;
-  };
+  const words = (text) => tell(form.querySelector(".problem"), text);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const submit = form.querySelector("[type=submit]");

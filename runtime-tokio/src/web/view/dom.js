@@ -14,6 +14,12 @@ export function h(tag, attributes, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
+/** Says something where there is something to say. */
+export function tell(element, words) {
+  element.textContent = words;
+  element.hidden = !words;
+}
+
 /** A button that says what it does. */
 export function button(words, act, attributes) {
   return h("button", { type: "button", onclick: act, "data-act": words, ...attributes }, words);

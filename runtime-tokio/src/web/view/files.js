@@ -1,14 +1,11 @@
 // Files: those that the next message takes along, and those that messages carry.
 
-import { button, byId, h, list } from "./dom.js";
+import { button, byId, h, list, tell } from "./dom.js";
 
 /** Takes files by button, paste and drop. */
 export function files(fabric, state) {
   const text = byId("text");
-  const problem = (words) => {
-    byId("file-problem").hidden = !words;
-    byId("file-problem").textContent = words;
-  };
+  const problem = (words) => tell(byId("file-problem"), words);
   const take = async (chosen) => {
     const { here } = state;
     problem("");
