@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How many events of the agent may wait to be printed; then the agent waits.
-const EVENTS_MAX: usize = 1_024;
+pub(super) const EVENTS_MAX: usize = 1_024;
 
 /// How many characters of a name or a message are shown, on one line and without what could move
 /// the cursor.

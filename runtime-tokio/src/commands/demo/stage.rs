@@ -32,9 +32,6 @@ use crate::{
     tls,
 };
 
-/// How many events of the agent may wait for the demo to print them.
-const EVENTS_MAX: usize = 1_024;
-
 /// How often the demo looks whether the plugin is live.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -110,7 +107,7 @@ impl Stage {
             .await?;
         let config = write_config(folder.path(), &center.url(), echo.api_key.expose())
             .map_err(|error| set_up(&error))?;
-        let (events_in, events) = mpsc::channel(EVENTS_MAX);
+        let (events_in, events) = mpsc::channel(echo::EVENTS_MAX);
         let echo = EchoAgent::spawn(plugin(&config)?, clock, events_in)
             .await
             .map_err(|error| DemoError::at("plugin", crate::report::chain(&error)))?;
