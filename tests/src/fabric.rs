@@ -461,7 +461,12 @@ pub fn answers(reply: &Message, message: &MessageId) -> bool {
     reply.reply_to_id.as_ref() == Some(message) && reply.content.starts_with("echo: ")
 }
 
-pub(crate) async fn answer<T: DeserializeOwned>(
+/// Sends a request, and reads the body of a good answer.
+///
+/// # Errors
+///
+/// Where there is no good answer, in its words.
+pub async fn answer<T: DeserializeOwned>(
     client: &Client,
     origin: &str,
     request: Request,
@@ -491,6 +496,11 @@ pub(crate) fn command<const N: usize>(folder: &TempDir, words: [&str; N]) -> Com
     command
 }
 
-fn free_port() -> Result<u16, Fault> {
+/// A port of loopback that is free now.
+///
+/// # Errors
+///
+/// Where the system has none.
+pub fn free_port() -> Result<u16, Fault> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

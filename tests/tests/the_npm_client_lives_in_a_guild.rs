@@ -387,38 +387,40 @@ async fn a_speaker_is_woken_again_with_an_id_of_the_wake() {
 
 const EVENTS: [&str; 4] = ["join_channel", "leave_channel", "typing", "presence"];
 
+/// A guild, its people, and their channel, with a socket `old` of bo in its room, whose token has
+/// expired since. `None` where there is no Node.
+async fn expired(deaf: bool) -> Option<(World, [User; 2], String)> {
+    let mut it = World::start(SHORT, deaf).await?;
+    let (al, bo) = (it.user("al").await, it.user("bo").await);
+    let id = it.channel(&al, "general", &[&bo]).await;
+    assert_eq!(it.open("old", &bo.token).await, "connect");
+    it.enter("old", &id, 0).await;
+    sleep(SHORT + Duration::from_secs(1)).await;
+    Some((it, [al, bo], id))
+}
+
 #[tokio::test]
 async fn a_socket_whose_token_has_expired_is_told_so_and_pushed_to() {
-    let Some(mut it) = World::start(SHORT, false).await else {
+    let Some((mut it, [mut al, bo], id)) = expired(false).await else {
         return;
     };
-    let (mut al, bo) = (it.user("al").await, it.user("bo").await);
-    let id = it.channel(&al, "general", &[&bo]).await;
-    assert_eq!(it.open("bo", &bo.token).await, "connect");
-    it.enter("bo", &id, 0).await;
-    sleep(SHORT + Duration::from_secs(1)).await;
     for event in EVENTS {
-        let (_, ack) = it.emit("bo", event, room(&id)).await;
+        let (_, ack) = it.emit("old", event, room(&id)).await;
         assert_eq!(ack, refused("token_expired"), "{event}");
     }
     assert_eq!(it.open("late", &bo.token).await, "unauthorized");
     it.log_in(&mut al).await;
     let message = it.post(&al, &id, "pushes go on").await;
-    let (pushed, _) = it.emit("bo", "typing", room(&id)).await;
+    let (pushed, _) = it.emit("old", "typing", room(&id)).await;
     assert_eq!(pushed, created(&message, true));
     it.stop().await;
 }
 
 #[tokio::test]
 async fn a_deaf_guild_says_nothing_to_a_socket_whose_token_has_expired() {
-    let Some(mut it) = World::start(SHORT, true).await else {
+    let Some((mut it, [mut al, bo], id)) = expired(true).await else {
         return;
     };
-    let (mut al, bo) = (it.user("al").await, it.user("bo").await);
-    let id = it.channel(&al, "general", &[&bo]).await;
-    assert_eq!(it.open("old", &bo.token).await, "connect");
-    it.enter("old", &id, 0).await;
-    sleep(SHORT + Duration::from_secs(1)).await;
     assert_eq!(it.open("new", &bo.token).await, "connect");
     for socket in ["old", "new"] {
         for event in EVENTS {

@@ -7,7 +7,6 @@
 
 use std::{
     env,
-    net::TcpListener,
     path::Path,
     process::{ExitStatus, Stdio},
 };
@@ -17,7 +16,10 @@ use selvedge_core::{
     Secret,
     http::{Method, Request},
 };
-use selvedge_tests::{PATIENCE, binary};
+use selvedge_tests::{
+    PATIENCE, binary,
+    fabric::{answer, free_port},
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -62,11 +64,6 @@ fn shell(folder: &Path, script: &str) -> Child {
         .unwrap()
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 struct Person {
     id: Value,
     center_token: Secret,
@@ -97,9 +94,7 @@ impl Fabric {
             bearer: bearer.cloned(),
             body,
         };
-        let answer = self.client.send(origin, request).await.unwrap();
-        assert!(answer.status < 300, "{target}: {:?}", answer.body);
-        serde_json::from_slice(&answer.body).unwrap()
+        answer(&self.client, origin, request).await.unwrap()
     }
 
     async fn log_in(&self, key: &str) -> Person {
@@ -138,7 +133,7 @@ impl Fabric {
 #[tokio::test]
 async fn a_stranger_gets_from_nothing_to_two_people_and_an_agent() {
     let folder = tempfile::tempdir().unwrap();
-    let (center_port, guild_port) = (free_port(), free_port());
+    let (center_port, guild_port) = (free_port().unwrap(), free_port().unwrap());
     let serve = with(
         &commands("serve"),
         "cargo install --locked --path runtime-tokio\n",
