@@ -62,3 +62,26 @@ pub const fn reason(status: u16) -> &'static str {
         _ => "Error",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, string::ToString as _};
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_a_sentence_or_a_list_of_them() {
+        for (message, shown) in [
+            (r#""name: missing""#, "name: missing"),
+            (
+                r#"["name: missing","xType: unknown"]"#,
+                "name: missing; xType: unknown",
+            ),
+        ] {
+            let text = format!(r#"{{"statusCode":400,"error":"Bad Request","message":{message}}}"#);
+            let body: ErrorBody = serde_json::from_str(&text).unwrap();
+            assert_eq!(body.message.to_string(), shown);
+            assert_eq!(serde_json::to_string(&body).unwrap(), text);
+        }
+    }
+}

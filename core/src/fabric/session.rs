@@ -309,3 +309,46 @@ impl Machine for Session {
         self.client.next_wakeup().filter(|_| !self.ended)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_is_refused_closes_its_connection() {
+        let realtime = Realtime {
+            client: Arc::new(client::Config::default()),
+            join_patience: Duration::from_secs(10),
+            join_acks: true,
+        };
+        let mut session = realtime.session(Time::ZERO, Secret::new("t"));
+        let mut hear = |text: &str| {
+            let frame = ws::Event::Frame(ws::Frame::Text(text.into()));
+            let mut out = Vec::new();
+            step(
+                &mut session,
+                Time::ZERO,
+                Some(SessionInput::Transport(frame)),
+                &mut out,
+            );
+            out
+        };
+        let send = |text: &str| {
+            let frame = ws::Frame::Text(text.into());
+            SessionOutput::Transport(ws::Action::Send(frame))
+        };
+        let open = r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
+        assert_eq!(hear(open), [send(r#"40/realtime,{"token":"t"}"#)]);
+        let end = End {
+            unauthorized: true,
+            why: "the guild refused: unauthorized".to_string(),
+        };
+        let goodbye = SessionOutput::Transport(ws::Action::Close);
+        assert_eq!(
+            hear(r#"44/realtime,{"message":"unauthorized"}"#),
+            vec![goodbye, SessionOutput::Ended(end)]
+        );
+    }
+}

@@ -642,6 +642,7 @@ mod tests {
         };
         assert_eq!(change(wake), Err(400));
         assert_eq!(world.post("a", "three"), Err(409));
+        assert_eq!(world.post("a", "/no-reply"), Err(409), "closing is first");
         assert_eq!(world.post("b", "three"), Err(403));
         let reopened = world.act("a", |state, limits, by| {
             update(state, limits, by, &id("c"), close(false))

@@ -358,6 +358,10 @@ mod tests {
         assert_eq!(mentioned, [ann.clone(), UserId::new("u2").unwrap()]);
         assert_eq!(rewrite(&written, resolve), (written.clone(), mentioned));
         assert_eq!(names(text), ["Ann", "X", "Odd"]);
+        // Another case is another name.
+        let text = "<@user.name:Ann> <@user.name:ann>";
+        assert_eq!(names(text), ["Ann", "ann"]);
+        assert_eq!(rewrite(text, resolve).0, "<@u1> <@user.name:ann>");
     }
 
     #[test]

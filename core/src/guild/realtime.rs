@@ -138,7 +138,7 @@ impl Guild {
         Ok(last_seq)
     }
 
-    /// Others who are in the channel's room hear of it, unless it is too much.
+    /// Whoever is in the channel's room hears of it, unless it is too much.
     fn on_typing(
         &mut self,
         now: Time,

@@ -318,6 +318,10 @@ fn the_catalogue_of_commands_is_kept_as_it_was_written() {
     assert_eq!(world.answers[&call].body, text.as_bytes());
     let call = world.ask("B", Method::Get, "/commands", "");
     assert_eq!(world.answers[&call].body, text.as_bytes());
+    // Nothing of it is run here.
+    let channel = world.channel("A", "general", &["b"]);
+    let (status, message) = world.post("A", &channel, "/deploy");
+    assert_eq!((status, &message["content"]), (201, &json!("/deploy")));
     for wrong in ["{}", "[", "", "[] []", r#"["x"]"#, "[3]"] {
         let call = world.ask("A", Method::Put, "/commands", wrong);
         assert_eq!(world.answers[&call].status, 400, "{wrong}");

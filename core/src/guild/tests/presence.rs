@@ -27,6 +27,12 @@ fn typing_reaches_the_room_of_a_member_alone() {
     assert_eq!(seen.len(), 1);
     assert_eq!((seen[0].0, &seen[0].1["userId"]), (listener, &json!("a")));
     assert_eq!(seen[0].1["channelId"], json!(channel));
+    // The room is told, and so is the typist where it is in the room.
+    let own = world.listener("A", &channel);
+    world.seen.clear();
+    world.emit(typer, "typing", &payload);
+    let heard = [(listener, "typing"), (own, "typing")];
+    assert_eq!(event_names(&world.pushes()), heard);
 
     let stranger = world.connect("C");
     let refused = |error: &str| Some(json!({"ok": false, "error": error}));
@@ -71,8 +77,10 @@ fn a_presence_reaches_each_socket_that_shares_a_channel_once() {
     world.channel("C", "general", &["d"]);
     let listener = world.listener("B", &one);
     world.emit(listener, "join_channel", &json!({ "channelId": two }));
-    let other = world.connect("C");
+    world.connect("C");
+    let own = world.listener("A", &one);
     let conn = world.connect("A");
+    world.seen.clear();
     let online = json!({"status": "online"});
     assert_eq!(
         world.emit(conn, "presence", &online),
@@ -82,7 +90,8 @@ fn a_presence_reaches_each_socket_that_shares_a_channel_once() {
     let seen = events(&pushes, "presence");
     assert_eq!(
         seen.iter().map(|(to, _)| *to).collect::<Vec<_>>(),
-        [listener]
+        [listener, own],
+        "also to the user itself where it is in such a room"
     );
     assert_eq!(
         (&seen[0].1["userId"], &seen[0].1["status"]),
@@ -92,7 +101,6 @@ fn a_presence_reaches_each_socket_that_shares_a_channel_once() {
     // Said again, it is no news.
     world.emit(conn, "presence", &online);
     assert_eq!(event_names(&world.pushes()), []);
-    let _ = other;
     for wrong in [
         json!({}),
         json!({"status": ""}),

@@ -150,9 +150,20 @@ fn memberships_are_pushed_to_every_socket_of_the_user() {
     world.post("A", &id, "b does not see this");
     assert_eq!(world.pushes(), []);
     world.send("A", &members, &json!({"userId": "b"}));
-    world.pushes();
+    assert_eq!(event_names(&world.pushes()), [(b1, joined), (b2, joined)]);
     world.post("A", &id, "nor this: it has to join the room again");
     assert_eq!(world.pushes(), []);
+}
+
+#[test]
+fn who_was_away_finds_its_channels_in_the_listing() {
+    let mut world = World::with_users();
+    let id = world.channel("A", "general", &["b"]);
+    let conn = world.connect("B");
+    let pushes = world.pushes();
+    assert!(pushes.iter().all(|(to, ..)| *to != conn), "{pushes:?}");
+    let (_, listed) = world.get("B", "/channels");
+    assert_eq!(listed[0]["id"], json!(id));
 }
 
 #[test]
