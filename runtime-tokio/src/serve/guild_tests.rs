@@ -314,6 +314,10 @@ async fn a_websocket_is_accepted_with_secrets_of_its_own_and_carries_frames() {
     assert_eq!(it.next().await, arrived(conn, Event::Closed(closed)));
 
     let open = it.socket(SOCKET, "").await.unwrap();
+    let Input::Arrival(Arrival::Socket { fresh: other, .. }) = it.next().await else {
+        panic!("not accepted");
+    };
+    assert_ne!(fresh.expose(), other.expose());
     it.guild.shutdown().await.unwrap();
     drop(open);
 }

@@ -45,7 +45,9 @@ mod tests {
             one.chars()
                 .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
         );
-        assert_eq!(key("sk_").unwrap().expose().len(), 43);
+        let (key, other) = (key("sk_").unwrap(), key("sk_").unwrap());
+        assert_ne!(key.expose(), other.expose());
+        assert_eq!(key.expose().len(), 43);
         assert_eq!(
             fingerprint("abc").first_chunk(),
             Some(&[0xba, 0x78, 0x16, 0xbf])

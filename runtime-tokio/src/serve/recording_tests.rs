@@ -201,12 +201,14 @@ async fn a_recorded_life_can_be_lived_again_and_holds_no_secret() {
         folder.path().to_path_buf(),
     );
     let center = start_center(center).await.unwrap();
-    // The second life starts with the rows that the first one left.
+    let mut known = BTreeSet::new();
+    // The second life starts with the rows that the first one left, and with the same seed.
     for life in ["first", "second"] {
         let (steps, secrets) = live(&center, folder.path(), life).await;
         let recording = recording(&folder.path().join(life));
         for secret in secrets {
             assert!(!recording.contains(&secret), "{secret}");
+            assert!(known.insert(secret), "a secret comes from the seed");
         }
         let responses = steps.iter().flatten().count();
         assert!(responses > 10, "{responses}");

@@ -86,6 +86,8 @@ mod tests {
     async fn a_password_is_checked_and_crowds_are_sent_away() {
         let hash = hashed(Secret::new("correct horse")).await.unwrap();
         assert!(hash.starts_with("$argon2id$"), "{hash}");
+        let other = hashed(Secret::new("correct horse")).await.unwrap();
+        assert_ne!(hash, other, "each has a salt of its own");
         let passwords = Passwords::new().await.unwrap();
         let check = |password: &str, hash: Option<&str>| {
             passwords.check(Secret::new(password), hash.map(Into::into))

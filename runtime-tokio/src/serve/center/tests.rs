@@ -115,7 +115,10 @@ async fn a_login_gives_tokens_that_the_guild_finds_good() {
 
     let good = it.introspect(&key, grant.token.expose()).await;
     assert!(good.active);
-    assert_eq!((good.user_id, good.name), (Some(al.id), Some("Al".into())));
+    assert_eq!(
+        (good.user_id, good.name),
+        (Some(al.id.clone()), Some("Al".into()))
+    );
     assert_eq!(good.guild_id, GuildId::new("g"));
     assert_eq!(good.expires_at, grant.expires_at);
 
@@ -129,6 +132,14 @@ async fn a_login_gives_tokens_that_the_guild_finds_good() {
         json!({"active": false})
     );
     assert!(!it.introspect(&key, "nonsense").await.active);
+
+    // Users belong to every guild, whichever of the two was made first.
+    let bo = it.center.add_user("Bo", None).await.unwrap();
+    for user in [&al, &bo] {
+        let grants = it.login(&user.api_key).await.guild_access_tokens;
+        let nodes: Vec<_> = grants.iter().map(|it| it.guild_node_id.as_str()).collect();
+        assert_eq!(nodes, ["node-g", "node-h"]);
+    }
 
     // Another key of the guild, another start of Center: tokens stay good, the old key does not.
     let fresh = it
@@ -282,10 +293,12 @@ async fn the_administrator_makes_users_who_are_found_by_name() {
         assert_eq!(user.name, name);
     }
     let guild_token = session.guild_access_tokens.first().unwrap().token.expose();
+    let other_case = format!("{BY_NAME}{}", encoded("zoë / 50%"));
     for (target, bearer, status) in [
         (target.as_str(), "", 401),
         (&target, guild_token, 401),
         ("/api/users/by-name/nobody", key.expose(), 404),
+        (&other_case, key.expose(), 404),
         ("/api/users/by-name/%ff", key.expose(), 400),
         ("/api/users/by-name/", key.expose(), 404),
         (LOGIN, "", 405),
@@ -361,6 +374,7 @@ async fn what_is_kept_of_a_key_is_its_hash() {
         assert!(holds(&random::fingerprint(key.expose())));
     }
     assert!(!holds(password.expose().as_bytes()));
+    assert!(holds(b"$argon2id$"));
 }
 
 #[tokio::test]
