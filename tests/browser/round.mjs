@@ -166,6 +166,7 @@ await step("an HTML document keeps its looks, and runs nothing", async () => {
   await drawn.waitFor();
   assert.equal(await drawn.evaluate((p) => getComputedStyle(p).color), "rgb(1, 2, 3)");
   assert.equal(await drawn.evaluate(() => document.title), "");
+  assert.equal(await alice.page.locator("iframe.document").getAttribute("sandbox"), "");
 });
 
 await step("old messages are loaded page by page, and the newest are one step away", async () => {

@@ -14,6 +14,8 @@ use std::{
 use selvedge::{http::Client, tls};
 use selvedge_core::{
     Secret,
+    engineio::Heartbeat,
+    guild::Limits,
     http::{Method, Request},
 };
 use selvedge_tests::{
@@ -30,6 +32,42 @@ use tokio::{
 
 const README: &str = include_str!("../../README.md");
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The values of what is set in the reverse proxy that is shown.
+fn proxy(directive: &str) -> Vec<&'static str> {
+    let (_, block) = README.split_once("```nginx\n").unwrap();
+    let lines = block.split_once("```").unwrap().0.lines();
+    lines
+        .filter_map(|line| line.trim().strip_prefix(directive)?.strip_suffix(';'))
+        .map(str::trim)
+        .collect()
+}
+
+/// The number of a value with such a unit.
+fn number(value: &str, unit: &str) -> u64 {
+    value.strip_suffix(unit).unwrap().parse().unwrap()
+}
+
+/// What the node serves comes through: a WebSocket between its heartbeats, and the largest file.
+#[test]
+fn the_proxy_that_is_shown_lets_everything_through() {
+    let to = |port: u16| format!("http://127.0.0.1:{port}");
+    assert_eq!(proxy("proxy_pass"), [to(7002)]);
+    assert_eq!(proxy("proxy_http_version"), ["1.1"]);
+    let headers = [
+        "Host $http_host",
+        "Upgrade $http_upgrade",
+        "Connection \"upgrade\"",
+    ];
+    assert_eq!(proxy("proxy_set_header"), headers);
+    let heartbeat = Heartbeat::default();
+    let silence = heartbeat.interval + heartbeat.timeout;
+    let patience = number(proxy("proxy_read_timeout")[0], "s");
+    assert!(Duration::from_secs(patience) > silence, "{patience}");
+    assert_eq!(proxy("proxy_request_buffering"), ["off"]);
+    let body = number(proxy("client_max_body_size")[0], "m") << 20;
+    assert!(body > Limits::default().file_bytes_max, "{body}");
+}
 
 /// The commands that stand below a mark.
 fn commands(mark: &str) -> String {
