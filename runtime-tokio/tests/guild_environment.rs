@@ -1,7 +1,6 @@
 //! `selvedge guild` as its environment has it, and what is in its log.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "a test fails by panicking, in its helpers too"
 )]
 
@@ -27,6 +26,9 @@ const REQUIRED: [(&str, &str); 3] = [
 fn guild(variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge"));
     command.arg("guild").stdin(Stdio::null());
+    for (name, _) in REQUIRED {
+        command.env_remove(format!("{PREFIX}{name}"));
+    }
     for (name, value) in variables {
         command.env(format!("{PREFIX}{name}"), value);
     }
