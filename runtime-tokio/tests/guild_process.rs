@@ -1,4 +1,5 @@
-//! `selvedge guild` as its operator sees it: a process that is asked to end, or killed.
+//! `selvedge guild` as its operator sees it: a process with an environment and a log, that is asked to
+//! end, or killed.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,8 +12,9 @@ mod promptly;
 use std::{
     collections::BTreeMap,
     convert::Infallible,
+    fs::{self, File},
     future::ready,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     os::unix::fs::PermissionsExt as _,
     path::Path,
@@ -35,12 +37,33 @@ use selvedge_core::{
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+const PREFIX: &str = "FABRIC_BACKEND_GUILD_";
+const REQUIRED: [(&str, &str); 3] = [
+    ("NODE_ID", "n"),
+    // Nobody listens there.
+    ("CENTER_BASE_URL", "http://127.0.0.1:1"),
+    ("CENTER_API_KEY", "gk_1"),
+];
+
 /// How often the node is killed.
 const KILLS: usize = 100;
 /// How many posts are under way at a time, beside a talk in turns.
 const POSTERS: usize = 4;
 /// How long a push may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The command of a guild node, with these variables.
+fn guild(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge"));
+    command.arg("guild").stdin(Stdio::null());
+    for (name, _) in REQUIRED {
+        command.env_remove(format!("{PREFIX}{name}"));
+    }
+    for (name, value) in variables {
+        command.env(format!("{PREFIX}{name}"), value);
+    }
+    command
+}
 
 /// A guild node with its Center; it is killed when a test fails.
 struct Node {
@@ -51,24 +74,20 @@ struct Node {
 
 impl Node {
     fn start(folder: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_selvedge"))
+        let mut command = guild(&[]);
+        command
             .env("SELVEDGE_LOG", "warn")
-            .args([
-                "guild",
-                "--with-center",
-                "--center-port",
-                "0",
-                "--port",
-                "0",
-            ])
+            .args(["--with-center", "--center-port", "0", "--port", "0"])
             .arg("--data-dir")
             .arg(folder)
             .arg("--record")
-            .arg(folder.join("traces"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .arg(folder.join("traces"));
+        Self::of(&mut command)
+    }
+
+    /// Starts it with its Center, and waits until both are up.
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut origin = |start: &str| {
             let line = told.next().unwrap().unwrap();
@@ -81,6 +100,10 @@ impl Node {
             center,
             guild,
         }
+    }
+
+    fn addr(&self) -> &str {
+        self.guild.strip_prefix("http://").unwrap()
     }
 
     fn signal(&self, signal: Signal) {
@@ -135,7 +158,7 @@ async fn call(
 
 /// Makes an account, and answers its id and its API key.
 async fn user(client: &Client, node: &Node, folder: &Path, name: &str) -> (String, Secret) {
-    let admin = std::fs::read_to_string(folder.join("center-admin-key")).unwrap();
+    let admin = fs::read_to_string(folder.join("center-admin-key")).unwrap();
     let admin = Secret::new(admin.trim());
     let user = call(
         client,
@@ -455,13 +478,13 @@ async fn what_was_acknowledged_outlives_a_hundred_kills() {
     }
     node.signal(Signal::TERM);
     assert_eq!(node.ended().1, Some(0));
-    let traces = std::fs::read_dir(folder.path().join("traces")).unwrap();
+    let traces = fs::read_dir(folder.path().join("traces")).unwrap();
     let mut recordings = 0;
     for trace in traces {
         let trace = trace.unwrap();
         let mode = trace.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let recording = std::fs::read_to_string(trace.path()).unwrap();
+        let recording = fs::read_to_string(trace.path()).unwrap();
         assert!(!recording.contains(people[0].api_key.expose()));
         assert!(!recording.contains("eyJhbGciOi"));
         recordings += 1;
@@ -489,7 +512,7 @@ fn the_first_signal_is_heeded_politely_and_the_second_at_once() {
     // A request that is under way is waited for, unless somebody is in a hurry.
     promptly::within(second, || {
         let mut node = Node::start(folder.path());
-        let addr = node.guild.strip_prefix("http://").unwrap();
+        let addr = node.addr();
         let mut stream = TcpStream::connect(addr).unwrap();
         let head = "POST /api/channels HTTP/1.1\r\nhost: h\r\ncontent-length: \
                     9\r\nexpect: 100-continue\r\n\r\n";
@@ -507,4 +530,89 @@ fn the_first_signal_is_heeded_politely_and_the_second_at_once() {
         assert_eq!(code, Some(1));
         after
     });
+}
+
+#[test]
+fn a_missing_variable_aborts_the_start_and_one_of_older_deployments_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (missing, _) in REQUIRED {
+        let rest = REQUIRED.into_iter().filter(|(name, _)| *name != missing);
+        let output = guild(&rest.collect::<Vec<_>>())
+            .env("DB_HOST", "mysql")
+            .arg("--data-dir")
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(
+            told.contains(&format!("{PREFIX}{missing} is not set")),
+            "{told}"
+        );
+        let older = format!("DB_HOST is not used any more; set {PREFIX}DB_URL");
+        assert!(told.contains(&older), "{told}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+fn ask(addr: &str, target: &str, origin: &str) -> String {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    let head = format!(
+        "GET {target} HTTP/1.1\r\nhost: h\r\norigin: {origin}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The first line of the only recording in a folder.
+fn head(folder: &Path) -> Value {
+    let recording = fs::read_dir(folder).unwrap().next().unwrap().unwrap();
+    let recording = fs::read_to_string(recording.path()).unwrap();
+    serde_json::from_str(recording.lines().next().unwrap()).unwrap()
+}
+
+#[test]
+fn the_environment_is_heeded_and_a_token_in_a_url_is_not_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let [files, database] = ["uploads", "rows.sqlite"].map(|name| at(name).display().to_string());
+    let command = &mut guild(&[
+        ("PORT", "0"),
+        ("NODE_ID", "here"),
+        ("FILE_DIR", &files),
+        ("FILE_MAX_BYTES", "7"),
+        ("FILE_TTL_DAYS", "3"),
+        ("DB_URL", &format!("sqlite:{database}")),
+        ("CORS_ORIGINS", "https://a.example"),
+    ]);
+    command
+        .args(["--with-center", "--center-port", "0", "--data-dir"])
+        .arg(at("data"))
+        .arg("--record")
+        .arg(at("traces"))
+        .env("SELVEDGE_LOG", "trace")
+        .stderr(File::create(at("log")).unwrap());
+    let mut node = Node::of(command);
+    let readable = |origin| {
+        let health = ask(node.addr(), "/api/health", origin);
+        assert!(health.contains(r#""maxFileBytes":7"#), "{health}");
+        health.contains(&format!("access-control-allow-origin: {origin}\r\n"))
+    };
+    let origins = ["https://a.example", "null", "https://b.example"];
+    assert_eq!(origins.map(readable), [true, true, false]);
+    let file = ask(node.addr(), "/api/files/f?access_token=a-needle", "null");
+    assert!(file.starts_with("HTTP/1.1 401 "), "{file}");
+    node.signal(Signal::TERM);
+    assert_eq!(node.ended().1, Some(0));
+
+    assert!(Path::new(&files).is_dir() && Path::new(&database).is_file());
+    let config = &head(&at("traces"))["config"];
+    assert_eq!(config["node_id"], json!("here"));
+    let days = 3 * 24 * 60 * 60;
+    assert_eq!(config["limits"]["file_life"]["secs"], json!(days));
+    let log = fs::read_to_string(at("log")).unwrap();
+    assert!(log.contains("a token is not good"), "{log}");
+    assert!(!log.contains("needle"), "{log}");
 }
