@@ -15,6 +15,11 @@ pub const INBOX_MAX: usize = 1_024;
 /// run.
 const INPUTS_A_TURN: usize = 64;
 
+/// How many outputs are carried out before the world settles, although more inputs are ready: what it
+/// puts off until then, such as waking those who write to a thousand sockets, waits some 10 ms for it
+/// where there is much to do.
+const OUTPUTS_A_SETTLING: usize = 8_192;
+
 /// The longest sleep: a timer that is set far ahead is set again on the way, so that a process
 /// that was suspended notices within this span that its clock has jumped.
 const NAP_MAX: Duration = Duration::from_secs(10);
@@ -24,6 +29,9 @@ const NAP_MAX: Duration = Duration::from_secs(10);
 pub trait World<M: Machine> {
     /// Carries out one output, without waiting. `Break` ends the drive.
     fn carry_out(&mut self, now: Time, output: M::Output) -> ControlFlow<()>;
+
+    /// What was ready is carried out, or enough of it: what has been put off until then is done now.
+    fn settle(&mut self) {}
 }
 
 /// Where the inputs of a machine arrive.
@@ -115,23 +123,43 @@ where
             }
             () = tokio::time::sleep(nap) => {}
         }
-        let mut outputs = Vec::new();
-        let now = clock.now();
-        if inputs.is_empty() {
-            tap.step(now, None)?;
-            step(machine, now, None, &mut outputs);
-            if carry_out(world, now, &mut outputs).is_break() {
-                return Ok(());
-            }
-        }
-        for input in inputs {
-            tap.step(now, Some(&input))?;
-            step(machine, now, Some(input), &mut outputs);
-            if carry_out(world, now, &mut outputs).is_break() {
-                return Ok(());
-            }
+        let played = play(machine, clock.now(), inputs, world, &mut tap);
+        // Also where the world breaks off: what was put off is owed to others.
+        world.settle();
+        if played?.is_break() {
+            return Ok(());
         }
     }
+}
+
+/// Steps with what is ready, or with the passing of time alone, and carries out what comes of it.
+fn play<M: Machine, W: World<M>>(
+    machine: &mut M,
+    now: Time,
+    inputs: Vec<M::Input>,
+    world: &mut W,
+    tap: &mut impl Tap<M::Input>,
+) -> io::Result<ControlFlow<()>> {
+    let mut outputs = Vec::new();
+    if inputs.is_empty() {
+        tap.step(now, None)?;
+        step(machine, now, None, &mut outputs);
+        return Ok(carry_out(world, now, &mut outputs));
+    }
+    let mut unsettled = 0;
+    for input in inputs {
+        tap.step(now, Some(&input))?;
+        step(machine, now, Some(input), &mut outputs);
+        unsettled += outputs.len();
+        if carry_out(world, now, &mut outputs).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        if unsettled >= OUTPUTS_A_SETTLING {
+            world.settle();
+            unsettled = 0;
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 fn carry_out<M: Machine, W: World<M>>(
@@ -142,4 +170,84 @@ fn carry_out<M: Machine, W: World<M>>(
     outputs
         .drain(..)
         .try_for_each(|output| world.carry_out(now, output))
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_core::Wakeup;
+
+    use super::*;
+
+    /// Says each input once more.
+    struct Repeat;
+
+    impl Machine for Repeat {
+        type Input = u32;
+        type Output = u32;
+
+        fn handle(&mut self, _: Time, input: u32, out: &mut Vec<u32>) {
+            out.push(input);
+        }
+
+        fn tick(&mut self, _: Time, _: &mut Vec<u32>) {}
+
+        fn next_wakeup(&self) -> Option<Wakeup> {
+            None
+        }
+    }
+
+    /// Keeps everything until it settles, and breaks off at 0.
+    #[derive(Default)]
+    struct Putting {
+        off: Vec<u32>,
+        done: Vec<Vec<u32>>,
+    }
+
+    impl World<Repeat> for Putting {
+        fn carry_out(&mut self, _: Time, output: u32) -> ControlFlow<()> {
+            self.off.push(output);
+            match output {
+                0 => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+
+        fn settle(&mut self) {
+            self.done.push(std::mem::take(&mut self.off));
+        }
+    }
+
+    async fn driven(inputs: &[u32], tap: impl Tap<u32>) -> (io::Result<()>, Putting) {
+        let (inbox_in, mut inbox) = mpsc::channel(16_384);
+        for input in inputs {
+            inbox_in.send(*input).await.unwrap();
+        }
+        drop(inbox_in);
+        let mut world = Putting::default();
+        let result = drive(&mut Repeat, Clock::start(), &mut inbox, &mut world, tap).await;
+        (result, world)
+    }
+
+    #[tokio::test]
+    async fn what_is_put_off_is_done_before_the_next_is_awaited_and_however_the_drive_ends() {
+        let (result, world) = driven(&[1, 2, 3], ()).await;
+        assert!(result.is_ok());
+        assert_eq!(world.done, [[1, 2, 3]], "once for what was ready");
+        let (result, world) = driven(&[1, 0, 3], ()).await;
+        assert!(result.is_ok());
+        assert_eq!(world.done, [[1, 0]], "the world breaks off");
+        /// Cannot write.
+        struct Full(u32);
+        impl Tap<u32> for Full {
+            fn step(&mut self, _: Time, input: Option<&u32>) -> io::Result<()> {
+                match input == Some(&self.0) {
+                    true => Err(io::ErrorKind::StorageFull.into()),
+                    false => Ok(()),
+                }
+            }
+        }
+        let (result, world) = driven(&[1, 2, 3], Full(3)).await;
+        assert!(result.is_err());
+        assert_eq!(world.done, [[1, 2]], "the recording breaks off");
+    }
 }

@@ -70,17 +70,21 @@ pub(crate) struct Receiver<T>(Arc<Shared<T>>);
 impl<T> Sender<T> {
     /// Puts a message in, however many wait; gives it back where nobody will take it.
     pub(crate) fn push(&self, message: T) -> Result<(), T> {
+        if let Some(reader) = self.push_quietly(message)? {
+            reader.wake();
+        }
+        Ok(())
+    }
+
+    /// The same, but that whoever waits for messages is not woken: that is to follow, or none of them
+    /// is taken.
+    pub(crate) fn push_quietly(&self, message: T) -> Result<Option<Waker>, T> {
         let mut inner = self.0.lock();
         if inner.is_closed {
             return Err(message);
         }
         inner.waiting.push_back(message);
-        let reader = inner.reader.take();
-        drop(inner);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-        Ok(())
+        Ok(inner.reader.take())
     }
 
     /// Puts a message in when there is room; gives it back where nobody will take it. Of several
@@ -258,6 +262,20 @@ mod tests {
         assert!(sender.send(101).now_or_never().is_none());
         assert_eq!(receiver.recv().await, Some(100));
         assert_eq!(receiver.recv().now_or_never(), None);
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_is_to_be_woken_later_is_told_of_once() {
+        let (sender, mut receiver) = mailbox(1);
+        assert!(sender.push_quietly(1).unwrap().is_none());
+        assert_eq!(receiver.recv().await, Some(1));
+        let wake = async {
+            let reader = sender.push_quietly(2).unwrap();
+            assert!(sender.push_quietly(3).unwrap().is_none());
+            reader.unwrap().wake();
+        };
+        assert_eq!(join(receiver.recv(), wake).await.0, Some(2));
+        assert_eq!(receiver.recv().await, Some(3));
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    task::Waker,
     time::Duration,
 };
 
@@ -247,9 +248,20 @@ impl WsHandle {
     /// Does what a machine asked for, without waiting. What is sent to a connection that has ended
     /// or is being closed goes nowhere.
     pub fn send(&mut self, action: Action) {
+        if let Some(writer) = self.send_quietly(action) {
+            writer.wake();
+        }
+    }
+
+    /// The same, but that whoever writes to the peer is not woken: that is to follow, or nothing is
+    /// written.
+    pub(crate) fn send_quietly(&mut self, action: Action) -> Option<Waker> {
         match action {
             Action::Send(frame) => self.send_frame(frame),
-            Action::Close => self.end(Verdict::Close),
+            Action::Close => {
+                self.end(Verdict::Close);
+                None
+            }
         }
     }
 
@@ -258,10 +270,8 @@ impl WsHandle {
         self.backlog.clone()
     }
 
-    fn send_frame(&mut self, frame: Frame) {
-        let Some(frames) = &self.frames else {
-            return;
-        };
+    fn send_frame(&mut self, frame: Frame) -> Option<Waker> {
+        let frames = self.frames.as_ref()?;
         let length = frame.len();
         let Waiting {
             frames: count,
@@ -272,10 +282,10 @@ impl WsHandle {
         let bytes = bytes.fetch_add(length, Ordering::Relaxed);
         if count >= self.limits.frames || bytes.saturating_add(length) > self.limits.bytes {
             self.end(Verdict::Overrun);
-        } else {
-            // The pump may have ended just now; its last event tells the machine.
-            let _ = frames.push(frame);
+            return None;
         }
+        // The pump may have ended just now; its last event tells the machine.
+        frames.push_quietly(frame).ok().flatten()
     }
 
     fn end(&mut self, word: Verdict) {

@@ -17,9 +17,12 @@ mod open;
 mod origins;
 mod pressure;
 
-pub(crate) use self::pressure::{PATIENCE, Pressure};
 pub use self::{
     front::Front,
     open::Open,
     origins::{Cors, Origins},
+};
+pub(crate) use self::{
+    open::Writers,
+    pressure::{PATIENCE, Pressure},
 };

@@ -1,8 +1,11 @@
 //! What is open at a server of sessions: its WebSockets, and the requests that wait.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
 };
 
 use selvedge_core::{
@@ -43,8 +46,13 @@ impl Open {
     /// Carries out what a machine asked for, without waiting. What is meant for something that has
     /// ended goes nowhere.
     pub fn carry_out(&self, effect: Effect) {
+        self.carry_out_with(effect, &mut Writers::default());
+    }
+
+    /// The same, but that what is written to WebSockets waits until `writers` are woken.
+    pub(crate) fn carry_out_with(&self, effect: Effect, writers: &mut Writers) {
         match effect {
-            Effect::Transport(conn, action) => self.transport(conn, action),
+            Effect::Transport(conn, action) => self.transport(conn, action, writers),
             Effect::Answer { call, status, body } => {
                 if let Some(answer) = self.calls.remove(&call) {
                     // The client may have gone just now.
@@ -60,11 +68,11 @@ impl Open {
         self.conns.close();
     }
 
-    fn transport(&self, conn: ConnId, action: Action) {
+    fn transport(&self, conn: ConnId, action: Action, writers: &mut Writers) {
         match action {
             Action::Send(_) => {
                 self.conns.with(&conn, |handle| {
-                    handle.send(action);
+                    writers.0.extend(handle.send_quietly(action));
                     if let Some(pressure) = self.pressure.get() {
                         pressure.on_sent(conn, &handle.backlog());
                     }
@@ -134,6 +142,30 @@ impl Open {
 
     pub(super) fn next_conn(&self) -> ConnId {
         ConnId(self.conns_made.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// The tasks that have something to write. They are woken when this is dropped, or before.
+///
+/// A message to a thousand sockets is in all of their queues before the first is written, and so are
+/// those that were ready with it: each task then runs once for all of them, and makes one system
+/// call, and none of them comes between while the queues are filled.
+#[derive(Debug, Default)]
+pub(crate) struct Writers(Vec<Waker>);
+
+impl Writers {
+    /// Wakes all of them.
+    pub(crate) fn wake(&mut self) {
+        // All of it, because it is seldom that many have something to write.
+        std::mem::take(&mut self.0)
+            .into_iter()
+            .for_each(Waker::wake);
+    }
+}
+
+impl Drop for Writers {
+    fn drop(&mut self) {
+        self.wake();
     }
 }
 

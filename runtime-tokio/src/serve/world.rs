@@ -19,7 +19,7 @@ use tokio::{
 use super::{call, center_client::CenterClient, disk::Disk, shared::Shared};
 use crate::{
     driver::World,
-    engineio::Open,
+    engineio::{Open, Writers},
     store::guild::{Job, answer},
 };
 
@@ -58,6 +58,7 @@ pub(super) struct GuildWorld {
     /// Weak, so that the drive ends when everybody else has let go of the inbox.
     inbox: mpsc::WeakSender<Input>,
     asked: Arc<Shared<Asked, AbortHandle>>,
+    writers: Writers,
     /// Why the machine cannot go on.
     pub(super) fatal: Option<String>,
 }
@@ -79,6 +80,7 @@ impl GuildWorld {
             jobs,
             inbox,
             asked: Arc::default(),
+            writers: Writers::default(),
             fatal: None,
         }
     }
@@ -148,7 +150,7 @@ impl Drop for GuildWorld {
 impl<M: Machine<Input = Input, Output = Output>> World<M> for GuildWorld {
     fn carry_out(&mut self, _now: Time, output: Output) -> ControlFlow<()> {
         match output {
-            Output::Effect(effect) => self.open.carry_out(effect),
+            Output::Effect(effect) => self.open.carry_out_with(effect, &mut self.writers),
             Output::Respond { call, response } => {
                 self.answer(call, Answer::Whole(response));
             }
@@ -190,5 +192,9 @@ impl<M: Machine<Input = Input, Output = Output>> World<M> for GuildWorld {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    fn settle(&mut self) {
+        self.writers.wake();
     }
 }

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     driver::World,
-    engineio::Open,
+    engineio::{Open, Writers},
     serve::{random, shared::Shared},
 };
 
@@ -45,6 +45,7 @@ pub(super) struct HubWorld {
     sessions: BTreeMap<SessionId, Session>,
     asked: Arc<Shared<SocketId, Asked>>,
     members: Arc<Members>,
+    writers: Writers,
 }
 
 /// What is known of a connection.
@@ -83,6 +84,7 @@ impl HubWorld {
             sessions: BTreeMap::new(),
             asked: Arc::default(),
             members,
+            writers: Writers::default(),
         }
     }
 
@@ -272,7 +274,7 @@ impl Drop for HubWorld {
 impl World<Hub> for HubWorld {
     fn carry_out(&mut self, _: Time, output: Output) -> ControlFlow<()> {
         match output {
-            Output::Effect(effect) => self.open.carry_out(effect),
+            Output::Effect(effect) => self.open.carry_out_with(effect, &mut self.writers),
             Output::Opened { session, sid } => {
                 let handshake = self.beginnings.remove(&sid);
                 let outgoing = Outgoing::new(Arc::clone(&self.open), sid, self.limits.outgoing);
@@ -328,5 +330,9 @@ impl World<Hub> for HubWorld {
             Output::Closed => return ControlFlow::Break(()),
         }
         ControlFlow::Continue(())
+    }
+
+    fn settle(&mut self) {
+        self.writers.wake();
     }
 }
