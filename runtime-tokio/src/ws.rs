@@ -266,8 +266,8 @@ impl WsHandle {
     }
 
     /// What waits to be written.
-    pub fn backlog(&self) -> Backlog {
-        self.backlog.clone()
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     fn send_frame(&mut self, frame: Frame) -> Option<Waker> {

@@ -220,7 +220,7 @@ async fn whoever_waits_for_room_goes_on_when_there_is_some_or_the_connection_end
     };
     for reads in [true, false] {
         let mut ends = ends(8, 64).await;
-        let backlog = ends.handle.backlog();
+        let backlog = ends.handle.backlog().clone();
         backlog.below(one).await;
         ends.handle
             .send(Action::Send(Frame::Binary(vec![0; 500].into())));

@@ -201,6 +201,15 @@ impl Server {
         }
     }
 
+    /// Whether [`Input::SendEncoded`] leads to its frame on the WebSocket, and to nothing else.
+    pub(crate) fn is_direct(&self) -> bool {
+        let is_open = match self.state {
+            State::Quiet { .. } | State::Pinged { .. } => true,
+            State::Fresh { .. } | State::Closed => false,
+        };
+        is_open && !self.is_polling()
+    }
+
     fn open(&mut self, now: Time, out: &mut Vec<Output>) {
         if let State::Fresh { sid, .. } = &self.state {
             let handshake = Handshake {

@@ -279,6 +279,15 @@ impl<S: Session> Sessions<S> {
         self.live.get(&id).map(|live| &live.machine)
     }
 
+    /// The machine of a session, and what a frame on its WebSocket is, where it has one.
+    pub(crate) fn on_websocket(&self, id: SessionId) -> Option<(&S, impl Fn(ws::Frame) -> Effect)> {
+        let live = self.live.get(&id)?;
+        let socket = live.socket?;
+        Some((&live.machine, move |frame| {
+            socket.effect(ws::Action::Send(frame))
+        }))
+    }
+
     /// Takes in what has arrived. What is late or unknown is ignored, and what wants an answer gets
     /// one.
     pub fn arrive(

@@ -547,7 +547,11 @@ impl Sockets {
         emission: Option<&Emission>,
         out: &mut Vec<Output>,
     ) {
-        if let Some(emission) = emission {
+        let Some(emission) = emission else {
+            return;
+        };
+        let effects = |effect| out.push(Output::Effect(effect));
+        if !self.sessions.emit_directly(session, emission, effects) {
             self.step(now, session, Input::Emit(emission.clone()), out);
         }
     }

@@ -261,7 +261,7 @@ impl<I: Send + 'static> Socket<I> {
         let socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
         let (handle, pump) = ws::open_within(socket, queue);
         let _serving = open.serving();
-        open.began(&session, handle.backlog());
+        open.began(&session, handle.backlog().clone());
         open.conns.insert(conn, handle);
         if inbox.send(input(opened)).await.is_err() {
             open.conns.remove(&conn);

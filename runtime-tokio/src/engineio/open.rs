@@ -74,7 +74,7 @@ impl Open {
                 self.conns.with(&conn, |handle| {
                     writers.0.extend(handle.send_quietly(action));
                     if let Some(pressure) = self.pressure.get() {
-                        pressure.on_sent(conn, &handle.backlog());
+                        pressure.on_sent(conn, handle.backlog());
                     }
                 });
             }

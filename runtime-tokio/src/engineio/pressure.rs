@@ -168,7 +168,7 @@ mod tests {
         for _ in 0..100 {
             let text = ByteString::from("x".repeat(10_000));
             handle.send(Action::Send(Frame::Text(text)));
-            pressure.on_sent(ConnId(1), &handle.backlog());
+            pressure.on_sent(ConnId(1), handle.backlog());
         }
     }
 

@@ -124,7 +124,7 @@ impl Hub {
             self.clients.arrive(pid, socket);
         }
         if let Some(members) = self.namespaces.get_mut(&namespace) {
-            members.insert(socket, joined.rooms.keys());
+            members.insert(socket, session, joined.rooms.keys());
         }
         self.places.insert((session, namespace.clone()), socket);
         let inside = Socket {

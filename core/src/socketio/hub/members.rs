@@ -1,9 +1,6 @@
 //! Who is in a namespace, and in which rooms.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use bytestring::ByteString;
 
@@ -59,11 +56,14 @@ pub(super) struct Joined {
 }
 canonical!(struct Joined { sid, pid, identity, origin, newest, since, rooms });
 
+/// Sockets, each with the session that carries it.
+type Sockets = BTreeMap<SocketId, SessionId>;
+
 /// One namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Members {
-    sockets: BTreeSet<SocketId>,
-    rooms: BTreeMap<Room, BTreeSet<SocketId>>,
+    sockets: Sockets,
+    rooms: BTreeMap<Room, Sockets>,
     pub(super) log: Log,
 }
 canonical!(struct Members { sockets, rooms, log });
@@ -72,11 +72,12 @@ impl Members {
     pub(super) fn insert<'a>(
         &mut self,
         socket: SocketId,
+        session: SessionId,
         rooms: impl IntoIterator<Item = &'a Room>,
     ) {
-        self.sockets.insert(socket);
+        self.sockets.insert(socket, session);
         for room in rooms {
-            self.enter(socket, room.clone());
+            self.enter(socket, session, room.clone());
         }
     }
 
@@ -91,8 +92,8 @@ impl Members {
         }
     }
 
-    pub(super) fn enter(&mut self, socket: SocketId, room: Room) {
-        self.rooms.entry(room).or_default().insert(socket);
+    pub(super) fn enter(&mut self, socket: SocketId, session: SessionId, room: Room) {
+        self.rooms.entry(room).or_default().insert(socket, session);
     }
 
     pub(super) fn exit(&mut self, socket: SocketId, room: &Room) {
@@ -104,31 +105,37 @@ impl Members {
         }
     }
 
-    /// Everybody of an audience, each once, in the order of their CONNECTs.
-    pub(super) fn of(&self, audience: &Audience) -> Vec<SocketId> {
-        let of_rooms: BTreeSet<_>;
-        let sockets = if audience.rooms.is_empty() {
-            &self.sockets
-        } else {
-            let rooms = audience.rooms.iter();
-            of_rooms = rooms
-                .filter_map(|room| self.rooms.get(room))
-                .flatten()
-                .copied()
-                .collect();
-            &of_rooms
+    /// The session of everybody of an audience, each socket once, in the order of their CONNECTs.
+    pub(super) fn of(&self, audience: &Audience) -> Vec<SessionId> {
+        let mut rooms = audience
+            .rooms
+            .iter()
+            .filter_map(|room| self.rooms.get(room));
+        let of_rooms: Sockets;
+        let sockets = match (audience.rooms.len(), rooms.next()) {
+            (0, _) => &self.sockets,
+            (_, None) => return Vec::new(),
+            (1, Some(room)) => room,
+            (_, Some(room)) => {
+                of_rooms = room
+                    .iter()
+                    .chain(rooms.flatten())
+                    .map(|(socket, session)| (*socket, *session))
+                    .collect();
+                &of_rooms
+            }
         };
         let excepted = |socket: &SocketId| {
             audience.except_sockets.contains(socket)
                 || audience.except_rooms.iter().any(|room| {
                     let sockets = self.rooms.get(room);
-                    sockets.is_some_and(|sockets| sockets.contains(socket))
+                    sockets.is_some_and(|sockets| sockets.contains_key(socket))
                 })
         };
         sockets
             .iter()
-            .copied()
-            .filter(|socket| !excepted(socket))
+            .filter(|(socket, _)| !excepted(socket))
+            .map(|(_, session)| *session)
             .collect()
     }
 }

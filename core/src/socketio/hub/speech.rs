@@ -19,9 +19,9 @@ use crate::{
 impl Hub {
     pub(super) fn enter(&mut self, socket: SocketId, room: Room, out: &mut Vec<Output>) {
         let Some(Socket {
+            session,
             namespace,
             stage: Stage::Joined(joined),
-            ..
         }) = self.sockets.get_mut(&socket)
         else {
             return;
@@ -37,7 +37,7 @@ impl Hub {
         }
         if let Some(members) = self.namespaces.get_mut(namespace) {
             joined.rooms.insert(room.clone(), members.log.next());
-            members.enter(socket, room);
+            members.enter(socket, *session, room);
         }
     }
 
@@ -88,10 +88,7 @@ impl Hub {
                 let Some(members) = self.namespaces.get(&namespace) else {
                     return not_connected(None, out);
                 };
-                let sockets = members.of(&audience).into_iter();
-                let sessions =
-                    sockets.filter_map(|socket| Some(self.sockets.get(&socket)?.session));
-                let sessions = sessions.collect();
+                let sessions = members.of(&audience);
                 let known = |socket| self.joined(socket, &namespace).map(|(_, origin)| origin);
                 let excepted = mem::take(&mut audience.except_sockets).into_iter();
                 audience.except_sockets = excepted.map(|it| known(it).unwrap_or(it)).collect();
@@ -105,8 +102,11 @@ impl Hub {
             (Some(_) | None, _) => emission,
         };
         for session in receivers {
-            let emit = server::Input::Emit(emission.clone());
-            self.tell(now, session, emit, out);
+            let effects = |effect| out.push(Output::Effect(effect));
+            if !self.sessions.emit_directly(session, &emission, effects) {
+                let emit = server::Input::Emit(emission.clone());
+                self.tell(now, session, emit, out);
+            }
         }
     }
 

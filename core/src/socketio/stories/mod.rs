@@ -2,6 +2,7 @@
 
 mod backlog;
 mod binary;
+mod direct;
 mod polling;
 mod recovery;
 mod resumption;

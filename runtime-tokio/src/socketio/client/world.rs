@@ -582,7 +582,7 @@ impl World<Desk> for ClientWorld {
             Told::Opened(conn, handle) => {
                 // Of a connection that was hung up meanwhile, this hangs up.
                 if let Some(connection) = self.connections.get_mut(&conn) {
-                    self.present.set(handle.backlog());
+                    self.present.set(handle.backlog().clone());
                     connection.handle = Some(handle);
                 }
             }

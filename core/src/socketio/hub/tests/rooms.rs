@@ -55,8 +55,9 @@ fn whoever_leaves_a_room_or_ends_hears_no_more() {
     scene.told(&[]);
     let members = &scene.hub.namespaces[&Namespace::root()];
     let mut fresh = Members::default();
-    fresh.insert(id(0), &[]);
-    fresh.insert(id(3), &[]);
+    for socket in [id(0), id(3)] {
+        fresh.insert(socket, scene.hub.sockets[&socket].session, &[]);
+    }
     assert_eq!(*members, fresh, "nothing is left of them");
 }
 
