@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use selvedge_core::{Rng, Time, ws::ConnId};
+use selvedge_core::{
+    Rng, Time,
+    fabric::realtime::MESSAGE_CREATED,
+    ws::{ConnId, Event, Frame},
+};
 
 /// One of the two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +52,8 @@ pub struct Net {
     next: u64,
     /// While set, dials are refused.
     pub refuses_dials: bool,
+    /// How many of the next pushes of new messages to the agent are swallowed.
+    pub loses_pushes: u32,
 }
 
 impl Net {
@@ -59,6 +65,7 @@ impl Net {
             open: BTreeMap::new(),
             next: 0,
             refuses_dials: false,
+            loses_pushes: 0,
         }
     }
 
@@ -110,6 +117,16 @@ impl Net {
         if let Some(open) = self.open.get_mut(&link.guild.0) {
             open.last.insert(end, at);
         }
+    }
+
+    /// Whether a frame to `end` is swallowed.
+    pub fn loses(&mut self, end: End, event: &Event) -> bool {
+        let Event::Frame(Frame::Text(text)) = event else {
+            return false;
+        };
+        let lost = end == End::Agent && self.loses_pushes > 0 && text.contains(MESSAGE_CREATED);
+        self.loses_pushes -= u32::from(lost);
+        lost
     }
 
     /// Takes a connection away; what is still on its way is lost.

@@ -104,6 +104,11 @@ pub enum Act {
     Reset,
     /// The network refuses dials from now on, or does not any more.
     RefuseDials(bool),
+    /// The network swallows the next so many pushes of new messages to the agent, as a guild does
+    /// that restarts between storing and pushing.
+    LosePushes(u32),
+    /// The guild takes so many milliseconds longer to answer the agent's REST requests.
+    DelayRest(u64),
 }
 
 /// What must hold.
@@ -116,6 +121,8 @@ pub enum Expect {
     Echoed(String),
     /// The agent was never handed this text.
     NotDelivered(String),
+    /// The agent was handed these texts, in this order, and nothing else.
+    Delivered(Vec<String>),
     /// This user has the turn in a channel; without one, nobody has.
     Speaker {
         /// The channel's name.

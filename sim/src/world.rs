@@ -88,6 +88,8 @@ pub struct World {
     center: Center,
     store: Store,
     host: Host,
+    /// How much longer the guild takes to answer the agent's requests.
+    rest_delay: Duration,
     deaf: bool,
     callers: BTreeMap<CallId, Caller>,
     next_call: u64,
@@ -151,6 +153,7 @@ impl World {
             sequence: 0,
             store: Store::default(),
             host: Host::new(TURN),
+            rest_delay: Duration::ZERO,
             callers: BTreeMap::new(),
             next_call: 0,
             channels: BTreeMap::new(),
@@ -381,7 +384,9 @@ impl World {
                 reason: "".into(),
             }),
         };
-        self.schedule_at(at, Event::Frame { link, to, event });
+        if !self.net.loses(to, &event) {
+            self.schedule_at(at, Event::Frame { link, to, event });
+        }
     }
 
     /// Ends a connection now; only `told` hears of it, after the latency of the network.
@@ -410,7 +415,7 @@ impl World {
     fn respond(&mut self, call: CallId, response: Response) {
         match self.callers.remove(&call) {
             Some(Caller::Agent(id)) => {
-                let latency = self.net.latency();
+                let latency = self.net.latency() + self.rest_delay;
                 self.schedule(
                     latency,
                     Event::Agent(agent_io::Input::Http(id, Ok(response))),
@@ -501,6 +506,8 @@ impl World {
                 }
             }
             Act::RefuseDials(refuses) => self.net.refuses_dials = refuses,
+            Act::LosePushes(pushes) => self.net.loses_pushes = pushes,
+            Act::DelayRest(ms) => self.rest_delay = Duration::from_millis(ms),
         }
     }
 
@@ -529,6 +536,12 @@ impl World {
                 .flat_map(|inbound| &inbound.messages)
                 .any(|message| message.content == *text)
                 .then(|| format!("`{text}` was handed to the host")),
+            Expect::Delivered(texts) => {
+                let inbounds = self.host.inbounds.iter();
+                let told = inbounds.flat_map(|inbound| &inbound.messages);
+                let told: Vec<&str> = told.map(|message| message.content.as_str()).collect();
+                (told != *texts).then(|| format!("the host was handed {told:?}"))
+            }
             Expect::Speaker { channel, who } => {
                 let id = self.channels.get(channel);
                 let known = id.and_then(|id| self.guild.state().channel(id));

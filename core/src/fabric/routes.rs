@@ -61,6 +61,15 @@ pub fn read_channel(token: Secret, channel: &ChannelId) -> Request {
     )
 }
 
+/// Reads at most `limit` messages of a channel, oldest first: the first ones after a `seq`, or without
+/// one the newest.
+pub fn history(token: Secret, channel: &ChannelId, after_seq: Option<u64>, limit: u64) -> Request {
+    let after = after_seq.map_or_else(String::new, |seq| format!("&afterSeq={seq}"));
+    let channel = encoded(channel.as_str());
+    let target = format!("{PREFIX}/channels/{channel}/messages?limit={limit}{after}");
+    get(token, target)
+}
+
 /// Posts a message.
 ///
 /// # Errors

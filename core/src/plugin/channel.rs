@@ -6,7 +6,12 @@ use crate::{
     canonical,
     fabric::types::{Channel as Listed, Message, XType},
     id::UserId,
-    plugin::{context::Context, gate::LoopGuard, sequence::Sequence},
+    plugin::{
+        context::Context,
+        gate::LoopGuard,
+        sequence::{Released, Sequence},
+    },
+    time::Time,
 };
 
 /// How many messages wait for the channel's kind to become known. Further ones are dropped, oldest
@@ -32,16 +37,100 @@ pub struct Channel {
     pub foreign_posts: bool,
     /// The newest wake that was not a new message.
     pub wake_id: Option<String>,
+    /// Whom the guild wakes there, in channels with a list of them.
+    pub wake_mapping: Vec<UserId>,
+    /// The membership began under our eyes: everything since then is for the agent.
+    is_new: bool,
     held: VecDeque<Message>,
 }
 canonical!(struct Channel {
-    name, x_type, sequence, context, guard, unanswered, foreign_posts, wake_id, held
+    name, x_type, sequence, context, guard, unanswered, foreign_posts, wake_id, wake_mapping, is_new,
+    held
 });
 
 impl Channel {
+    /// A channel of the very first listing, or one whose membership began later.
+    pub fn new(is_new: bool) -> Self {
+        Self {
+            is_new,
+            ..Self::default()
+        }
+    }
+
+    /// The guild has told which messages there are: gives back what is in order. A channel begins at
+    /// its newest message; a new one where the membership began. Where the guild does not tell that,
+    /// a dm begins at its first message, since that is what made it.
+    pub fn on_numbers(&mut self, now: Time, listed: &Listed) -> Released {
+        let began = match listed.x_type {
+            XType::Dm => Some(0),
+            XType::General
+            | XType::Work
+            | XType::Report
+            | XType::Discuss
+            | XType::Triage
+            | XType::Custom => listed.last_seq,
+        };
+        let start = match self.is_new {
+            true => listed.joined_seq.or(began),
+            false => listed.last_seq,
+        };
+        let released = match start {
+            Some(seq) => self.sequence.start(now, seq),
+            None if self.is_new => {
+                self.is_new = false;
+                self.sequence.start_if_joined(now)
+            }
+            None => Released::default(),
+        };
+        self.sequence.on_listed(now, listed.last_seq);
+        released
+    }
+
+    /// The join was answered with the newest `seq`, where the guild tells it.
+    pub fn on_joined(&mut self, now: Time, last_seq: Option<u64>) -> Released {
+        if let Some(last) = last_seq {
+            self.start_at_newest(now, last);
+        }
+        self.sequence.on_joined(now, last_seq)
+    }
+
+    /// The guild was asked for the newest message, and this is its `seq`.
+    pub fn on_newest(&mut self, now: Time, last: u64) -> Released {
+        self.start_at_newest(now, last);
+        self.sequence.on_newest(now, last)
+    }
+
+    /// Nothing is in order before the join was answered.
+    fn start_at_newest(&mut self, now: Time, last: u64) {
+        if !self.is_new {
+            self.sequence.start(now, last);
+        }
+    }
+
+    /// Whether it is not known yet from where on messages are for the agent.
+    pub fn waits_for_start(&self) -> bool {
+        self.is_new && self.sequence.heard().is_none()
+    }
+
+    /// Whether a message that came without a word on whom it wakes must wake `user`: what a guild
+    /// says in its pushes alone, as far as the channel tells it.
+    pub fn derive_wakeup(&self, user: &UserId, message: &Message) -> bool {
+        match self.x_type {
+            Some(XType::General | XType::Dm) => true,
+            Some(XType::Report) | None => false,
+            Some(XType::Triage | XType::Custom) if !self.wake_mapping.is_empty() => {
+                self.wake_mapping.contains(user)
+            }
+            Some(XType::Triage | XType::Custom | XType::Discuss | XType::Work) => {
+                message.mentions.contains(user)
+            }
+        }
+    }
+
     /// The guild has told the channel's fields: gives back what waited for them.
     pub fn on_fields(&mut self, listed: &Listed) -> Vec<Message> {
         self.name.clone_from(&listed.name);
+        self.wake_mapping.clone_from(&listed.wake_mapping);
         self.on_kind(listed.x_type)
     }
 

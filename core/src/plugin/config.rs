@@ -38,6 +38,9 @@ pub struct Config {
     pub listing_every: Duration,
     /// How long a message that is ahead of its sequence waits for what is missing. Default 250 ms.
     pub gap_patience: Duration,
+    /// How many messages of a channel are read after the agent was away, the newest; older ones are
+    /// counted as skipped. Default 200.
+    pub backfill_max: u64,
     /// How many message ids are remembered so that none is handled twice. Default 5,000; each costs
     /// about 150 bytes.
     pub dedup_max: usize,
@@ -89,6 +92,7 @@ impl Config {
             join_acks: true,
             listing_every: Duration::from_secs(60),
             gap_patience: Duration::from_millis(250),
+            backfill_max: 200,
             dedup_max: 5_000,
             allow_users: None,
             allow_channels: None,

@@ -46,10 +46,14 @@ impl Context {
         }
     }
 
-    /// A recorded message was deleted.
-    pub fn remove(&mut self, id: &MessageId) {
-        self.messages.retain(|known| known.id != *id);
-        self.bytes = self.messages.iter().map(|known| known.content.len()).sum();
+    /// A message is not to be kept here any more; whether it was.
+    pub fn remove(&mut self, id: &MessageId) -> bool {
+        let Some(at) = self.messages.iter().position(|known| known.id == *id) else {
+            return false;
+        };
+        let removed = self.messages.remove(at);
+        self.bytes -= removed.map_or(0, |removed| removed.content.len());
+        true
     }
 
     /// Hands everything over, oldest first.
@@ -110,7 +114,8 @@ mod tests {
         context.update(&message(2, 30));
         context.update(&message(3, 30));
         assert_eq!(context.bytes, 40);
-        context.remove(&message(1, 0).id);
+        assert!(context.remove(&message(1, 0).id));
+        assert!(!context.remove(&message(1, 0).id));
         assert_eq!(context.bytes, 30);
         assert_eq!(seqs(&mut context), vec![2]);
         context.record(message(1, 10), 50);

@@ -12,15 +12,27 @@ pub enum Defect {
     ForgetsToPass,
     /// A turn begins without asking whether it is still the agent's.
     SkipsAck,
+    /// A channel begins anew with every connection: what was said in between is nobody's.
+    StartsAtTheJoin,
+    /// What a guild has not pushed is not asked for.
+    AcceptsGaps,
+    /// What is pushed while history is being read does not wait for it.
+    OvertakesHistory,
+    /// A channel that appears begins when the agent looks, not when the membership began.
+    StartsNewChannelsLate,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 8] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
         Self::SkipsAck,
+        Self::StartsAtTheJoin,
+        Self::AcceptsGaps,
+        Self::OvertakesHistory,
+        Self::StartsNewChannelsLate,
     ];
 
     /// The name that traces use.
@@ -30,6 +42,10 @@ impl Defect {
             Self::IgnoresRewakes => "ignores_rewakes",
             Self::ForgetsToPass => "forgets_to_pass",
             Self::SkipsAck => "skips_ack",
+            Self::StartsAtTheJoin => "starts_at_the_join",
+            Self::AcceptsGaps => "accepts_gaps",
+            Self::OvertakesHistory => "overtakes_history",
+            Self::StartsNewChannelsLate => "starts_new_channels_late",
         }
     }
 }

@@ -33,7 +33,7 @@ pub struct Inbound {
     pub messages: Vec<InboundMessage>,
     /// What was said since the last turn without waking the agent; newest last.
     pub context: Vec<InboundMessage>,
-    /// How many messages that should have woken the agent were left out because there were too
+    /// How many messages were left out because there were too
     /// many.
     pub skipped: u64,
     /// This turn was handed over before, and nobody knows whether it was answered.

@@ -9,6 +9,7 @@ pub mod activity;
 pub mod agent;
 #[cfg(test)]
 mod agent_tests;
+pub mod backfill;
 pub mod channel;
 pub mod config;
 pub mod context;

@@ -107,7 +107,25 @@ pub enum Note {
         /// What there is too much of, and the limit.
         what: String,
     },
-    /// Messages were missed on a live connection and are not coming.
+    /// The history of a channel could not be read; it is tried again.
+    HistoryFailed {
+        /// The guild.
+        guild: GuildId,
+        /// The channel.
+        channel: ChannelId,
+        /// Why.
+        why: String,
+    },
+    /// Too much was said while the agent was away: the oldest messages are counted as skipped.
+    BackfillSkipped {
+        /// The guild.
+        guild: GuildId,
+        /// The channel.
+        channel: ChannelId,
+        /// How many.
+        skipped: u64,
+    },
+    /// Messages are missing that the guild's history does not have either.
     GapAccepted {
         /// The guild.
         guild: GuildId,
@@ -180,6 +198,8 @@ impl Note {
             Self::LoginFailed { .. }
             | Self::ListingFailed { .. }
             | Self::JoinFailed { .. }
+            | Self::HistoryFailed { .. }
+            | Self::BackfillSkipped { .. }
             | Self::GapAccepted { .. }
             | Self::BadPush { .. }
             | Self::ForeignPost { .. }
@@ -268,6 +288,24 @@ impl fmt::Display for Note {
                  message(s) dropped"
             ),
             Self::TooMany { what } => write!(f, "{what}: the rest is ignored"),
+            Self::HistoryFailed {
+                guild,
+                channel,
+                why,
+            } => write!(
+                f,
+                "could not read the history of channel {channel} of guild {guild}: {why}; trying \
+                 again"
+            ),
+            Self::BackfillSkipped {
+                guild,
+                channel,
+                skipped,
+            } => write!(
+                f,
+                "too much was missed in channel {channel} of guild {guild}: the {skipped} oldest \
+                 message(s) are counted as skipped"
+            ),
             Self::GapAccepted {
                 guild,
                 channel,

@@ -115,7 +115,7 @@ impl Queue {
     pub fn push(&mut self, now: Time, message: InboundMessage, rewake: bool, room: bool) -> bool {
         self.idle_since = None;
         if !room {
-            self.skipped += 1;
+            self.skip(1);
             return false;
         }
         self.waiting.push_back(Waiting {
@@ -124,6 +124,12 @@ impl Queue {
             arrived_at: now,
         });
         true
+    }
+
+    /// So many messages are left out before the next turn.
+    pub fn skip(&mut self, skipped: u64) {
+        self.idle_since = None;
+        self.skipped = self.skipped.saturating_add(skipped);
     }
 
     /// How many wait.

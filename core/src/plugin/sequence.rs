@@ -1,38 +1,60 @@
-//! The sequence of one channel: what has been heard, and what waits behind a gap.
+//! The sequence of one channel: what has been heard, what waits behind a gap, and what history must
+//! tell.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, btree_map::Entry},
+    vec::Vec,
+};
 use core::time::Duration;
 
-use crate::{canonical, fabric::types::Message, time::Time};
+use crate::{
+    canonical,
+    fabric::types::{Message, Page},
+    plugin::backfill::{Backfill, Read},
+    time::Time,
+};
 
-/// How many messages wait behind a gap, or before the join's answer. The gap is accepted when there
-/// are more: a peer that never fills it would otherwise fill the memory.
+/// How many messages wait behind a gap, or before the join's answer. What is beyond is read again
+/// from history: a peer that never fills a gap would otherwise fill the memory.
 const AHEAD_MAX: usize = 256;
 
 /// Puts the messages of one channel in order, and knows what is missing.
 ///
-/// It sees every message, own ones too, before any filter. On a connection it starts unknown: what
-/// arrives is kept until the join has been answered.
+/// It sees every message, own ones too, before any filter. A push is a hint; what a guild stores is
+/// the truth. What it misses it reads: the owner asks for [`read`](Self::read) when
+/// [`read_at`](Self::read_at) has come, and gives the answer to [`on_page`](Self::on_page).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Sequence {
-    /// The highest `seq` up to which everything has been received; `None` before the first join.
+    /// The highest `seq` up to which everything has been received; `None` while it is not known
+    /// where to begin.
     heard: Option<u64>,
     /// The highest `seq` up to which everything is finished; what a store keeps.
     cursor: u64,
     /// Whether a join on the present connection has been answered.
-    open: bool,
+    joined: bool,
+    /// Whether one ever has. A push that comes earlier is newer than the beginning all the same.
+    met: bool,
+    /// Nobody tells where to begin: at the first message that is pushed.
+    anywhere: bool,
+    /// The newest `seq` that the guild has told on the present connection.
+    told: u64,
+    /// Whether it tells that without being asked.
+    tells: bool,
+    /// The newest message must be asked for.
+    asks_newest: bool,
     ahead: BTreeMap<u64, Message>,
-    /// Until when a gap is waited for.
-    patience: Option<Time>,
+    backfill: Backfill,
 }
-canonical!(struct Sequence { heard, cursor, open, ahead, patience });
+canonical!(struct Sequence {
+    heard, cursor, joined, met, anywhere, told, tells, asks_newest, ahead, backfill
+});
 
 /// What became passable.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Released {
     /// Messages in order of `seq`.
     pub messages: Vec<Message>,
-    /// How many before or between them are missing and are not waited for any longer.
+    /// How many before them are missing, in the guild's history too.
     pub missing: u64,
 }
 
@@ -52,45 +74,112 @@ impl Sequence {
         self.cursor = self.cursor.max(seq);
     }
 
-    /// The join on the present connection was answered with the channel's newest `seq`; `None`
-    /// where the guild does not tell it.
-    pub fn on_joined(&mut self, now: Time, last_seq: Option<u64>, patience: Duration) -> Released {
-        self.open = true;
-        // A push that overtook the answer is newer than the join all the same.
-        let before_first = self.ahead.keys().next().map(|seq| seq.saturating_sub(1));
-        let start = match (last_seq, before_first) {
-            (Some(last), Some(first)) => Some(last.min(first)),
-            (last, first) => last.or(first),
+    /// What follows `seq` is for the agent, unless that was settled before.
+    pub fn start(&mut self, now: Time, seq: u64) -> Released {
+        if self.heard.is_none() {
+            let before_first = self.before_first().unwrap_or(seq);
+            self.heard = Some(seq.min(before_first));
+            self.anywhere = false;
+        }
+        self.release(now)
+    }
+
+    /// The same with the newest `seq` that the join's answer told, where that is there.
+    pub fn start_if_joined(&mut self, now: Time) -> Released {
+        match self.joined {
+            true => self.start(now, self.told),
+            false => Released::default(),
+        }
+    }
+
+    /// The join on the present connection was answered with the channel's newest `seq`; `None` where
+    /// the guild does not tell it, and must be asked.
+    pub fn on_joined(&mut self, now: Time, last_seq: Option<u64>) -> Released {
+        let Some(last) = last_seq else {
+            self.ask_newest(now);
+            return Released::default();
         };
-        // A guild that tells no number may have started anew while it was away: what was heard before
-        // would then make the agent deaf to it.
-        self.heard = start;
-        self.release(now, patience)
+        self.tells = true;
+        self.open(now, last)
     }
 
-    /// The connection has ended: what waits behind a gap is dropped with it.
-    pub fn on_down(&mut self) {
-        self.open = false;
-        self.ahead.clear();
-        self.patience = None;
+    fn open(&mut self, now: Time, last: u64) -> Released {
+        self.joined = true;
+        self.met = true;
+        self.told = last;
+        self.heard = self.heard.map(|heard| heard.min(last));
+        self.release(now)
     }
 
-    /// A message arrived.
-    pub fn on_message(&mut self, now: Time, message: Message, patience: Duration) -> Released {
-        if self.open && self.heard.is_some_and(|heard| message.seq <= heard) {
-            return Released::default();
+    /// A listing told the channel's newest `seq`, or did not.
+    pub fn on_listed(&mut self, now: Time, last_seq: Option<u64>) {
+        if !self.joined {
+            return;
         }
-        self.ahead.entry(message.seq).or_insert(message);
-        if !self.open {
-            if self.ahead.len() > AHEAD_MAX {
-                self.ahead.pop_first();
+        match last_seq {
+            Some(last) => {
+                self.told = self.told.max(last);
+                self.plan(now);
             }
+            None if self.tells => {}
+            None => self.ask_newest(now),
+        }
+    }
+
+    fn ask_newest(&mut self, now: Time) {
+        self.asks_newest = true;
+        self.backfill.want(now);
+    }
+
+    /// The guild was asked for the newest message, and this is its `seq`; 0 where there is none.
+    pub fn on_newest(&mut self, now: Time, last: u64) -> Released {
+        self.backfill.on_answered();
+        self.asks_newest = false;
+        if self.joined {
+            self.told = self.told.max(last);
+            self.release(now)
+        } else {
+            self.open(now, last)
+        }
+    }
+
+    /// The guild has no history to ask for. It may have started anew while it was away: what was
+    /// heard before would then make the agent deaf to it.
+    pub fn on_no_history(&mut self, now: Time) -> Released {
+        self.backfill.on_answered();
+        self.asks_newest = false;
+        if !self.joined {
+            self.heard = self.before_first();
+            self.anywhere = true;
+            self.joined = true;
+            self.met = true;
+        }
+        self.release(now)
+    }
+
+    /// The connection has ended: what waits behind a gap is dropped with it, since history brings it
+    /// again.
+    pub fn on_down(&mut self) {
+        self.joined = false;
+        self.told = 0;
+        self.asks_newest = false;
+        self.ahead.clear();
+        self.backfill = Backfill::default();
+    }
+
+    /// A message was pushed; what is missing before it is waited for, and then read.
+    pub fn on_message(&mut self, now: Time, message: Message, patience: Duration) -> Released {
+        let seq = message.seq;
+        if self.joined && self.heard.is_some_and(|heard| seq <= heard) {
             return Released::default();
         }
-        if self.ahead.len() > AHEAD_MAX {
-            return self.accept_gap(now, patience);
+        if !self.met {
+            self.heard = self.heard.map(|heard| heard.min(seq.saturating_sub(1)));
         }
-        self.release(now, patience)
+        self.ahead.entry(seq).or_insert(message);
+        let released = self.release(now + patience);
+        self.bound();
+        released
     }
 
     /// A message that may wait behind a gap was edited or deleted.
@@ -102,31 +191,118 @@ impl Sequence {
         }
     }
 
-    /// Accepts a gap whose patience has run out.
-    pub fn expire(&mut self, now: Time, patience: Duration) -> Option<Released> {
-        self.patience.filter(|at| *at <= now)?;
-        Some(self.accept_gap(now, patience))
+    /// When to read history.
+    pub fn read_at(&self) -> Option<Time> {
+        self.backfill.due_at()
     }
 
-    /// Until when the present gap is waited for.
-    pub fn patience(&self) -> Option<Time> {
-        self.patience
+    /// What to read now, at most `most` messages, and how many older ones are skipped for that. The
+    /// owner says to [`backfill`](Self::backfill) what has become of it.
+    pub fn read(&mut self, most: u64) -> Option<(Read, u64)> {
+        if self.asks_newest {
+            return Some((Read::Newest, 0));
+        }
+        let (heard, until) = self.missing()?;
+        let seq = until.saturating_sub(most).max(heard);
+        self.heard = Some(seq);
+        let limit = self.backfill.limit().min(until - seq);
+        Some((Read::After { seq, limit }, seq - heard))
     }
 
-    fn accept_gap(&mut self, now: Time, patience: Duration) -> Released {
-        let first = self.ahead.keys().next().copied().unwrap_or_default();
-        let before = first.saturating_sub(1);
-        let missing = before.saturating_sub(self.heard.unwrap_or(before));
-        self.heard = Some(before);
-        self.patience = None;
+    /// How the reading goes.
+    pub fn backfill(&mut self) -> &mut Backfill {
+        &mut self.backfill
+    }
+
+    /// A page of history came. What was pushed goes before what was read.
+    pub fn on_page(&mut self, now: Time, page: Page) -> Released {
+        self.backfill.on_answered();
+        let before = self.heard;
+        for message in page.messages {
+            if before.is_some_and(|heard| message.seq > heard)
+                && let Entry::Vacant(place) = self.ahead.entry(message.seq)
+            {
+                place.insert(message);
+            }
+        }
+        let messages = self.passable();
+        let released = Released {
+            messages,
+            missing: 0,
+        };
+        self.bound();
+        match self.missing() {
+            None => self.plan(now),
+            Some(_) if self.heard > before => self.backfill.on_filled(now, page.has_more),
+            Some(_) => {
+                if self.backfill.on_unfilled(now) {
+                    return self.accept_gap(now);
+                }
+            }
+        }
+        released
+    }
+
+    /// Goes on behind the present gap.
+    pub fn accept_gap(&mut self, now: Time) -> Released {
+        let Some((heard, until)) = self.missing() else {
+            return Released::default();
+        };
+        self.heard = Some(until);
+        self.backfill = Backfill::default();
         Released {
-            missing,
-            ..self.release(now, patience)
+            missing: until - heard,
+            ..self.release(now)
         }
     }
 
-    fn release(&mut self, now: Time, patience: Duration) -> Released {
+    /// The first stretch that is missing: after which `seq`, and up to which.
+    fn missing(&self) -> Option<(u64, u64)> {
+        let heard = self.heard.filter(|_| self.joined)?;
+        let until = self.before_first().unwrap_or(self.told);
+        (until > heard).then_some((heard, until))
+    }
+
+    fn before_first(&self) -> Option<u64> {
+        let first = self.ahead.keys().next();
+        first.map(|first| first.saturating_sub(1))
+    }
+
+    /// Keeps what waits within its limit: the oldest where it is not known what is missing, and
+    /// otherwise what is read next.
+    fn bound(&mut self) {
+        while self.ahead.len() > AHEAD_MAX {
+            if !self.joined {
+                self.ahead.pop_first();
+            } else if let Some((seq, _)) = self.ahead.pop_last() {
+                self.told = self.told.max(seq);
+            }
+        }
+    }
+
+    /// Releases what is in order; what is missing is to be read at `at`.
+    fn release(&mut self, at: Time) -> Released {
+        let messages = self.passable();
+        self.plan(at);
+        Released {
+            messages,
+            missing: 0,
+        }
+    }
+
+    fn plan(&mut self, at: Time) {
+        match self.missing() {
+            Some(_) => self.backfill.want(at),
+            None if self.asks_newest => self.backfill.want(at),
+            None => self.backfill.settle(),
+        }
+    }
+
+    fn passable(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
+        if !self.joined || (self.heard.is_none() && !self.anywhere) {
+            return messages;
+        }
         while let Some(entry) = self.ahead.first_entry() {
             let seq = *entry.key();
             match self.heard {
@@ -140,15 +316,7 @@ impl Sequence {
                 }
             }
         }
-        self.patience = match self.patience {
-            _ if self.ahead.is_empty() => None,
-            Some(at) if messages.is_empty() => Some(at),
-            Some(_) | None => Some(now + patience),
-        };
-        Released {
-            messages,
-            missing: 0,
-        }
+        messages
     }
 }
 
@@ -189,133 +357,206 @@ mod tests {
         }
     }
 
+    fn page(seqs: &[u64], has_more: bool) -> Page {
+        Page {
+            messages: seqs.iter().map(|seq| message(*seq)).collect(),
+            has_more,
+        }
+    }
+
     fn seqs(released: Released) -> (Vec<u64>, u64) {
+        let messages = released.messages.iter();
         (
-            released
-                .messages
-                .iter()
-                .map(|message| message.seq)
-                .collect(),
+            messages.map(|message| message.seq).collect(),
             released.missing,
         )
     }
 
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
     fn joined(last: u64) -> Sequence {
         let mut sequence = Sequence::default();
-        sequence.on_joined(Time::ZERO, Some(last), PATIENCE);
+        sequence.start(Time::ZERO, last);
+        sequence.on_joined(Time::ZERO, Some(last));
         sequence
+    }
+
+    fn push(sequence: &mut Sequence, now: u64, seq: u64) -> (Vec<u64>, u64) {
+        seqs(sequence.on_message(at(now), message(seq), PATIENCE))
+    }
+
+    /// Asks what to read, as its owner does.
+    fn asked(sequence: &mut Sequence, most: u64) -> Option<(Read, u64)> {
+        let read = sequence.read(most);
+        sequence.backfill().on_asked();
+        read
+    }
+
+    fn after(seq: u64, limit: u64) -> Option<(Read, u64)> {
+        Some((Read::After { seq, limit }, 0))
     }
 
     #[test]
     fn what_comes_in_order_passes_and_what_was_heard_does_not() {
         let mut sequence = joined(3);
-        let at = Time::from_millis(1);
-        assert_eq!(
-            seqs(sequence.on_message(at, message(4), PATIENCE)),
-            (vec![4], 0)
-        );
-        assert_eq!(
-            seqs(sequence.on_message(at, message(4), PATIENCE)),
-            (vec![], 0)
-        );
-        assert_eq!(
-            seqs(sequence.on_message(at, message(1), PATIENCE)),
-            (vec![], 0)
-        );
+        assert_eq!(push(&mut sequence, 1, 4), (vec![4], 0));
+        assert_eq!(push(&mut sequence, 1, 4), (vec![], 0));
+        assert_eq!(push(&mut sequence, 1, 1), (vec![], 0));
         assert_eq!(sequence.heard(), Some(4));
+        assert_eq!(sequence.read_at(), None);
     }
 
     #[test]
-    fn a_gap_waits_and_is_filled() {
+    fn a_gap_is_waited_for_and_then_read() {
         let mut sequence = joined(0);
-        let at = Time::from_millis;
+        assert_eq!(push(&mut sequence, 1, 3), (vec![], 0));
+        assert_eq!(push(&mut sequence, 100, 5), (vec![], 0));
+        assert_eq!(sequence.read_at(), Some(at(251)));
+        assert_eq!(push(&mut sequence, 200, 1), (vec![1], 0));
+        assert_eq!(asked(&mut sequence, 200), after(1, 1));
+        assert_eq!(push(&mut sequence, 300, 6), (vec![], 0));
+        let released = sequence.on_page(at(301), page(&[2], true));
+        assert_eq!(seqs(released), (vec![2, 3], 0));
+        assert_eq!(sequence.read_at(), Some(at(301)), "there is more");
+        assert_eq!(push(&mut sequence, 302, 4), (vec![4, 5, 6], 0));
+        assert_eq!(sequence.read_at(), None);
+    }
+
+    #[test]
+    fn a_gap_that_three_reads_do_not_fill_is_accepted() {
+        let mut sequence = joined(5);
+        sequence.on_listed(at(1), Some(9));
+        let mut now = at(1);
+        for read in 1..=3 {
+            assert_eq!(sequence.read_at(), Some(now));
+            assert_eq!(
+                asked(&mut sequence, 200),
+                after(5, if read == 1 { 4 } else { 2 })
+            );
+            let released = sequence.on_page(now, page(&[8, 9], false));
+            let wanted = if read == 3 {
+                (vec![8, 9], 2)
+            } else {
+                (vec![], 0)
+            };
+            assert_eq!(seqs(released), wanted);
+            now = now + Duration::from_secs(1);
+        }
+        assert_eq!(sequence.read_at(), None);
+        assert_eq!(sequence.heard(), Some(9));
+    }
+
+    #[test]
+    fn reads_that_fail_leave_the_gap_open() {
+        let mut sequence = joined(0);
+        push(&mut sequence, 1, 2);
+        for failure in 0..10 {
+            asked(&mut sequence, 200);
+            assert_eq!(sequence.backfill().failures(), failure);
+            sequence.backfill().on_failed(at(1_000));
+            assert_eq!(
+                push(&mut sequence, 500, 3 + u64::from(failure)),
+                (vec![], 0)
+            );
+            assert_eq!(sequence.read_at(), Some(at(1_000)));
+        }
+        asked(&mut sequence, 200);
+        let released = sequence.on_page(at(1_000), page(&[1], true));
+        assert_eq!(seqs(released), ((1..=12).collect(), 0));
+    }
+
+    #[test]
+    fn what_was_said_while_there_was_no_connection_is_read() {
+        let mut sequence = joined(3);
+        push(&mut sequence, 1, 5);
+        sequence.on_down();
+        assert_eq!(sequence.read_at(), None);
+        assert_eq!(push(&mut sequence, 2, 7), (vec![], 0), "before its join");
+        assert_eq!(seqs(sequence.on_joined(at(3), Some(6))), (vec![], 0));
+        assert_eq!(sequence.read_at(), Some(at(3)));
+        assert_eq!(asked(&mut sequence, 200), after(3, 3));
+        let mut rows = page(&[4, 5, 6, 7], false);
+        rows.messages[3].content = "as it is stored".into();
+        let released = sequence.on_page(at(4), rows);
+        assert_eq!(released.messages[3].content, "hello", "the push wins");
+        assert_eq!(seqs(released), (vec![4, 5, 6, 7], 0));
+    }
+
+    #[test]
+    fn only_the_newest_are_read_after_a_long_time() {
+        let mut sequence = joined(3);
+        sequence.on_down();
+        sequence.on_joined(at(1), Some(1_000));
+        let read = asked(&mut sequence, 200);
         assert_eq!(
-            seqs(sequence.on_message(at(1), message(3), PATIENCE)),
-            (vec![], 0)
+            read,
+            Some((
+                Read::After {
+                    seq: 800,
+                    limit: 200
+                },
+                797
+            ))
         );
-        assert_eq!(
-            seqs(sequence.on_message(at(100), message(5), PATIENCE)),
-            (vec![], 0)
-        );
-        assert_eq!(sequence.patience(), Some(at(251)));
-        assert_eq!(
-            seqs(sequence.on_message(at(200), message(1), PATIENCE)),
-            (vec![1], 0)
-        );
-        assert_eq!(
-            seqs(sequence.on_message(at(201), message(2), PATIENCE)),
-            (vec![2, 3], 0)
-        );
-        assert_eq!(sequence.patience(), Some(at(451)));
-        assert_eq!(sequence.expire(at(450), PATIENCE), None);
-        let released = sequence.expire(at(451), PATIENCE).unwrap();
-        assert_eq!(seqs(released), (vec![5], 1));
-        assert_eq!(sequence.patience(), None);
+        assert_eq!(sequence.heard(), Some(800));
     }
 
     #[test]
     fn what_overtakes_the_answer_of_the_join_is_kept() {
         let mut sequence = Sequence::default();
-        let at = Time::from_millis(1);
-        assert_eq!(
-            seqs(sequence.on_message(at, message(8), PATIENCE)),
-            (vec![], 0)
-        );
-        assert_eq!(
-            seqs(sequence.on_message(at, message(7), PATIENCE)),
-            (vec![], 0)
-        );
-        assert_eq!(
-            seqs(sequence.on_joined(at, Some(8), PATIENCE)),
-            (vec![7, 8], 0)
-        );
+        assert_eq!(push(&mut sequence, 1, 8), (vec![], 0));
+        assert_eq!(push(&mut sequence, 1, 7), (vec![], 0));
+        sequence.start(at(1), 8);
+        assert_eq!(push(&mut sequence, 1, 6), (vec![], 0));
+        assert_eq!(seqs(sequence.on_joined(at(1), Some(8))), (vec![6, 7, 8], 0));
     }
 
     #[test]
-    fn a_guild_that_tells_no_seq_starts_at_its_first_message() {
+    fn nothing_is_in_order_before_the_start_is_known() {
         let mut sequence = Sequence::default();
-        let at = Time::from_millis(1);
-        assert_eq!(seqs(sequence.on_joined(at, None, PATIENCE)), (vec![], 0));
-        assert_eq!(
-            seqs(sequence.on_message(at, message(41), PATIENCE)),
-            (vec![41], 0)
-        );
+        assert_eq!(seqs(sequence.on_joined(at(1), Some(2))), (vec![], 0));
+        assert_eq!(push(&mut sequence, 1, 2), (vec![], 0));
+        assert_eq!(sequence.read_at(), None);
+        assert_eq!(seqs(sequence.start(at(1), 0)), (vec![], 0));
+        assert_eq!(asked(&mut sequence, 200), after(0, 1));
+    }
+
+    #[test]
+    fn a_guild_that_tells_no_seq_is_asked_for_its_newest_message() {
+        let mut sequence = Sequence::default();
+        assert_eq!(seqs(sequence.on_joined(at(1), None)), (vec![], 0));
+        assert_eq!(push(&mut sequence, 1, 42), (vec![], 0));
+        assert_eq!(asked(&mut sequence, 200), Some((Read::Newest, 0)));
+        sequence.start(at(2), 41);
+        assert_eq!(seqs(sequence.on_newest(at(2), 41)), (vec![42], 0));
+        sequence.on_listed(at(3), None);
+        assert_eq!(asked(&mut sequence, 200), Some((Read::Newest, 0)));
+        assert_eq!(seqs(sequence.on_newest(at(4), 44)), (vec![], 0));
+        assert_eq!(asked(&mut sequence, 200), after(42, 2));
+    }
+
+    #[test]
+    fn a_guild_without_history_starts_at_its_first_message() {
+        let mut sequence = Sequence::default();
+        sequence.on_joined(at(1), None);
+        asked(&mut sequence, 200);
+        assert_eq!(seqs(sequence.on_no_history(at(2))), (vec![], 0));
+        assert_eq!(push(&mut sequence, 3, 41), (vec![41], 0));
+        assert_eq!(sequence.read_at(), None);
     }
 
     #[test]
     fn a_gap_does_not_fill_the_memory() {
         let mut sequence = joined(0);
-        let at = Time::from_millis(1);
-        let mut passed = 0;
         for seq in 2..2_000 {
-            passed += sequence
-                .on_message(at, message(seq), PATIENCE)
-                .messages
-                .len();
+            assert_eq!(push(&mut sequence, 1, seq), (vec![], 0));
             assert!(sequence.ahead.len() <= AHEAD_MAX);
         }
-        assert_eq!(passed, 1_998);
-    }
-
-    #[test]
-    fn a_new_connection_starts_where_its_join_says() {
-        let mut sequence = joined(0);
-        let at = Time::from_millis(1);
-        sequence.on_message(at, message(2), PATIENCE);
-        sequence.on_down();
-        assert_eq!(sequence.patience(), None);
-        assert_eq!(
-            seqs(sequence.on_message(at, message(9), PATIENCE)),
-            (vec![], 0)
-        );
-        sequence.on_down();
-        assert_eq!(
-            seqs(sequence.on_joined(at, Some(10), PATIENCE)),
-            (vec![], 0)
-        );
-        assert_eq!(
-            seqs(sequence.on_message(at, message(11), PATIENCE)),
-            (vec![11], 0)
-        );
+        asked(&mut sequence, 200);
+        let released = sequence.on_page(at(2), page(&[1], false));
+        assert_eq!(released.messages.len(), 1 + AHEAD_MAX);
+        assert_eq!(asked(&mut sequence, u64::MAX), after(257, 200));
     }
 }

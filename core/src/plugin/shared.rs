@@ -69,12 +69,26 @@ pub(super) enum Errand {
     Listing { guild: u32 },
     /// The fields of one channel.
     Fields { guild: u32, channel: ChannelId },
+    /// The history of one channel; perhaps of its newest message alone.
+    History {
+        guild: u32,
+        channel: ChannelId,
+        newest: bool,
+    },
     /// A post.
     Post(PostId),
     /// A word to a turn engine about this message.
     Word(Debt, MessageId),
 }
-canonical!(enum Errand { Listing { guild }, Fields { guild, channel }, Post(id), Word(debt, message) });
+canonical!(
+    enum Errand {
+        Listing { guild },
+        Fields { guild, channel },
+        History { guild, channel, newest },
+        Post(id),
+        Word(debt, message),
+    }
+);
 
 /// Whether a request went out.
 #[derive(Clone, Debug, PartialEq, Eq)]

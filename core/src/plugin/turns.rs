@@ -104,6 +104,11 @@ impl Turns {
         taken
     }
 
+    /// So many messages in `place` are left out: the next turn there says so.
+    pub fn skip(&mut self, place: &Place, skipped: u64) {
+        self.queues.entry(place.clone()).or_default().skip(skipped);
+    }
+
     /// The next thing that is due.
     pub fn next_due(&mut self, now: Time, config: &Config) -> Option<Due> {
         loop {

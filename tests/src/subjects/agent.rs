@@ -76,6 +76,8 @@ impl Agent {
             format!(r#"{{"ok":true,"acked":{}}}"#, !b.is_multiple_of(4))
         } else if method == Method::Post {
             message_json(a % 5, b % 50, "u_self", "false", "posted", false)
+        } else if let Some((_, rest)) = target.split_once("/messages?") {
+            Self::page(target, rest, a, b)
         } else if target.contains('?') {
             let channels: Vec<_> = (0..3 + a % 4).map(|id| channel_json(id, b + id)).collect();
             format!("[{}]", channels.join(","))
@@ -90,8 +92,39 @@ impl Agent {
         })
     }
 
+    /// A page of history: mostly what was asked for, and now and then with holes or with more.
+    fn page(target: &str, query: &str, a: u64, b: u64) -> String {
+        let channel = target.split("/c").nth(2).unwrap_or_default();
+        let channel = channel.split('/').next().and_then(|id| id.parse().ok());
+        let after = query.split("afterSeq=").nth(1);
+        let after: u64 = after.and_then(|seq| seq.parse().ok()).unwrap_or(a % 50);
+        let rows: Vec<_> = (1..=b % 9)
+            .filter(|row| (a >> row) % 4 != 3)
+            .map(|row| {
+                let author = if (b >> row).is_multiple_of(4) {
+                    "u_self"
+                } else {
+                    "u_a"
+                };
+                let wakeup = if (b >> row).is_multiple_of(3) {
+                    "null"
+                } else {
+                    "true"
+                };
+                let channel = channel.unwrap_or(row % 5);
+                let seq = after.saturating_add(row);
+                message_json(channel, seq, author, wakeup, "read", (a >> row) % 8 == 1)
+            })
+            .collect();
+        let has_more = a.is_multiple_of(5);
+        format!(
+            r#"{{"messages":[{}],"hasMore":{has_more}}}"#,
+            rows.join(",")
+        )
+    }
+
     fn bad_response(a: u64, b: u64) -> Result<Response, Failure> {
-        let status = match a % 12 {
+        let status = match a % 13 {
             0 => 401,
             1 => 403,
             2 => 404,
@@ -102,6 +135,7 @@ impl Agent {
             8 => 200,
             9 => 302,
             10 => return Err(Failure::Broken("reset".into())),
+            11 => return Err(Failure::TooLarge),
             _ => return Err(Failure::Unreachable("refused".into())),
         };
         Ok(Response {

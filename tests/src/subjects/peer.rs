@@ -196,10 +196,15 @@ pub fn closed(a: u64) -> Event {
 pub fn channel_json(channel: u64, b: u64) -> String {
     let x_type = ["general", "dm", "discuss", "work", "report"].get((b % 5) as usize);
     format!(
-        r#"{{"id":"c{channel}","name":"n{}","xType":"{}","lastSeq":{}}}"#,
+        r#"{{"id":"c{channel}","name":"n{}","xType":"{}","lastSeq":{},"joinedSeq":{}}}"#,
         b % 3,
         x_type.unwrap_or(&"dm"),
-        b % 7
+        if b % 9 == 8 {
+            "null".to_string()
+        } else {
+            (b % 7).to_string()
+        },
+        if b % 4 == 3 { "null" } else { "0" },
     )
 }
 

@@ -241,6 +241,13 @@ impl Agent {
             Errand::Fields { guild, channel } => self.with_guild(guild, |guild, shared| {
                 guild.on_fields_answer(now, &channel, session, answer, shared, out);
             }),
+            Errand::History {
+                guild,
+                channel,
+                newest,
+            } => self.with_guild(guild, |guild, shared| {
+                guild.on_history_answer(now, &channel, newest, session, answer, shared, out);
+            }),
             Errand::Post(id) => {
                 let posted = self.shared.outbox.on_answer(now, id, answer);
                 self.on_posted(now, posted, session, out);

@@ -19,6 +19,7 @@ fn a_push_that_comes_before_the_first_listing_is_kept() {
 #[test]
 fn pushes_about_memberships_act_at_once() {
     let mut rig = Rig::live(&[("c", "general")]);
+    rig.guild("g").channels.push(("d", "dm"));
     rig.push(
         "g",
         "channel.joined",
@@ -41,6 +42,9 @@ fn a_listing_does_not_undo_a_newer_push() {
     rig.guild("g").holds = true;
     rig.pass(MINUTE);
     rig.push("g", "channel.left", &membership("d", json!({})));
+    let old = ["c", "d"].map(|id| json!({"id": id, "xType": "general"}));
+    rig.guild("g").body = Some(json!(old));
+    rig.guild("g").channels = vec![("c", "general"), ("e", "dm")];
     rig.push(
         "g",
         "channel.joined",

@@ -1,6 +1,7 @@
 //! Stories about the whole agent: it against a Center, guilds and a host that are played by hand.
 
 mod connecting;
+mod history;
 mod membership;
 mod messages;
 mod played;

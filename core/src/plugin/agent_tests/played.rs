@@ -37,6 +37,12 @@ pub(super) struct Guild {
     pub(super) posts: VecDeque<u16>,
     /// The statuses of answers to acks and passes, before they are good.
     pub(super) words: VecDeque<u16>,
+    /// What it has stored.
+    pub(super) history: Vec<Value>,
+    /// Statuses of the next answers to reads of history, before they are good.
+    pub(super) histories: VecDeque<u16>,
+    /// The `joinedSeq` of every channel.
+    pub(super) joined_seq: Option<u64>,
     /// The messages whose wakes are not the agent's any more.
     pub(super) stale: Vec<&'static str>,
     /// The next listing's body, instead of its channels.
@@ -58,6 +64,9 @@ impl Guild {
             reads: VecDeque::new(),
             posts: VecDeque::new(),
             words: VecDeque::new(),
+            history: Vec::new(),
+            histories: VecDeque::new(),
+            joined_seq: None,
             stale: Vec::new(),
             body: None,
             holds: false,
@@ -67,7 +76,27 @@ impl Guild {
 
     fn listed(&self, id: &str) -> Option<Value> {
         let (id, x_type) = self.channels.iter().find(|(known, _)| *known == id)?;
-        Some(json!({"id": id, "name": format!("#{id}"), "xType": x_type}))
+        let seq = self.joined_seq;
+        Some(json!({"id": id, "name": format!("#{id}"), "xType": x_type, "joinedSeq": seq}))
+    }
+
+    /// A page of the history of a channel, as a query asks for it.
+    fn page(&self, channel: &str, query: &str) -> Value {
+        let number = |name: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.find(|(key, _)| *key == name)?.1.parse::<u64>().ok()
+        };
+        let (after, limit) = (number("afterSeq"), number("limit").unwrap());
+        let rows = self.history.iter().filter(|row| {
+            let seq = row["seq"].as_u64().unwrap();
+            row["channelId"] == channel && after.is_none_or(|after| seq > after)
+        });
+        let rows: Vec<_> = rows.collect();
+        let limit = usize::try_from(limit).unwrap();
+        let has_more = rows.len() > limit;
+        let skip = after.map_or_else(|| rows.len().saturating_sub(limit), |_| 0);
+        let page: Vec<_> = rows.into_iter().skip(skip).take(limit).collect();
+        json!({"messages": page, "hasMore": has_more})
     }
 
     pub(super) fn answer(&mut self, request: &Request) -> Response {
@@ -87,6 +116,9 @@ impl Guild {
                 "createdAt": "2026-01-01T00:00:00Z",
             });
             (&mut self.posts, message)
+        } else if let Some((channel, query)) = path.split_once("/messages?") {
+            let page = self.page(channel.trim_start_matches('/'), query);
+            (&mut self.histories, page)
         } else if let Some(id) = path.strip_prefix('/') {
             let listed = self.listed(id).unwrap_or_default();
             (&mut self.reads, listed)

@@ -24,9 +24,11 @@ use crate::{
     id::ChannelId,
     plugin::{
         channel::Channel,
+        defect::Defect,
         io::{Output, Question},
         membership::Joined,
         note::Note,
+        sequence::Sequence,
         shared::{Asked, Errand, Shared},
         token::SessionNumber,
     },
@@ -52,9 +54,11 @@ impl GuildLink {
         match self.membership.on_join_answer(now, &channel, answer) {
             Joined::Stale => None,
             Joined::Ok(last_seq) => {
-                let patience = shared.config.gap_patience;
                 let state = self.channels.entry(channel.clone()).or_default();
-                let released = state.sequence.on_joined(now, last_seq, patience);
+                if shared.planted.is(Defect::StartsAtTheJoin) {
+                    state.sequence = Sequence::default();
+                }
+                let released = state.on_joined(now, last_seq);
                 self.pass_on(now, &channel, released, shared, out);
                 None
             }
@@ -89,7 +93,7 @@ impl GuildLink {
         {
             return;
         }
-        self.enter(now, &pushed.channel_id, shared, out);
+        self.enter(now, &pushed.channel_id, true, shared, out);
         if let Some(x_type) = pushed.x_type {
             let state = self.channels.entry(pushed.channel_id.clone()).or_default();
             let held = state.on_kind(x_type);
@@ -114,14 +118,16 @@ impl GuildLink {
         &mut self,
         now: Time,
         channel: &ChannelId,
+        is_new: bool,
         shared: &mut Shared,
         out: &mut Vec<Output>,
     ) {
+        let is_new = is_new && !shared.planted.is(Defect::StartsNewChannelsLate);
         shared
             .sessions
             .entry(channel.clone())
             .or_insert(self.number);
-        self.channels.insert(channel.clone(), Channel::default());
+        self.channels.insert(channel.clone(), Channel::new(is_new));
         self.unknown.set(channel.clone(), Some(now));
         out.push(Output::Note(Note::Joined {
             guild: self.id.clone(),
@@ -141,7 +147,8 @@ impl GuildLink {
         if shared.sessions.get(channel) == Some(&self.number) {
             shared.sessions.remove(channel);
         }
-        self.gaps.set(channel.clone(), None);
+        self.unheard.set(channel.clone(), None);
+        self.forget_history(channel, shared, out);
         self.unknown.set(channel.clone(), None);
         if let Some(id) = self.reads.remove(channel)
             && shared.http.answer(id).is_some()
@@ -213,10 +220,12 @@ impl GuildLink {
             self.leave(now, channel, shared, out);
         }
         for channel in &changes.joined {
-            self.enter(now, channel, shared, out);
+            self.enter(now, channel, self.met, shared, out);
         }
+        self.met |= self.membership.has_listed();
         for channel in &listed {
             self.on_fields(now, channel, shared, out);
+            self.on_numbers(now, channel, shared, out);
         }
         for message in core::mem::take(&mut self.early) {
             self.on_message(now, message, shared, out);
@@ -250,7 +259,10 @@ impl GuildLink {
     ) {
         self.reads.remove(channel);
         match read::<Listed>(answer) {
-            Ok(listed) => self.on_fields(now, &listed, shared, out),
+            Ok(listed) => {
+                self.on_fields(now, &listed, shared, out);
+                self.on_numbers(now, &listed, shared, out);
+            }
             Err(unread) => {
                 let why = match unread {
                     Unread::Unauthorized => {
@@ -293,7 +305,7 @@ impl GuildLink {
         if self
             .channels
             .get(channel)
-            .is_some_and(|state| state.x_type.is_none())
+            .is_some_and(|state| state.x_type.is_none() || state.waits_for_start())
         {
             self.unknown.set(channel.clone(), Some(now + READ_AGAIN));
         }
@@ -310,8 +322,25 @@ impl GuildLink {
             return;
         };
         let held = state.on_fields(listed);
-        self.unknown.set(listed.id.clone(), None);
+        if !state.waits_for_start() {
+            self.unknown.set(listed.id.clone(), None);
+        }
         self.filter(now, &listed.id, held, shared, out);
+    }
+
+    /// The guild has told which messages a channel has.
+    fn on_numbers(
+        &mut self,
+        now: Time,
+        listed: &Listed,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(state) = self.channels.get_mut(&listed.id) {
+            let released = state.on_numbers(now, listed);
+            self.unknown.set(listed.id.clone(), None);
+            self.pass_on(now, &listed.id, released, shared, out);
+        }
     }
 
     pub(super) fn list(&mut self, now: Time, shared: &mut Shared, out: &mut Vec<Output>) {
@@ -360,14 +389,16 @@ impl Listing {
     }
 }
 
-enum Unread {
+pub(super) enum Unread {
     Unauthorized,
     /// Why, in words, and how long the guild wants to be left alone.
     Failed(String, Option<Duration>),
 }
 
 /// The value of a good answer, or why there is none.
-fn read<T: serde::de::DeserializeOwned>(answer: Result<Response, Failure>) -> Result<T, Unread> {
+pub(super) fn read<T: serde::de::DeserializeOwned>(
+    answer: Result<Response, Failure>,
+) -> Result<T, Unread> {
     let failed = |why| Unread::Failed(why, None);
     let response = answer.map_err(|failure| failed(failure.to_string()))?;
     match response.status {

@@ -45,9 +45,20 @@ impl GuildLink {
             }
             return;
         }
-        let released = state
-            .sequence
-            .on_message(now, message, shared.config.gap_patience);
+        if shared.planted.is(Defect::OvertakesHistory) {
+            self.filter(now, &id, vec![message], shared, out);
+            return;
+        }
+        // History came first, and may have told less than the push does.
+        let is_late = state.sequence.heard() >= Some(message.seq);
+        if is_late && message.wakeup == Some(true) && state.context.remove(&message.id) {
+            let Some(x_type) = state.x_type else { return };
+            let place = self.place(&id);
+            self.pass_gate(now, &place, x_type, message, shared, out);
+            return;
+        }
+        let patience = shared.config.gap_patience;
+        let released = state.sequence.on_message(now, message, patience);
         self.pass_on(now, &id, released, shared, out);
     }
 
@@ -59,10 +70,7 @@ impl GuildLink {
         shared: &mut Shared,
         out: &mut Vec<Output>,
     ) {
-        let Some(state) = self.channels.get(id) else {
-            return;
-        };
-        self.gaps.set(id.clone(), state.sequence.patience());
+        self.touch(id);
         if released.missing > 0 {
             let (guild, channel, missing) = (self.id.clone(), id.clone(), released.missing);
             out.push(Output::Note(Note::GapAccepted {

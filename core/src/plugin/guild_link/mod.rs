@@ -1,6 +1,7 @@
 //! One guild of an agent: its link, its channels, and the way of a message through the filters.
 
 mod channels;
+mod history;
 mod messages;
 
 use alloc::{
@@ -10,6 +11,8 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+
+use history::HISTORIES_MAX;
 
 use crate::{
     canonical,
@@ -61,13 +64,18 @@ pub(super) struct GuildLink {
     pub(super) membership: Membership,
     joins: Requests<Join, ChannelId>,
     pub(super) channels: BTreeMap<ChannelId, Channel>,
-    /// When the gap of a channel is accepted.
-    gaps: Deadlines<ChannelId>,
+    /// When to read the history of a channel.
+    unheard: Deadlines<ChannelId>,
+    /// Requests for the history of a channel.
+    histories: BTreeMap<ChannelId, RequestId<Http>>,
     /// When to ask for the fields of a channel whose kind is not known.
     unknown: Deadlines<ChannelId>,
     /// Requests for the fields of a channel.
     reads: BTreeMap<ChannelId, RequestId<Http>>,
     early: VecDeque<Message>,
+    /// Whether a listing has ever been answered: a channel that appears later is a new one.
+    met: bool,
+    rng: Rng,
     /// Why there is no connection, as last said.
     down: String,
     /// What could not be read of the listing, as last said.
@@ -76,8 +84,9 @@ pub(super) struct GuildLink {
     refused: bool,
 }
 canonical!(struct GuildLink {
-    id, link, authorize, membership, joins, channels, gaps, unknown, reads, early, refused;
-    - number, session, origin, down, unread
+    id, link, authorize, membership, joins, channels, unheard, histories, unknown, reads, early, met,
+    refused;
+    - number, session, origin, rng, down, unread
 });
 
 impl GuildLink {
@@ -103,10 +112,13 @@ impl GuildLink {
             membership: Membership::new(config.listing_every),
             joins: Requests::default(),
             channels: BTreeMap::new(),
-            gaps: Deadlines::default(),
+            unheard: Deadlines::default(),
+            histories: BTreeMap::new(),
             unknown: Deadlines::default(),
             reads: BTreeMap::new(),
             early: VecDeque::new(),
+            met: false,
+            rng: rng.fork("history"),
             down: String::new(),
             unread: None,
             refused: false,
@@ -168,7 +180,7 @@ impl GuildLink {
                     if end.unauthorized {
                         shared.account.invalidate(self.session);
                     }
-                    self.on_down();
+                    self.on_down(shared, out);
                     if lived.is_some() || self.down != end.why {
                         self.down.clone_from(&end.why);
                         let guild = self.id.clone();
@@ -190,6 +202,10 @@ impl GuildLink {
     /// There may be a token now: the link gets it, if it waits for one.
     pub(super) fn on_token(&mut self, now: Time, shared: &mut Shared, out: &mut Vec<Output>) {
         self.membership.on_token(now);
+        for (id, state) in &mut self.channels {
+            state.sequence.backfill().on_token(now);
+            self.unheard.set(id.clone(), state.sequence.read_at());
+        }
         let Some(id) = self.authorize else { return };
         let answer = match shared.account.token(now, &self.id) {
             Token::Wait => return,
@@ -247,10 +263,13 @@ impl GuildLink {
         );
     }
 
-    fn on_down(&mut self) {
+    fn on_down(&mut self, shared: &mut Shared, out: &mut Vec<Output>) {
         self.membership.on_down();
         self.joins = Requests::default();
-        self.gaps = Deadlines::default();
+        self.unheard = Deadlines::default();
+        while let Some(id) = self.histories.keys().next().cloned() {
+            self.forget_history(&id, shared, out);
+        }
         self.early.clear();
         for channel in self.channels.values_mut() {
             channel.sequence.on_down();
@@ -311,12 +330,10 @@ impl GuildLink {
             let join = link::Input::Command(Command::Join(id, channel));
             self.step_link(now, Some(join), shared, out);
         }
-        while let Some(id) = self.gaps.pop_due(now) {
-            let patience = shared.config.gap_patience;
-            let state = self.channels.get_mut(&id);
-            if let Some(released) = state.and_then(|state| state.sequence.expire(now, patience)) {
-                self.pass_on(now, &id, released, shared, out);
-            }
+        while self.histories.len() < HISTORIES_MAX
+            && let Some(id) = self.unheard.pop_due(now)
+        {
+            self.read_history(now, &id, shared, out);
         }
         while self.reads.len() < READS_MAX
             && let Some(channel) = self.unknown.pop_due(now)
@@ -368,10 +385,13 @@ impl GuildLink {
             }),
             self.link.next_wakeup(),
             self.membership.next_wakeup(),
-            self.gaps.earliest().map(|at| Wakeup {
-                at,
-                why: "gap accepted",
-            }),
+            self.unheard
+                .earliest()
+                .filter(|_| self.histories.len() < HISTORIES_MAX)
+                .map(|at| Wakeup {
+                    at,
+                    why: "history to be read",
+                }),
             self.unknown
                 .earliest()
                 .filter(|_| self.reads.len() < READS_MAX)

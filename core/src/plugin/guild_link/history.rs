@@ -1,0 +1,195 @@
+//! What was not heard: history is read for it, a few channels at a time.
+
+use alloc::{string::ToString as _, vec::Vec};
+use core::time::Duration;
+
+use super::{
+    GuildLink,
+    channels::{Unread, read},
+};
+use crate::{
+    fabric::{routes, types::Page},
+    http::{Failure, Response},
+    id::ChannelId,
+    plugin::{
+        backfill::Read,
+        defect::Defect,
+        io::{Output, Question},
+        note::Note,
+        retry,
+        sequence::Released,
+        shared::{Asked, Errand, Shared},
+        token::SessionNumber,
+    },
+    time::Time,
+};
+
+/// How many channels' histories are read at a time: after an outage thousands of channels must not
+/// ask at once.
+pub(super) const HISTORIES_MAX: usize = 16;
+
+/// The longest wait between two repetitions of a read that fails.
+const RETRY_MOST: Duration = Duration::from_secs(30);
+
+impl GuildLink {
+    /// Something is missing in a channel: its history is asked for.
+    pub(super) fn read_history(
+        &mut self,
+        now: Time,
+        id: &ChannelId,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let place = self.place(id);
+        let Some(state) = self.channels.get_mut(id) else {
+            return;
+        };
+        if shared.planted.is(Defect::AcceptsGaps) {
+            let released = state.sequence.accept_gap(now);
+            self.pass_on(now, id, released, shared, out);
+            return;
+        }
+        let Some((read, skipped)) = state.sequence.read(shared.config.backfill_max) else {
+            return;
+        };
+        if skipped > 0 {
+            shared.turns.skip(&place, skipped);
+            let (guild, channel) = (self.id.clone(), id.clone());
+            out.push(Output::Note(Note::BackfillSkipped {
+                guild,
+                channel,
+                skipped,
+            }));
+        }
+        let errand = Errand::History {
+            guild: self.number,
+            channel: id.clone(),
+            newest: read == Read::Newest,
+        };
+        let (after, limit) = match read {
+            Read::Newest => (None, 1),
+            Read::After { seq, limit } => (Some(seq), limit),
+        };
+        let request = |token| Some(routes::history(token, id, after, limit));
+        match shared.ask(now, &self.id, errand, request, out) {
+            Asked::Yes(request) => {
+                state.sequence.backfill().on_asked();
+                self.histories.insert(id.clone(), request);
+            }
+            Asked::Blocked => state.sequence.backfill().on_blocked(),
+            Asked::Impossible(why) => self.history_failed(now, id, &why, None, out),
+        }
+    }
+
+    /// The guild answered about the history of a channel, or did not.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an answer comes with what was asked, as whom, and the place for what follows"
+    )]
+    pub(in crate::plugin) fn on_history_answer(
+        &mut self,
+        now: Time,
+        id: &ChannelId,
+        newest: bool,
+        session: SessionNumber,
+        answer: Result<Response, Failure>,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        self.histories.remove(id);
+        let Some(state) = self.channels.get_mut(id) else {
+            return;
+        };
+        let has_none = answer.as_ref().is_ok_and(|answer| answer.status == 404);
+        if matches!(answer, Err(Failure::TooLarge)) && state.sequence.backfill().on_too_large(now) {
+            self.touch(id);
+            return;
+        }
+        let released = match read::<Page>(answer) {
+            Ok(page) if newest => {
+                let last = page.messages.last().map_or(0, |message| message.seq);
+                state.on_newest(now, last)
+            }
+            Ok(page) => self.on_page(now, id, page, shared),
+            Err(Unread::Failed(..)) if has_none && newest => state.sequence.on_no_history(now),
+            Err(Unread::Failed(..)) if has_none => self.on_page(now, id, Page::default(), shared),
+            Err(Unread::Unauthorized) if state.sequence.backfill().on_refused(now) => {
+                shared.account.invalidate(session);
+                self.touch(id);
+                return;
+            }
+            Err(Unread::Unauthorized) => {
+                let why = "the guild refuses the token, a new one too";
+                self.history_failed(now, id, why, None, out);
+                return;
+            }
+            Err(Unread::Failed(why, after)) => {
+                self.history_failed(now, id, &why, after, out);
+                return;
+            }
+        };
+        self.pass_on(now, id, released, shared, out);
+    }
+
+    fn on_page(&mut self, now: Time, id: &ChannelId, page: Page, shared: &Shared) -> Released {
+        let Some(state) = self.channels.get_mut(id) else {
+            return Released::default();
+        };
+        let Page { messages, has_more } = page;
+        let mut messages: Vec<_> = messages
+            .into_iter()
+            .filter(|message| message.channel_id == *id)
+            .collect();
+        for message in &mut messages {
+            // In history it is a message like any other: the wake itself is pushed.
+            message.rewake = None;
+            message.wake_id = None;
+            if let (None, Some(user)) = (message.wakeup, shared.account.user()) {
+                message.wakeup = Some(state.derive_wakeup(user, message));
+            }
+        }
+        state.sequence.on_page(now, Page { messages, has_more })
+    }
+
+    fn history_failed(
+        &mut self,
+        now: Time,
+        id: &ChannelId,
+        why: &str,
+        after: Option<Duration>,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(state) = self.channels.get_mut(id) {
+            let backfill = state.sequence.backfill();
+            let wait = retry::wait(&mut self.rng, backfill.failures(), RETRY_MOST);
+            backfill.on_failed(now + wait.max(after.unwrap_or_default().min(RETRY_MOST)));
+            self.touch(id);
+        }
+        out.push(Output::Note(Note::HistoryFailed {
+            guild: self.id.clone(),
+            channel: id.clone(),
+            why: why.to_string(),
+        }));
+    }
+
+    /// Looks when the history of a channel is to be read.
+    pub(super) fn touch(&mut self, id: &ChannelId) {
+        let state = self.channels.get(id);
+        let at = state.and_then(|state| state.sequence.read_at());
+        self.unheard.set(id.clone(), at);
+    }
+
+    /// The answer to a read of history is not waited for any more.
+    pub(super) fn forget_history(
+        &mut self,
+        id: &ChannelId,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(request) = self.histories.remove(id)
+            && shared.http.answer(request).is_some()
+        {
+            out.push(Output::Forget(Question::Http(request)));
+        }
+    }
+}
