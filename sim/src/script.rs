@@ -123,6 +123,8 @@ pub enum Expect {
     NotDelivered(String),
     /// The agent was handed these texts, in this order, and nothing else.
     Delivered(Vec<String>),
+    /// The agent was handed so many turns.
+    Turns(usize),
     /// This user has the turn in a channel; without one, nobody has.
     Speaker {
         /// The channel's name.

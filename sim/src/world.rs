@@ -542,6 +542,10 @@ impl World {
                 let told: Vec<&str> = told.map(|message| message.content.as_str()).collect();
                 (told != *texts).then(|| format!("the host was handed {told:?}"))
             }
+            Expect::Turns(wanted) => {
+                let turns = self.host.inbounds.len();
+                (turns != *wanted).then(|| format!("the host was handed {turns} turns"))
+            }
             Expect::Speaker { channel, who } => {
                 let id = self.channels.get(channel);
                 let known = id.and_then(|id| self.guild.state().channel(id));

@@ -40,7 +40,7 @@ pub struct Config {
     pub gap_patience: Duration,
     /// How many messages of a channel are read after the agent was away, the newest; older ones are
     /// counted as skipped. Default 200.
-    pub backfill_max: u64,
+    pub backfill_max: u32,
     /// How many message ids are remembered so that none is handled twice. Default 5,000; each costs
     /// about 150 bytes.
     pub dedup_max: usize,

@@ -20,11 +20,13 @@ pub enum Defect {
     OvertakesHistory,
     /// A channel that appears begins when the agent looks, not when the membership began.
     StartsNewChannelsLate,
+    /// What was missed during an outage is handed over message by message.
+    CatchesUpOneByOne,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -33,6 +35,7 @@ impl Defect {
         Self::AcceptsGaps,
         Self::OvertakesHistory,
         Self::StartsNewChannelsLate,
+        Self::CatchesUpOneByOne,
     ];
 
     /// The name that traces use.
@@ -46,6 +49,7 @@ impl Defect {
             Self::AcceptsGaps => "accepts_gaps",
             Self::OvertakesHistory => "overtakes_history",
             Self::StartsNewChannelsLate => "starts_new_channels_late",
+            Self::CatchesUpOneByOne => "catches_up_one_by_one",
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod agent;
 #[cfg(test)]
 mod agent_tests;
 pub mod backfill;
+pub mod catch_up;
 pub mod channel;
 pub mod config;
 pub mod context;

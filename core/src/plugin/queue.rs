@@ -16,6 +16,8 @@ const TURN_MESSAGES_MAX: usize = 20;
 /// How many characters of text one turn holds at most, where messages are coalesced. A single
 /// message is never held back for its length.
 const TURN_CHARS_MAX: usize = 50_000;
+/// How many messages that were missed during an outage one turn holds at most.
+const RECOVERED_MAX: usize = 200;
 
 /// What waits in one channel, and the turn that runs there.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -24,18 +26,38 @@ pub struct Queue {
     skipped: u64,
     permit: Permit,
     running: Option<Running>,
+    /// What was missed during an outage is not complete, or waits for what is more urgent.
+    held: bool,
     /// Since when there has been nothing to do.
     idle_since: Option<Time>,
 }
-canonical!(struct Queue { waiting, skipped, permit, running, idle_since });
+canonical!(struct Queue { waiting, skipped, permit, running, held, idle_since });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Waiting {
     message: InboundMessage,
-    rewake: bool,
+    cause: Cause,
     arrived_at: Time,
 }
-canonical!(struct Waiting { message, rewake, arrived_at });
+canonical!(struct Waiting { message, cause, arrived_at });
+
+/// Why a message wakes the agent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It was posted.
+    Posted,
+    /// The guild wakes the agent with it once more.
+    Rewake,
+    /// It was missed during an outage: what was missed is one turn.
+    Recovered,
+}
+canonical!(
+    enum Cause {
+        Posted,
+        Rewake,
+        Recovered,
+    }
+);
 
 /// Whether the guild's turn engine lets the next turn begin: a message that woke the agent may be an
 /// old one by the time its turn comes.
@@ -99,6 +121,8 @@ pub struct Batch {
     pub skipped: u64,
     /// Whether the guild woke the agent once more with one of them.
     pub rewake: bool,
+    /// Whether they were missed during an outage.
+    pub recovered: bool,
     /// Whether the guild's turn engine waits for a post or a pass about the last of them.
     pub awaited: bool,
 }
@@ -112,7 +136,7 @@ impl Queue {
     }
 
     /// A message waits from now on; `false` where the queue is full, and it is counted as skipped.
-    pub fn push(&mut self, now: Time, message: InboundMessage, rewake: bool, room: bool) -> bool {
+    pub fn push(&mut self, now: Time, message: InboundMessage, cause: Cause, room: bool) -> bool {
         self.idle_since = None;
         if !room {
             self.skip(1);
@@ -120,7 +144,7 @@ impl Queue {
         }
         self.waiting.push_back(Waiting {
             message,
-            rewake,
+            cause,
             arrived_at: now,
         });
         true
@@ -130,6 +154,17 @@ impl Queue {
     pub fn skip(&mut self, skipped: u64) {
         self.idle_since = None;
         self.skipped = self.skipped.saturating_add(skipped);
+    }
+
+    /// What was missed during an outage waits until it is released.
+    pub fn hold(&mut self) {
+        self.idle_since = None;
+        self.held = true;
+    }
+
+    /// What was missed can be handed over.
+    pub fn release(&mut self) {
+        self.held = false;
     }
 
     /// How many wait.
@@ -159,7 +194,8 @@ impl Queue {
         let taken: Vec<_> = self.waiting.drain(..length).collect();
         Some(Batch {
             skipped: core::mem::take(&mut self.skipped),
-            rewake: taken.iter().any(|next| next.rewake),
+            rewake: taken.iter().any(|next| next.cause == Cause::Rewake),
+            recovered: taken.iter().any(|next| next.cause == Cause::Recovered),
             messages: taken.into_iter().map(|next| next.message).collect(),
             awaited,
         })
@@ -167,11 +203,17 @@ impl Queue {
 
     /// How many messages the next turn has, and the last of them.
     fn ahead(&self, config: &Config) -> Option<(usize, MessageId)> {
+        let recovers = |next: &Waiting| next.cause == Cause::Recovered;
+        let recovered = self.waiting.front().is_some_and(recovers);
+        let most = match (recovered, config.coalesce) {
+            (true, _) => RECOVERED_MAX,
+            (false, Some(_)) => TURN_MESSAGES_MAX,
+            (false, None) => 1,
+        };
         let mut chars = 0;
-        let most = config.coalesce.map_or(1, |_| TURN_MESSAGES_MAX);
         let fits = |next: &&Waiting| {
             chars += next.message.content.chars().count();
-            chars <= TURN_CHARS_MAX
+            chars <= TURN_CHARS_MAX && recovers(next) == recovered
         };
         let further = self.waiting.iter().take(most).take_while(fits).count();
         let length = further.max(1);
@@ -292,6 +334,7 @@ impl Queue {
     pub fn clear(&mut self) -> (usize, usize) {
         self.skipped = 0;
         self.permit = Permit::Free;
+        self.held = false;
         let dropped = core::mem::take(&mut self.waiting);
         (
             dropped.len(),
@@ -314,7 +357,7 @@ impl Queue {
 
     fn is_idle(&self) -> bool {
         // What was skipped must reach the next turn, however late that comes.
-        self.waiting.is_empty() && self.running.is_none() && self.skipped == 0
+        self.waiting.is_empty() && self.running.is_none() && self.skipped == 0 && !self.held
     }
 
     /// When the next turn can start.
@@ -323,10 +366,15 @@ impl Queue {
             return None;
         }
         let first = self.waiting.front()?;
-        Some(match config.coalesce {
-            Some(span) if self.waiting.len() < TURN_MESSAGES_MAX => first.arrived_at + span,
-            Some(_) | None => first.arrived_at,
-        })
+        match (first.cause, config.coalesce) {
+            (Cause::Recovered, _) if self.held => None,
+            (Cause::Posted | Cause::Rewake, Some(span))
+                if self.waiting.len() < TURN_MESSAGES_MAX =>
+            {
+                Some(first.arrived_at + span)
+            }
+            (Cause::Posted | Cause::Rewake | Cause::Recovered, _) => Some(first.arrived_at),
+        }
     }
 
     /// When there is something to do, while the host takes turns (`ready`) or not.
@@ -394,8 +442,8 @@ mod tests {
     fn turns_run_one_at_a_time_in_order() {
         let (config, now) = (config(), Time::from_millis(1));
         let mut queue = Queue::default();
-        assert!(queue.push(now, message(1, 1), false, true));
-        assert!(queue.push(now, message(2, 1), false, true));
+        assert!(queue.push(now, message(1, 1), Cause::Posted, true));
+        assert!(queue.push(now, message(2, 1), Cause::Posted, true));
         let first = queue.next_batch(now, &config).unwrap();
         queue.start(now, turn("t1"), &first, config.turn_timeout);
         assert_eq!(seqs(Some(first)), vec![1]);
@@ -410,7 +458,7 @@ mod tests {
     fn a_turn_that_never_ends_is_ended() {
         let (config, now) = (config(), Time::from_millis(1));
         let mut queue = Queue::default();
-        queue.push(now, message(1, 1), false, true);
+        queue.push(now, message(1, 1), Cause::Posted, true);
         let batch = queue.next_batch(now, &config).unwrap();
         queue.start(now, turn("t1"), &batch, config.turn_timeout);
         assert_eq!(
@@ -435,7 +483,7 @@ mod tests {
         queue.push(
             now + idle - Duration::from_micros(1),
             message(1, 1),
-            false,
+            Cause::Posted,
             true,
         );
         assert!(!queue.is_spent(now + idle, idle));
@@ -448,11 +496,11 @@ mod tests {
     fn what_does_not_fit_is_counted_in_the_next_turn() {
         let (config, now) = (config(), Time::from_millis(1));
         let mut queue = Queue::default();
-        assert!(!queue.push(now, message(1, 1), false, false));
+        assert!(!queue.push(now, message(1, 1), Cause::Posted, false));
         assert!(!queue.is_spent(now + config.queue_idle * 2, config.queue_idle));
-        queue.push(now, message(2, 1), false, true);
+        queue.push(now, message(2, 1), Cause::Posted, true);
         assert_eq!(queue.next_batch(now, &config).unwrap().skipped, 1);
-        queue.push(now, message(3, 1), false, true);
+        queue.push(now, message(3, 1), Cause::Posted, true);
         assert_eq!(queue.next_batch(now, &config).unwrap().skipped, 0);
     }
 
@@ -465,16 +513,16 @@ mod tests {
         };
         let now = Time::from_millis(1);
         let mut queue = Queue::default();
-        queue.push(now, message(1, 30_000), false, true);
-        queue.push(now, message(2, 20_000), false, true);
-        queue.push(now, message(3, 1), false, true);
+        queue.push(now, message(1, 30_000), Cause::Posted, true);
+        queue.push(now, message(2, 20_000), Cause::Posted, true);
+        queue.push(now, message(3, 1), Cause::Posted, true);
         assert_eq!(queue.next_batch(now, &config), None);
         assert_eq!(queue.next_wakeup(&config, true).unwrap().at, now + span);
         assert_eq!(queue.next_wakeup(&config, false), None);
         assert_eq!(seqs(queue.next_batch(now + span, &config)), vec![1, 2]);
         assert_eq!(seqs(queue.next_batch(now + span, &config)), vec![3]);
         for seq in 0..25 {
-            queue.push(now, message(seq, 1), false, true);
+            queue.push(now, message(seq, 1), Cause::Posted, true);
         }
         assert_eq!(
             queue.next_batch(now, &config).unwrap().messages.len(),
@@ -486,8 +534,8 @@ mod tests {
     fn edits_and_deletions_reach_what_waits() {
         let (config, now) = (config(), Time::from_millis(1));
         let mut queue = Queue::default();
-        queue.push(now, message(1, 1), false, true);
-        queue.push(now, message(2, 1), false, true);
+        queue.push(now, message(1, 1), Cause::Posted, true);
+        queue.push(now, message(2, 1), Cause::Posted, true);
         assert_eq!(queue.update(&message(2, 5), 1_000), (2, 10));
         assert_eq!(queue.update(&message(3, 5), 1_000), (0, 0));
         assert_eq!(queue.update(&message(2, 9), 7), (10, 10));
@@ -503,7 +551,7 @@ mod tests {
         let mut queue = Queue::default();
         queue.take_turns();
         for seq in 1..=3 {
-            queue.push(now, message(seq, 1), false, true);
+            queue.push(now, message(seq, 1), Cause::Posted, true);
         }
         let id = |seq| message(seq, 1).id;
         assert_eq!(queue.next_batch(now, &config), None);
@@ -540,12 +588,12 @@ mod tests {
         let now = Time::from_millis(1);
         let mut queue = Queue::default();
         queue.take_turns();
-        queue.push(now, message(1, 1), false, true);
-        queue.push(now, message(2, 1), true, true);
+        queue.push(now, message(1, 1), Cause::Posted, true);
+        queue.push(now, message(2, 1), Cause::Rewake, true);
         let id = |seq| message(seq, 1).id;
         assert_eq!(queue.ask_permit(now, &config), Some(id(2)));
         queue.on_permit(&id(2), true);
-        queue.push(now, message(3, 1), false, true);
+        queue.push(now, message(3, 1), Cause::Posted, true);
         assert_eq!(queue.next_batch(now, &config), None);
         assert_eq!(queue.ask_permit(now, &config), Some(id(3)));
         queue.on_permit(&id(3), true);

@@ -69,6 +69,12 @@ impl Sequence {
         self.cursor
     }
 
+    /// Up to which `seq` the guild is known to have more than has been received.
+    pub fn behind(&self) -> Option<u64> {
+        let heard = self.heard.filter(|_| self.joined)?;
+        (self.told > heard).then_some(self.told)
+    }
+
     /// Everything up to `seq` is finished.
     pub fn on_finished(&mut self, seq: u64) {
         self.cursor = self.cursor.max(seq);

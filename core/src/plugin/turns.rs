@@ -10,7 +10,7 @@ use crate::{
     plugin::{
         config::Config,
         inbound::InboundMessage,
-        queue::{Batch, Fate, Queue, Running},
+        queue::{Batch, Cause, Fate, Queue, Running},
         wakes::is_of,
     },
     time::Time,
@@ -76,15 +76,15 @@ impl Turns {
         }
     }
 
-    /// A message that wakes the agent, perhaps once more, in a channel where users take turns or
-    /// not; `false` where there is no room for it, and it is counted as skipped.
+    /// A message that wakes the agent, in a channel where users take turns or not; `false` where
+    /// there is no room for it, and it is counted as skipped.
     pub fn push(
         &mut self,
         now: Time,
         config: &Config,
         place: &Place,
         message: InboundMessage,
-        rewake: bool,
+        cause: Cause,
         takes_turns: bool,
     ) -> bool {
         let bytes = message.content.len();
@@ -95,7 +95,7 @@ impl Turns {
         let room = queue.waiting() < config.waiting_max
             && self.waiting < config.waiting_agent_max
             && self.waiting_bytes + bytes <= WAITING_BYTES_MAX;
-        let taken = queue.push(now, message, rewake, room);
+        let taken = queue.push(now, message, cause, room);
         if taken {
             self.waiting += 1;
             self.waiting_bytes += bytes;
@@ -107,6 +107,20 @@ impl Turns {
     /// So many messages in `place` are left out: the next turn there says so.
     pub fn skip(&mut self, place: &Place, skipped: u64) {
         self.queues.entry(place.clone()).or_default().skip(skipped);
+    }
+
+    /// What was missed in `place` during an outage waits until it is released.
+    pub fn hold(&mut self, now: Time, config: &Config, place: &Place) {
+        self.queues.entry(place.clone()).or_default().hold();
+        self.touched(now, config, place);
+    }
+
+    /// What was missed in `place` can be handed over.
+    pub fn release(&mut self, now: Time, config: &Config, place: &Place) {
+        if let Some(queue) = self.queues.get_mut(place) {
+            queue.release();
+            self.touched(now, config, place);
+        }
     }
 
     /// The next thing that is due.

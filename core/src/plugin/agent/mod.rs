@@ -359,6 +359,9 @@ impl Agent {
                 }
             }
         }
+        for guild in self.guilds.values_mut() {
+            guild.release_caught_up(now, &mut self.shared);
+        }
         while let Some((place, busy)) = self.shared.activity.next_due(now) {
             self.with_guild(place.0, |guild, shared| {
                 guild.say(now, Command::Typing(place.1), shared, out);

@@ -129,7 +129,7 @@ impl Agent {
             messages: batch.messages,
             skipped: batch.skipped,
             redelivered: false,
-            recovered: false,
+            recovered: batch.recovered,
             rewake: batch.rewake,
         }));
     }

@@ -1,5 +1,6 @@
 //! Stories about the whole agent: it against a Center, guilds and a host that are played by hand.
 
+mod catch_up;
 mod connecting;
 mod history;
 mod membership;
@@ -166,10 +167,10 @@ impl Rig {
             Output::Dial { conn, origin } => {
                 let name = origin.strip_prefix("http://").unwrap();
                 let (name, _) = self.guilds.get_key_value(name).unwrap();
-                self.conns.insert(conn, name);
                 if !self.dials {
                     return vec![Input::Dialed(conn, Err("refused".into()))];
                 }
+                self.conns.insert(conn, name);
                 let open = r#"0{"sid":"e","upgrades":[],"pingInterval":86400000,"pingTimeout":20000,"maxPayload":1000000}"#;
                 vec![Input::Dialed(conn, Ok(())), frame(conn, open)]
             }

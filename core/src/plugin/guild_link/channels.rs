@@ -59,6 +59,7 @@ impl GuildLink {
                     state.sequence = Sequence::default();
                 }
                 let released = state.on_joined(now, last_seq);
+                self.catch_up(now, &channel, shared);
                 self.pass_on(now, &channel, released, shared, out);
                 None
             }
@@ -148,6 +149,7 @@ impl GuildLink {
             shared.sessions.remove(channel);
         }
         self.unheard.set(channel.clone(), None);
+        self.catch_up.forget(now, channel);
         self.forget_history(channel, shared, out);
         self.unknown.set(channel.clone(), None);
         if let Some(id) = self.reads.remove(channel)

@@ -1,6 +1,6 @@
 //! What was not heard: history is read for it, a few channels at a time.
 
-use alloc::{string::ToString as _, vec::Vec};
+use alloc::{string::ToString as _, vec, vec::Vec};
 use core::time::Duration;
 
 use super::{
@@ -8,7 +8,10 @@ use super::{
     channels::{Unread, read},
 };
 use crate::{
-    fabric::{routes, types::Page},
+    fabric::{
+        routes,
+        types::{Page, XType},
+    },
     http::{Failure, Response},
     id::ChannelId,
     plugin::{
@@ -49,7 +52,7 @@ impl GuildLink {
             self.pass_on(now, id, released, shared, out);
             return;
         }
-        let Some((read, skipped)) = state.sequence.read(shared.config.backfill_max) else {
+        let Some((read, skipped)) = state.sequence.read(shared.config.backfill_max.into()) else {
             return;
         };
         if skipped > 0 {
@@ -108,7 +111,9 @@ impl GuildLink {
         let released = match read::<Page>(answer) {
             Ok(page) if newest => {
                 let last = page.messages.last().map_or(0, |message| message.seq);
-                state.on_newest(now, last)
+                let released = state.on_newest(now, last);
+                self.catch_up(now, id, shared);
+                released
             }
             Ok(page) => self.on_page(now, id, page, shared),
             Err(Unread::Failed(..)) if has_none && newest => state.sequence.on_no_history(now),
@@ -170,6 +175,48 @@ impl GuildLink {
             channel: id.clone(),
             why: why.to_string(),
         }));
+    }
+
+    /// A channel has been joined: what was missed there during an outage is kept back until all of
+    /// it is read.
+    pub(super) fn catch_up(&mut self, now: Time, id: &ChannelId, shared: &mut Shared) {
+        let behind = self
+            .channels
+            .get(id)
+            .and_then(|state| state.sequence.behind());
+        if let Some(seq) = behind
+            && !shared.planted.is(Defect::CatchesUpOneByOne)
+            && self.catch_up.on_behind(now, id, seq)
+        {
+            let Shared { turns, config, .. } = shared;
+            turns.hold(now, config, &self.place(id));
+        }
+    }
+
+    /// More of a channel has been heard: where that is all that was missed there, and the agent is
+    /// meant itself, it is kept back no more.
+    pub(super) fn on_heard(&mut self, now: Time, id: &ChannelId, shared: &mut Shared) {
+        let Some(state) = self.channels.get(id).filter(|state| !state.holds()) else {
+            return;
+        };
+        let heard = state.sequence.heard().unwrap_or_default();
+        let is_dm = state.x_type == Some(XType::Dm);
+        if self.catch_up.on_heard(now, id, heard, is_dm) {
+            self.release(now, vec![id.clone()], shared);
+        }
+    }
+
+    /// What is kept back no more is handed over, after what went first.
+    pub(in crate::plugin) fn release_caught_up(&mut self, now: Time, shared: &mut Shared) {
+        let due = self.catch_up.due(now);
+        self.release(now, due, shared);
+    }
+
+    pub(super) fn release(&self, now: Time, channels: Vec<ChannelId>, shared: &mut Shared) {
+        let Shared { turns, config, .. } = shared;
+        for channel in channels {
+            turns.release(now, config, &self.place(&channel));
+        }
     }
 
     /// Looks when the history of a channel is to be read.

@@ -12,7 +12,7 @@ use crate::{
         inbound::InboundMessage,
         io::Output,
         note::Note,
-        queue::Fate,
+        queue::{Cause, Fate},
         sequence::Released,
         shared::Shared,
         turns::Place,
@@ -119,6 +119,7 @@ impl GuildLink {
             }
             self.pass_gate(now, &place, x_type, message, shared, out);
         }
+        self.on_heard(now, id, shared);
         self.settle_cursor(id, shared);
     }
 
@@ -174,7 +175,11 @@ impl GuildLink {
         // The guild's turn engine waits for an answer to it, whatever becomes of it here.
         let is_awaited = x_type.takes_turns() && message.wakeup == Some(true);
         let awaited = is_awaited.then(|| (message.id.clone(), wake_nonce(shared, &message)));
-        let is_rewake = message.rewake == Some(true);
+        let cause = match message.rewake {
+            Some(true) => Cause::Rewake,
+            _ if self.catch_up.covers(&place.1, message.seq) => Cause::Recovered,
+            _ => Cause::Posted,
+        };
         let taken = match gate::judge(&shared.config, &mut state.guard, now, x_type, &message) {
             Verdict::Record(gate::Reason::Deleted) => false,
             Verdict::Record(reason) => {
@@ -193,9 +198,13 @@ impl GuildLink {
                 false
             }
             Verdict::Deliver => {
+                let user = shared.account.user();
+                if user.is_some_and(|user| message.mentions.contains(user)) {
+                    self.catch_up.on_urgent(&place.1);
+                }
                 let Shared { turns, config, .. } = shared;
                 let (message, turn_taking) = (message.into(), x_type.takes_turns());
-                let taken = turns.push(now, config, place, message, is_rewake, turn_taking);
+                let taken = turns.push(now, config, place, message, cause, turn_taking);
                 if !taken {
                     let (guild, channel) = (self.id.clone(), place.1.clone());
                     out.push(Output::Note(Note::Skipped { guild, channel }));

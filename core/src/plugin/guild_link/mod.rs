@@ -27,6 +27,7 @@ use crate::{
     machine::{Machine as _, Wakeup, earliest, step},
     plugin::{
         account::Token,
+        catch_up::CatchUp,
         channel::Channel,
         io::{Http, Output},
         membership::Membership,
@@ -73,6 +74,7 @@ pub(super) struct GuildLink {
     /// Requests for the fields of a channel.
     reads: BTreeMap<ChannelId, RequestId<Http>>,
     early: VecDeque<Message>,
+    catch_up: CatchUp,
     /// Whether a listing has ever been answered: a channel that appears later is a new one.
     met: bool,
     rng: Rng,
@@ -84,7 +86,8 @@ pub(super) struct GuildLink {
     refused: bool,
 }
 canonical!(struct GuildLink {
-    id, link, authorize, membership, joins, channels, unheard, histories, unknown, reads, early, met,
+    id, link, authorize, membership, joins, channels, unheard, histories, unknown, reads, early, catch_up,
+    met,
     refused;
     - number, session, origin, rng, down, unread
 });
@@ -117,6 +120,7 @@ impl GuildLink {
             unknown: Deadlines::default(),
             reads: BTreeMap::new(),
             early: VecDeque::new(),
+            catch_up: CatchUp::default(),
             met: false,
             rng: rng.fork("history"),
             down: String::new(),
@@ -167,7 +171,10 @@ impl GuildLink {
                 link::Output::Transport(conn, action) => {
                     out.push(Output::Transport(conn, action));
                 }
-                link::Output::Up => self.membership.on_up(now),
+                link::Output::Up => {
+                    self.membership.on_up(now);
+                    self.catch_up.on_up(now);
+                }
                 link::Output::Event(Event::Joined(id, answer)) => {
                     reconnect = self.on_joined(now, id, answer, shared, out).or(reconnect);
                 }
@@ -180,7 +187,7 @@ impl GuildLink {
                     if end.unauthorized {
                         shared.account.invalidate(self.session);
                     }
-                    self.on_down(shared, out);
+                    self.on_down(now, shared, out);
                     if lived.is_some() || self.down != end.why {
                         self.down.clone_from(&end.why);
                         let guild = self.id.clone();
@@ -263,8 +270,10 @@ impl GuildLink {
         );
     }
 
-    fn on_down(&mut self, shared: &mut Shared, out: &mut Vec<Output>) {
+    fn on_down(&mut self, now: Time, shared: &mut Shared, out: &mut Vec<Output>) {
         self.membership.on_down();
+        let held = self.catch_up.on_down(now);
+        self.release(now, held, shared);
         self.joins = Requests::default();
         self.unheard = Deadlines::default();
         while let Some(id) = self.histories.keys().next().cloned() {
@@ -342,6 +351,7 @@ impl GuildLink {
         }
         if self.can_go_live() {
             self.step_link(now, Some(link::Input::Live), shared, out);
+            self.catch_up.on_live();
             self.say_presence(now, shared, out);
             self.down.clear();
             let (guild, channels) = (self.id.clone(), self.membership.len());
@@ -385,6 +395,7 @@ impl GuildLink {
             }),
             self.link.next_wakeup(),
             self.membership.next_wakeup(),
+            self.catch_up.next_wakeup(),
             self.unheard
                 .earliest()
                 .filter(|_| self.histories.len() < HISTORIES_MAX)
