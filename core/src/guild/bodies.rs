@@ -31,7 +31,7 @@ const TITLE_CHARS_MAX: usize = 200;
 ///
 /// 400 with the field that is wrong.
 pub fn create(body: &[u8]) -> Result<CreateChannel, Refusal> {
-    let body: CreateChannel = json(body)?;
+    let body: CreateChannel = object(body)?;
     user_ids("memberUserIds", &body.member_user_ids)?;
     user_ids("wakeMapping", &body.wake_mapping)?;
     user_ids("bypass", &body.bypass)?;
@@ -44,7 +44,7 @@ pub fn create(body: &[u8]) -> Result<CreateChannel, Refusal> {
 ///
 /// 400 with the field that is wrong.
 pub fn update(body: &[u8]) -> Result<UpdateChannel, Refusal> {
-    let body: UpdateChannel = json(body)?;
+    let body: UpdateChannel = object(body)?;
     user_ids(
         "wakeMapping",
         body.wake_mapping.as_deref().unwrap_or_default(),
@@ -58,7 +58,7 @@ pub fn update(body: &[u8]) -> Result<UpdateChannel, Refusal> {
 ///
 /// 400 with the field that is wrong.
 pub fn member(body: &[u8]) -> Result<UserId, Refusal> {
-    let AddMember { user_id } = json(body)?;
+    let AddMember { user_id } = object(body)?;
     checked(user_id.as_str(), "userId")?;
     Ok(user_id)
 }
@@ -69,7 +69,7 @@ pub fn member(body: &[u8]) -> Result<UserId, Refusal> {
 ///
 /// 400 with the field that is wrong, 413 where the text is too long.
 pub fn edit(body: &[u8], limits: &Limits) -> Result<String, Refusal> {
-    let EditMessage { content } = json(body)?;
+    let EditMessage { content } = object(body)?;
     text(&content, limits)?;
     Ok(content)
 }
@@ -80,7 +80,7 @@ pub fn edit(body: &[u8], limits: &Limits) -> Result<String, Refusal> {
 ///
 /// 400 with the field that is wrong, 413 where the document is too long.
 pub fn share(body: &[u8], limits: &Limits) -> Result<ShareCanvas, Refusal> {
-    let body: ShareCanvas = json(body)?;
+    let body: ShareCanvas = object(body)?;
     fits(Some(&body.title), Some(&body.content), limits)?;
     Ok(body)
 }
@@ -91,7 +91,7 @@ pub fn share(body: &[u8], limits: &Limits) -> Result<ShareCanvas, Refusal> {
 ///
 /// 400 with the field that is wrong, 413 where the document is too long.
 pub fn canvas(body: &[u8], limits: &Limits) -> Result<UpdateCanvas, Refusal> {
-    let body: UpdateCanvas = json(body)?;
+    let body: UpdateCanvas = object(body)?;
     fits(body.title.as_ref(), body.content.as_ref(), limits)?;
     Ok(body)
 }
@@ -121,7 +121,7 @@ pub fn commands(body: &[u8], limits: &Limits) -> Result<String, Refusal> {
 ///
 /// 400 with the field that is wrong.
 pub fn set_bypass(body: &[u8]) -> Result<SetBypass, Refusal> {
-    let body: SetBypass = json(body)?;
+    let body: SetBypass = object(body)?;
     checked(body.user_id.as_str(), "userId")?;
     Ok(body)
 }
@@ -132,7 +132,7 @@ pub fn set_bypass(body: &[u8]) -> Result<SetBypass, Refusal> {
 ///
 /// 400 with the field that is wrong.
 pub fn ack(body: &[u8]) -> Result<MessageId, Refusal> {
-    let Ack { message_id } = json(body)?;
+    let Ack { message_id } = object(body)?;
     checked(message_id.as_str(), "messageId")?;
     Ok(message_id)
 }
@@ -172,7 +172,7 @@ fn text(content: &str, limits: &Limits) -> Result<(), Refusal> {
 ///
 /// 400 with the field that is wrong, 413 where the text is too long.
 pub fn post(body: &[u8], limits: &Limits) -> Result<PostBody, Refusal> {
-    let body: PostBody = json(body)?;
+    let body: PostBody = object(body)?;
     text(&body.content, limits)?;
     if body.attachments.len() > limits.attachments_max {
         return Err(Refusal::bad(format!(
@@ -199,6 +199,14 @@ pub fn post(body: &[u8], limits: &Limits) -> Result<PostBody, Refusal> {
         checked(id, "replyToId")?;
     }
     Ok(body)
+}
+
+/// Reads a JSON object. A list would be taken for the fields in their order.
+fn object<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Refusal> {
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Refusal::bad("the body: must be an object"));
+    }
+    json(body)
 }
 
 /// Reads a JSON body; the refusal names the field that is wrong.
@@ -239,7 +247,11 @@ mod tests {
         let id = "x".repeat(65);
         for (body, words) in [
             ("", "the body: EOF"),
-            ("[]", "the body: "),
+            ("[]", "the body: must be an object"),
+            (
+                r#" ["c","general",true,[],[],[]]"#,
+                "the body: must be an object",
+            ),
             ("{}", "missing field `xType`"),
             (r#"{"xType":"other"}"#, "xType: unknown variant `other`"),
             (
