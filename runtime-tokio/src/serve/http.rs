@@ -1,6 +1,6 @@
 //! HTTP serving: the accept loop, whole requests in, whole answers out.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -14,8 +14,8 @@ use axum::{
     response::Response as HttpResponse,
 };
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt as _;
-use hyper::server::conn::http1;
+use futures::{StreamExt as _, future::BoxFuture};
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -33,9 +33,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::stall::Impatient;
+use super::{
+    idle::{Answer, Connection, Idle},
+    stall::Impatient,
+};
 
-/// How many HTTP connections are open at once; what comes after waits in the system's backlog.
+/// How many HTTP connections are open at once. Where there are as many, the one that has been idle
+/// longest makes room for the next; where all of them are at work, what comes waits in the system's
+/// backlog. WebSockets are not among them.
 const CONNECTIONS_MAX: usize = 4_096;
 
 /// How long a connection may take for the head of a request, and so also how long it may idle.
@@ -70,10 +75,15 @@ pub(crate) struct Server {
 
 impl Server {
     /// Serves `router` on `listener`.
-    pub(crate) fn start(listener: TcpListener, router: Router) -> std::io::Result<Self> {
+    pub(crate) fn start(listener: TcpListener, router: Router) -> io::Result<Self> {
         let addr = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
-        let task = Some(tokio::spawn(accept(listener, router, stopped)));
+        let task = Some(tokio::spawn(accept(
+            listener,
+            router,
+            stopped,
+            CONNECTIONS_MAX,
+        )));
         Ok(Self { addr, stop, task })
     }
 
@@ -94,29 +104,39 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+    most: usize,
+) {
+    let places = Arc::new(Semaphore::new(most));
+    let idle = Idle::default();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             biased;
             () = told(&mut stopped) => break,
             accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (place, listener.accept().await)
+                let (stream, _) = listener.accept().await?;
+                if places.available_permits() == 0 {
+                    idle.cut_longest();
+                }
+                Ok::<_, io::Error>((Arc::clone(&places).acquire_owned().await, stream))
             } => accepted,
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            (Ok(place), Ok((stream, _))) => {
+            Ok((Ok(place), stream)) => {
                 let (router, stopped) = (router.clone(), stopped.clone());
+                let connection = idle.enter();
                 connections.spawn(async move {
                     let _place = place;
-                    converse(stream, router, stopped).await;
+                    converse(stream, router, connection, stopped).await;
                 });
             }
-            (Err(_), _) => break,
-            (_, Err(error)) => {
+            Ok((Err(_), _)) => break,
+            Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 // Out of descriptors, most likely: some must be given back first.
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -127,8 +147,34 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
     while connections.join_next().await.is_some() {}
 }
 
-/// Serves one connection until it ends, or the server stops.
-async fn converse(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>) {
+/// The router, as one connection asks it.
+struct Asked {
+    router: TowerToHyperService<Router>,
+    connection: Arc<Connection>,
+}
+
+impl hyper::service::Service<hyper::Request<Incoming>> for Asked {
+    type Response = HttpResponse;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<HttpResponse, Infallible>>;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        let busy = self.connection.work();
+        let answer = self.router.call(request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            Ok(answer.map(|body| Body::new(Answer::new(body, busy))))
+        })
+    }
+}
+
+/// Serves one connection until it ends, its place is needed, or the server stops.
+async fn converse(
+    stream: TcpStream,
+    router: Router,
+    place: Arc<Connection>,
+    mut stopped: watch::Receiver<bool>,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection ended before it began");
     }
@@ -138,13 +184,17 @@ async fn converse(stream: TcpStream, router: Router, mut stopped: watch::Receive
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(
             TokioIo::new(Impatient::new(stream, WRITE_PATIENCE)),
-            TowerToHyperService::new(router),
+            Asked {
+                router: TowerToHyperService::new(router),
+                connection: Arc::clone(&place),
+            },
         )
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         biased;
         result = connection.as_mut() => result,
+        () = place.cut() => return,
         () = told(&mut stopped) => {
             connection.as_mut().graceful_shutdown();
             match timeout(STOP_PATIENCE, connection).await {
@@ -313,6 +363,7 @@ pub(crate) fn percent_decoded(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use selvedge_core::fabric::center::Introspection;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
@@ -343,6 +394,61 @@ mod tests {
                 error.message
             );
         }
+    }
+
+    /// Asks over a connection; what comes back, and nothing where it was cut.
+    async fn ask(stream: &mut TcpStream, target: &str) -> String {
+        let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n");
+        let mut answer = [0; 1_024];
+        let _ = stream.write_all(request.as_bytes()).await;
+        let length = stream.read(&mut answer).await.unwrap_or_default();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn whoever_is_idle_makes_room_and_whoever_is_at_work_does_not() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (release, released) = watch::channel(false);
+        let slow = move || {
+            let mut released = released.clone();
+            async move {
+                told(&mut released).await;
+                "slow"
+            }
+        };
+        let router = Router::new()
+            .route("/slow", axum::routing::get(slow))
+            .route("/", axum::routing::get(|| async { "quick" }));
+        let (stop, stopped) = watch::channel(false);
+        let server = tokio::spawn(accept(listener, router, stopped, 3));
+        let connect = || async { TcpStream::connect(addr).await.unwrap() };
+        let mut silent = connect().await;
+        let mut kept = connect().await;
+        assert!(ask(&mut kept, "/").await.ends_with("quick"));
+        let mut working = connect().await;
+        working
+            .write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut next = connect().await;
+        assert!(ask(&mut next, "/").await.ends_with("quick"));
+        assert_eq!(ask(&mut silent, "/").await, "", "it had been idle longest");
+        assert!(ask(&mut kept, "/").await.ends_with("quick"));
+        let mut last = connect().await;
+        assert!(ask(&mut last, "/").await.ends_with("quick"));
+        assert_eq!(
+            ask(&mut next, "/").await,
+            "",
+            "the other one was idle since"
+        );
+        release.send_replace(true);
+        let mut answer = [0; 1_024];
+        let length = working.read(&mut answer).await.unwrap();
+        assert!(answer[..length].ends_with(b"slow"));
+        drop((silent, kept, working, next, last));
+        stop.send_replace(true);
+        server.await.unwrap();
     }
 
     #[test]

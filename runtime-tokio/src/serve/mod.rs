@@ -13,6 +13,7 @@ mod disk;
 mod front;
 pub mod guild;
 mod http;
+mod idle;
 mod jwt;
 mod page;
 pub(crate) mod random;
