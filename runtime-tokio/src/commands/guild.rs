@@ -127,6 +127,13 @@ pub async fn run(args: GuildArgs) -> Result<(), CommandError> {
             (Some(center), url, key)
         }
     };
+    let login_url = args.center_public_url.as_ref().unwrap_or(&center_url);
+    if args.public_url.as_deref().is_some_and(|url| !is_local(url)) && is_local(login_url) {
+        tracing::warn!(
+            "the page logs people in at {login_url}, which is this machine to their browsers; say \
+             --center-public-url, the URL that Center is reached at from outside"
+        );
+    }
     let mut config = Config::new(settings.node_id, settings.guild_id);
     if let Some(bytes) = settings.file_bytes_max {
         config.limits.file_bytes_max = bytes;
@@ -290,6 +297,16 @@ fn http_url(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// Whether a URL means another machine to everybody who reads it.
+fn is_local(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default();
+    let addr = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || addr.is_ok_and(|addr| addr.is_loopback() || addr.is_unspecified())
+}
+
 /// The file of `sqlite:PATH`, `sqlite://PATH` or a bare path.
 fn sqlite_path(text: &str) -> Option<PathBuf> {
     let path = match text.split_once(':') {
@@ -448,6 +465,25 @@ mod tests {
         let newer = "FABRIC_BACKEND_GUILD_DB_URL";
         let expected = ["DB_HOST", "FABRIC_BACKEND_GUILD_DB_SYNC"];
         assert_eq!(older, expected.map(|name| (name.to_owned(), newer)));
+    }
+
+    #[test]
+    fn a_url_of_this_machine_is_nothing_to_others() {
+        for url in [
+            "http://127.0.0.1:7001",
+            "http://localhost",
+            "http://[::1]:1/",
+            "http://0.0.0.0",
+        ] {
+            assert!(is_local(url), "{url}");
+        }
+        for url in [
+            "https://center.example",
+            "http://192.168.0.2:7001",
+            "nonsense",
+        ] {
+            assert!(!is_local(url), "{url}");
+        }
     }
 
     #[test]
