@@ -30,5 +30,6 @@ pub mod sequence;
 mod shared;
 pub mod token;
 pub mod tools;
+pub mod tries;
 pub mod turns;
 pub mod wakes;

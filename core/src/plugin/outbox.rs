@@ -2,32 +2,38 @@
 
 use alloc::{
     boxed::Box,
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     format,
-    string::{String, ToString},
+    string::String,
 };
 use core::time::Duration;
 
 use crate::{
     canonical,
-    deadlines::Deadlines,
-    fabric::{error::ErrorBody, routes::PostBody, types::Message},
+    fabric::{routes::PostBody, types::Message},
     http::{CallId, Failure, Response},
     machine::Wakeup,
-    plugin::{retry, turns::Place},
+    plugin::{
+        tries::{Outcome, Terms, Tries, TryId},
+        turns::Place,
+    },
     rng::Rng,
     time::Time,
 };
 
 /// Names a post of the outbox.
-pub type PostId = u64;
+pub type PostId = TryId;
 
-/// The longest wait between two repetitions.
-const RETRY_MOST: Duration = Duration::from_secs(8);
-
-/// What to do about a post that may have been made.
-const UNKNOWN: &str =
-    "it is not known whether it was posted; look at the channel before you send it again";
+/// On what terms messages are posted: by its nonce a repeated one appears once.
+pub(super) static TERMS: Terms = Terms {
+    repeats: true,
+    forbidden: "the account may not post there",
+    absent: "the guild knows no such channel",
+    conflict: "the channel is closed, its history can be read, but nothing posted",
+    too_large: "the message is too long",
+    unknown: "it is not known whether it was posted; look at the channel before you send it again",
+    undone: "nothing was posted",
+};
 
 /// A post on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,25 +44,8 @@ pub struct Post {
     pub place: Place,
     /// What; its nonce stays the same over all repetitions, so that it cannot appear twice.
     pub body: PostBody,
-    give_up_at: Time,
-    failures: u32,
-    /// A token was refused for it already.
-    refused: bool,
-    /// It was sent at least once and may have arrived.
-    uncertain: bool,
 }
-canonical!(struct Post { call, place, body, give_up_at, failures, refused, uncertain });
-
-impl Post {
-    /// What the host must know of a post that is given up.
-    fn outcome(&self) -> &'static str {
-        if self.uncertain {
-            UNKNOWN
-        } else {
-            "nothing was posted"
-        }
-    }
-}
+canonical!(struct Post { call, place, body });
 
 /// What the answer to a post means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,27 +63,18 @@ pub enum Posted {
 /// The posts of one agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outbox {
-    posts: BTreeMap<PostId, Post>,
+    posts: Tries<Post>,
     /// The posts of each channel in order; only the first of a lane moves.
     lanes: BTreeMap<Place, VecDeque<PostId>>,
-    due: Deadlines<PostId>,
-    /// Posts that wait for a login.
-    blocked: BTreeSet<PostId>,
-    next: PostId,
-    rng: Rng,
 }
-canonical!(struct Outbox { posts, lanes, due, blocked; - next, rng });
+canonical!(struct Outbox { posts, lanes });
 
 impl Outbox {
     /// An empty outbox.
     pub fn new(rng: Rng) -> Self {
         Self {
-            posts: BTreeMap::new(),
+            posts: Tries::new(rng),
             lanes: BTreeMap::new(),
-            due: Deadlines::default(),
-            blocked: BTreeSet::new(),
-            next: 0,
-            rng,
         }
     }
 
@@ -107,92 +87,64 @@ impl Outbox {
         body: PostBody,
         patience: Duration,
     ) {
-        let id = self.next;
-        self.next += 1;
-        let lane = self.lanes.entry(place.clone()).or_default();
+        let post = Post {
+            call,
+            place: place.clone(),
+            body,
+        };
+        let id = self.posts.push(post, &TERMS, now + patience);
+        let lane = self.lanes.entry(place).or_default();
         lane.push_back(id);
         if lane.len() == 1 {
-            self.due.set(id, Some(now));
+            self.posts.start(now, id);
         }
-        let give_up_at = now + patience;
-        self.posts.insert(
-            id,
-            Post {
-                call,
-                place,
-                body,
-                give_up_at,
-                failures: 0,
-                refused: false,
-                uncertain: false,
-            },
-        );
     }
 
     /// The next post to send. The owner sends it and later says [`on_answer`](Self::on_answer), or
     /// says [`on_blocked`](Self::on_blocked) where there is no token for it.
     pub fn next_due(&mut self, now: Time) -> Option<(PostId, &Post)> {
-        let id = self.due.pop_due(now)?;
-        self.posts.get(&id).map(|post| (id, post))
+        self.posts.next_due(now)
     }
 
     /// A post waits for a login, until its patience has run out: see [`expire`](Self::expire).
     pub fn on_blocked(&mut self, id: PostId) {
-        if let Some(post) = self.posts.get(&id) {
-            self.due.set(id, Some(post.give_up_at));
-            self.blocked.insert(id);
-        }
+        self.posts.on_blocked(id);
     }
 
     /// Gives up one post that has waited too long for a login. The owner asks before it asks
     /// [`next_due`](Self::next_due), and again after each [`on_blocked`](Self::on_blocked).
     pub fn expire(&mut self, now: Time) -> Option<Posted> {
-        let id = self.blocked.iter().copied().find(|id| {
-            self.posts
-                .get(id)
-                .is_some_and(|post| post.give_up_at <= now)
-        })?;
-        self.give_up(now, id, "there was no login in time")
+        let (post, why) = self.posts.expire(now)?;
+        Some(self.failed(now, post, why))
     }
 
     /// A login succeeded.
     pub fn on_token(&mut self, now: Time) {
-        for id in core::mem::take(&mut self.blocked) {
-            self.due.set(id, Some(now));
-        }
+        self.posts.on_token(now);
     }
 
     /// A login failed: the next post that waited for it, and what becomes of it. Where the account
     /// was `denied`, that is the end of all posts of its channel.
     pub fn on_login_failed(&mut self, now: Time, why: &str, denied: bool) -> Option<Posted> {
-        let id = self.blocked.pop_first()?;
+        let id = self.posts.pop_blocked()?;
         if !denied {
-            return Some(self.retry(now, id, None, why));
+            let outcome = self.posts.retry(now, id, None, why);
+            return Some(self.posted(now, outcome));
         }
-        let place = self.posts.get(&id).map(|post| post.place.clone());
-        let failed = self.give_up(now, id, why);
-        let next = place.and_then(|place| self.lanes.get(&place)?.front().copied());
-        if let Some(next) = next {
-            self.on_blocked(next);
+        let (post, why) = self.posts.give_up(id, why)?;
+        let failed = self.failed(now, post, why);
+        if let Posted::Failed(post, _) = &failed
+            && let Some(next) = self.lanes.get(&post.place).and_then(VecDeque::front)
+        {
+            self.posts.on_blocked(*next);
         }
-        failed
-    }
-
-    fn give_up(&mut self, now: Time, id: PostId, why: &str) -> Option<Posted> {
-        let outcome = self.posts.get(&id)?.outcome();
-        self.fail(now, id, format!("{why}; {outcome}"))
-    }
-
-    /// Whether a post was made is not known: its answer is missing or says nothing about it.
-    fn doubt(&mut self, id: PostId) {
-        if let Some(post) = self.posts.get_mut(&id) {
-            post.uncertain = true;
-        }
+        Some(failed)
     }
 
     /// Gives a post up for a reason that trying again does not mend.
     pub fn fail(&mut self, now: Time, id: PostId, why: String) -> Option<Posted> {
-        self.close(now, id).map(|post| Posted::Failed(post, why))
+        let post = self.posts.close(id)?;
+        Some(self.failed(now, post, why))
     }
 
     /// The answer to a post, or why there is none.
@@ -202,116 +154,54 @@ impl Outbox {
         id: PostId,
         answer: Result<Response, Failure>,
     ) -> Posted {
-        let response = match answer {
-            Ok(response) => response,
-            Err(failure) => {
-                match failure {
-                    Failure::Unreachable(_) => {}
-                    Failure::Broken(_) | Failure::TooLarge => self.doubt(id),
-                }
-                return self.retry(now, id, None, &failure.to_string());
-            }
-        };
-        let words = || {
-            serde_json::from_slice::<ErrorBody>(&response.body)
-                .map_or_else(|_| String::new(), |body| format!(": {}", body.message))
-        };
-        let why = match response.status {
-            200..=299 => {
-                return match serde_json::from_slice::<Message>(&response.body) {
-                    Ok(message) => match self.close(now, id) {
-                        Some(post) => Posted::Done(post, Box::new(message)),
-                        None => Posted::Again,
-                    },
-                    Err(error) => self.failed(
-                        now,
-                        id,
-                        format!(
-                            "the guild took the message, but its answer cannot be read: {error}"
-                        ),
-                    ),
-                };
-            }
-            401 => {
-                let first = self
-                    .posts
-                    .get_mut(&id)
-                    .is_some_and(|post| !core::mem::replace(&mut post.refused, true));
-                if first {
-                    self.due.set(id, Some(now));
-                    return Posted::Unauthorized;
-                }
-                "the guild refuses the account's token, a new one too".to_string()
-            }
-            403 => format!("the account may not post there{}", words()),
-            404 => format!("the guild knows no such channel{}", words()),
-            409 => "the channel is closed: its history can be read, but nothing posted".to_string(),
-            413 => format!("the message is too long{}", words()),
-            429 => {
-                let why = format!("the guild allows no more posts now{}", words());
-                return self.retry(now, id, response.retry_after, &why);
-            }
-            500..=599 => {
-                self.doubt(id);
-                let why = format!("the guild answers {}{}", response.status, words());
-                return self.retry(now, id, response.retry_after, &why);
-            }
-            status => format!("the guild answers {status}{}", words()),
-        };
-        self.failed(now, id, why)
+        let outcome = self.posts.on_answer(now, id, answer);
+        self.posted(now, outcome)
     }
 
-    fn failed(&mut self, now: Time, id: PostId, why: String) -> Posted {
-        self.fail(now, id, why).unwrap_or(Posted::Again)
-    }
-
-    fn retry(&mut self, now: Time, id: PostId, after: Option<Duration>, why: &str) -> Posted {
-        let Some(post) = self.posts.get_mut(&id) else {
-            return Posted::Again;
-        };
-        let wait = match after {
-            Some(after) => {
-                after.saturating_add(self.rng.between(Duration::from_micros(1), retry::FIRST))
-            }
-            None => retry::wait(&mut self.rng, post.failures, RETRY_MOST),
-        };
-        post.failures = post.failures.saturating_add(1);
-        let at = now + wait;
-        if at <= post.give_up_at {
-            self.due.set(id, Some(at));
-            return Posted::Again;
+    fn posted(&mut self, now: Time, outcome: Outcome<Post>) -> Posted {
+        match outcome {
+            Outcome::Again => Posted::Again,
+            Outcome::Unauthorized => Posted::Unauthorized,
+            Outcome::Failed(post, why) => self.failed(now, post, why),
+            Outcome::Good(post, body) => match serde_json::from_slice::<Message>(&body) {
+                Ok(message) => {
+                    self.go_on(now, &post);
+                    Posted::Done(post, Box::new(message))
+                }
+                Err(error) => {
+                    let why = format!(
+                        "the guild took the message, but its answer cannot be read: {error}"
+                    );
+                    self.failed(now, post, why)
+                }
+            },
         }
-        let why = match after {
-            Some(after) => format!("{why}; try again in {} s", after.as_secs().max(1)),
-            None => why.to_string(),
-        };
-        self.give_up(now, id, &why).unwrap_or(Posted::Again)
     }
 
-    /// Takes one post out, whatever its state: at the end of the process.
-    pub fn pop(&mut self) -> Option<Post> {
-        let (id, post) = self.posts.pop_first()?;
-        self.due.set(id, None);
-        self.blocked.remove(&id);
+    fn failed(&mut self, now: Time, post: Post, why: String) -> Posted {
+        self.go_on(now, &post);
+        Posted::Failed(post, why)
+    }
+
+    /// The first of a lane is out: the next one goes.
+    fn go_on(&mut self, now: Time, post: &Post) {
+        let Some(lane) = self.lanes.get_mut(&post.place) else {
+            return;
+        };
+        lane.pop_front();
+        match lane.front() {
+            Some(next) => self.posts.start(now, *next),
+            None => {
+                self.lanes.remove(&post.place);
+            }
+        }
+    }
+
+    /// Gives one post up, whatever its state, in words for the host: at the end of the process.
+    pub fn pop(&mut self, why: &str) -> Option<(Post, String)> {
+        let (post, why) = self.posts.pop(why)?;
         self.lanes.remove(&post.place);
-        Some(post)
-    }
-
-    /// Takes a post out and lets the next one of its lane go.
-    fn close(&mut self, now: Time, id: PostId) -> Option<Post> {
-        let post = self.posts.remove(&id)?;
-        self.due.set(id, None);
-        self.blocked.remove(&id);
-        if let Some(lane) = self.lanes.get_mut(&post.place) {
-            lane.retain(|other| *other != id);
-            match lane.front() {
-                Some(next) => self.due.set(*next, Some(now)),
-                None => {
-                    self.lanes.remove(&post.place);
-                }
-            }
-        }
-        Some(post)
+        Some((post, why))
     }
 
     /// Whether no post is on its way to a channel.
@@ -331,7 +221,7 @@ impl Outbox {
 
     /// When there is something to do.
     pub fn next_wakeup(&self) -> Option<Wakeup> {
-        self.due.earliest().map(|at| Wakeup {
+        self.posts.earliest().map(|at| Wakeup {
             at,
             why: "post due",
         })
@@ -340,7 +230,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{vec, vec::Vec};
+    use alloc::{string::ToString as _, vec, vec::Vec};
 
     use bytes::Bytes;
 

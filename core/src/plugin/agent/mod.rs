@@ -423,13 +423,10 @@ impl Agent {
         if let Some(id) = self.shared.account.withdraw() {
             out.push(Output::Forget(Question::Login(id)));
         }
-        while let Some(post) = self.shared.outbox.pop() {
-            let result = Err(ToolError(format!(
-                "{why}; it is not known whether it was posted"
-            )));
+        while let Some((post, why)) = self.shared.outbox.pop(why) {
             out.push(Output::Answer {
                 call: post.call,
-                result,
+                result: Err(ToolError(why)),
             });
         }
     }
