@@ -365,9 +365,8 @@ mod tests {
                     message: MessageId::new("m3").unwrap(),
                     seq: 3,
                 }),
-                Tool::TurnDone { .. } | Tool::NoReply { .. } | Tool::ListChannels => {
-                    Ok(ToolAnswer::Done)
-                }
+                Tool::TurnDone { .. } => Ok(ToolAnswer::Done),
+                other => panic!("{other:?}"),
             };
             link.answer(call, result);
             tools.push(tool);
@@ -377,6 +376,7 @@ mod tests {
             guild: GuildId::new("g1"),
             content: content.into(),
             reply_to: MessageId::new(reply_to),
+            attachments: vec![],
         };
         let turn = TurnId::new("t1").unwrap();
         let done = Tool::TurnDone { turn };

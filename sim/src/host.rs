@@ -53,6 +53,7 @@ impl Host {
                     guild: Some(inbound.channel.guild_id.clone()),
                     content: format!("echo: {}", last.content),
                     reply_to: Some(last.id.clone()),
+                    attachments: vec![],
                 },
             };
             then.push((READ + self.turn, HostEvent::Call { call, tool }));
@@ -70,7 +71,8 @@ impl Host {
         let turn = self.calls.remove(&call)?;
         match result {
             Ok(ToolAnswer::Sent { .. }) => {}
-            Ok(ToolAnswer::Done | ToolAnswer::Channels(_)) => return None,
+            // The only tool besides that this host calls ends a turn.
+            Ok(_) => return None,
             Err(ToolError(why)) => self.errors.push(why),
         }
         let call = self.call(&turn);

@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     canonical,
-    fabric::turns::Ack,
+    fabric::{
+        bodies::{AddMember, CreateChannel, EditMessage, ShareCanvas, UpdateCanvas, UpdateChannel},
+        turns::Ack,
+    },
     http::{Method, Request},
-    id::{ChannelId, GuildId, MessageId},
+    id::{ChannelId, FileId, GuildId, MessageId},
     secret::Secret,
 };
 
@@ -45,81 +48,157 @@ pub struct AttachmentRef {
 }
 canonical!(struct AttachmentRef { id });
 
+impl From<&FileId> for AttachmentRef {
+    fn from(file: &FileId) -> Self {
+        Self {
+            id: file.as_str().into(),
+        }
+    }
+}
+
+/// Which part of a channel's history is read: both bounds are exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paging {
+    /// Only messages after this `seq`; without it the newest ones are meant.
+    pub after: Option<u64>,
+    /// Only messages before this `seq`.
+    pub before: Option<u64>,
+    /// At most this many.
+    pub limit: u64,
+}
+canonical!(struct Paging { after, before, limit });
+
 /// Lists the channels that the caller is in.
 pub fn list_channels(token: Secret, guild: &GuildId) -> Request {
-    get(
+    let guild = encoded(guild.as_str());
+    bare(
+        Method::Get,
         token,
-        format!("{PREFIX}/channels?guildId={}", encoded(guild.as_str())),
+        format!("{PREFIX}/channels?guildId={guild}"),
     )
 }
 
 /// Reads one channel.
 pub fn read_channel(token: Secret, channel: &ChannelId) -> Request {
-    get(
-        token,
-        format!("{PREFIX}/channels/{}", encoded(channel.as_str())),
-    )
+    bare(Method::Get, token, of_channel(channel, ""))
 }
 
-/// Reads at most `limit` messages of a channel, oldest first: the first ones after a `seq`, or without
-/// one the newest.
-pub fn history(token: Secret, channel: &ChannelId, after_seq: Option<u64>, limit: u64) -> Request {
-    let after = after_seq.map_or_else(String::new, |seq| format!("&afterSeq={seq}"));
-    let channel = encoded(channel.as_str());
-    let target = format!("{PREFIX}/channels/{channel}/messages?limit={limit}{after}");
-    get(token, target)
+/// Becomes a member of a channel.
+pub fn join(token: Secret, channel: &ChannelId) -> Request {
+    bare(Method::Post, token, of_channel(channel, "/join"))
+}
+
+/// Is a member of a channel no more.
+pub fn leave(token: Secret, channel: &ChannelId) -> Request {
+    bare(Method::Post, token, of_channel(channel, "/leave"))
+}
+
+/// Lists the members of a channel.
+pub fn list_members(token: Secret, channel: &ChannelId) -> Request {
+    bare(Method::Get, token, of_channel(channel, "/members"))
+}
+
+/// Reads a page of a channel's history.
+pub fn history(token: Secret, channel: &ChannelId, paging: Paging) -> Request {
+    let Paging {
+        after,
+        before,
+        limit,
+    } = paging;
+    let mut what = format!("/messages?limit={limit}");
+    for (name, bound) in [("afterSeq", after), ("beforeSeq", before)] {
+        if let Some(bound) = bound {
+            what.push_str(&format!("&{name}={bound}"));
+        }
+    }
+    bare(Method::Get, token, of_channel(channel, &what))
+}
+
+/// Reads the canvas of a channel.
+pub fn read_canvas(token: Secret, channel: &ChannelId) -> Request {
+    bare(Method::Get, token, of_channel(channel, "/canvas"))
+}
+
+/// Takes the canvas of a channel away.
+pub fn remove_canvas(token: Secret, channel: &ChannelId) -> Request {
+    bare(Method::Delete, token, of_channel(channel, "/canvas"))
+}
+
+/// Blanks a message.
+pub fn delete_message(token: Secret, message: &MessageId) -> Request {
+    bare(Method::Delete, token, of_message(message))
+}
+
+/// The result of writing a request: fails where the body does not serialise, which is a bug of its
+/// type.
+pub type Written = Result<Request, serde_json::Error>;
+
+/// Makes a channel.
+pub fn create_channel(token: Secret, body: &CreateChannel) -> Written {
+    with(Method::Post, token, format!("{PREFIX}/channels"), body)
+}
+
+/// Changes the fields of a channel.
+pub fn update_channel(token: Secret, channel: &ChannelId, body: &UpdateChannel) -> Written {
+    with(Method::Patch, token, of_channel(channel, ""), body)
+}
+
+/// Makes somebody a member of a channel.
+pub fn add_member(token: Secret, channel: &ChannelId, body: &AddMember) -> Written {
+    with(Method::Post, token, of_channel(channel, "/members"), body)
 }
 
 /// Posts a message.
-///
-/// # Errors
-///
-/// Where the body does not serialise, which is a bug of its type.
-pub fn post_message(
-    token: Secret,
-    channel: &ChannelId,
-    body: &PostBody,
-) -> Result<Request, serde_json::Error> {
-    post(token, channel, "messages", body)
+pub fn post_message(token: Secret, channel: &ChannelId, body: &PostBody) -> Written {
+    with(Method::Post, token, of_channel(channel, "/messages"), body)
+}
+
+/// Changes the text of a message.
+pub fn edit_message(token: Secret, message: &MessageId, body: &EditMessage) -> Written {
+    with(Method::Patch, token, of_message(message), body)
+}
+
+/// Pins a document to a channel.
+pub fn share_canvas(token: Secret, channel: &ChannelId, body: &ShareCanvas) -> Written {
+    with(Method::Put, token, of_channel(channel, "/canvas"), body)
+}
+
+/// Changes the document that is pinned to a channel.
+pub fn update_canvas(token: Secret, channel: &ChannelId, body: &UpdateCanvas) -> Written {
+    with(Method::Patch, token, of_channel(channel, "/canvas"), body)
 }
 
 /// Says that the wake with this message has arrived.
-///
-/// # Errors
-///
-/// Where the body does not serialise, which is a bug of its type.
-pub fn ack(
-    token: Secret,
-    channel: &ChannelId,
-    message: &MessageId,
-) -> Result<Request, serde_json::Error> {
+pub fn ack(token: Secret, channel: &ChannelId, message: &MessageId) -> Written {
     let body = Ack {
         message_id: message.clone(),
     };
-    post(token, channel, "ack", &body)
+    with(Method::Post, token, of_channel(channel, "/ack"), &body)
 }
 
-fn post(
-    token: Secret,
-    channel: &ChannelId,
-    what: &str,
-    body: &impl Serialize,
-) -> Result<Request, serde_json::Error> {
-    Ok(Request {
-        method: Method::Post,
-        target: format!("{PREFIX}/channels/{}/{what}", encoded(channel.as_str())),
-        bearer: Some(token),
-        body: Bytes::from(serde_json::to_vec(body)?),
-    })
+/// What is at this path below a channel's own.
+fn of_channel(channel: &ChannelId, what: &str) -> String {
+    format!("{PREFIX}/channels/{}{what}", encoded(channel.as_str()))
 }
 
-fn get(token: Secret, target: String) -> Request {
+fn of_message(message: &MessageId) -> String {
+    format!("{PREFIX}/messages/{}", encoded(message.as_str()))
+}
+
+fn bare(method: Method, token: Secret, target: String) -> Request {
     Request {
-        method: Method::Get,
+        method,
         target,
         bearer: Some(token),
         body: Bytes::new(),
     }
+}
+
+fn with(method: Method, token: Secret, target: String, body: &impl Serialize) -> Written {
+    Ok(Request {
+        body: Bytes::from(serde_json::to_vec(body)?),
+        ..bare(method, token, target)
+    })
 }
 
 /// Percent-encodes one segment of a path or one value of a query: everything but the unreserved

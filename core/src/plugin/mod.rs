@@ -20,6 +20,7 @@ pub mod gate;
 mod guild_link;
 pub mod inbound;
 pub mod io;
+pub mod jobs;
 pub mod login_gate;
 pub mod membership;
 pub mod note;

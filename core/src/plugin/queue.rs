@@ -177,6 +177,11 @@ impl Queue {
         self.running.as_mut()
     }
 
+    /// The id of the turn that runs, if any.
+    pub fn turn(&self) -> Option<&TurnId> {
+        self.running.as_ref().map(|running| &running.turn)
+    }
+
     /// The next turn's messages, if a turn can start now; [`start`](Self::start) follows.
     pub fn next_batch(&mut self, now: Time, config: &Config) -> Option<Batch> {
         if self.starts_at(config)? > now {

@@ -2,13 +2,14 @@
 
 use alloc::{
     collections::BTreeMap,
+    format,
     string::{String, ToString},
     vec::Vec,
 };
 
 use crate::{
     canonical,
-    http::Request,
+    http::{CallId, Request},
     id::{ChannelId, GuildId, MessageId},
     plugin::{
         account::{Account, Token},
@@ -17,10 +18,12 @@ use crate::{
         dedup::Dedup,
         defect::{Defect, Planted},
         io::{Http, Output},
+        jobs::Jobs,
         note::Note,
         outbox::{Outbox, PostId},
         queue::Running,
         token::SessionNumber,
+        tries::TryId,
         turns::{Place, Turns},
         wakes::{Debt, Wakes, pass_of},
     },
@@ -42,6 +45,7 @@ pub(super) struct Shared {
     pub(super) dedup: Dedup,
     pub(super) turns: Turns,
     pub(super) outbox: Outbox,
+    pub(super) jobs: Jobs,
     pub(super) wakes: Wakes,
     pub(super) activity: Activity,
     /// The guild whose channel has the plain session id; the channel of the same id in another guild
@@ -52,7 +56,7 @@ pub(super) struct Shared {
     pub(super) planted: Planted,
 }
 canonical!(struct Shared {
-    account, http, dedup, turns, outbox, wakes, activity, sessions; - config, nonces, planted
+    account, http, dedup, turns, outbox, jobs, wakes, activity, sessions; - config, nonces, planted
 });
 
 /// What a REST request was sent for, and with the token of which session.
@@ -77,6 +81,8 @@ pub(super) enum Errand {
     },
     /// A post.
     Post(PostId),
+    /// A step of a job.
+    Job(TryId),
     /// A word to a turn engine about this message.
     Word(Debt, MessageId),
 }
@@ -86,6 +92,7 @@ canonical!(
         Fields { guild, channel },
         History { guild, channel, newest },
         Post(id),
+        Job(id),
         Word(debt, message),
     }
 );
@@ -163,6 +170,22 @@ impl Shared {
             self.wakes
                 .pass_unless_posted(place.clone(), ended.turn, message.clone());
         }
+    }
+
+    /// A nonce for a post that belongs to no turn.
+    pub(super) fn nonce(&self, call: CallId) -> String {
+        format!("{}-{}.0", self.nonces, call.0)
+    }
+
+    /// Whether one more tool call may be under way.
+    pub(super) fn has_room(&self) -> Result<(), String> {
+        let under_way = self.outbox.len() + self.jobs.len();
+        if under_way >= self.config.calls_max {
+            return Err(format!(
+                "{under_way} calls are under way already: wait for their answers"
+            ));
+        }
+        Ok(())
     }
 
     /// Where a guild is: the configuration's word goes before Center's.

@@ -250,6 +250,14 @@ impl Turns {
         self.queues.get_mut(place)?.running()
     }
 
+    /// The places where anything waits or runs: how many messages wait, and the turn that runs.
+    pub fn pending(&self) -> impl Iterator<Item = (&Place, usize, Option<&TurnId>)> {
+        self.queues
+            .iter()
+            .map(|(place, queue)| (place, queue.waiting(), queue.turn()))
+            .filter(|(_, waiting, turn)| *waiting > 0 || turn.is_some())
+    }
+
     /// The lowest `seq` in `place` that is not finished.
     pub fn unfinished(&self, place: &Place) -> Option<u64> {
         self.queues.get(place)?.unfinished()

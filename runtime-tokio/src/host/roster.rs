@@ -174,7 +174,7 @@ impl State {
             .pick(named.agent.as_deref())
             .map_err(|words| Ok(failed(words)))?;
         let tool = named
-            .tool(|session| self.place(&agent, session))
+            .tool(&|session| self.place(&agent, session))
             .map_err(|words| Ok(failed(words)))?;
         let call = CallId(self.next);
         let inbox = self.agents.get(&agent).and_then(Option::as_ref);

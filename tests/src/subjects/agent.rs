@@ -5,14 +5,18 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use selvedge_core::{
     RequestId, Rng, Secret, Time,
-    fabric::center::{Grant, Session, User},
+    fabric::{
+        bodies::CreateChannel,
+        center::{Grant, Session, User},
+        types::XType,
+    },
     http::{CallId, Failure, Method, Response},
-    id::{AgentId, ChannelId, GuildId, NodeId, TurnId, UserId},
+    id::{AgentId, ChannelId, GuildId, MessageId, NodeId, TurnId, UserId},
     plugin::{
         agent,
         config::Config,
         io::{HostEvent, Http, Input, Login, LoginFailure, Output, Question},
-        tools::Tool,
+        tools::{Ask, Tool},
     },
     ws::{Action, ConnId, Event, Frame},
 };
@@ -74,6 +78,19 @@ impl Agent {
     fn response(method: Method, target: &str, a: u64, b: u64) -> Result<Response, Failure> {
         let body = if target.ends_with("/ack") {
             format!(r#"{{"ok":true,"acked":{}}}"#, !b.is_multiple_of(4))
+        } else if ["/members", "/join", "/leave"]
+            .iter()
+            .any(|end| target.ends_with(end))
+        {
+            match method {
+                Method::Get => "[]".to_string(),
+                _ => format!(r#"{{"ok":true,"changed":{}}}"#, b.is_multiple_of(2)),
+            }
+        } else if target.contains("/messages?") {
+            let first = message_json(a % 5, 1, "u_self", "false", "tea?\\n\\norigin: c1", false);
+            format!(r#"{{"messages":[{first}],"hasMore":false}}"#)
+        } else if method == Method::Post && target.ends_with("/channels") {
+            channel_json(a % 8, b)
         } else if method == Method::Post {
             message_json(a % 5, b % 50, "u_self", "false", "posted", false)
         } else if let Some((_, rest)) = target.split_once("/messages?") {
@@ -195,6 +212,55 @@ impl Agent {
         Input::Host(HostEvent::Call { call, tool })
     }
 
+    /// A tool that asks a guild, or none.
+    fn tool(channel: ChannelId, guild: Option<GuildId>, b: u64) -> Option<Tool> {
+        let ask = |ask| Tool::Ask {
+            channel: channel.clone(),
+            guild: guild.clone(),
+            ask,
+        };
+        let users = |count: u64| (0..count).filter_map(|id| UserId::new(&format!("u{id}")));
+        Some(match b % 12 {
+            0 => Tool::ListChannels,
+            1 => Tool::ListPending,
+            2 => ask(Ask::Fields),
+            3 => ask(Ask::Members),
+            4 => ask(Ask::Join),
+            5 => ask(Ask::Leave),
+            6 => ask(Ask::Close),
+            7 => ask(Ask::Delete(MessageId::new("m")?)),
+            8 => Tool::CreateChannel {
+                guild,
+                body: CreateChannel {
+                    name: "n".to_string(),
+                    x_type: XType::Report,
+                    is_public: false,
+                    member_user_ids: Vec::new(),
+                    wake_mapping: Vec::new(),
+                    bypass: Vec::new(),
+                },
+            },
+            9 => Tool::AddMembers {
+                channel,
+                guild,
+                users: users(b / 12 % 4).collect(),
+            },
+            10 => Tool::StartDiscussion {
+                channel,
+                guild,
+                topic: "tea".to_string(),
+                users: users(2).collect(),
+                opening: "tea?".to_string(),
+            },
+            _ => Tool::EndDiscussion {
+                post_to: b.is_multiple_of(2).then(|| channel.clone()),
+                channel,
+                guild,
+                summary: "green".to_string(),
+            },
+        })
+    }
+
     fn turn(&self, a: u64) -> Option<TurnId> {
         let at = self.turns.len().checked_sub(1 + (a as usize) % 4);
         match at.and_then(|at| self.turns.get(at)) {
@@ -219,13 +285,17 @@ impl Agent {
                 guild,
                 content: if b % 32 == 31 { "" } else { "hello" }.to_string(),
                 reply_to: None,
+                attachments: vec![],
             }),
             3 => {
                 let turn = self.turn(a)?;
                 self.call(Tool::TurnDone { turn })
             }
             4 => self.call(Tool::NoReply { channel, guild }),
-            5 => self.call(Tool::ListChannels),
+            5 => {
+                let tool = Self::tool(channel, guild, b / 3)?;
+                self.call(tool)
+            }
             _ => Input::Host(HostEvent::Cancelled(CallId(a % self.next_call.max(1)))),
         })
     }

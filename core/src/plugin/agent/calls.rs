@@ -8,13 +8,17 @@ use alloc::{
 
 use super::Agent;
 use crate::{
-    fabric::routes::PostBody,
+    fabric::{
+        routes::{AttachmentRef, PostBody},
+        types::XType,
+    },
     http::CallId,
-    id::{ChannelId, GuildId, MessageId},
+    id::{ChannelId, GuildId},
     plugin::{
         guild_link::GuildLink,
         io::Output,
-        tools::{ChannelEntry, Tool, ToolAnswer},
+        jobs::{Opening, Step, Summary, discussion_channel},
+        tools::{ChannelEntry, PendingEntry, Tool, ToolAnswer},
         turns::Place,
     },
     time::Time,
@@ -28,15 +32,23 @@ impl Agent {
         tool: Tool,
         out: &mut Vec<Output>,
     ) -> Result<Option<ToolAnswer>, String> {
+        tool.fits()?;
         match tool {
             Tool::Send {
                 channel,
                 guild,
                 content,
                 reply_to,
+                attachments,
             } => {
                 let place = self.find(&channel, guild.as_ref())?;
-                self.send(now, call, place, content, reply_to)?;
+                let body = PostBody {
+                    content,
+                    reply_to_id: reply_to,
+                    attachments: attachments.iter().map(AttachmentRef::from).collect(),
+                    nonce: None,
+                };
+                self.send(now, call, place, body)?;
                 Ok(None)
             }
             Tool::TurnDone { turn } => {
@@ -56,7 +68,116 @@ impl Agent {
                 Ok(Some(ToolAnswer::Done))
             }
             Tool::ListChannels => Ok(Some(ToolAnswer::Channels(self.entries()))),
+            Tool::ListPending => Ok(Some(self.pending())),
+            Tool::CreateChannel { guild, body } => {
+                let guild = self.one_guild(guild.as_ref())?.number();
+                self.push_job(now, call, guild, Step::Create(body))
+            }
+            Tool::Ask {
+                channel,
+                guild,
+                ask,
+            } => {
+                let (guild, channel) = self.seek(channel, guild.as_ref())?;
+                self.push_job(now, call, guild, Step::Ask(channel, ask))
+            }
+            Tool::AddMembers {
+                channel,
+                guild,
+                users,
+            } => {
+                let (guild, channel) = self.seek(channel, guild.as_ref())?;
+                let mut rest = users;
+                rest.reverse();
+                let user = rest.pop().ok_or("`user_ids` is empty: nobody was added")?;
+                let step = Step::Add {
+                    channel,
+                    user,
+                    rest,
+                    added: Vec::new(),
+                    already: Vec::new(),
+                };
+                self.push_job(now, call, guild, step)
+            }
+            Tool::StartDiscussion {
+                channel,
+                guild,
+                topic,
+                users,
+                opening,
+            } => {
+                let (guild, origin) = self.find(&channel, guild.as_ref())?;
+                let nonce = self.shared.nonce(call);
+                let opening = Opening {
+                    text: opening,
+                    origin,
+                    nonce,
+                };
+                let body = discussion_channel(topic, users);
+                self.push_job(now, call, guild, Step::Found(body, opening))
+            }
+            Tool::EndDiscussion {
+                channel,
+                guild,
+                summary,
+                post_to,
+            } => {
+                let place = self.find(&channel, guild.as_ref())?;
+                self.end_discussion(now, call, place, summary, post_to)
+            }
         }
+    }
+
+    fn end_discussion(
+        &mut self,
+        now: Time,
+        call: CallId,
+        place: Place,
+        text: String,
+        post_to: Option<ChannelId>,
+    ) -> Result<Option<ToolAnswer>, String> {
+        let known = self
+            .guilds
+            .get(&place.0)
+            .and_then(|guild| guild.channels.get(&place.1));
+        match known.and_then(|channel| channel.x_type) {
+            Some(XType::Discuss) => {}
+            Some(other) => {
+                return Err(format!(
+                    "channel {} is of the kind {} and no discussion: to close it, call \
+                     close_channel; nothing was changed",
+                    place.1,
+                    other.as_str()
+                ));
+            }
+            None => {
+                return Err(format!(
+                    "the kind of channel {} is not known yet: try again in a few seconds",
+                    place.1
+                ));
+            }
+        }
+        if text.trim().is_empty() {
+            return Err("`summary` is empty: nothing was changed".to_string());
+        }
+        let me = self.shared.account.user().cloned();
+        let me = me.ok_or("there was no login yet: try again in a few seconds")?;
+        let nonce = self.shared.nonce(call);
+        let (guild, channel) = place;
+        let summary = Summary { text, nonce };
+        let step = match post_to {
+            Some(origin) => Step::Conclude {
+                channel,
+                origin,
+                summary,
+            },
+            None => Step::Trace {
+                channel,
+                me,
+                summary,
+            },
+        };
+        self.push_job(now, call, guild, step)
     }
 
     fn send(
@@ -64,32 +185,21 @@ impl Agent {
         now: Time,
         call: CallId,
         place: Place,
-        content: String,
-        reply_to_id: Option<MessageId>,
+        mut body: PostBody,
     ) -> Result<(), String> {
-        if content.trim().is_empty() {
+        if body.content.trim().is_empty() && body.attachments.is_empty() {
             return Err("`content` is empty: nothing was posted".to_string());
         }
         let shared = &mut self.shared;
-        if shared.outbox.len() >= shared.config.calls_max {
-            return Err(format!(
-                "{} posts are on their way already: wait for their answers",
-                shared.outbox.len()
-            ));
-        }
+        shared.has_room()?;
         let nonce = match shared.turns.running(&place) {
             Some(running) => {
                 running.sends += 1;
                 format!("{}.{}.0", running.turn, running.sends)
             }
-            None => format!("{}-{}.0", shared.nonces, call.0),
+            None => shared.nonce(call),
         };
-        let body = PostBody {
-            content,
-            reply_to_id,
-            attachments: Vec::new(),
-            nonce: Some(nonce),
-        };
+        body.nonce = Some(nonce);
         shared
             .outbox
             .push(now, call, place, body, shared.config.send_patience);
@@ -122,6 +232,57 @@ impl Agent {
                     guilds.join(", ")
                 ))
             }
+        }
+    }
+
+    /// The place that a tool names, also where the agent is no member: then the guild must be known.
+    fn seek(&self, channel: ChannelId, guild: Option<&GuildId>) -> Result<Place, String> {
+        self.find(&channel, guild)
+            .or_else(|_| self.one_guild(guild).map(|link| link.place(&channel)))
+    }
+
+    /// The guild that is meant.
+    fn one_guild(&self, named: Option<&GuildId>) -> Result<&GuildLink, String> {
+        let mut guilds = self.guilds.values();
+        match (named, guilds.next(), guilds.next()) {
+            (_, None, _) => Err("no guild is known yet, since there was no login: see the \
+                                 plugin's log, and try again"
+                .to_string()),
+            (None, Some(only), None) => Ok(only),
+            (None, Some(_), Some(_)) => Err(format!(
+                "the agent is in several guilds: say `guild_id`, one of {}",
+                self.guild_names()
+            )),
+            (Some(named), Some(_), _) => {
+                let link = self.guilds.values().find(|link| link.id == *named);
+                link.ok_or_else(|| {
+                    format!(
+                        "the agent is not in guild {named}: `guild_id` is one of {}",
+                        self.guild_names()
+                    )
+                })
+            }
+        }
+    }
+
+    fn guild_names(&self) -> String {
+        let names: Vec<&str> = self.guilds.values().map(|link| link.id.as_str()).collect();
+        names.join(", ")
+    }
+
+    fn pending(&self) -> ToolAnswer {
+        let channels = self.shared.turns.pending();
+        let channels = channels.filter_map(|((number, channel), waiting, turn)| {
+            Some(PendingEntry {
+                channel_id: channel.clone(),
+                guild_id: self.guilds.get(number)?.id.clone(),
+                turn: turn.cloned(),
+                waiting,
+            })
+        });
+        ToolAnswer::Pending {
+            channels: channels.collect(),
+            calls: self.shared.outbox.len() + self.shared.jobs.len(),
         }
     }
 

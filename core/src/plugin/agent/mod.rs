@@ -1,6 +1,7 @@
 //! The agent: the outermost machine of the plugin, one account with a link for each of its guilds.
 
 mod calls;
+mod jobs;
 mod turns;
 
 use alloc::{
@@ -25,6 +26,7 @@ use crate::{
         defect::{Defect, Planted},
         guild_link::GuildLink,
         io::{HostEvent, Input, Login, LoginFailure, Output, Question},
+        jobs::Jobs,
         note::Note,
         outbox::{Outbox, Posted},
         shared::{Asked, Errand, Purpose, Shared},
@@ -93,6 +95,7 @@ impl Agent {
                 dedup: Dedup::new(config.dedup_max),
                 turns: Turns::new(format!("t_{prefix}")),
                 outbox: Outbox::new(rng.fork("outbox")),
+                jobs: Jobs::new(rng.fork("jobs")),
                 wakes: Wakes::new(rng.fork("wakes")),
                 activity: Activity::default(),
                 sessions: BTreeMap::new(),
@@ -163,6 +166,9 @@ impl Agent {
                 while let Some(posted) = self.shared.outbox.on_login_failed(now, &why, denied) {
                     self.on_posted(now, posted, 0, out);
                 }
+                while let Some(turn) = self.shared.jobs.on_login_failed(now, &why, denied) {
+                    self.on_job(now, turn, 0, out);
+                }
                 if self.guilds.is_empty() {
                     let wait = if denied {
                         self.start.longest(&self.shared.config.backoff)
@@ -205,6 +211,7 @@ impl Agent {
             guild.on_token(now, &mut self.shared, out);
         }
         self.shared.outbox.on_token(now);
+        self.shared.jobs.on_token(now);
         self.shared.wakes.on_token(now);
         if self.guilds.is_empty() {
             self.start_at = Some(now + self.start.longest(&self.shared.config.backoff));
@@ -251,6 +258,10 @@ impl Agent {
             Errand::Post(id) => {
                 let posted = self.shared.outbox.on_answer(now, id, answer);
                 self.on_posted(now, posted, session, out);
+            }
+            Errand::Job(id) => {
+                let turn = self.shared.jobs.on_answer(now, id, answer);
+                self.on_job(now, turn, session, out);
             }
             Errand::Word(debt, message) => {
                 let place = debt.0.clone();
@@ -371,6 +382,7 @@ impl Agent {
             }
         }
         self.send_posts(now, out);
+        self.ask_for_jobs(now, out);
         self.say_words(now, out);
         if self.start_at.take_if(|at| *at <= now).is_some() {
             self.shared.account.want();
@@ -426,6 +438,12 @@ impl Agent {
         while let Some((post, why)) = self.shared.outbox.pop(why) {
             out.push(Output::Answer {
                 call: post.call,
+                result: Err(ToolError(why)),
+            });
+        }
+        while let Some((call, why)) = self.shared.jobs.pop(why) {
+            out.push(Output::Answer {
+                call,
                 result: Err(ToolError(why)),
             });
         }
@@ -495,6 +513,7 @@ impl Machine for Agent {
             guild,
             self.shared.turns.next_wakeup(),
             self.shared.outbox.next_wakeup(),
+            self.shared.jobs.next_wakeup(),
             self.shared.wakes.next_wakeup(),
             self.shared.activity.next_wakeup(),
             self.start_at.map(|at| Wakeup {

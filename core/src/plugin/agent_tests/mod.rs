@@ -3,6 +3,7 @@
 mod catch_up;
 mod connecting;
 mod history;
+mod jobs;
 mod membership;
 mod messages;
 mod played;
@@ -344,6 +345,7 @@ impl Rig {
             guild: guild.map(|guild| GuildId::new(guild).unwrap()),
             content: content.to_string(),
             reply_to: None,
+            attachments: vec![],
         })
     }
 

@@ -43,6 +43,8 @@ pub(super) struct Guild {
     pub(super) histories: VecDeque<u16>,
     /// The `joinedSeq` of every channel.
     pub(super) joined_seq: Option<u64>,
+    /// The next answers to what is none of these, statuses and bodies.
+    pub(super) answers: VecDeque<(u16, Value)>,
     /// The messages whose wakes are not the agent's any more.
     pub(super) stale: Vec<&'static str>,
     /// The next listing's body, instead of its channels.
@@ -67,6 +69,7 @@ impl Guild {
             history: Vec::new(),
             histories: VecDeque::new(),
             joined_seq: None,
+            answers: VecDeque::new(),
             stale: Vec::new(),
             body: None,
             holds: false,
@@ -100,6 +103,10 @@ impl Guild {
     }
 
     pub(super) fn answer(&mut self, request: &Request) -> Response {
+        let is_listing = request.target.starts_with("/api/channels?");
+        if !is_listing && let Some((status, body)) = self.answers.pop_front() {
+            return respond(status, &body);
+        }
         let path = request.target.strip_prefix("/api/channels").unwrap();
         let sent: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let (statuses, body) = if let Some(acked) = sent["messageId"].as_str() {

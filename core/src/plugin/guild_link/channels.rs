@@ -77,7 +77,7 @@ impl GuildLink {
         }
     }
 
-    pub(super) fn on_joined_push(
+    pub(in crate::plugin) fn on_joined_push(
         &mut self,
         now: Time,
         pushed: &Pushed,
@@ -102,7 +102,7 @@ impl GuildLink {
         }
     }
 
-    pub(super) fn on_left_push(
+    pub(in crate::plugin) fn on_left_push(
         &mut self,
         now: Time,
         pushed: &Pushed,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     fabric::{
-        routes,
+        routes::{self, Paging},
         types::{Page, XType},
     },
     http::{Failure, Response},
@@ -73,7 +73,12 @@ impl GuildLink {
             Read::Newest => (None, 1),
             Read::After { seq, limit } => (Some(seq), limit),
         };
-        let request = |token| Some(routes::history(token, id, after, limit));
+        let page = Paging {
+            after,
+            before: None,
+            limit,
+        };
+        let request = |token| Some(routes::history(token, id, page));
         match shared.ask(now, &self.id, errand, request, out) {
             Asked::Yes(request) => {
                 state.sequence.backfill().on_asked();

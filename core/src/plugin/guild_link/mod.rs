@@ -134,6 +134,11 @@ impl GuildLink {
         u32::try_from(conn.0 >> 32).unwrap_or(u32::MAX)
     }
 
+    /// The number that connections and places carry.
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
     pub(super) fn place(&self, channel: &ChannelId) -> Place {
         (self.number, channel.clone())
     }
