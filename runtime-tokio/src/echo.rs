@@ -357,16 +357,17 @@ mod tests {
             let Input::Host(HostEvent::Call { call, tool }) = input else {
                 continue;
             };
-            let result = match &tool {
-                Tool::Send { content, .. } if content == "echo: two" => {
+            let result = if let Tool::Send { content, .. } = &tool {
+                if content == "echo: two" {
                     Err(ToolError("the channel is closed".into()))
+                } else {
+                    Ok(ToolAnswer::Sent {
+                        message: MessageId::new("m3").unwrap(),
+                        seq: 3,
+                    })
                 }
-                Tool::Send { .. } => Ok(ToolAnswer::Sent {
-                    message: MessageId::new("m3").unwrap(),
-                    seq: 3,
-                }),
-                Tool::TurnDone { .. } => Ok(ToolAnswer::Done),
-                other => panic!("{other:?}"),
+            } else {
+                Ok(ToolAnswer::Done)
             };
             link.answer(call, result);
             tools.push(tool);

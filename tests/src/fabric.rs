@@ -34,7 +34,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{PATIENCE, binary};
+use crate::{PATIENCE, binary, caller::Caller};
 
 /// What goes wrong in a test.
 pub type Fault = Box<dyn Error + Send + Sync>;
@@ -238,6 +238,34 @@ impl Fabric {
         let mut plugin = self.plugin(reach).await?;
         plugin.stderr(log);
         Ok(EchoAgent::spawn(plugin, self.clock, events).await?)
+    }
+
+    /// Starts the plugin of the agent with a host that calls its tools by hand.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not start.
+    pub async fn start_caller(&mut self) -> Result<Caller, Fault> {
+        let reach = Reach {
+            center: self.center_url(),
+            ..Reach::default()
+        };
+        Caller::start(self.plugin(&reach).await?).await
+    }
+
+    /// Asks the guild something as alice.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no good answer, in its words.
+    pub async fn ask(
+        &mut self,
+        method: Method,
+        target: &str,
+        body: Option<Value>,
+    ) -> Result<Value, Fault> {
+        let request = self.request(method, target, body).await?;
+        self.call(request).await
     }
 
     /// Runs `selvedge plugin --check` for the agent, to its end.

@@ -12,6 +12,7 @@
 
 pub mod application;
 pub mod binary;
+pub mod caller;
 pub mod catalogue;
 pub mod codecs;
 pub mod conformance;

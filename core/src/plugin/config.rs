@@ -67,7 +67,8 @@ pub struct Config {
     pub waiting_agent_max: usize,
     /// How many recorded messages a turn brings along as context. Default 50, and at most 32 KiB.
     pub context_max: usize,
-    /// How long a post is tried again while its guild cannot be reached. Default 60 s.
+    /// How long a post, or what another tool asks, is tried again while its guild cannot be reached.
+    /// Default 60 s.
     pub send_patience: Duration,
     /// How many tool calls may be under way. Further ones are refused. Default 256.
     pub calls_max: usize,

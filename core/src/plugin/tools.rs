@@ -28,7 +28,7 @@ pub enum Tool {
         content: String,
         /// The message this answers.
         reply_to: Option<MessageId>,
-        /// Files that the agent has uploaded.
+        /// Files that the account has uploaded.
         attachments: Vec<FileId>,
     },
     /// Say that a turn is over.
@@ -52,7 +52,7 @@ pub enum Tool {
         /// In which guild, where the agent is in more than one.
         guild: Option<GuildId>,
         /// What it is to be.
-        body: CreateChannel,
+        body: Box<CreateChannel>,
     },
     /// Ask something of a channel's guild.
     Ask {
@@ -146,8 +146,8 @@ impl Tool {
         }
         if bytes > TEXT_BYTES_MAX {
             return Err(format!(
-                "a text of {bytes} bytes is too long, {TEXT_BYTES_MAX} are allowed: shorten it, or \
-                 upload it as a file; nothing was changed"
+                "a text of {bytes} bytes is too long, {TEXT_BYTES_MAX} are allowed: shorten it; \
+                 nothing was changed"
             ));
         }
         Ok(())

@@ -82,9 +82,10 @@ impl Agent {
             .iter()
             .any(|end| target.ends_with(end))
         {
-            match method {
-                Method::Get => "[]".to_string(),
-                _ => format!(r#"{{"ok":true,"changed":{}}}"#, b.is_multiple_of(2)),
+            if method == Method::Get {
+                "[]".to_string()
+            } else {
+                format!(r#"{{"ok":true,"changed":{}}}"#, b.is_multiple_of(2))
             }
         } else if target.contains("/messages?") {
             let first = message_json(a % 5, 1, "u_self", "false", "tea?\\n\\norigin: c1", false);
@@ -231,14 +232,14 @@ impl Agent {
             7 => ask(Ask::Delete(MessageId::new("m")?)),
             8 => Tool::CreateChannel {
                 guild,
-                body: CreateChannel {
+                body: Box::new(CreateChannel {
                     name: "n".to_string(),
                     x_type: XType::Report,
                     is_public: false,
                     member_user_ids: Vec::new(),
                     wake_mapping: Vec::new(),
                     bypass: Vec::new(),
-                },
+                }),
             },
             9 => Tool::AddMembers {
                 channel,

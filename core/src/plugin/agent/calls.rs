@@ -71,7 +71,7 @@ impl Agent {
             Tool::ListPending => Ok(Some(self.pending())),
             Tool::CreateChannel { guild, body } => {
                 let guild = self.one_guild(guild.as_ref())?.number();
-                self.push_job(now, call, guild, Step::Create(body))
+                self.push_job(now, call, guild, Step::Create(*body))
             }
             Tool::Ask {
                 channel,

@@ -9,7 +9,7 @@ use crate::{
     id::ChannelId,
     plugin::{
         io::Output,
-        jobs::{Job, Step, Turn},
+        jobs::{Job, Progress, Step},
         shared::{Asked, Errand},
         token::SessionNumber,
         tools::{Ask, ToolAnswer, ToolError},
@@ -52,8 +52,8 @@ impl Agent {
                     self.give_up_jobs(now, out);
                 }
                 Asked::Impossible(why) => {
-                    if let Some(turn) = self.shared.jobs.fail(id, &why) {
-                        self.on_job(now, turn, 0, out);
+                    if let Some(progress) = self.shared.jobs.fail(id, &why) {
+                        self.on_job(now, progress, 0, out);
                     }
                 }
             }
@@ -61,8 +61,8 @@ impl Agent {
     }
 
     fn give_up_jobs(&mut self, now: Time, out: &mut Vec<Output>) {
-        while let Some(turn) = self.shared.jobs.expire(now) {
-            self.on_job(now, turn, 0, out);
+        while let Some(progress) = self.shared.jobs.expire(now) {
+            self.on_job(now, progress, 0, out);
         }
     }
 
@@ -70,14 +70,14 @@ impl Agent {
     pub(super) fn on_job(
         &mut self,
         now: Time,
-        turn: Turn,
+        progress: Progress,
         session: SessionNumber,
         out: &mut Vec<Output>,
     ) {
-        match turn {
-            Turn::Again => {}
-            Turn::Unauthorized => self.shared.account.invalidate(session),
-            Turn::Over(job, result) => {
+        match progress {
+            Progress::Again => {}
+            Progress::Unauthorized => self.shared.account.invalidate(session),
+            Progress::Over(job, result) => {
                 if let Ok(answer) = &result {
                     self.follow_membership(now, &job, answer, out);
                 }

@@ -166,8 +166,8 @@ impl Agent {
                 while let Some(posted) = self.shared.outbox.on_login_failed(now, &why, denied) {
                     self.on_posted(now, posted, 0, out);
                 }
-                while let Some(turn) = self.shared.jobs.on_login_failed(now, &why, denied) {
-                    self.on_job(now, turn, 0, out);
+                while let Some(progress) = self.shared.jobs.on_login_failed(now, &why, denied) {
+                    self.on_job(now, progress, 0, out);
                 }
                 if self.guilds.is_empty() {
                     let wait = if denied {
@@ -260,8 +260,8 @@ impl Agent {
                 self.on_posted(now, posted, session, out);
             }
             Errand::Job(id) => {
-                let turn = self.shared.jobs.on_answer(now, id, answer);
-                self.on_job(now, turn, session, out);
+                let progress = self.shared.jobs.on_answer(now, id, answer);
+                self.on_job(now, progress, session, out);
             }
             Errand::Word(debt, message) => {
                 let place = debt.0.clone();

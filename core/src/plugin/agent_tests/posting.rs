@@ -1,6 +1,7 @@
 //! The tool `send`: what becomes of a post in each situation.
 
 use super::*;
+use crate::{id::FileId, plugin::tools::ATTACHMENTS_MAX};
 
 fn sent(rig: &Rig, call: u64) -> bool {
     matches!(rig.answer(call), Some(Ok(ToolAnswer::Sent { .. })))
@@ -19,6 +20,24 @@ fn a_post_is_answered_with_its_message() {
         let call = rig.send(channel, None, content);
         assert!(matches!(rig.answer(call), Some(Err(why)) if why.contains(words)));
     }
+}
+
+#[test]
+fn files_go_with_a_message_that_may_be_empty_then() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    let send = |files: usize| Tool::Send {
+        channel: ChannelId::new("c").unwrap(),
+        guild: None,
+        content: String::new(),
+        reply_to: None,
+        attachments: vec![FileId::new("f1").unwrap(); files],
+    };
+    let call = rig.call(send(1));
+    assert!(sent(&rig, call));
+    let body = rig.bodies.last().unwrap();
+    assert_eq!(body["attachments"], json!([{"id": "f1"}]));
+    let call = rig.call(send(ATTACHMENTS_MAX + 1));
+    assert!(matches!(rig.answer(call), Some(Err(why)) if why.contains("post several")));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod discussion;
 mod step;
 
 use alloc::{
+    boxed::Box,
     format,
     string::{String, ToString as _},
 };
@@ -40,13 +41,13 @@ canonical!(struct Job { call, guild, step, give_up_at });
 
 /// What the answer to a step means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum Progress {
     /// Nothing to be done now: the same step once more after a while, or the next one.
     Again,
     /// The token was refused: invalidate the session; it is then tried again.
     Unauthorized,
     /// It is over with this step.
-    Over(Job, Result<ToolAnswer, String>),
+    Over(Box<Job>, Result<ToolAnswer, String>),
 }
 
 /// The jobs of one agent. All of them go side by side.
@@ -95,7 +96,7 @@ impl Jobs {
 
     /// Gives up one that has waited too long for a login. The owner asks before it asks
     /// [`next_due`](Self::next_due), and again after each [`on_blocked`](Self::on_blocked).
-    pub fn expire(&mut self, now: Time) -> Option<Turn> {
+    pub fn expire(&mut self, now: Time) -> Option<Progress> {
         let (job, why) = self.tries.expire(now)?;
         Some(failed(job, &why))
     }
@@ -107,38 +108,43 @@ impl Jobs {
 
     /// A login failed, for good where the account was `denied`: the next job that waited for it, and
     /// what becomes of it.
-    pub fn on_login_failed(&mut self, now: Time, why: &str, denied: bool) -> Option<Turn> {
+    pub fn on_login_failed(&mut self, now: Time, why: &str, denied: bool) -> Option<Progress> {
         let id = self.tries.pop_blocked()?;
         if denied {
             let (job, why) = self.tries.give_up(id, why)?;
             return Some(failed(job, &why));
         }
         let outcome = self.tries.retry(now, id, None, why);
-        Some(self.turn(now, outcome))
+        Some(self.progress(now, outcome))
     }
 
     /// Gives one up for a reason that trying again does not mend.
-    pub fn fail(&mut self, id: TryId, why: &str) -> Option<Turn> {
+    pub fn fail(&mut self, id: TryId, why: &str) -> Option<Progress> {
         self.tries.close(id).map(|job| failed(job, why))
     }
 
     /// The guild's answer, or why there is none.
-    pub fn on_answer(&mut self, now: Time, id: TryId, answer: Result<Response, Failure>) -> Turn {
+    pub fn on_answer(
+        &mut self,
+        now: Time,
+        id: TryId,
+        answer: Result<Response, Failure>,
+    ) -> Progress {
         let outcome = self.tries.on_answer(now, id, answer);
-        self.turn(now, outcome)
+        self.progress(now, outcome)
     }
 
-    fn turn(&mut self, now: Time, outcome: Outcome<Job>) -> Turn {
+    fn progress(&mut self, now: Time, outcome: Outcome<Job>) -> Progress {
         match outcome {
-            Outcome::Again => Turn::Again,
-            Outcome::Unauthorized => Turn::Unauthorized,
+            Outcome::Again => Progress::Again,
+            Outcome::Unauthorized => Progress::Unauthorized,
             Outcome::Failed(job, why) => failed(job, &why),
             Outcome::Good(job, body) => match job.step.follow(&body) {
                 Ok(Next::Step(step)) => {
                     self.begin(now, Job { step, ..job });
-                    Turn::Again
+                    Progress::Again
                 }
-                Ok(Next::Done(answer)) => Turn::Over(job, Ok(answer)),
+                Ok(Next::Done(answer)) => Progress::Over(Box::new(job), Ok(answer)),
                 Err(why) => failed(job, &why),
             },
         }
@@ -167,9 +173,9 @@ impl Jobs {
     }
 }
 
-fn failed(job: Job, why: &str) -> Turn {
+fn failed(job: Job, why: &str) -> Progress {
     let why = told(&job, why);
-    Turn::Over(job, Err(why))
+    Progress::Over(Box::new(job), Err(why))
 }
 
 /// Why a step failed, and what the steps before it have done.

@@ -158,14 +158,14 @@ impl Declared for CreateChannel {
     fn call(self, guild: Option<GuildId>) -> Result<core::Tool, String> {
         Ok(core::Tool::CreateChannel {
             guild,
-            body: bodies::CreateChannel {
+            body: Box::new(bodies::CreateChannel {
                 name: self.name,
                 x_type: self.x_type.into(),
                 is_public: self.is_public,
                 member_user_ids: ids("user_ids", &self.user_ids, UserId::new)?,
                 wake_mapping: ids("wake_user_ids", &self.wake_user_ids, UserId::new)?,
                 bypass: ids("bypass_user_ids", &self.bypass_user_ids, UserId::new)?,
-            },
+            }),
         })
     }
 }

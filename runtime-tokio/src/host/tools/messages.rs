@@ -21,7 +21,7 @@ pub(super) struct Send {
     content: String,
     /// The id of the message that this answers.
     reply_to: Option<String>,
-    /// The ids of files that this agent has uploaded with upload_file.
+    /// The ids of files that the agent's account has uploaded to the guild.
     #[serde(default)]
     attachments: Vec<String>,
 }
