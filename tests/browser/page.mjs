@@ -1,7 +1,32 @@
 // One person at the page of a guild node: a browser context of its own, and what it does and sees there.
 
+import { chromium } from "playwright-core";
+
 /** How long anything may take, in milliseconds: generous, since machines of CI are slow. */
 export const PATIENCE = 30_000;
+
+/** Plays a part of a scenario; where it fails, `people` are drawn into the folder `shots`. */
+export async function step(words, does, people, shots) {
+  try {
+    await does();
+    console.log(`${(performance.now() / 1000).toFixed(1)} s  ${words}`);
+  } catch (error) {
+    console.log(`FAILED: ${words}`);
+    for (const person of people) await person.shoot(shots, `failed-${person.name}`);
+    throw error;
+  }
+}
+
+/** The browser at `executablePath`, without what it does on its own account. */
+export function launch(executablePath) {
+  return chromium.launch({
+    executablePath,
+    args: [
+      "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+      "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    ],
+  });
+}
 
 export class Person {
   /** What the browser complained about, but for what the scenario provokes by itself. */
@@ -20,7 +45,7 @@ export class Person {
       if (message.type() !== "error" && message.type() !== "warning") return;
       // A channel without a document answers so, Center about a name, and the guild to an ack when
       // the turn has gone on meanwhile; browsers print every refusal.
-      if (/\/canvas$|\/by-name\/ecco$|\/ack$/.test(message.location().url)) return;
+      if (/\/canvas$|\/by-name\/[^/]+$|\/ack$/.test(message.location().url)) return;
       if (message.location().url === "about:srcdoc" && message.text().startsWith("Blocked script")) {
         this.blocked += 1;
         return;
@@ -48,10 +73,10 @@ export class Person {
     await this.page.context().setOffline(offline);
   }
 
-  async sees(selector, text) {
+  async sees(selector, text, timeout = PATIENCE) {
     const found = this.page.locator(selector, text === undefined ? {} : { hasText: text });
     try {
-      await found.first().waitFor();
+      await found.first().waitFor({ timeout });
     } catch {
       throw new Error(`${this.name} does not see ${text ?? ""} in ${selector}: ${await this.shown()}`);
     }
@@ -59,6 +84,11 @@ export class Person {
 
   async misses(selector, text) {
     await this.page.locator(selector, { hasText: text }).first().waitFor({ state: "detached" });
+  }
+
+  /** Where messages are written. */
+  get box() {
+    return this.page.getByLabel("Message", { exact: true });
   }
 
   shown() {
@@ -70,9 +100,8 @@ export class Person {
   }
 
   async says(text) {
-    const box = this.page.getByLabel("Message", { exact: true });
-    await box.fill(text);
-    await box.press("Enter");
+    await this.box.fill(text);
+    await this.box.press("Enter");
   }
 
   click(name) {

@@ -4,30 +4,14 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { chromium } from "playwright-core";
-import { PATIENCE, Person } from "./page.mjs";
+import { PATIENCE, Person, launch, step as play } from "./page.mjs";
 
 const wanted = JSON.parse(process.argv[2]);
 const { url, agentId, old, shots } = wanted;
 
-const browser = await chromium.launch({
-  executablePath: wanted.chromium,
-  args: [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-  ],
-});
+const browser = await launch(wanted.chromium);
 
-async function step(words, does) {
-  try {
-    await does();
-    console.log(`${(performance.now() / 1000).toFixed(1)} s  ${words}`);
-  } catch (error) {
-    console.log(`FAILED: ${words}`);
-    for (const person of people) await person.shoot(shots, `failed-${person.name}`);
-    throw error;
-  }
-}
+const step = (words, does) => play(words, does, people, shots);
 
 /** Who has the turn, in alice's page; whether the wake was seen follows on the next line. */
 async function speaker() {
@@ -86,7 +70,7 @@ await step("a message gives the turn to the next one, in both pages", async () =
 });
 
 await step("the agent is mentioned by completion, and answers above the round", async () => {
-  const box = bob.page.getByLabel("Message", { exact: true });
+  const { box } = bob;
   await box.pressSequentially("Ask @ec");
   await bob.sees("#completion [role=option]", "@echo");
   await box.press("Enter");
@@ -111,7 +95,7 @@ await step("a mention of a person is a frame on the stack, in both pages", async
 });
 
 await step("a message is edited and another deleted, for both", async () => {
-  const box = alice.page.getByLabel("Message", { exact: true });
+  const { box } = alice;
   await alice.says("A brige");
   await bob.sees(".message .content", "A brige");
   await box.press("ArrowUp");

@@ -4,12 +4,12 @@ use std::{
     env,
     io::{self, Write as _},
     path::Path,
-    process::Stdio,
+    process::{self, Stdio},
     time::Duration,
 };
 
 use selvedge_tests::{fabric::Fabric, npm};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{process::Command, sync::mpsc, time::timeout};
 
 /// Where Debian puts the browser.
@@ -17,7 +17,7 @@ const CHROMIUM: &str = "/usr/bin/chromium";
 const BOBS_PASSWORD: &str = "correct horse battery staple";
 /// More than the page holds at a time.
 const OLD_LINES: usize = 330;
-/// How long the whole round may take: a browser on a busy machine is slow.
+/// How long a script may take: a browser on a busy machine is slow.
 const ROUND_PATIENCE: Duration = Duration::from_secs(240);
 
 /// Whether there is a browser; in CI there must be one.
@@ -47,15 +47,30 @@ async fn two_people_and_an_agent_hold_a_round() {
         let line = format!("line {line}.");
         fabric.post(&archive, &line).await.unwrap();
     }
-    let wanted = json!({
-        "url": format!("http://127.0.0.1:{}/", fabric.ports().1),
-        "alice": { "key": fabric.alice_key() },
-        "bob": { "password": BOBS_PASSWORD },
-        "old": OLD_LINES,
-        "agentId": fabric.agent(),
-        "chromium": CHROMIUM,
-        "shots": env::var("SELVEDGE_BROWSER_SHOTS").ok(),
-    });
+    let wanted = json!({ "old": OLD_LINES, "agentId": fabric.agent() });
+    play(script, &fabric, wanted).await;
+    agent.shutdown().await;
+    fabric.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_write_at_the_page_is_kept_and_goes_where_they_meant_it() {
+    let Some(script) = npm::command_in("browser", "care.mjs").filter(|_| has_browser()) else {
+        return;
+    };
+    let fabric = Fabric::start().await.unwrap();
+    fabric.add_person("bob", BOBS_PASSWORD).await.unwrap();
+    play(script, &fabric, json!({})).await;
+    fabric.stop().await.unwrap();
+}
+
+/// Runs a script against that fabric; it is told where everything is, and what `wanted` says.
+async fn play(script: process::Command, fabric: &Fabric, mut wanted: Value) {
+    wanted["url"] = format!("http://127.0.0.1:{}/", fabric.ports().1).into();
+    wanted["alice"] = json!({ "key": fabric.alice_key() });
+    wanted["bob"] = json!({ "password": BOBS_PASSWORD });
+    wanted["chromium"] = CHROMIUM.into();
+    wanted["shots"] = env::var("SELVEDGE_BROWSER_SHOTS").ok().into();
     let output = Command::from(script)
         .arg(wanted.to_string())
         .stdin(Stdio::null())
@@ -65,6 +80,4 @@ async fn two_people_and_an_agent_hold_a_round() {
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{complained}");
-    agent.shutdown().await;
-    fabric.stop().await.unwrap();
 }

@@ -23,7 +23,10 @@ export class Fabric {
   #look = null;
   #typedAt = 0;
   #filling = new Map();
-  #posts = Promise.resolve();
+  /** By channel: the end of the row of its posts. */
+  #posts = new Map();
+  /** The channels that the user itself is leaving. */
+  #leaving = new Set();
 
   constructor(state, api, session) {
     this.#state = state;
@@ -102,7 +105,11 @@ export class Fabric {
       room.readSeq = (first ? channel.lastSeq : channel.joinedSeq) ?? 0;
       room.window = null;
     }
-    for (const id of known.keys()) if (!state.channels.has(id)) state.rooms.delete(id);
+    for (const { id, name } of known.values()) {
+      if (state.channels.has(id)) continue;
+      state.rooms.delete(id);
+      if (!this.#leaving.delete(id)) state.notice = `You are not a member of ${name || "a channel"} any more.`;
+    }
     if (!state.channels.has(state.current)) state.current = null;
     state.changed();
     await Promise.all((all ? own : fresh).map((channel) => this.#join(channel.id)));
@@ -317,8 +324,9 @@ export class Fabric {
   again(channelId, waiting) {
     waiting.problem = "";
     this.#state.changed();
-    // One after another: posts keep their order.
-    this.#posts = this.#posts.then(() => this.#deliver(channelId, waiting));
+    // One after another: the posts of a channel keep their order.
+    const before = this.#posts.get(channelId) ?? Promise.resolve();
+    this.#posts.set(channelId, before.then(() => this.#deliver(channelId, waiting)));
   }
 
   drop(channelId, waiting) {
@@ -397,8 +405,11 @@ export class Fabric {
   }
 
   leave() {
+    const { current } = this.#state;
     const left = async () => {
-      await this.#api.call("POST", `/channels/${this.#state.current}/leave`, {});
+      // Before the guild tells that it is so.
+      this.#leaving.add(current);
+      await this.#api.call("POST", `/channels/${current}/leave`, {});
       await this.#list();
     };
     return this.#act(left());
@@ -409,16 +420,15 @@ export class Fabric {
     return this.#act(this.#api.call("PATCH", path, { closed }).then((channel) => this.#onChannel(channel)));
   }
 
-  async addMember(userId) {
-    await this.#api.call("POST", `/channels/${this.#state.current}/members`, { userId });
+  async addMember(channelId, userId) {
+    await this.#api.call("POST", `/channels/${channelId}/members`, { userId });
     this.#refreshSoon();
   }
 
   /** Pins a document, or changes the pinned one. */
-  async pin(canvas, isNew) {
-    const { current } = this.#state;
-    const pinned = await this.#api.call(isNew ? "PUT" : "PATCH", `/channels/${current}/canvas`, canvas);
-    this.#setCanvas(current, pinned);
+  async pin(channelId, canvas, isNew) {
+    const pinned = await this.#api.call(isNew ? "PUT" : "PATCH", `/channels/${channelId}/canvas`, canvas);
+    this.#setCanvas(channelId, pinned);
   }
 
   unpin() {

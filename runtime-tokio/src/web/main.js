@@ -112,13 +112,13 @@ function forms(fabric, state, session) {
     return id;
   };
   const users = (text) => Promise.all(text.split(",").map((it) => it.trim()).filter(Boolean).map(userId));
-  const create = dialog("create-dialog", async ({ name, xType, isPublic, members }) =>
+  const create = dialog("create-dialog", state, async ({ name, xType, isPublic, members }) =>
     fabric.create({ name: name.trim(), xType, isPublic: isPublic === "on", memberUserIds: await users(members) }));
-  const add = dialog("add-dialog", async ({ members }) => {
-    for (const id of await users(members)) await fabric.addMember(id);
+  const add = dialog("add-dialog", state, async ({ members }, channelId) => {
+    for (const id of await users(members)) await fabric.addMember(channelId, id);
   });
-  byId("create").addEventListener("click", () => create.open());
-  byId("add").addEventListener("click", () => add.open());
+  byId("create").addEventListener("click", () => create.open(null));
+  byId("add").addEventListener("click", () => add.open(state.current));
   byId("leave").addEventListener("click", () => fabric.leave());
   byId("close").addEventListener("click", () => fabric.close(!state.channel.closed));
 }

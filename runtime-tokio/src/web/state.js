@@ -8,11 +8,17 @@ export class State {
   others = [];
   /** The id of the channel that is open. */
   current = null;
-  /** By channel id: the loaded `Window`, members, turn, canvas, outbox, typing, newest seq read. */
+  /**
+   * By channel id: the loaded `Window`, members, turn, canvas, outbox, typing, newest seq read; and what
+   * is being written: the draft with its `files` (`{key, name, stored}`, null while it is uploaded), and the
+   * `edit` of a message (`{message, text, problem}`).
+   */
   rooms = new Map();
   names = new Map();
   statuses = new Map();
   commands = [];
+  /** What has happened to the user that no channel can tell; empty where it has been read. */
+  notice = "";
   connection = { up: false, words: "Connecting…" };
   #views = [];
   #told = false;
@@ -35,7 +41,7 @@ export class State {
     if (!this.rooms.has(id)) {
       this.rooms.set(id, {
         window: null, members: [], turn: null, canvas: null, outbox: [], typing: new Map(),
-        readSeq: 0, problem: "", draft: "", files: [], replyTo: null, editing: null, mentioned: false,
+        readSeq: 0, problem: "", draft: "", files: [], replyTo: null, edit: null, mentioned: false,
       });
     }
     return this.rooms.get(id);
@@ -51,6 +57,12 @@ export class State {
 
   name(userId) {
     return this.names.get(userId) || userId;
+  }
+
+  /** Whether anything has been written that neither the guild nor another page has. */
+  get hasUnsent() {
+    return [...this.rooms.values()].some(({ draft, files, edit, outbox }) =>
+      draft.trim() || files.length > 0 || outbox.length > 0 || (edit && edit.text !== edit.message.content));
   }
 
   /** Whether users take turns in a channel, the open one unless another is named. */

@@ -4,13 +4,11 @@ import { button, byId, h, show } from "./dom.js";
 import { dialog } from "./dialog.js";
 
 export function canvas(fabric, state) {
-  const form = dialog("canvas-dialog", async (fields) => {
-    const { format, title, content } = fields;
-    await fabric.pin({ format, title, content }, form.isNew);
-  });
+  const form = dialog("canvas-dialog", state, async ({ format, title, content }, channelId) =>
+    fabric.pin(channelId, { format, title, content }, form.isNew));
   const write = (held) => {
     form.isNew = !held;
-    form.open({ format: held?.format ?? "md", title: held?.title ?? "", content: held?.content ?? "" });
+    form.open(state.current, { format: held?.format ?? "md", title: held?.title ?? "", content: held?.content ?? "" });
   };
   state.watch(() => {
     const held = state.here?.canvas ?? null;

@@ -1,5 +1,6 @@
 // The list of channels, and the public ones to join.
 
+import { isOpen } from "./dialog.js";
 import { button, byId, h, list } from "./dom.js";
 
 export function channels(fabric, state) {
@@ -32,7 +33,7 @@ export function channels(fabric, state) {
         button("Join", () => fabric.join(it.id), { "aria-label": `Join ${it.name}` })));
   });
   document.addEventListener("keydown", (event) => {
-    if (!event.altKey || !["ArrowUp", "ArrowDown"].includes(event.key) || !state.me) return;
+    if (!event.altKey || !["ArrowUp", "ArrowDown"].includes(event.key) || isOpen()) return;
     event.preventDefault();
     const ids = state.sorted().map((channel) => channel.id);
     const at = ids.indexOf(state.current) + (event.key === "ArrowDown" ? 1 : -1);

@@ -6,6 +6,7 @@ import { Completion } from "./completion.js";
 export function composer(fabric, state) {
   const text = byId("text");
   const completion = new Completion(text, state);
+  /** The room or the edit whose text is in the box. */
   let shown = null;
 
   const grow = () => {
@@ -16,36 +17,43 @@ export function composer(fabric, state) {
     grow();
     completion.close();
   };
-  const problem = (words) => tell(byId("edit-problem"), words);
   const cancel = () => {
-    const { here } = state;
-    problem("");
-    here.replyTo = null;
-    if (here.editing) {
-      here.editing = null;
-      put(here.draft);
+    if (!state.here) return;
+    state.here.replyTo = null;
+    state.here.edit = null;
+    state.changed();
+  };
+  /** Saves an edit, which another channel may be opened during. */
+  const save = async (here) => {
+    const { edit } = here;
+    const { message, text: content } = edit;
+    if (!content.trim()) return;
+    edit.problem = "";
+    try {
+      await fabric.edit(message, content);
+      // What was typed meanwhile is not saved yet.
+      if (here.edit === edit && edit.text === content) here.edit = null;
+    } catch (error) {
+      edit.problem = error.message;
     }
     state.changed();
   };
-  const send = async () => {
+  const send = () => {
     const { here, channel } = state;
+    if (!channel) return;
+    if (here.edit) return save(here);
     const content = text.value;
-    if (!channel || (!content.trim() && (here.editing || here.files.length === 0))) return;
-    if (!here.editing) {
-      fabric.post(content, here.replyTo?.id, here.files);
-      here.files = [];
-      here.replyTo = null;
-      here.draft = "";
-      put("");
-      byId("log").scrollTop = byId("log").scrollHeight;
-      return state.changed();
-    }
-    try {
-      await fabric.edit(here.editing, content);
-      cancel();
-    } catch (error) {
-      problem(error.message);
-    }
+    if (!content.trim() && here.files.length === 0) return;
+    const coming = here.files.find((file) => !file.stored);
+    here.problem = coming ? `${coming.name} is still being uploaded: send again when it is there, or remove it.` : "";
+    state.changed();
+    if (coming) return;
+    fabric.post(content, here.replyTo?.id, here.files.map((file) => file.stored));
+    here.files = [];
+    here.replyTo = null;
+    here.draft = "";
+    put("");
+    byId("log").scrollTop = byId("log").scrollHeight;
   };
   const editor = {
     reply(message) {
@@ -55,19 +63,21 @@ export function composer(fabric, state) {
     },
     edit(message) {
       const { here } = state;
-      if (!here.editing) here.draft = text.value;
-      here.editing = message;
+      if (here.edit?.message.id !== message.id) here.edit = { message, text: message.content, problem: "" };
       here.replyTo = null;
-      put(message.content);
+      draw();
       state.changed();
       text.focus();
     },
     /** Gives back what could not be sent, after what has been typed since. */
-    restore({ content, attachments }) {
-      state.here.files.push(...attachments);
-      put([text.value, content].filter(Boolean).join("\n"));
-      text.focus();
+    restore(channelId, { content, attachments }) {
+      const room = state.room(channelId);
+      room.files.push(...attachments.map((stored) => ({ key: stored.id, name: stored.name, stored })));
+      room.draft = [room.draft, content].filter(Boolean).join("\n");
+      shown = null;
+      draw();
       state.changed();
+      text.focus();
     },
   };
   const editLast = () => {
@@ -79,8 +89,10 @@ export function composer(fabric, state) {
   text.addEventListener("input", () => {
     grow();
     completion.look();
-    if (!state.here) return;
-    if (!state.here.editing) state.here.draft = text.value;
+    const { here } = state;
+    if (!here) return;
+    if (here.edit) here.edit.text = text.value;
+    else here.draft = text.value;
     if (text.value) fabric.typing();
   });
   text.addEventListener("keydown", (event) => {
@@ -99,20 +111,26 @@ export function composer(fabric, state) {
     text.focus();
   });
 
+  /** Puts into the box what is written in the open channel. */
+  const draw = () => {
+    const { here } = state;
+    const subject = here?.edit ?? here;
+    if (shown === subject) return;
+    shown = subject;
+    put(here?.edit?.text ?? here?.draft ?? "");
+  };
+  addEventListener("beforeunload", (event) => state.hasUnsent && event.preventDefault());
   state.watch(() => {
     const { here, channel } = state;
-    if (shown !== state.current) {
-      shown = state.current;
-      problem("");
-      put(here ? (here.editing?.content ?? here.draft) : "");
-    }
-    const mode = here?.editing ? "Editing your message"
+    draw();
+    tell(byId("edit-problem"), here?.edit?.problem ?? "");
+    const mode = here?.edit ? (here.draft ? "Editing your message; what else you were writing comes back afterwards" : "Editing your message")
       : here?.replyTo ? `Replying to ${state.name(here.replyTo.author.id)}` : "";
     byId("mode").hidden = !mode;
     byId("mode-words").textContent = mode;
-    text.disabled = !channel || (channel.closed && !here.editing);
+    text.disabled = !channel || (channel.closed && !here.edit);
     byId("send").disabled = text.disabled;
-    byId("send").textContent = here?.editing ? "Save" : "Send";
+    byId("send").textContent = here?.edit ? "Save" : "Send";
     text.placeholder = !channel ? "" : channel.closed ? "This channel is closed." : `Message ${channel.name}`;
   });
   return editor;

@@ -1,19 +1,33 @@
 // Files: those that the next message takes along, and those that messages carry.
 
-import { button, byId, h, list, tell } from "./dom.js";
+import { button, byId, h, list } from "./dom.js";
+
+/** Tells the files of a draft apart, before the guild has named them. */
+let nextKey = 0;
 
 /** Takes files by button, paste and drop. */
 export function files(fabric, state) {
   const text = byId("text");
-  const problem = (words) => tell(byId("file-problem"), words);
+  const drop = (room, file) => {
+    room.files = room.files.filter((other) => other !== file);
+    state.changed();
+  };
   const take = async (chosen) => {
     const { here } = state;
-    problem("");
-    for (const file of here ? chosen : []) {
+    if (!here) return;
+    const taken = chosen.map((file) => ({ key: nextKey++, name: file.name || "pasted", stored: null, file }));
+    here.files.push(...taken);
+    here.problem = "";
+    state.changed();
+    for (const it of taken) {
+      // It may have been removed while those before it were uploaded.
+      if (!here.files.includes(it)) continue;
       try {
-        here.files.push(await fabric.upload(file));
+        it.stored = await fabric.upload(it.file);
+        it.file = null;
       } catch (error) {
-        problem(`${file.name} was not taken: ${error.message}`);
+        here.problem = `${it.name} was not taken: ${error.message}`;
+        drop(here, it);
       }
       state.changed();
     }
@@ -38,12 +52,11 @@ export function files(fabric, state) {
     take([...event.dataTransfer.files]);
   });
   state.watch(() => {
-    byId("attach").disabled = text.disabled || Boolean(state.here?.editing);
-    list(byId("files"), state.here?.files ?? [], (it) => it.id, (it) => it, (it) =>
-      h("li", null, `${it.name} `, button("Remove", () => {
-        state.here.files = state.here.files.filter((other) => other.id !== it.id);
-        state.changed();
-      }, { class: "quiet", "aria-label": `Remove ${it.name}` })));
+    const { here } = state;
+    byId("attach").disabled = text.disabled || Boolean(here?.edit);
+    list(byId("files"), here?.files ?? [], (it) => it.key, (it) => [it.name, it.stored], (it) =>
+      h("li", null, `${it.name} `, it.stored ? null : h("span", { class: "note" }, "uploading… "),
+        button("Remove", () => drop(here, it), { class: "quiet", "aria-label": `Remove ${it.name}` })));
   });
 }
 

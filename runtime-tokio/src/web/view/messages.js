@@ -58,7 +58,7 @@ export function messages(fabric, state, composer) {
     const channel = state.current;
     const back = () => {
       fabric.drop(channel, it);
-      composer.restore(it);
+      composer.restore(channel, it);
     };
     return h("article", { class: "message waiting" },
       h("header", null, h("strong", null, state.me.name), h("span", { class: "note" }, it.problem ? "not sent" : "sending…")),
@@ -99,11 +99,13 @@ export function messages(fabric, state, composer) {
     const typing = [...(here?.typing.keys() ?? [])].map((id) => state.name(id));
     byId("typing").textContent = typing.length > 0
       ? `${typing.join(", ")} ${typing.length > 1 ? "are" : "is"} typing…` : "";
-    byId("problem").hidden = !here?.problem;
-    byId("problem-words").textContent = here?.problem ?? "";
+    const problem = [state.notice, here?.problem].filter(Boolean).join(" ");
+    byId("problem").hidden = !problem;
+    byId("problem-words").textContent = problem;
   });
   byId("problem-over").addEventListener("click", () => {
-    state.here.problem = "";
+    state.notice = "";
+    if (state.here) state.here.problem = "";
     state.changed();
   });
 }
