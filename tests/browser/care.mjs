@@ -17,11 +17,6 @@ const step = (words, does) => play(words, does, [alice], shots);
 const { page } = alice;
 const dialog = page.getByRole("dialog");
 
-async function open(name) {
-  await alice.click(new RegExp(`^${name} `));
-  await alice.sees("#channel-name", name);
-}
-
 /** What every request to `pattern` waits for, until `release` is called. */
 async function hold(pattern, method) {
   let release;
@@ -43,7 +38,7 @@ const second = await bob.create("second", "general", me);
 for (const name of ["first", "second"]) await alice.sees(".channel", name);
 
 await step("a document goes to the channel in which its form was opened", async () => {
-  await open("first");
+  await alice.open("first");
   await alice.click("Pin a document");
   await dialog.getByLabel("Title").fill("Of the first");
   await dialog.getByLabel("Content").fill("Text");
@@ -56,14 +51,14 @@ await step("a document goes to the channel in which its form was opened", async 
 
 await step("who is taken out of a channel is told so, and its form is closed", async () => {
   const third = await bob.create("third", "general", me);
-  await open("third");
+  await alice.open("third");
   await alice.click("Add");
   await dialog.getByLabel("Members").fill("echo");
   await bob.call("DELETE", `/channels/${third}/members/${me}`);
   await alice.sees("#problem", "You are not a member of third any more.");
   await dialog.waitFor({ state: "hidden" });
   await alice.click("Dismiss");
-  await open("first");
+  await alice.open("first");
 });
 
 await step("a message waits for its files", async () => {
@@ -92,9 +87,9 @@ await step("what could not be sent comes back, and stays with its channel", asyn
   await page.unroute("**/messages");
   forgive("400");
   await alice.click("Back to the editor");
-  await open("second");
+  await alice.open("second");
   assert.equal(await alice.box.inputValue(), "");
-  await open("first");
+  await alice.open("first");
   assert.equal(await alice.box.inputValue(), "Not sent");
 });
 
@@ -102,8 +97,8 @@ await step("a half-written edit and the draft beside it are both kept", async ()
   await page.locator(".message.own").hover();
   await alice.click(/^Edit the message/);
   await alice.box.fill("With two files");
-  await open("second");
-  await open("first");
+  await alice.open("second");
+  await alice.open("first");
   assert.equal(await alice.box.inputValue(), "With two files");
   await alice.box.press("Escape");
   await page.waitForFunction(() => document.getElementById("text").value === "Not sent");
@@ -116,22 +111,22 @@ await step("an edit that is saved while another channel is open changes nothing 
   await alice.box.fill("With both files");
   const release = await hold("**/api/messages/*", "PATCH");
   await alice.box.press("Enter");
-  await open("second");
+  await alice.open("second");
   await page.locator(".message", { hasText: "To be answered" }).hover();
   await alice.click(/^Reply to|^Reply the/);
   await alice.sees("#mode", "Replying to bob");
   await Promise.all([page.waitForResponse((answer) => answer.request().method() === "PATCH"), release()]);
-  await open("first");
+  await alice.open("first");
   await alice.sees(".message .content", "With both files");
   await page.locator("#mode").waitFor({ state: "hidden" });
   assert.equal(await alice.box.inputValue(), "Not sent");
-  await open("second");
+  await alice.open("second");
   await alice.sees("#mode", "Replying to bob");
   await alice.box.press("Escape");
 });
 
 await step("a page with a draft is not left without a question", async () => {
-  await open("first");
+  await alice.open("first");
   const asked = page.waitForEvent("dialog");
   await page.evaluate(() => setTimeout(() => location.reload()));
   const question = await asked;
@@ -144,11 +139,11 @@ await step("a page with a draft is not left without a question", async () => {
 await step("a post that the guild does not take holds no other channel up", async () => {
   await page.route(`**/channels/${first}/messages`, (route) => route.fulfill({ status: 503, json: { message: "later" } }));
   await alice.says("For later");
-  await open("second");
+  await alice.open("second");
   await alice.says("Past it");
   await alice.sees(".message:not(.waiting) .content", "Past it");
   await page.unroute(`**/channels/${first}/messages`);
-  await open("first");
+  await alice.open("first");
   await alice.sees(".message:not(.waiting) .content", "For later");
   forgive("503");
 });

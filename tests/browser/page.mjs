@@ -55,11 +55,15 @@ export class Person {
     });
   }
 
-  /** Logs in; without `login`, its name at the guild's Center, `secret` is an API key. */
-  static async arrive(browser, name, url, login, secret) {
+  /**
+   * Logs in; without `login`, its name at the guild's Center, `secret` is an API key. `prepare` is given
+   * the page before it is loaded.
+   */
+  static async arrive(browser, name, url, login, secret, prepare = async () => {}) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
     const person = new Person(name, await context.newPage());
     await person.page.clock.install();
+    await prepare(person.page);
     await person.page.goto(url);
     await person.page.locator("#login").getByLabel("Name").fill(login);
     await person.page.getByLabel("Password or API key").fill(secret);
@@ -84,6 +88,12 @@ export class Person {
 
   async misses(selector, text) {
     await this.page.locator(selector, { hasText: text }).first().waitFor({ state: "detached" });
+  }
+
+  /** Opens a channel. */
+  async open(name) {
+    await this.click(new RegExp(`^${name} `));
+    await this.sees("#channel-name", name);
   }
 
   /** Where messages are written. */

@@ -55,7 +55,17 @@ async fn two_people_and_an_agent_hold_a_round() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_people_write_at_the_page_is_kept_and_goes_where_they_meant_it() {
-    let Some(script) = npm::command_in("browser", "care.mjs").filter(|_| has_browser()) else {
+    two_people_play("care.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_page_shows_is_fresh_and_stays_where_one_reads() {
+    two_people_play("reading.mjs").await;
+}
+
+/// Runs a script that needs no agent.
+async fn two_people_play(script: &str) {
+    let Some(script) = npm::command_in("browser", script).filter(|_| has_browser()) else {
         return;
     };
     let fabric = Fabric::start().await.unwrap();

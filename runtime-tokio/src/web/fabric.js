@@ -2,14 +2,17 @@
 
 import { ApiError } from "./api.js";
 import { Realtime } from "./realtime.js";
+import { byId } from "./view/dom.js";
 import { MESSAGES_MAX, Window } from "./window.js";
 
 /** How long pushes may gather before the turn is read again, in milliseconds. */
 const SOON = 120;
 /** How often the turn and the members are read while the page is looked at. */
 const LOOK_EVERY = 10_000;
-/** How often while a wake is on its way: that it has arrived is not pushed either. */
-const LOOK_FOR_ACK_EVERY = 1_500;
+/** How often while a round is looked at: that somebody passed, or has seen a wake, is not pushed. */
+const LOOK_AT_ROUND_EVERY = 2_000;
+/** How often the channels are listed: that others have made public ones is not pushed either. */
+const LIST_EVERY = 60_000;
 /** How often it is told that the user types, and how long that is shown. */
 const TYPING_EVERY = 3_000;
 const TYPING_SHOWN = 5_000;
@@ -21,6 +24,7 @@ export class Fabric {
   #realtime;
   #soon = null;
   #look = null;
+  #listing = null;
   #typedAt = 0;
   #filling = new Map();
   /** By channel: the end of the row of its posts. */
@@ -55,17 +59,23 @@ export class Fabric {
   start() {
     this.#realtime.connect();
     document.addEventListener("visibilitychange", this.#onVisible);
+    window.addEventListener("focus", this.#onVisible);
+    this.#listing = setInterval(() => {
+      if (this.#state.connection.up) this.#act(this.#list());
+    }, LIST_EVERY);
   }
 
   stop() {
     this.#realtime.close();
     clearTimeout(this.#look);
     clearTimeout(this.#soon);
+    clearInterval(this.#listing);
     document.removeEventListener("visibilitychange", this.#onVisible);
+    window.removeEventListener("focus", this.#onVisible);
   }
 
   #onVisible = () => {
-    this.#read();
+    this.read();
     this.#refreshSoon();
   };
 
@@ -97,6 +107,10 @@ export class Fabric {
     ]);
     const known = state.channels;
     const first = known.size === 0 && all;
+    for (const channel of own) {
+      // Pushes may have been faster than the answer.
+      channel.lastSeq = Math.max(channel.lastSeq ?? 0, known.get(channel.id)?.lastSeq ?? 0);
+    }
     state.channels = new Map(own.map((channel) => [channel.id, channel]));
     state.others = open.filter((channel) => !state.channels.has(channel.id));
     const fresh = own.filter((channel) => !known.has(channel.id));
@@ -140,7 +154,7 @@ export class Fabric {
     if (isNew) room.typing.delete(message.author.id);
     room.outbox = room.outbox.filter((waiting) => waiting.nonce !== message.nonce);
     if (room.window && !room.window.take(message)) this.#act(this.#backfill(channel.id));
-    this.#read();
+    this.read();
     if (channel.id === state.current) this.#refreshSoon();
     state.changed();
   }
@@ -173,9 +187,12 @@ export class Fabric {
 
   // --- reading ---
 
-  /** Opens a channel. */
+  /** Opens a channel, at its end. */
   async open(channelId) {
     const state = this.#state;
+    const room = state.room(channelId);
+    if (!room.window?.atEnd) room.window = null;
+    else room.window.follows = true;
     state.current = channelId;
     state.changed();
     await this.#refresh(channelId).catch((error) => this.#complain(channelId, error));
@@ -191,16 +208,25 @@ export class Fabric {
     const messages = window?.last ? this.#reread(channelId, window) : this.newest(channelId);
     const [pinned] = await Promise.all([canvas, messages, this.#readTurn(channelId)]);
     this.#setCanvas(channelId, pinned);
-    this.#read();
+    this.read();
   }
 
-  /** Jumps to the newest messages. */
+  /** Goes to the end of the open channel. */
+  toEnd() {
+    const { current, here } = this.#state;
+    if (!here.window.atEnd) return this.#act(this.newest(current));
+    here.window.follows = true;
+    this.read();
+    this.#state.changed();
+  }
+
+  /** Reads the newest messages in place of those that are held. */
   async newest(channelId) {
     const page = await this.#history(channelId, `limit=${PAGE}`);
     const room = this.#state.room(channelId);
     room.window = new Window();
     room.window.reset(page);
-    this.#read();
+    this.read();
     this.#state.changed();
   }
 
@@ -214,6 +240,7 @@ export class Fabric {
   async older() {
     const { current, here } = this.#state;
     const { window } = here;
+    window.follows = false;
     await this.#act(this.#history(current, `beforeSeq=${window.first}&limit=${PAGE}`).then((page) => {
       window.prepend(page);
       this.#state.changed();
@@ -233,13 +260,13 @@ export class Fabric {
     const { window } = this.#state.room(channelId);
     const channel = this.#state.channels.get(channelId);
     while (window?.atEnd && channel && window.last < channel.lastSeq) {
-      if (channel.lastSeq - window.last > MESSAGES_MAX) return this.newest(channelId);
+      if (window.follows && channel.lastSeq - window.last > MESSAGES_MAX) return this.newest(channelId);
       const page = await this.#history(channelId, `afterSeq=${window.last}&limit=200`);
       for (const message of page.messages) window.take(message);
       this.#state.changed();
       if (page.messages.length === 0) return;
     }
-    this.#read();
+    this.read();
   }
 
   async #history(channelId, query) {
@@ -258,9 +285,9 @@ export class Fabric {
       this.#soon = null;
       const { current, connection } = this.#state;
       if (current && connection.up) await this.#act(this.#readTurn(current));
-      const isWaking = this.#state.here?.turn?.wake?.acked === false;
+      const isRound = this.#state.here?.turn?.phase === "active" && byId("turn-panel").checkVisibility();
       clearTimeout(this.#look);
-      this.#look = setTimeout(() => this.#refreshSoon(), isWaking ? LOOK_FOR_ACK_EVERY : LOOK_EVERY);
+      this.#look = setTimeout(() => this.#refreshSoon(), isRound ? LOOK_AT_ROUND_EVERY : LOOK_EVERY);
     }, SOON);
   }
 
@@ -302,10 +329,11 @@ export class Fabric {
     this.#state.commands = listed.filter((command) => typeof command.name === "string");
   }
 
-  /** What is on the screen counts as read. */
-  #read() {
+  /** What is on the screen counts as read, where that is the end. */
+  read() {
     const { channel, here } = this.#state;
-    if (!channel || document.hidden || !here.window?.atEnd) return;
+    if (!channel || document.hidden || !here.window?.atEnd || !here.window.follows) return;
+    if (here.readSeq >= here.window.last && !here.mentioned) return;
     here.readSeq = Math.max(here.readSeq, here.window.last);
     here.mentioned = false;
     this.#state.changed();
@@ -318,6 +346,7 @@ export class Fabric {
     const { current, here } = this.#state;
     const waiting = { nonce: crypto.randomUUID?.() ?? nonce(), content, replyToId, attachments, problem: "" };
     here.outbox.push(waiting);
+    if (here.window) this.toEnd();
     this.again(current, waiting);
   }
 

@@ -8,6 +8,8 @@ export class Window {
   hasOlder = false;
   /** Whether the newest message of the channel is the last one here. */
   atEnd = true;
+  /** Whether the reader is at the end: of who reads further up, nothing is taken away. */
+  follows = true;
 
   get first() {
     return this.messages[0]?.seq ?? 0;
@@ -35,7 +37,7 @@ export class Window {
     }
   }
 
-  /** Takes in a message. False where it is newer than the next one: then some are missing. */
+  /** Takes in a message; the oldest one goes where there are too many. False where it is newer than the next one: then some are missing. */
   take(message) {
     const at = this.messages.findIndex((held) => held.id === message.id);
     if (at >= 0) {
@@ -45,6 +47,10 @@ export class Window {
     }
     if (!this.atEnd || message.seq <= this.last) return true;
     if (message.seq > this.last + 1) return false;
+    if (!this.follows && this.messages.length >= MESSAGES_MAX) {
+      this.atEnd = false;
+      return true;
+    }
     this.messages.push(message);
     if (this.messages.length > MESSAGES_MAX) {
       this.messages.shift();

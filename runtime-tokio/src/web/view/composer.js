@@ -53,7 +53,6 @@ export function composer(fabric, state) {
     here.replyTo = null;
     here.draft = "";
     put("");
-    byId("log").scrollTop = byId("log").scrollHeight;
   };
   const editor = {
     reply(message) {

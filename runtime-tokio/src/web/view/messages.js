@@ -6,6 +6,9 @@ import { button, byId, h, list } from "./dom.js";
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
+/** How near to its end the log counts as being there, in pixels. */
+const END = 60;
+
 export function messages(fabric, state, composer) {
   const log = byId("log");
   let shown = null;
@@ -69,20 +72,32 @@ export function messages(fabric, state, composer) {
   };
 
   byId("older").addEventListener("click", async () => {
-    const height = log.scrollHeight - log.scrollTop;
+    const first = log.querySelector(".message");
+    const place = () => first.getBoundingClientRect().top;
+    const before = place();
     await fabric.older();
-    requestAnimationFrame(() => (log.scrollTop = log.scrollHeight - height));
+    // The line that was the first stays where it was.
+    requestAnimationFrame(() => (log.scrollTop += first.isConnected ? place() - before : 0));
   });
-  byId("newest").addEventListener("click", async () => {
-    await fabric.newest(state.current);
-    requestAnimationFrame(() => (log.scrollTop = log.scrollHeight));
+  byId("newest").addEventListener("click", () => fabric.toEnd());
+  const toBottom = () => {
+    if (state.here?.window?.follows) log.scrollTop = log.scrollHeight;
+  };
+  // Where the window is resized, the end stays in view; `scroll` events of that come later.
+  new ResizeObserver(toBottom).observe(log);
+  log.addEventListener("scroll", () => {
+    const window = state.here?.window;
+    if (!window || shown !== state.current) return;
+    const follows = log.scrollHeight - log.scrollTop - log.clientHeight < END;
+    if (follows === window.follows) return;
+    window.follows = follows;
+    fabric.read();
+    state.changed();
   });
 
   state.watch(() => {
     const { here } = state;
     const window = here?.window;
-    const atBottom = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
-    const opened = shown !== state.current;
     const items = [
       ...(window?.messages ?? []).map((it) => ({ key: it.id, it, make: message })),
       ...(here?.outbox ?? []).map((it) => ({ key: it.nonce, it, make: waiting })),
@@ -92,10 +107,10 @@ export function messages(fabric, state, composer) {
       ({ it }) => [it, names(it), it.replyToId ? preview(it.replyToId) : null],
       ({ it, make }) => make(it));
     byId("older").hidden = !window?.hasOlder;
-    byId("newest").hidden = window?.atEnd ?? true;
+    byId("newest").hidden = !window || (window.atEnd && window.follows);
     byId("empty").hidden = !window || items.length > 0;
     if (window) shown = state.current;
-    if (opened || atBottom) log.scrollTop = log.scrollHeight;
+    toBottom();
     const typing = [...(here?.typing.keys() ?? [])].map((id) => state.name(id));
     byId("typing").textContent = typing.length > 0
       ? `${typing.join(", ")} ${typing.length > 1 ? "are" : "is"} typing…` : "";
