@@ -148,6 +148,45 @@ await step("a post that the guild does not take holds no other channel up", asyn
   forgive("503");
 });
 
+await step("members are whom their names say, whatever these look like", async () => {
+  const round = await bob.create("members", "discuss", me);
+  await alice.open("members");
+  const add = async (words) => {
+    await alice.click("Add");
+    await dialog.getByLabel("Members").fill(words);
+    await page.keyboard.press("Enter");
+  };
+  const shown = async () => (await page.locator("#members .name").allInnerTexts()).sort();
+  await add("carol, a,b,u_abc");
+  await alice.sees("#members", "u_abc");
+  await dialog.waitFor({ state: "hidden" });
+  const all = ["a,b", "alice (you)", "bob", "carol", "u_abc"];
+  assert.deepEqual(await shown(), all);
+  const members = await bob.call("GET", `/channels/${round}/members`);
+  assert.ok(members.every(({ id }) => id.length > 20), JSON.stringify(members));
+  await alice.sees(".order", "carol");
+  await alice.box.pressSequentially("@car");
+  await alice.sees("#completion [role=option]", "@carol");
+  await alice.box.press("Escape");
+  await alice.box.fill("");
+  await add("u_nobody");
+  await alice.sees("#add-dialog .problem", "Nobody is called u_nobody.");
+  await dialog.getByLabel("Members").fill(bob.id);
+  await page.keyboard.press("Enter");
+  await dialog.waitFor({ state: "hidden" });
+  assert.deepEqual(await shown(), all);
+});
+
+await step("who has no known name is shown by the beginning of the id", async () => {
+  const id = "u_of_somebody_who_was_never_here";
+  const odd = await bob.create("odd", "discuss", me, id);
+  await alice.open("odd");
+  const row = page.locator(`#members li[title="${id}"]`);
+  await row.waitFor();
+  assert.equal(await row.locator(".name").innerText(), "u_of_som…");
+  await bob.call("DELETE", `/channels/${odd}/members/${id}`);
+});
+
 await step("no browser complained", async () => {
   assert.deepEqual(alice.complaints, []);
 });

@@ -63,13 +63,15 @@ async fn what_the_page_shows_is_fresh_and_stays_where_one_reads() {
     two_people_play("reading.mjs").await;
 }
 
-/// Runs a script that needs no agent.
+/// Runs a script that needs no agent, with some people who never log in.
 async fn two_people_play(script: &str) {
     let Some(script) = npm::command_in("browser", script).filter(|_| has_browser()) else {
         return;
     };
     let fabric = Fabric::start().await.unwrap();
-    fabric.add_person("bob", BOBS_PASSWORD).await.unwrap();
+    for name in ["bob", "carol", "a,b", "u_abc"] {
+        fabric.add_person(name, BOBS_PASSWORD).await.unwrap();
+    }
     play(script, &fabric, json!({})).await;
     fabric.stop().await.unwrap();
 }

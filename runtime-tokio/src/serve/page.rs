@@ -34,13 +34,14 @@ macro_rules! files {
 }
 
 /// Everything but [`CONFIG`].
-const FILES: [(&str, &str, &[u8]); 21] = files! {
+const FILES: [(&str, &str, &[u8]); 22] = files! {
     "/" HTML "index.html"
     "/page/icon.svg" SVG "icon.svg"
     "/page/style.css" CSS "style.css"
     "/page/main.js" JS "main.js"
     "/page/api.js" JS "api.js"
     "/page/fabric.js" JS "fabric.js"
+    "/page/people.js" JS "people.js"
     "/page/realtime.js" JS "realtime.js"
     "/page/session.js" JS "session.js"
     "/page/state.js" JS "state.js"

@@ -302,7 +302,8 @@ export class Fabric {
     const room = state.room(channelId);
     room.members = members;
     for (const { id, name, status } of members) {
-      state.names.set(id, name);
+      // Of who has never been here the guild knows no name; Center may have told it.
+      if (name && name !== id) state.names.set(id, name);
       // Of who has never said how it is, nothing is known: agents need not say it.
       if (status || state.statuses.has(id)) state.statuses.set(id, status ?? "offline");
     }

@@ -2,6 +2,7 @@
 
 import { Api } from "./api.js";
 import { Fabric } from "./fabric.js";
+import { named } from "./people.js";
 import { Session } from "./session.js";
 import { State } from "./state.js";
 import { canvas } from "./view/canvas.js";
@@ -103,15 +104,7 @@ function heads(state) {
 }
 
 function forms(fabric, state, session) {
-  /** The id of whoever has this name; an id of the embedded Center is taken as it is. */
-  const userId = async (text) => {
-    const known = [...state.names].find(([id, name]) => name === text || id === text);
-    const id = known?.[0] ?? (text.startsWith("u_") ? text : await session.find(text));
-    // A member who is nobody would be waited for at its turn.
-    if (id === null) throw new Error(`Nobody is called ${text}.`);
-    return id;
-  };
-  const users = (text) => Promise.all(text.split(",").map((it) => it.trim()).filter(Boolean).map(userId));
+  const users = (text) => named(text, state, (name) => session.find(name));
   const create = dialog("create-dialog", state, async ({ name, xType, isPublic, members }) =>
     fabric.create({ name: name.trim(), xType, isPublic: isPublic === "on", memberUserIds: await users(members) }));
   const add = dialog("add-dialog", state, async ({ members }, channelId) => {

@@ -1,5 +1,8 @@
 // Everything that the page shows, and who is told when it changes.
 
+/** How much of an id is shown in place of a name, in characters. */
+const ID_SHOWN_MAX = 8;
+
 export class State {
   me = null;
   /** The channels that the user is in, by id. */
@@ -55,8 +58,14 @@ export class State {
     return this.current === null ? null : this.room(this.current);
   }
 
+  /** The user's name; where none is known, the beginning of the id. */
   name(userId) {
-    return this.names.get(userId) || userId;
+    return this.names.get(userId) || (userId.length > ID_SHOWN_MAX ? `${userId.slice(0, ID_SHOWN_MAX)}…` : userId);
+  }
+
+  /** Whether the guild or Center has told of a user with this id. */
+  knows(userId) {
+    return this.names.has(userId) || [...this.rooms.values()].some(({ members }) => members.some(({ id }) => id === userId));
   }
 
   /** Whether anything has been written that neither the guild nor another page has. */

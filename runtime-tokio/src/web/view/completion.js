@@ -46,6 +46,7 @@ export class Completion {
   #members(start) {
     const wanted = start.toLowerCase();
     return (this.#state.here?.members ?? [])
+      .map(({ id }) => ({ id, name: this.#state.name(id) }))
       .filter(({ id, name }) => id !== this.#state.me.id && name.toLowerCase().startsWith(wanted))
       .map(({ id, name }) => ({ label: `@${name}`, hint: this.#state.statuses.get(id) ?? "", insert: `<@${id}> ` }));
   }

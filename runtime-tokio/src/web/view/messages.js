@@ -102,7 +102,7 @@ export function messages(fabric, state, composer) {
       ...(window?.messages ?? []).map((it) => ({ key: it.id, it, make: message })),
       ...(here?.outbox ?? []).map((it) => ({ key: it.nonce, it, make: waiting })),
     ];
-    const names = (it) => [it.author?.id, ...(it.mentions ?? [])].map((id) => state.name(id));
+    const names = (it) => [it.author?.id, ...(it.mentions ?? [])].filter(Boolean).map((id) => state.name(id));
     list(byId("messages"), items, ({ key }) => key,
       ({ it }) => [it, names(it), it.replyToId ? preview(it.replyToId) : null],
       ({ it, make }) => make(it));

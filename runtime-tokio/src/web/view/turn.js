@@ -22,7 +22,7 @@ function content(fabric, state, it) {
   const idle = it.phase === "idle";
   const woken = it.wake ? (it.wake.acked ? "has seen the wake" : "is being woken") : "";
   const speakers = (ids, at) => h("span", null, ...ids.map((id, index) =>
-    h("span", { class: index === at ? "speaker now" : "speaker", "aria-current": index === at ? "step" : null }, state.name(id))));
+    h("span", { class: index === at ? "speaker now" : "speaker", title: id, "aria-current": index === at ? "step" : null }, state.name(id))));
   const frames = it.stack.map((frame, depth) =>
     h("li", null, h("span", { class: "frame" }, depth === 0 ? "Round" : `Mention ${depth}`), speakers(frame.speakers, frame.cursor)));
   const toggle = (id, bypass) => button(bypass ? "Only when mentioned" : "Back into the order",
@@ -40,9 +40,9 @@ function content(fabric, state, it) {
       button("Skip (/force-proceed)", () => fabric.post("/force-proceed"), { disabled: idle })),
     h("h3", null, "Order"),
     h("ol", { class: "order" }, ...it.order.map((id) =>
-      h("li", null, h("span", { class: id === current ? "speaker now" : "speaker" }, state.name(id)), toggle(id, true)))),
+      h("li", null, h("span", { class: id === current ? "speaker now" : "speaker", title: id }, state.name(id)), toggle(id, true)))),
     it.bypass.length > 0 ? h("h3", null, "Only when mentioned") : null,
     it.bypass.length > 0 ? h("ul", { class: "order" }, ...it.bypass.map((id) =>
-      h("li", null, h("span", { class: id === current ? "speaker now" : "speaker" }, state.name(id)), toggle(id, false)))) : null,
+      h("li", null, h("span", { class: id === current ? "speaker now" : "speaker", title: id }, state.name(id)), toggle(id, false)))) : null,
   ];
 }
