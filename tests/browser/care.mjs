@@ -57,6 +57,7 @@ await step("who is taken out of a channel is told so, and its form is closed", a
   await bob.call("DELETE", `/channels/${third}/members/${me}`);
   await alice.sees("#problem", "You are not a member of third any more.");
   await dialog.waitFor({ state: "hidden" });
+  assert.ok(await page.getByRole("button", { name: "Pin a document" }).isDisabled());
   await alice.click("Dismiss");
   await alice.open("first");
 });

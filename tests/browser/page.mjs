@@ -37,7 +37,7 @@ export class Person {
     this.page = page;
     /** While the network is cut, requests fail. */
     this.offline = false;
-    /** How many scripts of pinned documents were not run. */
+    /** How many scripts of pinned documents were not run, and images of them not loaded. */
     this.blocked = 0;
     page.setDefaultTimeout(PATIENCE);
     page.on("pageerror", (error) => this.complaints.push(`page error: ${error}`));
@@ -46,7 +46,7 @@ export class Person {
       // A channel without a document answers so, Center about a name, and the guild to an ack when
       // the turn has gone on meanwhile; browsers print every refusal.
       if (/\/canvas$|\/by-name\/[^/]+$|\/ack$/.test(message.location().url)) return;
-      if (message.location().url === "about:srcdoc" && message.text().startsWith("Blocked script")) {
+      if (message.location().url === "about:srcdoc" && /^(Blocked script|Loading the image)/.test(message.text())) {
         this.blocked += 1;
         return;
       }

@@ -14,6 +14,8 @@ const browser = await launch(wanted.chromium);
 const bob = await User.arrive(url, { name: "bob", password: wanted.bob.password });
 /** Lets the page hear a heartbeat, so that it stays connected where its clock is put forward. */
 let beat;
+const me = (await User.arrive(url, { apiKey: wanted.alice.key })).id;
+const round = await bob.create("round", "discuss", me);
 const alice = await Person.arrive(browser, "alice", url, "", wanted.alice.key, (page) =>
   page.routeWebSocket(/\/socket\.io\//, (socket) => {
     const guild = socket.connectToServer();
@@ -27,7 +29,6 @@ const alice = await Person.arrive(browser, "alice", url, "", wanted.alice.key, (
       else guild.send(message);
     });
   }));
-const me = await alice.id;
 const step = (words, does) => play(words, does, [alice], shots);
 const { page } = alice;
 
@@ -36,16 +37,24 @@ const atEnd = () => page.waitForFunction(() => {
   return log.scrollHeight - log.scrollTop - log.clientHeight < 5;
 });
 
+await step("who has logged in can write at once", async () => {
+  await alice.sees("#channel-name", "round");
+  await page.waitForFunction(() => document.activeElement.id === "text");
+  await page.keyboard.type("And you?");
+  assert.equal(await alice.box.inputValue(), "And you?");
+});
+
 await step("a pass of somebody else is seen soon", async () => {
-  const round = await bob.create("round", "discuss", me);
-  await alice.open("round");
-  await alice.says("And you?");
+  await alice.box.press("Enter");
+  const now = await page.locator("#turn-panel [role=status]").elementHandle();
   await alice.sees(".current", "bob has the turn");
   const { wake } = await bob.call("GET", `/channels/${round}/turn`);
   await bob.call("POST", `/channels/${round}/ack`, { messageId: wake.messageId });
   await alice.sees(".current", "has seen the wake");
   await bob.post(round, "/no-reply");
   await alice.sees(".current", "Idle", SOON);
+  // A node that is put in anew is not read out.
+  assert.ok((await now.innerText()).startsWith("Idle"));
 });
 
 await step("a public channel that another makes is listed within a minute", async () => {
@@ -93,6 +102,44 @@ await step("the end stays in view where the window is made small", async () => {
   await bob.post((await bob.call("GET", "/channels")).find(({ name }) => name === "busy").id, "One more.");
   await alice.sees(".message .content", "One more.");
   await atEnd();
+});
+
+await step("what a panel covers cannot be reached, and Escape closes the panel", async () => {
+  await page.setViewportSize({ width: 390, height: 780 });
+  const isInert = () => page.locator("#composer").evaluate((it) => it.inert);
+  for (const [side, panel] of [["Channels", "#side"], ["Details", "#details"]]) {
+    const toggle = page.getByRole("button", { name: side, exact: true });
+    assert.equal(await toggle.getAttribute("aria-expanded"), "false");
+    await toggle.click();
+    await page.locator(panel).waitFor();
+    assert.equal(await toggle.getAttribute("aria-expanded"), "true");
+    assert.ok(await isInert());
+    await page.keyboard.press("Escape");
+    await page.locator(panel).waitFor({ state: "hidden" });
+    assert.equal(await toggle.getAttribute("aria-expanded"), "false");
+    assert.ok(await toggle.evaluate((it) => it === document.activeElement));
+    assert.ok(!(await isInert()));
+  }
+  await alice.click("Details");
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.waitForFunction(() => !document.getElementById("composer").inert);
+});
+
+await step("the text box says nothing that a text box cannot be, and text runs as it is written", async () => {
+  for (const name of ["role", "aria-expanded"]) assert.equal(await alice.box.getAttribute(name), null, name);
+  await alice.says("שלום");
+  const line = page.locator(".message:not(.waiting) .content", { hasText: "שלום" });
+  assert.equal(await line.evaluate((it) => getComputedStyle(it).direction), "rtl");
+});
+
+await step("what the guild would refuse to edit is not offered for it", async () => {
+  const edit = page.locator(".message.own", { hasText: "שלום" }).getByRole("button", { name: /^Edit/ });
+  await edit.waitFor();
+  await page.clock.fastForward("15:01");
+  await edit.waitFor({ state: "detached" });
+  await alice.sees("#connection.up");
+  await alice.box.press("ArrowUp");
+  await page.locator("#mode").waitFor({ state: "hidden" });
 });
 
 await step("no browser complained", async () => {

@@ -143,13 +143,20 @@ await step("an HTML document keeps its looks, and runs nothing", async () => {
   const dialog = bob.page.getByRole("dialog");
   await dialog.getByLabel("Format").selectOption("html");
   await dialog.getByLabel("Content").fill(
-    "<style>p { color: rgb(1, 2, 3) }</style><p>Drawn</p><script>parent.document.title = document.title = 'run'</script>",
+    "<style>p { color: rgb(1, 2, 3) }</style><p>Drawn</p><script>parent.document.title = document.title = 'run'</script>" +
+      "<img src='/page/icon.svg'><a href='/page/style.css'>Away</a>",
   );
   await dialog.getByRole("button", { name: "Pin" }).click();
   const drawn = alice.page.frameLocator("iframe.document").locator("p");
   await drawn.waitFor();
   assert.equal(await drawn.evaluate((p) => getComputedStyle(p).color), "rgb(1, 2, 3)");
   assert.equal(await drawn.evaluate(() => document.title), "");
+  // It loads nothing, not even from here, and a link of it leads nowhere.
+  const image = alice.page.frameLocator("iframe.document").locator("img");
+  assert.equal(await image.evaluate((it) => it.naturalWidth), 0);
+  await alice.page.frameLocator("iframe.document").getByText("Away").click();
+  await alice.page.waitForTimeout(500);
+  assert.equal(await drawn.innerText(), "Drawn");
   assert.equal(await alice.page.locator("iframe.document").getAttribute("sandbox"), "");
 });
 
@@ -191,7 +198,7 @@ await step("a token that is old, or is refused, is replaced by a new one", async
 
 await step("a file is sent, and the other saves it", async () => {
   await alice.page.locator("#file").setInputFiles({ name: "plan.txt", mimeType: "text/plain", buffer: Buffer.from("cut twice") });
-  await alice.sees("#files li", "plan.txt");
+  await alice.sees("#files li:not(:has(.note))", "plan.txt");
   await alice.says("The plan in full");
   await bob.sees(".message .files", "plan.txt (9 bytes)");
   const [saved] = await Promise.all([bob.page.waitForEvent("download"), bob.click("Save plan.txt")]);

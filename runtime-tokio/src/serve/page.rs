@@ -34,7 +34,7 @@ macro_rules! files {
 }
 
 /// Everything but [`CONFIG`].
-const FILES: [(&str, &str, &[u8]); 22] = files! {
+const FILES: [(&str, &str, &[u8]); 23] = files! {
     "/" HTML "index.html"
     "/page/icon.svg" SVG "icon.svg"
     "/page/style.css" CSS "style.css"
@@ -55,6 +55,7 @@ const FILES: [(&str, &str, &[u8]); 22] = files! {
     "/page/view/files.js" JS "view/files.js"
     "/page/view/members.js" JS "view/members.js"
     "/page/view/messages.js" JS "view/messages.js"
+    "/page/view/panels.js" JS "view/panels.js"
     "/page/view/turn.js" JS "view/turn.js"
     "/page/vendor/socket.io.esm.min.js" JS "vendor/socket.io.esm.min.js"
 };
@@ -149,7 +150,8 @@ fn knows(tags: &HeaderValue, tag: &HeaderValue) -> bool {
 
 /// What the page may do: nothing but run its own files, and speak with its node and with Center.
 /// `'self'` covers the node's WebSocket. A pinned HTML document is held to it too, in a frame without
-/// scripts: that it may have styles and images of its own, and load nothing, is meant for it.
+/// scripts, where the styles and `data:` images of its own need it; and to a narrower one that the page
+/// gives it, so that it loads nothing.
 fn policy(center_url: &str) -> HeaderValue {
     let center = Url::parse(center_url)
         .map(|url| url.origin().ascii_serialization())

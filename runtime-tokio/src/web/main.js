@@ -13,6 +13,7 @@ import { byId, tell } from "./view/dom.js";
 import { files } from "./view/files.js";
 import { members } from "./view/members.js";
 import { messages } from "./view/messages.js";
+import { panels } from "./view/panels.js";
 import { turn } from "./view/turn.js";
 
 const login = byId("login");
@@ -70,6 +71,7 @@ function begin(session) {
   members(state);
   canvas(fabric, state);
   heads(state);
+  panels(state);
   forms(fabric, state, session);
   // A page that is left is not logged in any more: the credential was in its memory alone.
   byId("logout").addEventListener("click", () => {
@@ -95,12 +97,6 @@ function heads(state) {
     const unread = [...state.channels.values()].reduce((sum, it) => sum + state.unread(it), 0);
     document.title = `${unread > 0 ? `(${unread}) ` : ""}${channel?.name ?? "Fabric"}`;
   });
-  for (const side of ["channels", "details"]) {
-    byId(`toggle-${side}`).addEventListener("click", () => {
-      document.body.classList.toggle(`show-${side}`);
-      document.body.classList.remove(side === "channels" ? "show-details" : "show-channels");
-    });
-  }
 }
 
 function forms(fabric, state, session) {

@@ -3,6 +3,9 @@
 /** How much of an id is shown in place of a name, in characters. */
 const ID_SHOWN_MAX = 8;
 
+/** For how long a guild takes edits of a message, in milliseconds. */
+const EDIT_WINDOW = 15 * 60_000;
+
 export class State {
   me = null;
   /** The channels that the user is in, by id. */
@@ -22,6 +25,8 @@ export class State {
   commands = [];
   /** What has happened to the user that no channel can tell; empty where it has been read. */
   notice = "";
+  /** The panel that is shown where there is no room for all: `channels`, `details` or none. */
+  panel = null;
   connection = { up: false, words: "Connecting…" };
   #views = [];
   #told = false;
@@ -77,6 +82,11 @@ export class State {
   /** Whether users take turns in a channel, the open one unless another is named. */
   takesTurns(channel = this.channel) {
     return channel?.xType === "discuss" || channel?.xType === "work";
+  }
+
+  /** Whether the guild still takes an edit of this message by the user. */
+  canEdit(message) {
+    return message.author.id === this.me.id && !message.deletedAt && Date.now() - Date.parse(message.createdAt) < EDIT_WINDOW;
   }
 
   unread(channel) {

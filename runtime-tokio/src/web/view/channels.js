@@ -5,7 +5,7 @@ import { button, byId, h, list } from "./dom.js";
 
 export function channels(fabric, state) {
   const open = (id) => {
-    document.body.classList.remove("show-channels");
+    state.panel = null;
     fabric.open(id).then(() => byId("text").focus());
   };
   state.watch(() => {
@@ -19,7 +19,7 @@ export function channels(fabric, state) {
           type: "button", class: "channel", "data-act": it.id, onclick: () => open(it.id),
           "aria-current": it.current ? "true" : null,
         },
-          h("span", { class: "name" }, it.name || "unnamed"),
+          h("span", { class: "name", dir: "auto" }, it.name || "unnamed"),
           h("span", { class: "kind" }, it.closed ? `${it.xType}, closed` : it.xType),
           it.unread > 0 && !it.current
             ? h("span", { class: it.mentioned ? "badge mentioned" : "badge", "aria-label": `${it.unread} unread` },
@@ -28,7 +28,7 @@ export function channels(fabric, state) {
     byId("others-title").hidden = state.others.length === 0;
     list(byId("others"), state.others, (it) => it.id, (it) => it, (it) =>
       h("li", { class: "other" },
-        h("span", { class: "name" }, it.name || "unnamed"),
+        h("span", { class: "name", dir: "auto" }, it.name || "unnamed"),
         h("span", { class: "kind" }, it.xType),
         button("Join", () => fabric.join(it.id), { "aria-label": `Join ${it.name}` })));
   });

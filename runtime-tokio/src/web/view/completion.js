@@ -89,7 +89,6 @@ export class Completion {
 
   #draw() {
     this.#box.hidden = !this.isOpen;
-    this.#text.setAttribute("aria-expanded", String(this.isOpen));
     if (this.isOpen) this.#text.setAttribute("aria-activedescendant", `choice-${this.#at}`);
     else this.#text.removeAttribute("aria-activedescendant");
     this.#box.replaceChildren(...this.#choices.map((choice, at) =>
@@ -97,6 +96,6 @@ export class Completion {
         id: `choice-${at}`, role: "option", "aria-selected": String(at === this.#at),
         // Before the text loses the focus.
         onmousedown: (event) => (event.preventDefault(), this.#take(choice)),
-      }, h("span", null, choice.label), h("span", { class: "kind" }, choice.hint))));
+      }, h("span", { dir: "auto" }, choice.label), h("span", { class: "kind" }, choice.hint))));
   }
 }

@@ -8,6 +8,7 @@ export function composer(fabric, state) {
   const completion = new Completion(text, state);
   /** The room or the edit whose text is in the box. */
   let shown = null;
+  let isFirst = true;
 
   const grow = () => {
     text.rows = Math.min(8, text.value.split("\n").length);
@@ -81,7 +82,7 @@ export function composer(fabric, state) {
   };
   const editLast = () => {
     const own = state.here?.window?.messages.findLast(
-      (message) => message.author.id === state.me.id && !message.deletedAt);
+      (message) => state.canEdit(message));
     if (own) editor.edit(own);
   };
 
@@ -130,6 +131,11 @@ export function composer(fabric, state) {
     text.disabled = !channel || (channel.closed && !here.edit);
     byId("send").disabled = text.disabled;
     byId("send").textContent = here?.edit ? "Save" : "Send";
+    if (!text.disabled && isFirst) {
+      isFirst = false;
+      // The login form has gone, and the focus with it.
+      if (document.activeElement === document.body) text.focus();
+    }
     text.placeholder = !channel ? "" : channel.closed ? "This channel is closed." : `Message ${channel.name}`;
   });
   return editor;

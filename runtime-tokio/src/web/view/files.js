@@ -55,7 +55,7 @@ export function files(fabric, state) {
     const { here } = state;
     byId("attach").disabled = text.disabled || Boolean(here?.edit);
     list(byId("files"), here?.files ?? [], (it) => it.key, (it) => [it.name, it.stored], (it) =>
-      h("li", null, `${it.name} `, it.stored ? null : h("span", { class: "note" }, "uploading… "),
+      h("li", { dir: "auto" }, `${it.name} `, it.stored ? null : h("span", { class: "note" }, "uploading… "),
         button("Remove", () => drop(here, it), { class: "quiet", "aria-label": `Remove ${it.name}` })));
   });
 }
@@ -75,7 +75,7 @@ export function attached(fabric, state, attachments) {
     }
   };
   return h("p", { class: "row files" }, ...attachments.map((it) =>
-    button(`${it.name} (${size(it.bytes)})`, () => save(it), { "aria-label": `Save ${it.name}` })));
+    button(`${it.name} (${size(it.bytes)})`, () => save(it), { dir: "auto", "aria-label": `Save ${it.name}` })));
 }
 
 function size(bytes) {

@@ -12,7 +12,7 @@ export function members(state) {
     list(byId("members"), rows, (it) => it.id, (it) => it, (it) =>
       h("li", { "data-status": it.status, title: it.id },
         h("span", { class: away(it) ? "dot" : it.status === "online" ? "dot online" : "dot other", "aria-hidden": "true" }),
-        h("span", { class: "name" }, it.name, it.id === state.me.id ? " (you)" : ""),
+        h("span", { class: "name", dir: "auto" }, it.name, it.id === state.me.id ? " (you)" : ""),
         h("span", { class: "kind" }, it.status)));
   });
 }

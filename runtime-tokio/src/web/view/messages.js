@@ -33,6 +33,7 @@ export function messages(fabric, state, composer) {
 
   const message = (it) => {
     const own = it.author.id === state.me.id;
+    const editable = state.canEdit(it);
     const name = author(it);
     const at = new Date(it.createdAt);
     const notes = [
@@ -41,16 +42,16 @@ export function messages(fabric, state, composer) {
     ];
     const body = it.deletedAt
       ? h("p", { class: "content deleted" }, "This message was deleted.")
-      : h("p", { class: "content" }, ...mentions(it, marked));
+      : h("p", { class: "content", dir: "auto" }, ...mentions(it, marked));
     const act = (words, does) => button(words, does, { "aria-label": `${words} the message of ${name}` });
     const actions = it.deletedAt ? null : h("span", { class: "actions" },
       act("Reply", () => composer.reply(it)),
-      own ? act("Edit", () => composer.edit(it)) : null,
-      own ? act("Delete", () => fabric.remove(it)) : null);
+      editable ? act("Edit", () => composer.edit(it)) : null,
+      editable ? act("Delete", () => fabric.remove(it)) : null);
     return h("article", { class: own ? "message own" : "message", "data-seq": it.seq },
-      it.replyToId ? h("p", { class: "reply" }, preview(it.replyToId)) : null,
+      it.replyToId ? h("p", { class: "reply", dir: "auto" }, preview(it.replyToId)) : null,
       h("header", null,
-        h("strong", null, name),
+        h("strong", { dir: "auto" }, name),
         h("time", { datetime: it.createdAt, title: DAY.format(at) }, TIME.format(at)),
         ...notes, actions),
       body,
@@ -65,7 +66,7 @@ export function messages(fabric, state, composer) {
     };
     return h("article", { class: "message waiting" },
       h("header", null, h("strong", null, state.me.name), h("span", { class: "note" }, it.problem ? "not sent" : "sending…")),
-      h("p", { class: "content" }, it.content),
+      h("p", { class: "content", dir: "auto" }, it.content),
       it.problem ? h("p", { class: "problem", role: "alert" }, `${it.problem} `,
         button("Try again", () => fabric.again(channel, it)),
         button("Back to the editor", back)) : null);
@@ -104,7 +105,7 @@ export function messages(fabric, state, composer) {
     ];
     const names = (it) => [it.author?.id, ...(it.mentions ?? [])].filter(Boolean).map((id) => state.name(id));
     list(byId("messages"), items, ({ key }) => key,
-      ({ it }) => [it, names(it), it.replyToId ? preview(it.replyToId) : null],
+      ({ it }) => [it, names(it), it.replyToId ? preview(it.replyToId) : null, it.author ? state.canEdit(it) : null],
       ({ it, make }) => make(it));
     byId("older").hidden = !window?.hasOlder;
     byId("newest").hidden = !window || (window.atEnd && window.follows);
