@@ -1,5 +1,11 @@
 //! The page of the guild node, in a real browser, against real servers and a real agent.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 use std::{
     env,
     io::{self, Write as _},
