@@ -87,7 +87,7 @@ impl Agent {
             } else {
                 format!(r#"{{"ok":true,"changed":{}}}"#, b.is_multiple_of(2))
             }
-        } else if target.contains("/messages?") {
+        } else if target.ends_with("/messages?limit=1&afterSeq=0") {
             let first = message_json(a % 5, 1, "u_self", "false", "tea?\\n\\norigin: c1", false);
             format!(r#"{{"messages":[{first}],"hasMore":false}}"#)
         } else if method == Method::Post && target.ends_with("/channels") {
