@@ -56,6 +56,9 @@ impl From<&FileId> for AttachmentRef {
     }
 }
 
+/// How many messages one page of history has at most, as every guild has it.
+pub const PAGE_MAX: u64 = 200;
+
 /// Which part of a channel's history is read: both bounds are exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paging {

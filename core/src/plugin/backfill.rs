@@ -2,10 +2,8 @@
 
 use core::time::Duration;
 
-use crate::{canonical, time::Time};
+use crate::{canonical, fabric::routes::PAGE_MAX, time::Time};
 
-/// How many messages are asked for at once: what guilds answer at most.
-const PAGE: u64 = 200;
 /// After so many reads that did not fill a gap there is nothing to fill it with: messages can be
 /// gone.
 const UNFILLED_MAX: u32 = 3;
@@ -91,7 +89,7 @@ impl Backfill {
 
     /// How many messages to ask for at most.
     pub fn limit(&self) -> u64 {
-        (PAGE >> self.halved).max(1)
+        (PAGE_MAX >> self.halved).max(1)
     }
 
     /// The request is on its way.

@@ -300,9 +300,6 @@ pub const USERS_MAX: usize = 100;
 /// How many files one message carries at most; guilds have limits of their own below it.
 pub const ATTACHMENTS_MAX: usize = 100;
 
-/// How many messages one page of history has at most, as every guild has it.
-pub const PAGE_MAX: u64 = 200;
-
 /// How many bytes of text one page of history has at most; the messages farthest from where the page
 /// begins are then left to the next one. A model reads all of it.
 pub const PAGE_BYTES_MAX: usize = 256 * 1024;

@@ -6,10 +6,10 @@ use super::*;
 use crate::{
     fabric::{
         bodies::{CreateChannel, EditMessage, ShareCanvas, UpdateCanvas},
-        routes::Paging,
+        routes::{PAGE_MAX, Paging},
         types::{Format, XType},
     },
-    plugin::tools::{Ask, PAGE_BYTES_MAX, PAGE_MAX, TEXT_BYTES_MAX, USERS_MAX},
+    plugin::tools::{Ask, PAGE_BYTES_MAX, TEXT_BYTES_MAX, USERS_MAX},
 };
 
 fn channel(id: &str) -> ChannelId {

@@ -2,9 +2,13 @@
 
 use schemars::JsonSchema;
 use selvedge_core::{
-    fabric::{bodies, routes::Paging, types::Page},
+    fabric::{
+        bodies,
+        routes::{PAGE_MAX, Paging},
+        types::Page,
+    },
     id::{FileId, MessageId},
-    plugin::tools::{self as core, Ask, PAGE_MAX},
+    plugin::tools::{self as core, Ask},
 };
 use serde::{Deserialize, Serialize};
 
