@@ -2,8 +2,9 @@
 
 use super::*;
 
-/// A guild with these channels that is away for so long, and stores these messages meanwhile.
-fn after(span: Duration, channels: &[(&'static str, &'static str)], missed: Vec<Value>) -> Rig {
+/// A guild with these channels that is away for so long, stores these messages meanwhile, and can be
+/// reached again.
+fn away(span: Duration, channels: &[(&'static str, &'static str)], missed: Vec<Value>) -> Rig {
     let mut rig = Rig::live(channels);
     rig.dials = false;
     rig.reset("g");
@@ -12,6 +13,12 @@ fn after(span: Duration, channels: &[(&'static str, &'static str)], missed: Vec<
     guild.last_seq = missed.iter().filter_map(|row| row["seq"].as_u64()).max();
     guild.history = missed;
     rig.dials = true;
+    rig
+}
+
+/// The same, a minute later.
+fn after(span: Duration, channels: &[(&'static str, &'static str)], missed: Vec<Value>) -> Rig {
+    let mut rig = away(span, channels, missed);
     rig.pass(MINUTE);
     assert!(rig.is_live("g"));
     rig
@@ -41,14 +48,8 @@ fn what_was_missed_for_long_is_one_turn_and_the_next_message_another() {
 
 #[test]
 fn all_of_it_is_read_before_any_is_handed_over() {
-    let mut rig = Rig::live(&[("c", "general")]);
-    rig.dials = false;
-    rig.reset("g");
-    rig.pass(5 * MINUTE);
-    let guild = rig.guild("g");
-    guild.last_seq = Some(250);
-    guild.history = (1..=250).map(|seq| message("c", seq, "x")).collect();
-    rig.dials = true;
+    let missed = (1..=250).map(|seq| message("c", seq, "x")).collect();
+    let mut rig = away(5 * MINUTE, &[("c", "general")], missed);
     while !rig.is_live("g") {
         rig.pass(SECOND);
     }
@@ -86,15 +87,9 @@ fn direct_messages_and_mentions_go_first() {
 
 #[test]
 fn a_history_that_cannot_be_read_holds_the_others_up_for_half_a_minute() {
-    let mut rig = Rig::live(&[("a", "general"), ("b", "general")]);
-    rig.dials = false;
-    rig.reset("g");
-    rig.pass(5 * MINUTE);
-    let guild = rig.guild("g");
-    guild.last_seq = Some(1);
-    guild.history = vec![message("a", 1, "a"), message("b", 1, "b")];
-    guild.holds = true;
-    rig.dials = true;
+    let missed = vec![message("a", 1, "a"), message("b", 1, "b")];
+    let mut rig = away(5 * MINUTE, &[("a", "general"), ("b", "general")], missed);
+    rig.guild("g").holds = true;
     while rig.open.is_empty() {
         rig.pass(SECOND);
     }
@@ -113,14 +108,8 @@ fn a_history_that_cannot_be_read_holds_the_others_up_for_half_a_minute() {
 
 #[test]
 fn whoever_hangs_up_again_gets_what_was_read() {
-    let mut rig = Rig::live(&[("a", "general"), ("b", "general")]);
-    rig.dials = false;
-    rig.reset("g");
-    rig.pass(5 * MINUTE);
-    let guild = rig.guild("g");
-    guild.last_seq = Some(1);
-    guild.history = vec![message("a", 1, "a")];
-    rig.dials = true;
+    let missed = vec![message("a", 1, "a")];
+    let mut rig = away(5 * MINUTE, &[("a", "general"), ("b", "general")], missed);
     while !rig.is_live("g") {
         rig.pass(SECOND / 10);
     }
