@@ -245,8 +245,40 @@ async fn a_file_goes_up_and_comes_down_and_is_there_after_a_restart() {
         let head = format!("GET {url} HTTP/1.1\r\nRange: bytes=2-5");
         let part = it.send(&head, Some(&bo), b"").await;
         assert_eq!((part.status, part.body.as_slice()), (206, &bytes[2..6]));
+        let asked = it
+            .send(&format!("HEAD {url} HTTP/1.1"), Some(&bo), b"")
+            .await;
+        let length = bytes.len().to_string();
+        assert_eq!((asked.status, asked.body.len()), (200, 0));
+        assert_eq!(asked.header("content-length"), Some(length.as_str()));
         it.guild.shutdown().await.unwrap();
         it.guild = up(it.folder.path(), &it.center).await;
+    }
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_would_be_taken() {
+    let it = Fabric::start().await;
+    let (_, al) = it.user("Al").await;
+    let nobody = it.get("/api/channels", None).await;
+    assert_eq!(
+        (nobody.status, nobody.header("www-authenticate")),
+        (401, Some("Bearer"))
+    );
+    for (call, methods) in [
+        ("PUT /api/channels", "HEAD, GET, POST"),
+        ("TRACE /api/channels", "HEAD, GET, POST"),
+        ("POST /api/files/f", "HEAD, GET"),
+        ("GET /api/files", "POST"),
+        ("GET /api/channels/c/join?x=1", "POST"),
+    ] {
+        let answer = it.send(&format!("{call} HTTP/1.1"), Some(&al), b"").await;
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (405, Some(methods)),
+            "{call}"
+        );
     }
     it.stop().await;
 }

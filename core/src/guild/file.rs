@@ -191,8 +191,14 @@ pub fn may_read(state: &State, reader: &UserId, channels: &[ChannelId]) -> Resul
     ))
 }
 
-/// The last part of what a client calls a path, without what no file system or header takes.
+/// The last part of what a client calls a path, without what no file system or header takes. Browsers
+/// write a quotation mark of a form's file name as `%22`, and a line's end as `%0D%0A` (HTML, section
+/// "Multipart form data"), and nothing else that way.
 fn name(given: &str) -> String {
+    let given = given
+        .replace("%22", "\"")
+        .replace("%0D", "")
+        .replace("%0A", "");
     let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
     let printable = last.chars().filter(|char| !char.is_control());
     let mut name = String::new();
@@ -241,6 +247,7 @@ mod tests {
             (" ", "file"),
             ("", "file"),
             ("a\u{0}b\r\nc", "abc"),
+            ("my %22odd%22%0D%0A %25.txt", "my \"odd\" %25.txt"),
             ("übung \"1\".md", "übung \"1\".md"),
         ] {
             assert_eq!(name(given), kept, "{given:?}");

@@ -15,6 +15,9 @@ use crate::{
     time::Time,
 };
 
+/// Every event of a client.
+pub(super) const EVENTS: [&str; 4] = [JOIN_CHANNEL, LEAVE_CHANNEL, TYPING, PRESENCE];
+
 impl Guild {
     /// It is known whose CONNECT this is, or that it is nobody's.
     pub(super) fn on_connect_verdict(
@@ -65,7 +68,7 @@ impl Guild {
             return;
         };
         let user = identity.author.id.clone();
-        let known = [JOIN_CHANNEL, LEAVE_CHANNEL, TYPING, PRESENCE].contains(&event.name());
+        let known = EVENTS.contains(&event.name());
         let expired = identity.expired(self.clock.wall(now));
         if known && expired && self.config.deaf_on_expired_token {
             return;

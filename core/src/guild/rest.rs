@@ -124,6 +124,56 @@ canonical!(
     }
 );
 
+/// Every path below the prefix, `*` for any one segment, and what is served there.
+pub(super) const ROUTES: [(&str, &[Method]); 16] = {
+    use Method::{Delete, Get, Patch, Post, Put};
+    [
+        ("health", &[Get]),
+        ("channels", &[Get, Post]),
+        ("channels/*", &[Get, Patch]),
+        ("channels/*/join", &[Post]),
+        ("channels/*/leave", &[Post]),
+        ("channels/*/members", &[Get, Post]),
+        ("channels/*/members/*", &[Delete]),
+        ("channels/*/messages", &[Get, Post]),
+        ("channels/*/canvas", &[Get, Put, Patch, Delete]),
+        ("channels/*/turn", &[Get]),
+        ("channels/*/turn/bypass", &[Post]),
+        ("channels/*/ack", &[Post]),
+        ("messages/*", &[Patch, Delete]),
+        ("commands", &[Get, Put]),
+        ("files", &[Post]),
+        ("files/*", &[Get]),
+    ]
+};
+
+/// The methods that are served at a path, as the header `Allow` has them; `None` for an unknown path.
+/// What answers `GET` answers `HEAD`.
+pub fn allowed(path: &str) -> Option<String> {
+    let path = path.strip_prefix(PREFIX)?.strip_prefix('/')?;
+    let segments: Vec<_> = path.split('/').collect();
+    let (_, methods) = ROUTES.iter().find(|(route, _)| leads(route, &segments))?;
+    let head = if methods.contains(&Method::Get) {
+        "HEAD, "
+    } else {
+        ""
+    };
+    Some(format!("{head}{}", listed(methods, ", ")))
+}
+
+fn leads(route: &str, segments: &[&str]) -> bool {
+    let mut route = route.split('/');
+    segments
+        .iter()
+        .all(|segment| route.next().is_some_and(|it| it == "*" || it == *segment))
+        && route.next().is_none()
+}
+
+fn listed(methods: &[Method], between: &str) -> String {
+    let methods: Vec<_> = methods.iter().map(|method| method.as_str()).collect();
+    methods.join(between)
+}
+
 /// Finds out what a request asks for.
 ///
 /// # Errors
@@ -156,30 +206,18 @@ pub fn parse(request: &Request, limits: &Limits) -> Result<Call, Refusal> {
         .collect::<Result<Vec<_>, _>>()?;
     let segments: Vec<_> = segments.iter().map(String::as_str).collect();
 
-    use Method::{Delete, Get, Patch, Post, Put};
-    let methods: &[Method] = match segments.as_slice() {
-        ["health"] => &[Get],
-        ["channels"] => &[Get, Post],
-        ["channels", _] => &[Get, Patch],
-        ["channels", _, "join" | "leave" | "ack"] | ["channels", _, "turn", "bypass"] => &[Post],
-        ["channels", _, "turn"] => &[Get],
-        ["channels", _, "members" | "messages"] => &[Get, Post],
-        ["channels", _, "members", _] => &[Delete],
-        ["channels", _, "canvas"] => &[Get, Put, Patch, Delete],
-        ["messages", _] => &[Patch, Delete],
-        ["commands"] => &[Get, Put],
-        ["files"] => &[Post],
-        ["files", _] => &[Get],
-        _ => return Err(unknown()),
-    };
+    let methods = ROUTES
+        .iter()
+        .find(|(route, _)| leads(route, &segments))
+        .map(|(_, methods)| *methods)
+        .ok_or_else(unknown)?;
     if !methods.contains(&request.method) {
-        let methods: Vec<_> = methods.iter().map(|method| method.as_str()).collect();
         return Err(Refusal::new(
             405,
             format!(
                 "{} is not served here, only {}",
                 request.method.as_str(),
-                methods.join(" and ")
+                listed(methods, " and ")
             ),
         ));
     }
@@ -191,6 +229,7 @@ pub fn parse(request: &Request, limits: &Limits) -> Result<Call, Refusal> {
         ));
     }
     let body = request.body.clone();
+    use Method::{Get, Patch, Put};
     Ok(match (request.method, segments.as_slice()) {
         (_, ["health"]) => Call::Health,
         (Get, ["channels"]) => list_channels(query)?,

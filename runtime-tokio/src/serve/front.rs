@@ -2,13 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::{extract::Request, http::Method, response::Response};
+use axum::{
+    extract::Request,
+    http::{Method, StatusCode},
+    response::Response,
+};
 use selvedge_core::{
     fabric::{
         realtime::SOCKET_PATH,
         routes::{FILES, PREFIX},
     },
-    guild::{Limits, io::Input, rest::body_bytes_max},
+    guild::{
+        Limits,
+        io::Input,
+        rest::{allowed, body_bytes_max},
+    },
     http::CallId,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -17,7 +25,7 @@ use super::{
     call::{Call, Stopped},
     cors::Cors,
     disk::{Disk, discard},
-    http::{read, refusal, respond, without_body},
+    http::{allow, read, refusal, respond, without_body},
     page::Page,
     world::{Answer, Calls, GuildWorld, Uploads},
 };
@@ -69,7 +77,8 @@ impl Front {
     /// Answers one request.
     pub(super) async fn serve(&self, request: Request) -> Response {
         let (method, headers) = (request.method().clone(), request.headers().clone());
-        let path = request.uri().path();
+        let uri = request.uri().clone();
+        let path = uri.path();
         if path == SOCKET_PATH || path == SOCKET_PATH.trim_end_matches('/') {
             return self.sockets.serve(request, |_, _| ()).await;
         }
@@ -103,6 +112,9 @@ impl Front {
         } else {
             respond(refusal(404, format!("Cannot {method} {path}")))
         };
+        if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+            allow(&mut answer, allowed(path).as_deref().unwrap_or_default());
+        }
         self.cors.mark(&headers, &mut answer);
         answer
     }

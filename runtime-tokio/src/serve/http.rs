@@ -8,7 +8,10 @@ use axum::{
     extract::Request as HttpRequest,
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+        header::{
+            ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+            X_CONTENT_TYPE_OPTIONS,
+        },
         request::Parts,
     },
     response::Response as HttpResponse,
@@ -229,7 +232,8 @@ pub(crate) async fn read(request: HttpRequest, body_max: usize) -> Result<Reques
 /// A request as machines see it, but for its body; `Err` is what to answer in its place.
 pub(crate) fn without_body(head: &Parts) -> Result<Request, Response> {
     let method = match head.method.as_str() {
-        "GET" => Method::Get,
+        // What answers GET answers HEAD (RFC 9110, section 9.1), and hyper sends no body then.
+        "GET" | "HEAD" => Method::Get,
         "POST" => Method::Post,
         "PUT" => Method::Put,
         "PATCH" => Method::Patch,
@@ -293,12 +297,23 @@ pub(crate) fn respond(response: Response) -> HttpResponse {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if response.status == 401 {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     if let Some(span) = response.retry_after {
         // Rounded up: who comes back too early is refused once more.
         let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     answer
+}
+
+/// Says in an answer of 405 what is served instead.
+pub(crate) fn allow(answer: &mut HttpResponse, methods: &str) {
+    // Names of methods are what a header's value can be.
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        answer.headers_mut().insert(ALLOW, methods);
+    }
 }
 
 /// An answer with a body of JSON.

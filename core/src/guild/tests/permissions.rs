@@ -9,7 +9,10 @@ use alloc::{
 use serde_json::{Value, json};
 
 use super::world::{Seen, World, seconds};
-use crate::http::Method;
+use crate::{
+    guild::{realtime, rest::ROUTES},
+    http::Method,
+};
 
 /// Who asks, and the token that is asked with.
 const ASKERS: [(&str, &str); 6] = [
@@ -23,8 +26,9 @@ const ASKERS: [(&str, &str); 6] = [
 
 /// Every call. `{p}` and `{o}` are a private and an open channel of `a` and `b`; each has a message,
 /// with which `b` was woken, and a canvas of `a`. `{f}` is a
-/// file of `a` that a message in the private one carries, `{u}` one that no message carries.
-const CALLS: [(Method, &str, &str); 52] = {
+/// file of `a` that a message in the private one carries, `{u}` one that no message carries. Where `{t}`
+/// stands, the token does, and not in the request's head.
+const CALLS: [(Method, &str, &str); 54] = {
     use Method::{Delete, Get, Patch, Post, Put};
     let post = r#"{"content":"x"}"#;
     let user = r#"{"userId":"d"}"#;
@@ -78,6 +82,8 @@ const CALLS: [(Method, &str, &str); 52] = {
         (Get, "/files/{f}", ""),
         (Get, "/files/{u}", ""),
         (Get, "/files/nowhere", ""),
+        (Get, "/files/{f}?access_token={t}", ""),
+        (Get, "/channels?access_token={t}", ""),
         (Get, "/channels/nowhere", ""),
         (Post, "/channels/nowhere/messages", post),
         (Patch, "/messages/nowhere-1", post),
@@ -139,7 +145,9 @@ fn table() -> String {
     for (method, path, body) in CALLS {
         let cells = ASKERS.map(|(_, token)| {
             let (mut world, named) = guild();
-            let call = world.ask(token, method, &named(path), &named(body));
+            let target = named(path).replace("{t}", token);
+            let bearer = if path.contains("{t}") { "" } else { token };
+            let call = world.ask(bearer, method, &target, &named(body));
             world.answers[&call].status.to_string()
         });
         rows.push(row(&format!("{} {path}", method.as_str()), &cells));
@@ -179,6 +187,30 @@ fn event(world: &mut World, token: &str, name: &str, payload: &str, wait: u64) -
         Some(ack) if ack["ok"] == json!(true) => "ok".to_string(),
         Some(ack) => ack["error"].as_str().unwrap().to_string(),
         None => "silence".to_string(),
+    }
+}
+
+/// The path of a route, as it stands in [`CALLS`].
+fn is_of(route: &str, path: &str) -> bool {
+    let path = path.split('?').next().unwrap().trim_start_matches('/');
+    let (route, path) = (route.split('/'), path.split('/'));
+    let mut segments = route.clone().zip(path.clone());
+    let names_it = |segment: &str| segment.starts_with('{') || segment == "b";
+    route.count() == path.count()
+        && segments.all(|(it, segment)| it == segment || it == "*" && names_it(segment))
+}
+
+#[test]
+fn every_call_and_every_event_is_in_the_table() {
+    for (route, methods) in ROUTES {
+        for method in methods {
+            let is_there =
+                |(it, path, _): &(Method, &str, &str)| it == method && is_of(route, path);
+            assert!(CALLS.iter().any(is_there), "{} {route}", method.as_str());
+        }
+    }
+    for event in realtime::EVENTS {
+        assert!(EVENTS.iter().any(|(name, _)| *name == event), "{event}");
     }
 }
 

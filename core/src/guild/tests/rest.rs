@@ -90,6 +90,29 @@ fn a_channel_is_made_listed_read_and_changed() {
 }
 
 #[test]
+fn a_wake_mapping_has_its_most() {
+    let mut world = World::with(|config| config.limits.wake_mapping_max = 2);
+    world.token("A", "a", 900);
+    let made = |world: &mut World, listed: &[&str]| {
+        let body = json!({
+            "name": "x", "xType": "triage", "memberUserIds": ["b", "c", "d"], "wakeMapping": listed,
+        });
+        world.send("A", "/channels", &body)
+    };
+    let (status, refused) = made(&mut world, &["b", "c", "d"]);
+    assert_eq!(
+        (status, &refused["message"]),
+        (400, &json!("wakeMapping: at most 2 users"))
+    );
+    let (status, channel) = made(&mut world, &["b", "c"]);
+    assert_eq!(status, 201);
+    let path = format!("/channels/{}", channel["id"].as_str().unwrap());
+    let more = json!({"wakeMapping": ["b", "c", "d"]});
+    assert_eq!(world.call("A", Method::Patch, &path, &more).0, 400);
+    assert_eq!(world.get("A", &path), (200, channel));
+}
+
+#[test]
 fn members_come_and_go_idempotently() {
     let mut world = World::with_users();
     let id = world.channel("A", "general", &["b"]);

@@ -39,6 +39,9 @@ const PASSWORD_CHARS_MIN: usize = 8;
 /// The longest password, in bytes: all of it is hashed.
 const PASSWORD_BYTES_MAX: usize = 1_024;
 
+/// What ids of users begin with.
+pub(super) const USER_ID_PREFIX: &str = "u_";
+
 /// What answers Center's calls.
 pub(super) struct Center {
     store: CenterStore,
@@ -362,10 +365,28 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     if !(1..=NAME_CHARS_MAX).contains(&length) {
         return Err(format!("name: expected 1 to {NAME_CHARS_MAX} characters"));
     }
-    if name.trim() != name || name.contains(|c: char| c == '<' || c == '>' || c.is_control()) {
-        return Err("name: expected no <, >, control character or space at an end".into());
+    if name.trim() != name
+        || name.contains(|c: char| is_invisible(c) || matches!(c, '<' | '>' | ','))
+    {
+        return Err(
+            "name: expected no <, >, comma, control or invisible character, or space at an end"
+                .into(),
+        );
+    }
+    if name.starts_with(USER_ID_PREFIX) {
+        return Err(format!(
+            "name: expected none that begins like an id, with {USER_ID_PREFIX}"
+        ));
     }
     Ok(())
+}
+
+/// Whether a character cannot be seen, or turns others around: with it, one name looks like another.
+/// Joiners stay, which emoji and some scripts are written with.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 /// Whether a user can have this password.
@@ -377,6 +398,15 @@ pub(super) fn check_password(password: &Secret) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// The methods that are served at a path of Center's, as the header `Allow` has them.
+pub(super) fn allowed(path: &str) -> &'static str {
+    if path.starts_with(wire::BY_NAME) {
+        "HEAD, GET"
+    } else {
+        "POST"
+    }
 }
 
 /// The origin of a URL that is nothing but one.

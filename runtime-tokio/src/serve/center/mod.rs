@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::Request, response::Response};
+use axum::{Router, extract::Request, http::StatusCode, response::Response};
 use selvedge_core::{
     Secret,
     id::{GuildId, UserId},
@@ -228,10 +228,14 @@ async fn serve(center: Arc<Center>, request: Request) -> Response {
     if let Some(answer) = cors.preflight(&method, &headers) {
         return answer;
     }
+    let uri = request.uri().clone();
     let mut answer = match http::read(request, BODY_BYTES_MAX).await {
         Ok(request) => http::respond(center.answer(request).await),
         Err(refused) => http::respond(refused),
     };
+    if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+        http::allow(&mut answer, api::allowed(uri.path()));
+    }
     cors.mark(&headers, &mut answer);
     answer
 }
@@ -249,7 +253,7 @@ async fn add_user(
         }
         None => None,
     };
-    let id = UserId::new(&random::id("u_")?)
+    let id = UserId::new(&random::id(api::USER_ID_PREFIX)?)
         .ok_or_else(|| ServeError::Bug("a user id of ours is no id".into()))?;
     let api_key = random::key("sk_")?;
     let fresh = store

@@ -310,6 +310,91 @@ async fn the_administrator_makes_users_who_are_found_by_name() {
     it.center.shutdown().await;
 }
 
+/// Every call of Center's, as everybody who may knock.
+#[tokio::test]
+async fn who_may_ask_what_is_as_it_was_reviewed() {
+    let it = Fixture::start(Duration::from_secs(900)).await;
+    let al = it.center.add_user("Al", None).await.unwrap();
+    let guild = it.guild("g").await;
+    let session = it.login(&al.api_key).await;
+    let grant = session.guild_access_tokens.first().unwrap();
+    let by_name = format!("{BY_NAME}Al");
+    let key = json!({"apiKey": al.api_key.expose()});
+    let token = json!({"token": session.access_token.expose()});
+    let node = json!({"nodeId": "node-g", "baseUrl": "http://h:1/"});
+    // Nobody, a stranger, a user by key, by its own token and by a guild's, a guild, the administrator.
+    let askers = [
+        "",
+        "foreign",
+        al.api_key.expose(),
+        session.access_token.expose(),
+        grant.token.expose(),
+        guild.expose(),
+        it.center.admin_key().expose(),
+    ];
+    for (method, target, body, reviewed) in [
+        (
+            Method::Post,
+            LOGIN,
+            &key,
+            [201, 201, 201, 201, 201, 201, 201],
+        ),
+        (
+            Method::Post,
+            INTROSPECT,
+            &token,
+            [401, 401, 401, 401, 401, 201, 401],
+        ),
+        (
+            Method::Post,
+            REGISTER,
+            &node,
+            [401, 401, 401, 401, 401, 201, 401],
+        ),
+        (
+            Method::Post,
+            USERS,
+            &json!({"name": "Bo"}),
+            [401, 401, 401, 401, 401, 401, 201],
+        ),
+        (
+            Method::Get,
+            by_name.as_str(),
+            &Value::Null,
+            [401, 401, 401, 200, 401, 200, 401],
+        ),
+    ] {
+        let mut answers = Vec::new();
+        for asker in askers {
+            answers.push(it.call(method, target, asker, body.clone()).await.status);
+        }
+        assert_eq!(answers, reviewed, "{} {target}", method.as_str());
+    }
+    it.center.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_name_that_looks_like_another_or_like_an_id_is_refused() {
+    let it = Fixture::start(Duration::from_secs(900)).await;
+    for name in [
+        "Al, Bo",
+        "u_1",
+        "A\u{200b}l",
+        "\u{202e}lA",
+        "A\u{ad}l",
+        "<Al>",
+        " Al",
+        "",
+    ] {
+        let error = it.center.add_user(name, None).await.unwrap_err();
+        assert!(error.to_string().starts_with("name: "), "{name:?}: {error}");
+    }
+    for name in ["Zoë 7", "u", "नि\u{200d}ता", "\u{1F468}\u{200D}\u{1F4BB}"] {
+        it.center.add_user(name, None).await.unwrap();
+    }
+    it.center.shutdown().await;
+}
+
 #[tokio::test]
 async fn guessing_a_password_is_slowed_down() {
     let it = Fixture::start(Duration::from_secs(900)).await;
