@@ -566,6 +566,55 @@ fn ask(addr: &str, target: &str, origin: &str) -> String {
     answer
 }
 
+/// The most memory that a process has had at once, in MiB (`VmHWM` of proc_pid_status(5)).
+fn peak_mib(child: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let peak = status.lines().find_map(|it| it.strip_prefix("VmHWM:"));
+    let kib: u64 = peak.unwrap().trim_end_matches("kB").trim().parse().unwrap();
+    kib / 1_024
+}
+
+/// Uploads so many MiB over a connection of its own.
+fn upload(addr: &str, token: &Secret, mib: usize) -> String {
+    let head = "--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n";
+    let tail = "\r\n--b--\r\n";
+    let mut stream = TcpStream::connect(addr).unwrap();
+    let length = head.len() + (mib << 20) + tail.len();
+    let token = token.expose();
+    let asked = format!(
+        "POST /api/files HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+         content-type: multipart/form-data; boundary=b\r\ncontent-length: {length}\r\n\r\n{head}"
+    );
+    stream.write_all(asked.as_bytes()).unwrap();
+    for _ in 0..mib {
+        stream.write_all(&[b'x'; 1 << 20]).unwrap();
+    }
+    stream.write_all(tail.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_file_is_never_whole_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path());
+    let (_, api_key) = user(&client(), &node, folder.path(), "Al").await;
+    let token = login(&client(), &node, &api_key).await;
+    let before = peak_mib(&node.child);
+    let uploads = [(); 4].map(|()| {
+        let (addr, token) = (node.addr().to_owned(), token.clone());
+        tokio::task::spawn_blocking(move || upload(&addr, &token, 64))
+    });
+    for uploaded in uploads {
+        let answer = uploaded.await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    }
+    let grown = peak_mib(&node.child) - before;
+    // A MiB is held of each, and each has buffers.
+    assert!(grown < 32, "four files of 64 MiB took {grown} MiB");
+}
+
 /// The first line of the only recording in a folder.
 fn head(folder: &Path) -> Value {
     let recording = fs::read_dir(folder).unwrap().next().unwrap().unwrap();
