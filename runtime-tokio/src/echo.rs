@@ -285,7 +285,7 @@ mod tests {
         plugin::{
             inbound::InboundChannel,
             io::{HostEvent, Input},
-            tools::{Tool, ToolAnswer, ToolError},
+            tools::{SentMessage, Tool, ToolAnswer, ToolError},
         },
     };
     use tokio::time::timeout;
@@ -361,10 +361,11 @@ mod tests {
                 if content == "echo: two" {
                     Err(ToolError("the channel is closed".into()))
                 } else {
-                    Ok(ToolAnswer::Sent {
+                    Ok(ToolAnswer::Sent(vec![SentMessage {
                         message: MessageId::new("m3").unwrap(),
                         seq: 3,
-                    })
+                        already: None,
+                    }]))
                 }
             } else {
                 Ok(ToolAnswer::Done)

@@ -70,7 +70,7 @@ impl Host {
     ) -> Option<(Duration, HostEvent)> {
         let turn = self.calls.remove(&call)?;
         match result {
-            Ok(ToolAnswer::Sent { .. }) => {}
+            Ok(ToolAnswer::Sent(_)) => {}
             // The only tool besides that this host calls ends a turn.
             Ok(_) => return None,
             Err(ToolError(why)) => self.errors.push(why),

@@ -5,6 +5,7 @@
 pub mod bodies;
 pub mod center;
 pub mod error;
+pub mod fence;
 pub mod realtime;
 pub mod routes;
 pub mod session;

@@ -6,7 +6,7 @@
 use alloc::{string::String, vec::Vec};
 use core::ops::Range;
 
-use crate::id::UserId;
+use crate::{fabric::fence, id::UserId};
 
 /// The longest id that a client may write, in characters of `[A-Za-z0-9_-]`.
 pub const ID_CHARS_MAX: usize = 64;
@@ -140,13 +140,13 @@ fn code(text: &str) -> Vec<Range<usize>> {
     for line in lines(text) {
         let words = text.get(line.clone()).unwrap_or_default();
         if let Some((start, ticks)) = fence {
-            if closes_fence(words, ticks) {
+            if fence::closes(words, ticks) {
                 code.push(start..line.end);
                 fence = None;
             }
             continue;
         }
-        let opened = opens_fence(words);
+        let opened = fence::opens(words);
         if opened.is_none() && !words.bytes().all(|byte| byte.is_ascii_whitespace()) {
             let start = paragraph.map_or(line.start, |lines| lines.start);
             paragraph = Some(start..line.end);
@@ -181,26 +181,6 @@ fn lines(text: &str) -> impl Iterator<Item = Range<usize>> {
         rest = Some(end + if broken.starts_with("\r\n") { 2 } else { 1 });
         Some(start..end)
     })
-}
-
-/// How many backticks a line opens a fence with (CommonMark 0.31, section 4.5).
-fn opens_fence(line: &str) -> Option<usize> {
-    let (ticks, info) = fence_ticks(line)?;
-    (!info.contains('`')).then_some(ticks)
-}
-
-fn closes_fence(line: &str, opened_with: usize) -> bool {
-    fence_ticks(line).is_some_and(|(ticks, rest)| {
-        ticks >= opened_with && rest.bytes().all(|byte| matches!(byte, b' ' | b'\t'))
-    })
-}
-
-/// The three or more backticks that a line begins with, after at most three spaces, and the rest.
-fn fence_ticks(line: &str) -> Option<(usize, &str)> {
-    let unindented = line.trim_start_matches(' ');
-    let rest = unindented.trim_start_matches('`');
-    let ticks = unindented.len() - rest.len();
-    (line.len() - unindented.len() <= 3 && ticks >= 3).then_some((ticks, rest))
 }
 
 /// The code spans of one paragraph (CommonMark 0.31, section 6.1): a run of backticks up to the

@@ -70,6 +70,9 @@ pub struct Config {
     /// How long a post, or what another tool asks, is tried again while its guild cannot be reached.
     /// Default 60 s.
     pub send_patience: Duration,
+    /// How many characters one message has at most; longer texts are cut into several. A guild that
+    /// takes less says so. Default 8,000, as guilds have it.
+    pub message_chars_max: usize,
     /// How many tool calls may be under way. Further ones are refused. Default 256.
     pub calls_max: usize,
     /// How many channels of one guild are followed; further ones are ignored with a note. Default
@@ -106,6 +109,7 @@ impl Config {
             waiting_agent_max: 10_000,
             context_max: 50,
             send_patience: Duration::from_secs(60),
+            message_chars_max: 8_000,
             calls_max: 256,
             channels_max: 5_000,
             guilds_max: 64,

@@ -29,6 +29,7 @@ pub mod queue;
 pub mod retry;
 pub mod sequence;
 mod shared;
+pub mod split;
 pub mod token;
 pub mod tools;
 pub mod tries;

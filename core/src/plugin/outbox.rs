@@ -5,15 +5,21 @@ use alloc::{
     collections::{BTreeMap, VecDeque},
     format,
     string::String,
+    vec::Vec,
 };
 use core::time::Duration;
 
 use crate::{
     canonical,
-    fabric::{routes::PostBody, types::Message},
+    fabric::{
+        routes::{AttachmentRef, PostBody},
+        types::Message,
+    },
     http::{CallId, Failure, Response},
+    id::MessageId,
     machine::Wakeup,
     plugin::{
+        split::split,
         tries::{Outcome, Terms, Tries, TryId},
         turns::Place,
     },
@@ -35,23 +41,155 @@ pub(super) static TERMS: Terms = Terms {
     undone: "nothing was posted",
 };
 
-/// A post on its way.
+/// How many messages one text becomes at most: more would bury a channel.
+pub const PARTS_MAX: usize = 20;
+
+/// A guild that refuses a message as too long is not sent shorter ones than this, in characters: then
+/// something else is too large.
+const CHARS_MIN: usize = 500;
+
+/// What is to be posted. A text that is too long for one message becomes several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// The tool call that waits for it.
+    pub call: CallId,
+    /// Where to.
+    pub place: Place,
+    /// The text.
+    pub content: String,
+    /// The message this answers; the first of several does.
+    pub reply_to: Option<MessageId>,
+    /// Files; the last of several messages carries them.
+    pub attachments: Vec<AttachmentRef>,
+    /// What the nonces begin with: the same over all repetitions, so that nothing appears twice.
+    pub nonce: String,
+    /// The highest `seq` of the channel that was known before the call.
+    pub heard: Option<u64>,
+}
+
+/// A message on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Post {
     /// The tool call that waits for it.
     pub call: CallId,
     /// Where to.
     pub place: Place,
-    /// What; its nonce stays the same over all repetitions, so that it cannot appear twice.
+    /// What.
     pub body: PostBody,
+    /// The messages of the same call that stand in the channel already.
+    pub sent: Vec<Sent>,
+    /// The texts that follow, the last one first.
+    rest: Vec<String>,
+    attachments: Vec<AttachmentRef>,
+    nonce: String,
+    heard: Option<u64>,
+    give_up_after: Duration,
 }
-canonical!(struct Post { call, place, body });
+canonical!(struct Post {
+    call, place, body, sent, rest, attachments, nonce, heard, give_up_after
+});
+
+/// A message that stands in its channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The message.
+    pub message: Box<Message>,
+    /// It stood there before the call.
+    pub already: bool,
+}
+canonical!(struct Sent { message, already });
+
+impl Post {
+    fn new(draft: Draft, chars_max: usize, patience: Duration) -> Result<Self, String> {
+        let Draft {
+            call,
+            place,
+            content,
+            reply_to,
+            attachments,
+            nonce,
+            heard,
+        } = draft;
+        let mut rest = split(&content, chars_max);
+        if rest.len() > PARTS_MAX {
+            return Err(format!(
+                "the text would become {} messages of {chars_max} characters, and {PARTS_MAX} are \
+                 allowed: shorten it, or share it as a canvas; nothing was posted",
+                rest.len()
+            ));
+        }
+        rest.reverse();
+        let body = PostBody {
+            content: String::new(),
+            reply_to_id: reply_to,
+            attachments: Vec::new(),
+            nonce: None,
+        };
+        let mut post = Self {
+            call,
+            place,
+            body,
+            sent: Vec::new(),
+            rest,
+            attachments,
+            nonce,
+            heard,
+            give_up_after: patience,
+        };
+        // Where there is no text, there are files.
+        post.advance();
+        Ok(post)
+    }
+
+    /// Makes the next text the one that is posted.
+    fn advance(&mut self) {
+        self.body.content = self.rest.pop().unwrap_or_default();
+        self.body.nonce = Some(format!("{}.{}", self.nonce, self.sent.len()));
+        if !self.sent.is_empty() {
+            self.body.reply_to_id = None;
+        }
+        if self.rest.is_empty() {
+            self.body.attachments = core::mem::take(&mut self.attachments);
+        }
+    }
+
+    /// Cuts the texts that are left to at most so many characters.
+    fn shorten(&mut self, chars_max: usize) {
+        let left = core::mem::take(&mut self.rest);
+        let texts = left.iter().rev();
+        self.rest = core::iter::once(&self.body.content)
+            .chain(texts)
+            .flat_map(|text| split(text, chars_max))
+            .collect();
+        self.rest.reverse();
+        self.attachments = core::mem::take(&mut self.body.attachments);
+        self.advance();
+    }
+
+    /// Why it failed, and which of its messages stand in the channel.
+    fn told(&self, why: &str) -> String {
+        if self.sent.is_empty() {
+            return why.into();
+        }
+        let ids: Vec<&str> = self
+            .sent
+            .iter()
+            .map(|sent| sent.message.id.as_str())
+            .collect();
+        format!(
+            "{why}. The text was cut into {} messages, of which the first {} stand in the channel: {}",
+            self.sent.len() + 1 + self.rest.len(),
+            ids.len(),
+            ids.join(", ")
+        )
+    }
+}
 
 /// What the answer to a post means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Posted {
-    /// The message stands in the channel.
-    Done(Post, Box<Message>),
+    /// Its messages stand in the channel, as [`Post::sent`] says.
+    Done(Post),
     /// It is tried again by itself.
     Again,
     /// The token was refused: invalidate the session; it is then tried again.
@@ -66,8 +204,10 @@ pub struct Outbox {
     posts: Tries<Post>,
     /// The posts of each channel in order; only the first of a lane moves.
     lanes: BTreeMap<Place, VecDeque<PostId>>,
+    /// The longest message of each guild that has refused longer ones, by the guild's number.
+    shorter: BTreeMap<u32, usize>,
 }
-canonical!(struct Outbox { posts, lanes });
+canonical!(struct Outbox { posts, lanes, shorter });
 
 impl Outbox {
     /// An empty outbox.
@@ -75,29 +215,34 @@ impl Outbox {
         Self {
             posts: Tries::new(rng),
             lanes: BTreeMap::new(),
+            shorter: BTreeMap::new(),
         }
     }
 
-    /// A new post, given up after `patience`.
+    /// A new post, of which each message has at most `chars_max` characters, or fewer where the guild
+    /// has refused as many, and is given up after `patience`.
+    ///
+    /// # Errors
+    ///
+    /// Where the text is too long for several messages, too, in words for the host.
     pub fn push(
         &mut self,
         now: Time,
-        call: CallId,
-        place: Place,
-        body: PostBody,
+        draft: Draft,
+        chars_max: usize,
         patience: Duration,
-    ) {
-        let post = Post {
-            call,
-            place: place.clone(),
-            body,
-        };
+    ) -> Result<(), String> {
+        let taken = self.shorter.get(&draft.place.0);
+        let chars_max = taken.map_or(chars_max, |taken| chars_max.min(*taken));
+        let post = Post::new(draft, chars_max, patience)?;
+        let place = post.place.clone();
         let id = self.posts.push(post, &TERMS, now + patience);
         let lane = self.lanes.entry(place).or_default();
         lane.push_back(id);
         if lane.len() == 1 {
             self.posts.start(now, id);
         }
+        Ok(())
     }
 
     /// The next post to send. The owner sends it and later says [`on_answer`](Self::on_answer), or
@@ -163,10 +308,31 @@ impl Outbox {
             Outcome::Again => Posted::Again,
             Outcome::Unauthorized => Posted::Unauthorized,
             Outcome::Failed(post, why) => self.failed(now, post, why),
-            Outcome::Good(post, body) => match serde_json::from_slice::<Message>(&body) {
+            Outcome::TooLarge(mut post, why) => {
+                let chars = post.body.content.chars().count();
+                if chars <= CHARS_MIN {
+                    return self.failed(now, post, why);
+                }
+                let chars_max = (chars / 2).max(CHARS_MIN);
+                self.shorter.insert(post.place.0, chars_max);
+                post.shorten(chars_max);
+                if post.sent.len() + 1 + post.rest.len() > PARTS_MAX {
+                    return self.failed(now, post, why);
+                }
+                self.follow(now, post)
+            }
+            Outcome::Good(mut post, body) => match serde_json::from_slice::<Message>(&body) {
                 Ok(message) => {
+                    post.sent.push(Sent {
+                        already: post.heard.is_some_and(|heard| message.seq <= heard),
+                        message: Box::new(message),
+                    });
+                    if !post.rest.is_empty() {
+                        post.advance();
+                        return self.follow(now, post);
+                    }
                     self.go_on(now, &post);
-                    Posted::Done(post, Box::new(message))
+                    Posted::Done(post)
                 }
                 Err(error) => {
                     let why = format!(
@@ -178,8 +344,20 @@ impl Outbox {
         }
     }
 
+    /// The first of a lane is followed by what belongs to it.
+    fn follow(&mut self, now: Time, post: Post) -> Posted {
+        let lane = self.lanes.entry(post.place.clone()).or_default();
+        let give_up_at = now + post.give_up_after;
+        let id = self.posts.push(post, &TERMS, give_up_at);
+        lane.pop_front();
+        lane.push_front(id);
+        self.posts.start(now, id);
+        Posted::Again
+    }
+
     fn failed(&mut self, now: Time, post: Post, why: String) -> Posted {
         self.go_on(now, &post);
+        let why = post.told(&why);
         Posted::Failed(post, why)
     }
 
@@ -201,6 +379,7 @@ impl Outbox {
     pub fn pop(&mut self, why: &str) -> Option<(Post, String)> {
         let (post, why) = self.posts.pop(why)?;
         self.lanes.remove(&post.place);
+        let why = post.told(&why);
         Some((post, why))
     }
 
@@ -243,20 +422,34 @@ mod tests {
         (0, ChannelId::new(channel).unwrap())
     }
 
-    fn body(content: &str) -> PostBody {
+    fn draft(call: u64, channel: &str, content: &str) -> Draft {
+        Draft {
+            call: CallId(call),
+            place: place(channel),
+            content: content.into(),
+            reply_to: MessageId::new("m0"),
+            attachments: vec![AttachmentRef { id: "f".into() }],
+            nonce: format!("n{call}"),
+            heard: Some(6),
+        }
+    }
+
+    /// A message of a post, with its answers and files where it is the first and last.
+    fn body(content: &str, part: usize, ends: (bool, bool)) -> PostBody {
+        let file = AttachmentRef { id: "f".into() };
         PostBody {
             content: content.into(),
-            reply_to_id: None,
-            attachments: vec![],
-            nonce: Some(format!("nonce of {content}")),
+            reply_to_id: MessageId::new("m0").filter(|_| ends.0),
+            attachments: if ends.1 { vec![file] } else { vec![] },
+            nonce: Some(format!("n0.{part}")),
         }
     }
 
     fn outbox(posts: &[(u64, &str)]) -> Outbox {
         let mut outbox = Outbox::new(Rng::from_number(1));
         for (call, channel) in posts {
-            let body = body(&call.to_string());
-            outbox.push(Time::ZERO, CallId(*call), place(channel), body, PATIENCE);
+            let draft = draft(*call, channel, &call.to_string());
+            outbox.push(Time::ZERO, draft, 8_000, PATIENCE).unwrap();
         }
         outbox
     }
@@ -296,7 +489,7 @@ mod tests {
         let mut outbox = outbox(&[(0, "a"), (1, "a"), (2, "b")]);
         assert_eq!(due(&mut outbox, now), vec![0, 2]);
         assert!(
-            matches!(outbox.on_answer(now, 0, created()), Posted::Done(_, message) if message.seq == 7)
+            matches!(outbox.on_answer(now, 0, created()), Posted::Done(post) if post.sent[0].message.seq == 7)
         );
         assert_eq!(due(&mut outbox, now), vec![1]);
         assert_eq!(outbox.len(), 2);
@@ -331,7 +524,7 @@ mod tests {
         let mut tries = 0;
         loop {
             let (id, post) = outbox.next_due(now).unwrap();
-            assert_eq!(post.body, body("0"));
+            assert_eq!(post.body, body("0", 0, (true, true)));
             tries += 1;
             match outbox.on_answer(now, id, Err(Failure::Broken("reset".into()))) {
                 Posted::Again => now = outbox.next_wakeup().unwrap().at,
@@ -340,7 +533,7 @@ mod tests {
                     assert!(why.contains("not known whether it was posted"), "{why}");
                     break;
                 }
-                other @ (Posted::Done(..) | Posted::Unauthorized) => panic!("{other:?}"),
+                other @ (Posted::Done(_) | Posted::Unauthorized) => panic!("{other:?}"),
             }
         }
         assert!(now <= Time::ZERO + PATIENCE);
@@ -429,5 +622,97 @@ mod tests {
         });
         let posted = outbox.on_answer(Time::ZERO, id, answer);
         assert!(matches!(posted, Posted::Failed(..)), "{posted:?}");
+    }
+
+    #[test]
+    fn a_long_text_becomes_messages_one_after_the_other() {
+        let now = Time::from_millis(1);
+        let mut outbox = Outbox::new(Rng::from_number(1));
+        let texts = ["one two", "three", "four"];
+        outbox
+            .push(now, draft(0, "a", "one two\n\nthree\n\nfour"), 8, PATIENCE)
+            .unwrap();
+        outbox
+            .push(now, draft(1, "a", "next"), 8, PATIENCE)
+            .unwrap();
+        for (part, text) in texts.into_iter().enumerate() {
+            let (id, post) = outbox.next_due(now).unwrap();
+            assert_eq!(post.body, body(text, part, (part == 0, part == 2)));
+            assert_eq!(outbox.next_due(now), None, "one at a time");
+            match outbox.on_answer(now, id, created()) {
+                Posted::Again => assert!(part < 2),
+                Posted::Done(post) => assert_eq!((part, post.sent.len()), (2, 3)),
+                other @ (Posted::Failed(..) | Posted::Unauthorized) => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(outbox.next_due(now).unwrap().1.call, CallId(1));
+    }
+
+    #[test]
+    fn what_failed_in_the_middle_says_what_stands_there() {
+        let now = Time::from_millis(1);
+        let mut outbox = Outbox::new(Rng::from_number(1));
+        outbox
+            .push(now, draft(0, "a", "one two\nthree"), 8, PATIENCE)
+            .unwrap();
+        let (id, _) = outbox.next_due(now).unwrap();
+        assert_eq!(outbox.on_answer(now, id, created()), Posted::Again);
+        let (id, _) = outbox.next_due(now).unwrap();
+        let Posted::Failed(_, why) = outbox.on_answer(now, id, answered(409, None)) else {
+            panic!()
+        };
+        assert!(
+            why.contains("closed") && why.contains("2 messages, of which the first 1 stand"),
+            "{why}"
+        );
+        assert!(why.ends_with(": m1"), "{why}");
+    }
+
+    #[test]
+    fn a_guild_that_takes_less_gets_shorter_messages_from_then_on() {
+        let now = Time::from_millis(1);
+        let mut outbox = Outbox::new(Rng::from_number(1));
+        let text = "x".repeat(3_000);
+        outbox
+            .push(now, draft(0, "a", &text), 8_000, PATIENCE)
+            .unwrap();
+        let mut lengths = Vec::new();
+        while let Some((id, post)) = outbox.next_due(now) {
+            let length = post.body.content.len();
+            lengths.push(length);
+            let status = if length > 1_000 { 413 } else { 201 };
+            let answer = if status == 201 {
+                created()
+            } else {
+                answered(413, None)
+            };
+            outbox.on_answer(now, id, answer);
+        }
+        assert_eq!(lengths, vec![3_000, 1_500, 750, 750, 750, 750]);
+        outbox
+            .push(now, draft(1, "a", &text), 8_000, PATIENCE)
+            .unwrap();
+        assert_eq!(outbox.next_due(now).unwrap().1.body.content.len(), 750);
+        let endless = draft(2, "a", &"x".repeat(16_000));
+        let why = outbox.push(now, endless, 8_000, PATIENCE).unwrap_err();
+        assert!(why.contains("22 messages of 750"), "{why}");
+    }
+
+    #[test]
+    fn what_stood_there_before_the_call_is_known_by_its_seq() {
+        for (heard, already) in [(None, false), (Some(6), false), (Some(7), true)] {
+            let now = Time::from_millis(1);
+            let mut outbox = Outbox::new(Rng::from_number(1));
+            let draft = Draft {
+                heard,
+                ..draft(0, "a", "x")
+            };
+            outbox.push(now, draft, 8_000, PATIENCE).unwrap();
+            let (id, _) = outbox.next_due(now).unwrap();
+            let Posted::Done(post) = outbox.on_answer(now, id, created()) else {
+                panic!()
+            };
+            assert_eq!(post.sent[0].already, already, "{heard:?}");
+        }
     }
 }

@@ -172,9 +172,9 @@ impl Shared {
         }
     }
 
-    /// A nonce for a post that belongs to no turn.
+    /// What the nonces of posts begin with that belong to no turn.
     pub(super) fn nonce(&self, call: CallId) -> String {
-        format!("{}-{}.0", self.nonces, call.0)
+        format!("{}-{}", self.nonces, call.0)
     }
 
     /// Whether one more tool call may be under way.

@@ -12,6 +12,7 @@ use crate::{
         types::{Canvas, Channel, Member, Message, Page, XType},
     },
     id::{ChannelId, FileId, GuildId, MessageId, TurnId, UserId},
+    plugin::outbox::Sent,
 };
 
 /// A tool call, as the host side has read it.
@@ -230,13 +231,8 @@ impl Ask {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolAnswer {
-    /// The message stands in the channel.
-    Sent {
-        /// Its id.
-        message: MessageId,
-        /// Its position in the channel.
-        seq: u64,
-    },
+    /// The messages stand in the channel: several where the text was too long for one.
+    Sent(Vec<SentMessage>),
     /// It is so now, or was so before.
     Done,
     /// Whether it was not so before.
@@ -288,6 +284,28 @@ pub enum ToolAnswer {
         /// Its position in that channel.
         seq: u64,
     },
+}
+
+/// A message that a call of `send` is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentMessage {
+    /// Its id.
+    pub message: MessageId,
+    /// Its position in the channel.
+    pub seq: u64,
+    /// What it says, where it stood there before the call: an earlier process had posted it.
+    pub already: Option<String>,
+}
+
+impl ToolAnswer {
+    pub(super) fn sent(messages: Vec<Sent>) -> Self {
+        let shown = |Sent { message, already }: Sent| SentMessage {
+            message: message.id,
+            seq: message.seq,
+            already: already.then_some(message.content),
+        };
+        Self::Sent(messages.into_iter().map(shown).collect())
+    }
 }
 
 /// How many members of a channel one answer shows: an agent that must know them all can look at the

@@ -53,6 +53,8 @@ pub enum Outcome<W> {
     Again,
     /// The token was refused: invalidate the session; it is then tried again.
     Unauthorized,
+    /// It is larger than the guild takes: nothing was carried out; in words for the host.
+    TooLarge(W, String),
     /// It did not work, in words for the host.
     Failed(W, String),
 }
@@ -232,7 +234,12 @@ impl<W> Tries<W> {
             403 => told(terms.forbidden),
             404 => told(terms.absent),
             409 => told(terms.conflict),
-            413 => told(terms.too_large),
+            413 => {
+                let why = told(terms.too_large);
+                return self
+                    .close(id)
+                    .map_or(Outcome::Again, |work| Outcome::TooLarge(work, why));
+            }
             429 => {
                 let why = told("the guild allows no more calls now");
                 return self.retry(now, id, response.retry_after, &why);

@@ -54,6 +54,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "waiting_agent_max",
             "context_max",
             "send_patience_ms",
+            "message_chars_max",
             "calls_max",
             "channels_max",
             "guilds_max",
@@ -125,6 +126,10 @@ pub(super) const NUMBERS: &[(&str, Sets)] = &[
     ),
     ("context_max", Sets::Count(|c| &mut c.context_max)),
     ("send_patience_ms", Sets::Span(|c| &mut c.send_patience)),
+    (
+        "message_chars_max",
+        Sets::Count(|c| &mut c.message_chars_max),
+    ),
     ("calls_max", Sets::Count(|c| &mut c.calls_max)),
     ("channels_max", Sets::Count(|c| &mut c.channels_max)),
     ("guilds_max", Sets::Count(|c| &mut c.guilds_max)),

@@ -8,16 +8,14 @@ use alloc::{
 
 use super::Agent;
 use crate::{
-    fabric::{
-        routes::{AttachmentRef, PostBody},
-        types::XType,
-    },
+    fabric::{routes::AttachmentRef, types::XType},
     http::CallId,
     id::{ChannelId, GuildId},
     plugin::{
         guild_link::GuildLink,
         io::Output,
         jobs::{Opening, Step, Summary, discussion_channel},
+        outbox::Draft,
         tools::{ChannelEntry, PendingEntry, Tool, ToolAnswer},
         turns::Place,
     },
@@ -42,13 +40,22 @@ impl Agent {
                 attachments,
             } => {
                 let place = self.find(&channel, guild.as_ref())?;
-                let body = PostBody {
-                    content,
-                    reply_to_id: reply_to,
-                    attachments: attachments.iter().map(AttachmentRef::from).collect(),
-                    nonce: None,
-                };
-                self.send(now, call, place, body)?;
+                let heard = self.guilds.get(&place.0).and_then(|guild| {
+                    let channel = guild.channels.get(&place.1)?;
+                    channel.sequence.heard()
+                });
+                self.send(
+                    now,
+                    Draft {
+                        call,
+                        place,
+                        content,
+                        reply_to,
+                        attachments: attachments.iter().map(AttachmentRef::from).collect(),
+                        nonce: String::new(),
+                        heard,
+                    },
+                )?;
                 Ok(None)
             }
             Tool::TurnDone { turn } => {
@@ -107,7 +114,7 @@ impl Agent {
                 opening,
             } => {
                 let (guild, origin) = self.find(&channel, guild.as_ref())?;
-                let nonce = self.shared.nonce(call);
+                let nonce = format!("{}.0", self.shared.nonce(call));
                 let opening = Opening {
                     text: opening,
                     origin,
@@ -162,7 +169,7 @@ impl Agent {
         }
         let me = self.shared.account.user().cloned();
         let me = me.ok_or("there was no login yet: try again in a few seconds")?;
-        let nonce = self.shared.nonce(call);
+        let nonce = format!("{}.0", self.shared.nonce(call));
         let (guild, channel) = place;
         let summary = Summary { text, nonce };
         let step = match post_to {
@@ -180,30 +187,26 @@ impl Agent {
         self.push_job(now, call, guild, step)
     }
 
-    fn send(
-        &mut self,
-        now: Time,
-        call: CallId,
-        place: Place,
-        mut body: PostBody,
-    ) -> Result<(), String> {
-        if body.content.trim().is_empty() && body.attachments.is_empty() {
+    fn send(&mut self, now: Time, draft: Draft) -> Result<(), String> {
+        if draft.content.trim().is_empty() && draft.attachments.is_empty() {
             return Err("`content` is empty: nothing was posted".to_string());
         }
         let shared = &mut self.shared;
         shared.has_room()?;
-        let nonce = match shared.turns.running(&place) {
+        let nonce = match shared.turns.running(&draft.place) {
             Some(running) => {
                 running.sends += 1;
-                format!("{}.{}.0", running.turn, running.sends)
+                format!("{}.{}", running.turn, running.sends)
             }
-            None => shared.nonce(call),
+            None => shared.nonce(draft.call),
         };
-        body.nonce = Some(nonce);
-        shared
-            .outbox
-            .push(now, call, place, body, shared.config.send_patience);
-        Ok(())
+        let config = &shared.config;
+        shared.outbox.push(
+            now,
+            Draft { nonce, ..draft },
+            config.message_chars_max,
+            config.send_patience,
+        )
     }
 
     /// The place that a tool names.

@@ -278,15 +278,11 @@ impl Agent {
         match posted {
             Posted::Again => {}
             Posted::Unauthorized => self.shared.account.invalidate(session),
-            Posted::Done(post, message) => {
+            Posted::Done(post) => {
                 self.on_post_end(now, &post, true, out);
-                let result = Ok(ToolAnswer::Sent {
-                    message: message.id,
-                    seq: message.seq,
-                });
                 out.push(Output::Answer {
                     call: post.call,
-                    result,
+                    result: Ok(ToolAnswer::sent(post.sent)),
                 });
                 let (number, id) = post.place;
                 self.with_guild(number, |guild, shared| {
@@ -308,7 +304,7 @@ impl Agent {
                 });
             }
             Posted::Failed(post, why) => {
-                self.on_post_end(now, &post, false, out);
+                self.on_post_end(now, &post, !post.sent.is_empty(), out);
                 out.push(Output::Answer {
                     call: post.call,
                     result: Err(ToolError(why)),

@@ -171,10 +171,7 @@ fn two_guilds_may_use_the_same_channel_id() {
     let call = rig.send("c", None, "where?");
     assert!(matches!(rig.answer(call), Some(Err(why)) if why.contains("one of g, h")));
     let call = rig.send("c", Some("h"), "there");
-    assert!(matches!(
-        rig.answer(call),
-        Some(Ok(ToolAnswer::Sent { .. }))
-    ));
+    assert!(matches!(rig.answer(call), Some(Ok(ToolAnswer::Sent(_)))));
 }
 
 #[test]

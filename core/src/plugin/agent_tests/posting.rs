@@ -1,10 +1,55 @@
 //! The tool `send`: what becomes of a post in each situation.
 
 use super::*;
-use crate::{id::FileId, plugin::tools::ATTACHMENTS_MAX};
+use crate::{
+    id::FileId,
+    plugin::tools::{ATTACHMENTS_MAX, SentMessage},
+};
 
 fn sent(rig: &Rig, call: u64) -> bool {
-    matches!(rig.answer(call), Some(Ok(ToolAnswer::Sent { .. })))
+    matches!(rig.answer(call), Some(Ok(ToolAnswer::Sent(_))))
+}
+
+fn one(message: MessageId, seq: u64, already: Option<&str>) -> ToolAnswer {
+    ToolAnswer::Sent(vec![SentMessage {
+        message,
+        seq,
+        already: already.map(str::to_string),
+    }])
+}
+
+#[test]
+fn a_text_that_is_too_long_for_one_message_becomes_several() {
+    let mut config = config();
+    config.message_chars_max = 8;
+    let mut rig = Rig::with(config, &[("g", Guild::new(&[("c", "general")]))]);
+    rig.start();
+    let call = rig.send("c", None, "one two\n\nthree");
+    let Some(Ok(ToolAnswer::Sent(messages))) = rig.answer(call) else {
+        panic!()
+    };
+    assert_eq!(
+        messages.iter().map(|sent| sent.seq).collect::<Vec<_>>(),
+        [1, 2]
+    );
+    let posted = |body: &Value| (body["content"].clone(), body["nonce"].clone());
+    let posts: Vec<_> = rig.bodies.iter().map(posted).collect();
+    let [.., (one, first), (two, second)] = posts.as_slice() else {
+        panic!("{posts:?}")
+    };
+    assert_eq!((one, two), (&json!("one two"), &json!("three")));
+    let (first, second) = (first.as_str().unwrap(), second.as_str().unwrap());
+    assert_eq!(first.strip_suffix(".0"), second.strip_suffix(".1"));
+}
+
+#[test]
+fn a_message_that_stood_there_before_is_shown_and_said_to() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.says("c", 1, "something else");
+    // The guild answers this one with the message of that nonce, whose seq is 1.
+    let call = rig.send("c", None, "hello");
+    let message = MessageId::new("p1").unwrap();
+    assert_eq!(rig.answer(call), Some(Ok(&one(message, 1, Some("hello")))));
 }
 
 #[test]
@@ -12,10 +57,7 @@ fn a_post_is_answered_with_its_message() {
     let mut rig = Rig::live(&[("c", "general")]);
     let call = rig.send("c", None, "hello");
     let message = MessageId::new("p1").unwrap();
-    assert_eq!(
-        rig.answer(call),
-        Some(Ok(&ToolAnswer::Sent { message, seq: 1 }))
-    );
+    assert_eq!(rig.answer(call), Some(Ok(&one(message, 1, None))));
     for (channel, content, words) in [("x", "hello", "not in channel x"), ("c", " ", "empty")] {
         let call = rig.send(channel, None, content);
         assert!(matches!(rig.answer(call), Some(Err(why)) if why.contains(words)));

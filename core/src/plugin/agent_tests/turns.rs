@@ -43,10 +43,7 @@ fn a_turn_that_the_host_forgets_times_out_and_can_still_post() {
     rig.done(0);
     assert_eq!(rig.heard().len(), 2, "a late turn_done ends no other turn");
     let call = rig.send("c", None, "late");
-    assert!(matches!(
-        rig.answer(call),
-        Some(Ok(ToolAnswer::Sent { .. }))
-    ));
+    assert!(matches!(rig.answer(call), Some(Ok(ToolAnswer::Sent(_)))));
 }
 
 #[test]

@@ -138,7 +138,7 @@ impl Jobs {
         match outcome {
             Outcome::Again => Progress::Again,
             Outcome::Unauthorized => Progress::Unauthorized,
-            Outcome::Failed(job, why) => failed(job, &why),
+            Outcome::TooLarge(job, why) | Outcome::Failed(job, why) => failed(job, &why),
             Outcome::Good(job, body) => match job.step.follow(&body) {
                 Ok(Next::Step(step)) => {
                     self.begin(now, Job { step, ..job });

@@ -8,7 +8,7 @@ use selvedge_core::{
         types::Page,
     },
     id::{FileId, MessageId},
-    plugin::tools::{self as core, Ask},
+    plugin::tools::{self as core, Ask, SentMessage},
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,17 +33,45 @@ pub(super) struct Send {
 /// What `send` answers.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Sent {
-    /// The message's id.
+    /// The id of the message; of the first one, where the text was too long for one.
     pub message_id: String,
     /// Its position in the channel.
     pub seq: u64,
+    /// The message was in the channel before this call, and was not posted again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub already_posted: bool,
+    /// What it says, where it was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// The further messages, where the text was too long for one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub continued: Vec<Self>,
+}
+
+impl Sent {
+    /// `None` where there is no message, which no machine answers.
+    pub(super) fn new(messages: Vec<SentMessage>) -> Option<Self> {
+        let mut messages = messages.into_iter().map(|sent| Self {
+            message_id: sent.message.as_str().to_owned(),
+            seq: sent.seq,
+            already_posted: sent.already.is_some(),
+            content: sent.already,
+            continued: Vec::new(),
+        });
+        let first = messages.next()?;
+        Some(Self {
+            continued: messages.collect(),
+            ..first
+        })
+    }
 }
 
 impl Declared for Send {
     const NAME: &'static str = "send";
     const TITLE: &'static str = "Post a message";
     const ABOUT: &'static str = "Posts a message in a channel. Answer an inbound with the session_id \
-        or channel_id it came with; set reply_to to the id of the message that you answer.";
+        or channel_id it came with; set reply_to to the id of the message that you answer. A text that \
+        is too long for one message becomes several.";
     const EFFECT: Effect = Effect::Adds;
     type Scope = InChannel;
     type Answer = Sent;

@@ -98,10 +98,7 @@ impl Named {
 /// A machine's answer as MCP has it.
 pub(super) fn result(result: Result<ToolAnswer, ToolError>) -> CallToolResult {
     let value = match result {
-        Ok(ToolAnswer::Sent { message, seq }) => written(Sent {
-            message_id: message.as_str().to_owned(),
-            seq,
-        }),
+        Ok(ToolAnswer::Sent(messages)) => written(Sent::new(messages)),
         Ok(ToolAnswer::Done) => written(shapes::Done { done: true }),
         Ok(ToolAnswer::Changed(changed)) => written(shapes::Changed { changed }),
         Ok(ToolAnswer::Channels(channels)) => written(Channels::from(channels)),

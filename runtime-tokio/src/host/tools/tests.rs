@@ -3,7 +3,7 @@
 use selvedge_core::{
     fabric::types as wire,
     id::{ChannelId, GuildId, MessageId, TurnId, UserId},
-    plugin::tools::{ChannelEntry, PendingEntry, Tool as Call},
+    plugin::tools::{ChannelEntry, PendingEntry, SentMessage, Tool as Call},
 };
 use serde_json::json;
 
@@ -280,10 +280,12 @@ fn answers() -> Vec<(&'static str, ToolAnswer)> {
         turn: TurnId::new("t"),
         waiting: 1,
     };
-    let sent = ToolAnswer::Sent {
+    let sent = |already: Option<&str>| SentMessage {
         message: message_id.clone(),
         seq: 1,
+        already: already.map(String::from),
     };
+    let sent = ToolAnswer::Sent(vec![sent(Some("x")), sent(None)]);
     let members = ToolAnswer::Members {
         members: vec![member],
         omitted: 0,
