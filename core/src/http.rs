@@ -102,12 +102,15 @@ pub enum Failure {
     Broken(#[serde(with = "text")] ByteString),
     /// The answer is larger than the limit for answers.
     TooLarge,
+    /// A file of this machine could not be read or written: trying again does not mend it.
+    Local(#[serde(with = "text")] ByteString),
 }
 canonical!(
     enum Failure {
         Unreachable(why),
         Broken(why),
         TooLarge,
+        Local(why),
     }
 );
 
@@ -116,6 +119,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Unreachable(why) => write!(f, "could not be reached: {why}"),
             Self::Broken(why) => write!(f, "the connection broke before the answer: {why}"),
+            Self::Local(why) => f.write_str(why),
             Self::TooLarge => f.write_str("the answer is larger than the limit for answers"),
         }
     }

@@ -17,10 +17,11 @@ use selvedge_core::{
     },
     http::{Failure, Method, Request, Response},
     id::GuildId,
-    plugin::io::LoginFailure,
+    plugin::{io::LoginFailure, transfer::Transfer},
 };
 
 use crate::{
+    files::Files,
     jwt,
     proxy::{self, Proxy},
     report::{advised, chain, clipped},
@@ -37,6 +38,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a request may take altogether; see [`CONNECT_TIMEOUT`].
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long a file may take on its way; see [`CONNECT_TIMEOUT`].
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long an idle connection is kept: shorter than the 5 s of a Node server, so that no request
 /// is sent into a connection that the server is just closing.
@@ -109,6 +113,58 @@ impl Client {
             status,
             retry_after,
             body: read(answer).await?,
+        })
+    }
+
+    /// The same, with a file that goes up with the request or comes down with the answer, however long
+    /// that takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`Failure::Local`] where the file is at fault.
+    pub(crate) async fn transfer(
+        &self,
+        origin: &str,
+        request: Request,
+        transfer: &Transfer,
+        files: &Files,
+    ) -> Result<Response, Failure> {
+        let Request {
+            method,
+            target,
+            bearer,
+            body: _,
+        } = request;
+        let mut builder = self
+            .inner
+            .request(verb(method), format!("{origin}{target}"))
+            .timeout(TRANSFER_TIMEOUT);
+        if let Some(token) = &bearer {
+            builder = builder.header(AUTHORIZATION, bearer_value(token)?);
+        }
+        match transfer {
+            Transfer::Up { path, name } => {
+                builder = builder.multipart(files.form(path, name.as_deref()).await?);
+            }
+            Transfer::Down { .. } => files.can_save()?,
+        }
+        let answer = sent(builder, self.proxy.as_ref()).await?;
+        let status = answer.status();
+        let retry_after = retry_after(answer.headers());
+        let body = match transfer {
+            Transfer::Down { name } if status.is_success() => {
+                let id = target.rsplit('/').next().unwrap_or_default();
+                let saved = files.save(answer, id, name.as_deref()).await?;
+                serde_json::to_vec(&saved)
+                    .map_err(|error| Failure::Local(error.to_string().into()))?
+                    .into()
+            }
+            Transfer::Down { .. } | Transfer::Up { .. } => read(answer).await?,
+        };
+        Ok(Response {
+            status: status.as_u16(),
+            retry_after,
+            body,
         })
     }
 
@@ -227,6 +283,7 @@ impl From<Fault> for Failure {
             Self::Unreachable(why) => Self::Unreachable(advised(&why, advice).into()),
             Self::Broken(why) => Self::Broken(advised(&why, advice).into()),
             Self::TooLarge => Self::TooLarge,
+            Self::Local(why) => Self::Local(why),
         }
     }
 }
@@ -295,7 +352,7 @@ fn behind(error: reqwest::Error, proxy: &Proxy) -> Fault {
 }
 
 /// Whose fault it was, in words without the URL.
-fn fault(error: reqwest::Error) -> Fault {
+pub(crate) fn fault(error: reqwest::Error) -> Fault {
     let never_sent = error.is_connect() || error.is_builder();
     let error = error.without_url();
     // The outer two layers say no more than that a request failed.

@@ -11,6 +11,7 @@ pub mod dial;
 pub mod driver;
 pub mod echo;
 pub mod engineio;
+pub mod files;
 pub mod host;
 pub mod http;
 pub mod jwt;

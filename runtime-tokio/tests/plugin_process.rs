@@ -142,7 +142,7 @@ fn tools_are_listed_while_center_cannot_be_reached() {
     let set = plugin.ask(1, "logging/setLevel", &json!({"level": "debug"}));
     assert_eq!(set["result"], json!({}));
     let tools = plugin.ask(2, "tools/list", &json!({}));
-    assert_eq!(tools["result"]["tools"].as_array().unwrap().len(), 21);
+    assert_eq!(tools["result"]["tools"].as_array().unwrap().len(), 23);
     plugin.stdin = None;
     assert_eq!(plugin.ended().1, Some(0));
 }

@@ -253,6 +253,11 @@ impl Fabric {
         Caller::start(self.plugin(&reach).await?).await
     }
 
+    /// The folder that the agent's host exchanges files in; there once the plugin has started.
+    pub fn files(&self) -> PathBuf {
+        self.folder.path().join("exchange")
+    }
+
     /// Asks the guild something as alice.
     ///
     /// # Errors
@@ -295,6 +300,7 @@ impl Fabric {
         if let Some(guild) = &reach.guild {
             config.push_str(&format!("[guild.guild-1]\nurl = {guild:?}\n"));
         }
+        config.push_str("[files]\ndir = \"exchange\"\n");
         config.push_str("[[agent]]\nid = \"echo\"\napi_key_env = \"ECHO\"\n");
         let file = self.folder.path().join("selvedge.toml");
         std::fs::write(&file, config)?;

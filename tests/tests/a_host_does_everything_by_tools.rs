@@ -169,6 +169,40 @@ async fn messages(scene: &mut Scene, Lobby { id: lobby, .. }: &Lobby) {
     assert_eq!(page["has_more"], false);
 }
 
+async fn files(scene: &mut Scene, Lobby { id: lobby, .. }: &Lobby) {
+    let folder = scene.fabric.files();
+    std::fs::write(folder.join("plan.md"), "# Plan").unwrap();
+    let why = scene
+        .fails("upload_file", json!({"path": "/etc/hostname"}))
+        .await;
+    assert!(why.contains("other folders are not read"), "{why}");
+    let upload = json!({"path": "plan.md", "name": "our plan.md"});
+    let file = scene.call("upload_file", upload).await;
+    let known = (&file["name"], &file["mime"], &file["bytes"]);
+    assert_eq!(
+        known,
+        (&json!("our plan.md"), &json!("text/markdown"), &json!(6))
+    );
+    let send = json!({"channel_id": lobby, "content": "", "attachments": [file["file_id"]]});
+    scene.call("send", send).await;
+    let history = scene.get(&format!("/api/channels/{lobby}/messages")).await;
+    let last = history["messages"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["attachments"][0]["id"], file["file_id"]);
+    let download = json!({"file_id": file["file_id"]});
+    let saved = scene.call("download_file", download).await;
+    let path = text(&saved["path"]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "# Plan");
+    let expected = folder.join(format!("{}-our_plan.md", text(&file["file_id"])));
+    assert_eq!(
+        std::path::Path::new(&path),
+        expected.canonicalize().unwrap()
+    );
+    let why = scene
+        .fails("download_file", json!({"file_id": "nowhere"}))
+        .await;
+    assert!(why.contains("no such file"), "{why}");
+}
+
 async fn canvas(
     scene: &mut Scene,
     Lobby {
@@ -246,6 +280,7 @@ async fn every_tool_does_in_the_guild_what_it_says() {
     channels(&mut scene, &lobby).await;
     members(&mut scene, &lobby).await;
     messages(&mut scene, &lobby).await;
+    files(&mut scene, &lobby).await;
     canvas(&mut scene, &lobby).await;
     turns(&mut scene, &lobby).await;
     discussion(&mut scene, &lobby).await;

@@ -86,6 +86,17 @@ pub fn read_channel(token: Secret, channel: &ChannelId) -> Request {
     bare(Method::Get, token, of_channel(channel, ""))
 }
 
+/// Uploads a file, which its sender puts in.
+pub fn upload(token: Secret) -> Request {
+    bare(Method::Post, token, FILES.into())
+}
+
+/// Reads a file.
+pub fn read_file(token: Secret, file: &FileId) -> Request {
+    let file = encoded(file.as_str());
+    bare(Method::Get, token, format!("{FILES}/{file}"))
+}
+
 /// Becomes a member of a channel.
 pub fn join(token: Secret, channel: &ChannelId) -> Request {
     bare(Method::Post, token, of_channel(channel, "/join"))
@@ -219,6 +230,23 @@ pub fn encoded(text: &str) -> String {
         })
 }
 
+/// Undoes percent-encoding; `None` where it is broken or not UTF-8.
+pub fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let high = char::from(rest.next()?).to_digit(16)?;
+                let low = char::from(rest.next()?).to_digit(16)?;
+                u8::try_from(high * 16 + low).ok()?
+            }
+            _ => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,5 +256,13 @@ mod tests {
         let channel = ChannelId::new("../a?b/ü").unwrap();
         let request = read_channel(Secret::new("t"), &channel);
         assert_eq!(request.target, "/api/channels/..%2Fa%3Fb%2F%C3%BC");
+    }
+
+    #[test]
+    fn percent_encoding_is_undone_or_refused() {
+        assert_eq!(decoded("a%20%C3%BCb+"), Some("a üb+".into()));
+        for broken in ["%", "%4", "%zz", "%ff", "%+1"] {
+            assert_eq!(decoded(broken), None, "{broken}");
+        }
     }
 }

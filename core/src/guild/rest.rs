@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     canonical,
-    fabric::routes::PREFIX,
+    fabric::routes::{self, PREFIX},
     guild::{
         config::Limits,
         mention::{ID_CHARS_MAX, is_id},
@@ -367,25 +367,12 @@ fn parameters(query: &str) -> Result<BTreeMap<String, String>, Refusal> {
 
 /// Percent-decodes a segment of a path, or a name or value of a query, where `+` is a space.
 fn decoded(text: &str, query: bool) -> Result<String, Refusal> {
-    let mut bytes = text.bytes();
-    let mut plain = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        plain.push(match byte {
-            b'%' => match (bytes.next().and_then(hex), bytes.next().and_then(hex)) {
-                (Some(high), Some(low)) => high << 4 | low,
-                _ => return Err(undecodable(text)),
-            },
-            b'+' if query => b' ',
-            byte => byte,
-        });
-    }
-    String::from_utf8(plain).map_err(|_| undecodable(text))
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    let plain = if query {
+        routes::decoded(&text.replace('+', " "))
+    } else {
+        routes::decoded(text)
+    };
+    plain.ok_or_else(|| undecodable(text))
 }
 
 fn undecodable(text: &str) -> Refusal {

@@ -70,6 +70,8 @@ pub struct Config {
     /// How long a post, or what another tool asks, is tried again while its guild cannot be reached.
     /// Default 60 s.
     pub send_patience: Duration,
+    /// How long a file may take on its way up or down. Default 10 min.
+    pub transfer_patience: Duration,
     /// How many characters one message has at most; longer texts are cut into several. A guild that
     /// takes less says so. Default 8,000, as guilds have it.
     pub message_chars_max: usize,
@@ -109,6 +111,7 @@ impl Config {
             waiting_agent_max: 10_000,
             context_max: 50,
             send_patience: Duration::from_secs(60),
+            transfer_patience: Duration::from_secs(10 * 60),
             message_chars_max: 8_000,
             calls_max: 256,
             channels_max: 5_000,

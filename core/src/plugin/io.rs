@@ -12,6 +12,7 @@ use crate::{
         inbound::Inbound,
         note::Note,
         tools::{Tool, ToolAnswer, ToolError},
+        transfer::Transfer,
     },
     record::Recorded,
     request::RequestId,
@@ -108,6 +109,8 @@ pub enum Output {
         origin: String,
         /// The request.
         request: Request,
+        /// The file of this machine that goes with it. [`Failure::Local`] says that there is none.
+        file: Option<Transfer>,
     },
     /// This question's answer is not waited for any more.
     Forget(Question),

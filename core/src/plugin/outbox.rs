@@ -5,21 +5,16 @@ use alloc::{
     collections::{BTreeMap, VecDeque},
     format,
     string::String,
-    vec::Vec,
 };
 use core::time::Duration;
 
 use crate::{
     canonical,
-    fabric::{
-        routes::{AttachmentRef, PostBody},
-        types::Message,
-    },
-    http::{CallId, Failure, Response},
-    id::MessageId,
+    fabric::types::Message,
+    http::{Failure, Response},
     machine::Wakeup,
     plugin::{
-        split::split,
+        post::{Draft, PARTS_MAX, Post, Sent},
         tries::{Outcome, Terms, Tries, TryId},
         turns::Place,
     },
@@ -41,149 +36,9 @@ pub(super) static TERMS: Terms = Terms {
     undone: "nothing was posted",
 };
 
-/// How many messages one text becomes at most: more would bury a channel.
-pub const PARTS_MAX: usize = 20;
-
 /// A guild that refuses a message as too long is not sent shorter ones than this, in characters: then
 /// something else is too large.
 const CHARS_MIN: usize = 500;
-
-/// What is to be posted. A text that is too long for one message becomes several.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
-    /// The tool call that waits for it.
-    pub call: CallId,
-    /// Where to.
-    pub place: Place,
-    /// The text.
-    pub content: String,
-    /// The message this answers; the first of several does.
-    pub reply_to: Option<MessageId>,
-    /// Files; the last of several messages carries them.
-    pub attachments: Vec<AttachmentRef>,
-    /// What the nonces begin with: the same over all repetitions, so that nothing appears twice.
-    pub nonce: String,
-    /// The highest `seq` of the channel that was known before the call.
-    pub heard: Option<u64>,
-}
-
-/// A message on its way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Post {
-    /// The tool call that waits for it.
-    pub call: CallId,
-    /// Where to.
-    pub place: Place,
-    /// What.
-    pub body: PostBody,
-    /// The messages of the same call that stand in the channel already.
-    pub sent: Vec<Sent>,
-    /// The texts that follow, the last one first.
-    rest: Vec<String>,
-    attachments: Vec<AttachmentRef>,
-    nonce: String,
-    heard: Option<u64>,
-    give_up_after: Duration,
-}
-canonical!(struct Post {
-    call, place, body, sent, rest, attachments, nonce, heard, give_up_after
-});
-
-/// A message that stands in its channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// The message.
-    pub message: Box<Message>,
-    /// It stood there before the call.
-    pub already: bool,
-}
-canonical!(struct Sent { message, already });
-
-impl Post {
-    fn new(draft: Draft, chars_max: usize, patience: Duration) -> Result<Self, String> {
-        let Draft {
-            call,
-            place,
-            content,
-            reply_to,
-            attachments,
-            nonce,
-            heard,
-        } = draft;
-        let mut rest = split(&content, chars_max);
-        if rest.len() > PARTS_MAX {
-            return Err(format!(
-                "the text would become {} messages of {chars_max} characters, and {PARTS_MAX} are \
-                 allowed: shorten it, or share it as a canvas; nothing was posted",
-                rest.len()
-            ));
-        }
-        rest.reverse();
-        let body = PostBody {
-            content: String::new(),
-            reply_to_id: reply_to,
-            attachments: Vec::new(),
-            nonce: None,
-        };
-        let mut post = Self {
-            call,
-            place,
-            body,
-            sent: Vec::new(),
-            rest,
-            attachments,
-            nonce,
-            heard,
-            give_up_after: patience,
-        };
-        // Where there is no text, there are files.
-        post.advance();
-        Ok(post)
-    }
-
-    /// Makes the next text the one that is posted.
-    fn advance(&mut self) {
-        self.body.content = self.rest.pop().unwrap_or_default();
-        self.body.nonce = Some(format!("{}.{}", self.nonce, self.sent.len()));
-        if !self.sent.is_empty() {
-            self.body.reply_to_id = None;
-        }
-        if self.rest.is_empty() {
-            self.body.attachments = core::mem::take(&mut self.attachments);
-        }
-    }
-
-    /// Cuts the texts that are left to at most so many characters.
-    fn shorten(&mut self, chars_max: usize) {
-        let left = core::mem::take(&mut self.rest);
-        let texts = left.iter().rev();
-        self.rest = core::iter::once(&self.body.content)
-            .chain(texts)
-            .flat_map(|text| split(text, chars_max))
-            .collect();
-        self.rest.reverse();
-        self.attachments = core::mem::take(&mut self.body.attachments);
-        self.advance();
-    }
-
-    /// Why it failed, and which of its messages stand in the channel.
-    fn told(&self, why: &str) -> String {
-        if self.sent.is_empty() {
-            return why.into();
-        }
-        let ids: Vec<&str> = self
-            .sent
-            .iter()
-            .map(|sent| sent.message.id.as_str())
-            .collect();
-        format!(
-            "{why}. The text was cut into {} messages, of which the first {} stand in the channel: {}",
-            self.sent.len() + 1 + self.rest.len(),
-            ids.len(),
-            ids.join(", ")
-        )
-    }
-}
 
 /// What the answer to a post means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -316,7 +171,7 @@ impl Outbox {
                 let chars_max = (chars / 2).max(CHARS_MIN);
                 self.shorter.insert(post.place.0, chars_max);
                 post.shorten(chars_max);
-                if post.sent.len() + 1 + post.rest.len() > PARTS_MAX {
+                if post.parts() > PARTS_MAX {
                     return self.failed(now, post, why);
                 }
                 self.follow(now, post)
@@ -327,8 +182,7 @@ impl Outbox {
                         already: post.heard.is_some_and(|heard| message.seq <= heard),
                         message: Box::new(message),
                     });
-                    if !post.rest.is_empty() {
-                        post.advance();
+                    if post.advance() {
                         return self.follow(now, post);
                     }
                     self.go_on(now, &post);
@@ -347,7 +201,7 @@ impl Outbox {
     /// The first of a lane is followed by what belongs to it.
     fn follow(&mut self, now: Time, post: Post) -> Posted {
         let lane = self.lanes.entry(post.place.clone()).or_default();
-        let give_up_at = now + post.give_up_after;
+        let give_up_at = now + post.patience;
         let id = self.posts.push(post, &TERMS, give_up_at);
         lane.pop_front();
         lane.push_front(id);
@@ -414,7 +268,11 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::id::ChannelId;
+    use crate::{
+        fabric::routes::{AttachmentRef, PostBody},
+        http::CallId,
+        id::{ChannelId, MessageId},
+    };
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -673,6 +531,7 @@ mod tests {
         let now = Time::from_millis(1);
         let mut outbox = Outbox::new(Rng::from_number(1));
         let text = "x".repeat(3_000);
+        let mut files = Vec::new();
         outbox
             .push(now, draft(0, "a", &text), 8_000, PATIENCE)
             .unwrap();
@@ -680,6 +539,7 @@ mod tests {
         while let Some((id, post)) = outbox.next_due(now) {
             let length = post.body.content.len();
             lengths.push(length);
+            files.push(post.body.attachments.len());
             let status = if length > 1_000 { 413 } else { 201 };
             let answer = if status == 201 {
                 created()
@@ -689,6 +549,7 @@ mod tests {
             outbox.on_answer(now, id, answer);
         }
         assert_eq!(lengths, vec![3_000, 1_500, 750, 750, 750, 750]);
+        assert_eq!(files, vec![1, 0, 0, 0, 0, 1]);
         outbox
             .push(now, draft(1, "a", &text), 8_000, PATIENCE)
             .unwrap();

@@ -23,6 +23,7 @@ use crate::{
         outbox::{Outbox, PostId},
         queue::Running,
         token::SessionNumber,
+        transfer::Transfer,
         tries::TryId,
         turns::{Place, Turns},
         wakes::{Debt, Wakes, pass_of},
@@ -117,6 +118,19 @@ impl Shared {
         request: impl FnOnce(Secret) -> Option<Request>,
         out: &mut Vec<Output>,
     ) -> Asked {
+        self.ask_with(now, guild, errand, None, request, out)
+    }
+
+    /// The same, perhaps with a file, which may take longer.
+    pub(super) fn ask_with(
+        &mut self,
+        now: Time,
+        guild: &GuildId,
+        errand: Errand,
+        file: Option<Transfer>,
+        request: impl FnOnce(Secret) -> Option<Request>,
+        out: &mut Vec<Output>,
+    ) -> Asked {
         let (token, origin, session) = match self.account.token(now, guild) {
             Token::Fresh {
                 token,
@@ -137,12 +151,18 @@ impl Shared {
         let Some(request) = request(token) else {
             return Asked::Impossible("the request cannot be written as JSON".into());
         };
-        let patience = Some(self.config.step_timeout);
-        let id = self.http.ask(now, patience, Purpose { errand, session });
+        let patience = match file {
+            Some(_) => self.config.transfer_patience,
+            None => self.config.step_timeout,
+        };
+        let id = self
+            .http
+            .ask(now, Some(patience), Purpose { errand, session });
         out.push(Output::Http {
             id,
             origin,
             request,
+            file,
         });
         Asked::Yes(id)
     }

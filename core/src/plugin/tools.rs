@@ -9,10 +9,10 @@ use crate::{
     fabric::{
         bodies::{CreateChannel, EditMessage, ShareCanvas, UpdateCanvas},
         routes::Paging,
-        types::{Canvas, Channel, Member, Message, Page, XType},
+        types::{Attachment, Canvas, Channel, Member, Message, Page, XType},
     },
     id::{ChannelId, FileId, GuildId, MessageId, TurnId, UserId},
-    plugin::outbox::Sent,
+    plugin::{post::Sent, transfer::Saved},
 };
 
 /// A tool call, as the host side has read it.
@@ -54,6 +54,24 @@ pub enum Tool {
         guild: Option<GuildId>,
         /// What it is to be.
         body: Box<CreateChannel>,
+    },
+    /// Upload a file of this machine.
+    Upload {
+        /// To which guild, where the agent is in more than one.
+        guild: Option<GuildId>,
+        /// Where it is, below the folder of files.
+        path: String,
+        /// What it is to be called.
+        name: Option<String>,
+    },
+    /// Download a file to this machine.
+    Download {
+        /// From which guild, where the agent is in more than one.
+        guild: Option<GuildId>,
+        /// Which.
+        file: FileId,
+        /// What it is to be called.
+        name: Option<String>,
     },
     /// Ask something of a channel's guild.
     Ask {
@@ -138,6 +156,8 @@ impl Tool {
                 ..
             } => (users.len(), topic.len() + opening.len()),
             Self::EndDiscussion { summary, .. } => (0, summary.len()),
+            Self::Upload { path, name, .. } => (0, path.len() + length(name.as_ref())),
+            Self::Download { name, .. } => (0, length(name.as_ref())),
         };
         if users > USERS_MAX {
             return Err(format!(
@@ -153,6 +173,10 @@ impl Tool {
         }
         Ok(())
     }
+}
+
+fn length(text: Option<&String>) -> usize {
+    text.map_or(0, String::len)
 }
 
 /// What one request asks of a channel's guild.
@@ -209,10 +233,7 @@ impl Ask {
             Self::ShareCanvas(body) => body.title.len() + body.content.len(),
             Self::UpdateCanvas(body) => {
                 let texts = [&body.title, &body.content];
-                texts
-                    .map(|text| text.as_ref().map_or(0, String::len))
-                    .iter()
-                    .sum()
+                texts.map(|text| length(text.as_ref())).iter().sum()
             }
             Self::Fields
             | Self::Members
@@ -246,6 +267,10 @@ pub enum ToolAnswer {
         /// How many tool calls wait for a guild.
         calls: usize,
     },
+    /// A file that was uploaded.
+    Uploaded(Attachment),
+    /// A file that was downloaded.
+    Downloaded(Saved),
     /// A channel's fields.
     Channel(Channel),
     /// A channel's members.

@@ -207,6 +207,7 @@ impl<W> Tries<W> {
                 return match failure {
                     Failure::Unreachable(_) => self.retry(now, id, None, &why),
                     Failure::Broken(_) | Failure::TooLarge => self.doubt(now, id, None, &why),
+                    Failure::Local(_) => self.end(id, &why),
                 };
             }
         };

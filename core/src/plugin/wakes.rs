@@ -193,7 +193,12 @@ impl Wakes {
         };
         let response = match answer {
             Ok(response) => response,
-            Err(Failure::Unreachable(_) | Failure::Broken(_) | Failure::TooLarge) => {
+            Err(
+                Failure::Unreachable(_)
+                | Failure::Broken(_)
+                | Failure::TooLarge
+                | Failure::Local(_),
+            ) => {
                 return self.again(now, debt, None);
             }
         };

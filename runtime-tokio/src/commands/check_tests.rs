@@ -89,6 +89,8 @@ async fn checked_at(origin: String) -> (String, Result<(), String>) {
         ca_file: None,
         proxy: None,
         store: None,
+        files: None,
+        files_bytes_max: 1,
         record: None,
         warnings: vec![],
     };

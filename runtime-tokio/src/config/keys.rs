@@ -26,6 +26,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ("store", &["path"]),
     ("host", &["profile"]),
     ("net", &["ca_file", "proxy"]),
+    ("files", &["dir", "bytes_max"]),
     ("record", &["dir"]),
     (
         "plugin",
@@ -54,6 +55,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "waiting_agent_max",
             "context_max",
             "send_patience_ms",
+            "transfer_patience_ms",
             "message_chars_max",
             "calls_max",
             "channels_max",
@@ -126,6 +128,10 @@ pub(super) const NUMBERS: &[(&str, Sets)] = &[
     ),
     ("context_max", Sets::Count(|c| &mut c.context_max)),
     ("send_patience_ms", Sets::Span(|c| &mut c.send_patience)),
+    (
+        "transfer_patience_ms",
+        Sets::Span(|c| &mut c.transfer_patience),
+    ),
     (
         "message_chars_max",
         Sets::Count(|c| &mut c.message_chars_max),

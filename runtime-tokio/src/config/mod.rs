@@ -30,6 +30,9 @@ use self::{
 };
 use crate::proxy::Proxy;
 
+/// The longest file that is downloaded where nobody says: as much as guilds take.
+pub const FILES_BYTES_MAX: u64 = 100 << 20;
+
 /// What `selvedge plugin` runs with.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -47,6 +50,10 @@ pub struct Config {
     pub proxy: Option<Proxy>,
     /// Where the store is; `None` for the user's state directory.
     pub store: Option<PathBuf>,
+    /// The folder of files that agents' hosts and guilds exchange; `None` for no such tools.
+    pub files: Option<PathBuf>,
+    /// The longest file that is downloaded, in bytes.
+    pub files_bytes_max: u64,
     /// Where recordings go, if any are made.
     pub record: Option<PathBuf>,
     /// What is not wrong but should be looked at.
@@ -180,6 +187,14 @@ fn read(
     }
     net.finish();
 
+    let mut files = section(&mut tree, "files", problems);
+    let files_dir = files.read("dir", "a path", |text| path_in(folder, text));
+    let files_bytes_max = files
+        .number("bytes_max", 1..=i64::MAX, "")
+        .and_then(|most| u64::try_from(most).ok())
+        .unwrap_or(FILES_BYTES_MAX);
+    files.finish();
+
     let mut record = section(&mut tree, "record", problems);
     let record_dir = record.read("dir", "a path", |text| path_in(folder, text));
     record.finish();
@@ -222,6 +237,8 @@ fn read(
         ca_file,
         proxy,
         store: store_path,
+        files: files_dir,
+        files_bytes_max,
         record: record_dir,
         warnings,
     })

@@ -86,6 +86,9 @@ profile = "plexum"
 [net]
 ca_file = "ca.pem"
 proxy = "http://proxy:3128"
+[files]
+dir = "exchange"
+bytes_max = 5_000
 [record]
 dir = "traces"
 [plugin]
@@ -103,6 +106,8 @@ logins_max = 2
     assert_eq!(config.store, Some(folder.path().join("state/selvedge.db")));
     assert_eq!(config.ca_file, Some(folder.path().join("ca.pem")));
     assert_eq!(config.record, Some(folder.path().join("traces")));
+    assert_eq!(config.files, Some(folder.path().join("exchange")));
+    assert_eq!(config.files_bytes_max, 5_000);
     assert_eq!(config.proxy.unwrap().url(), "http://proxy:3128");
     assert_eq!(config.logins_max, 2);
     let agent = config.agents.into_iter().next().unwrap();

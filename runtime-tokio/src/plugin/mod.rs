@@ -33,6 +33,7 @@ use crate::{
     config::{Agent, Config},
     dial::Dialer,
     driver::{self, INBOX_MAX},
+    files::Files,
     host::HostLink,
     http,
     recorder::Recorder,
@@ -58,6 +59,9 @@ pub enum StartError {
     /// Recordings were asked for and cannot be made.
     #[error("cannot record into {}; make the folder, or leave --record and [record] dir out", .0.display())]
     Record(PathBuf, #[source] io::Error),
+    /// The folder of files cannot be used.
+    #[error("the folder of files {} cannot be used; make it, or leave [files] dir out", .0.display())]
+    Files(PathBuf, #[source] io::Error),
     /// The operating system gives no random numbers.
     #[error("the operating system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
@@ -70,6 +74,8 @@ pub struct Shared {
     pub clock: Clock,
     /// REST and logins.
     pub http: http::Client,
+    /// The folder of files.
+    pub files: Files,
     /// WebSockets.
     pub dialer: Arc<Dialer>,
     /// At most so many logins at a time.
@@ -100,9 +106,13 @@ impl Plugin {
     {
         let tls = tls::client_config(config.ca_file.as_deref())?;
         let clock = Clock::start();
+        let folder = config.files.as_deref();
+        let files = Files::open(folder, config.files_bytes_max)
+            .map_err(|error| StartError::Files(config.files.clone().unwrap_or_default(), error))?;
         let shared = Shared {
             clock,
             http: http::Client::new(&tls, config.proxy.as_ref())?,
+            files,
             dialer: Arc::new(Dialer::new(tls, config.proxy.clone())),
             gate: Gate::start(clock, config.logins_max),
             host: host.clone(),

@@ -62,6 +62,7 @@ impl Machine for Toy {
                         id,
                         origin,
                         request,
+                        file: None,
                     });
                 }
                 out.push(Output::Forget(Question::Http(RequestId::from_number(0))));
@@ -167,6 +168,8 @@ fn config(center_url: String, agents: &[&str], record: Option<PathBuf>) -> Confi
         ca_file: None,
         proxy: None,
         store: None,
+        files: None,
+        files_bytes_max: 1,
         record,
         warnings: vec![],
     }

@@ -15,6 +15,7 @@ use selvedge_core::{
         io::{Http, Input, Login, Output, Question},
         login_gate::Ticket,
         note::{Level, Note},
+        transfer::Transfer,
     },
     ws::ConnId,
 };
@@ -106,10 +107,19 @@ impl AgentWorld {
         self.logins.extend(task.map(|task| (id, task)));
     }
 
-    fn request(&mut self, id: RequestId<Http>, origin: String, request: Request) {
-        let http = self.shared.http.clone();
+    fn request(
+        &mut self,
+        id: RequestId<Http>,
+        origin: String,
+        request: Request,
+        file: Option<Transfer>,
+    ) {
+        let Shared { http, files, .. } = self.shared.clone();
         let task = self.spawn(|inbox| async move {
-            let result = http.send(&origin, request).await;
+            let result = match file {
+                Some(file) => http.transfer(&origin, request, &file, &files).await,
+                None => http.send(&origin, request).await,
+            };
             answer(&inbox, Input::Http(id, result)).await;
         });
         self.requests.retain(|_, task| !task.is_finished());
@@ -184,7 +194,8 @@ impl<M: Machine<Input = Input, Output = Output>> World<M> for AgentWorld {
                 id,
                 origin,
                 request,
-            } => self.request(id, origin, request),
+                file,
+            } => self.request(id, origin, request, file),
             Output::Forget(Question::Login(id)) => abort(self.logins.remove(&id)),
             Output::Forget(Question::Http(id)) => abort(self.requests.remove(&id)),
             Output::Notify(inbound) => self.shared.host.notify(inbound, self.inbox.clone()),

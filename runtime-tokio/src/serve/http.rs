@@ -358,37 +358,12 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
     Ok(parsed)
 }
 
-/// Undoes percent-encoding; `None` where it is broken or not UTF-8.
-pub(crate) fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let high = char::from(rest.next()?).to_digit(16)?;
-                let low = char::from(rest.next()?).to_digit(16)?;
-                u8::try_from(high * 16 + low).ok()?
-            }
-            _ => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use selvedge_core::fabric::center::Introspection;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
-
-    #[test]
-    fn percent_encoding_is_undone_or_refused() {
-        assert_eq!(percent_decoded("a%20%C3%BCb+"), Some("a üb+".into()));
-        for broken in ["%", "%4", "%zz", "%ff", "%+1"] {
-            assert_eq!(percent_decoded(broken), None, "{broken}");
-        }
-    }
 
     #[test]
     fn a_broken_body_is_refused_with_its_field() {

@@ -15,7 +15,7 @@ use crate::{
         guild_link::GuildLink,
         io::Output,
         jobs::{Opening, Step, Summary, discussion_channel},
-        outbox::Draft,
+        post::Draft,
         tools::{ChannelEntry, PendingEntry, Tool, ToolAnswer},
         turns::Place,
     },
@@ -79,6 +79,14 @@ impl Agent {
             Tool::CreateChannel { guild, body } => {
                 let guild = self.one_guild(guild.as_ref())?.number();
                 self.push_job(now, call, guild, Step::Create(*body))
+            }
+            Tool::Upload { guild, path, name } => {
+                let guild = self.one_guild(guild.as_ref())?.number();
+                self.push_job(now, call, guild, Step::Upload { path, name })
+            }
+            Tool::Download { guild, file, name } => {
+                let guild = self.one_guild(guild.as_ref())?.number();
+                self.push_job(now, call, guild, Step::Download { file, name })
             }
             Tool::Ask {
                 channel,

@@ -27,9 +27,11 @@ impl Agent {
     ) -> Result<Option<ToolAnswer>, String> {
         let shared = &mut self.shared;
         shared.has_room()?;
-        shared
-            .jobs
-            .push(now, call, guild, step, shared.config.send_patience);
+        let patience = match step.file() {
+            Some(_) => shared.config.transfer_patience,
+            None => shared.config.send_patience,
+        };
+        shared.jobs.push(now, call, guild, step, patience);
         Ok(None)
     }
 
@@ -42,9 +44,10 @@ impl Agent {
                 continue;
             };
             let request = |token| step.request(token).ok();
+            let (errand, file) = (Errand::Job(id), step.file());
             match self
                 .shared
-                .ask(now, &guild.id, Errand::Job(id), request, out)
+                .ask_with(now, &guild.id, errand, file, request, out)
             {
                 Asked::Yes(_) => {}
                 Asked::Blocked => {
@@ -119,6 +122,8 @@ impl Agent {
             (
                 Step::Ask(..)
                 | Step::Create(_)
+                | Step::Upload { .. }
+                | Step::Download { .. }
                 | Step::Add { .. }
                 | Step::Found(..)
                 | Step::Trace { .. }

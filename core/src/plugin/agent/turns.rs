@@ -12,7 +12,7 @@ use crate::{
     plugin::{
         inbound::{Inbound, InboundChannel, session_id, session_id_in},
         io::Output,
-        outbox::Post,
+        post::Post,
         queue::{Batch, Running},
         shared::{Asked, Errand, Shared},
         turns::Place,

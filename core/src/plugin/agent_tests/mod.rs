@@ -2,6 +2,7 @@
 
 mod catch_up;
 mod connecting;
+mod files;
 mod history;
 mod jobs;
 mod membership;
@@ -35,6 +36,7 @@ use crate::{
         io::{HostEvent, Http, Input, Login, LoginFailure, Output, Question},
         note::Note,
         tools::{Tool, ToolAnswer, ToolError},
+        transfer::Transfer,
     },
     request::RequestId,
     rng::Rng,
@@ -66,6 +68,8 @@ struct Rig {
     asked: Vec<String>,
     /// Their bodies.
     bodies: Vec<Value>,
+    /// The files that went with them.
+    files: Vec<Transfer>,
     /// The tokens of every CONNECT, in order.
     tokens: Vec<String>,
     /// Channels that were joined, in order.
@@ -99,6 +103,7 @@ impl Rig {
             open: vec![],
             asked: vec![],
             bodies: vec![],
+            files: vec![],
             tokens: vec![],
             joins: vec![],
             emitted: vec![],
@@ -187,11 +192,13 @@ impl Rig {
                 id,
                 origin,
                 request,
+                file,
             } => {
                 let name = origin.strip_prefix("http://").unwrap();
                 let (name, guild) = self.guilds.iter_mut().find(|(id, _)| **id == name).unwrap();
                 self.asked
                     .push(format!("{} {}", request.method.as_str(), request.target));
+                self.files.extend(file);
                 self.bodies
                     .push(serde_json::from_slice(&request.body).unwrap_or_default());
                 if guild.holds {

@@ -18,10 +18,11 @@ use crate::{
         types::{Canvas, Channel, Member, Message, Page},
     },
     http::Request,
-    id::{ChannelId, UserId},
+    id::{ChannelId, FileId, UserId},
     plugin::{
         outbox,
         tools::{Ask, MEMBERS_SHOWN_MAX, PAGE_BYTES_MAX, ToolAnswer},
+        transfer::Transfer,
         tries::Terms,
     },
     secret::Secret,
@@ -49,6 +50,15 @@ static ONCE: Terms = Terms {
     undone: "nothing was made",
 };
 
+/// On what terms files go up and come down: one that went up twice is there twice until it expires.
+static FILE: Terms = Terms {
+    absent: "the guild has no such file (any more)",
+    too_large: "the file is larger than the guild takes",
+    unknown: SAFE.unknown,
+    undone: "no file was transferred",
+    ..SAFE
+};
+
 /// One request of a job, with what is needed to go on from its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -56,6 +66,20 @@ pub enum Step {
     Ask(ChannelId, Ask),
     /// Make a channel.
     Create(CreateChannel),
+    /// Upload a file of this machine.
+    Upload {
+        /// Where it is.
+        path: String,
+        /// What it is to be called.
+        name: Option<String>,
+    },
+    /// Download a file to this machine.
+    Download {
+        /// Which.
+        file: FileId,
+        /// What it is to be called.
+        name: Option<String>,
+    },
     /// Make one user a member; others follow.
     Add {
         /// Of what.
@@ -98,6 +122,8 @@ canonical!(
     enum Step {
         Ask(channel, ask),
         Create(body),
+        Upload { path, name },
+        Download { file, name },
         Add { channel, user, rest, added, already },
         Found(body, opening),
         Open(channel, opening),
@@ -121,8 +147,28 @@ impl Step {
     pub fn terms(&self) -> &'static Terms {
         match self {
             Self::Create(_) | Self::Found(..) => &ONCE,
+            Self::Upload { .. } | Self::Download { .. } => &FILE,
             Self::Open(..) | Self::Report(..) => &outbox::TERMS,
             Self::Ask(..) | Self::Add { .. } | Self::Trace { .. } | Self::Conclude { .. } => &SAFE,
+        }
+    }
+
+    /// The file that goes with it.
+    pub fn file(&self) -> Option<Transfer> {
+        match self {
+            Self::Upload { path, name } => Some(Transfer::Up {
+                path: path.clone(),
+                name: name.clone(),
+            }),
+            Self::Download { name, .. } => Some(Transfer::Down { name: name.clone() }),
+            Self::Ask(..)
+            | Self::Create(_)
+            | Self::Add { .. }
+            | Self::Found(..)
+            | Self::Open(..)
+            | Self::Trace { .. }
+            | Self::Conclude { .. }
+            | Self::Report(..) => None,
         }
     }
 
@@ -135,6 +181,8 @@ impl Step {
         match self {
             Self::Ask(channel, ask) => request(token, channel, ask),
             Self::Create(body) | Self::Found(body, _) => routes::create_channel(token, body),
+            Self::Upload { .. } => Ok(routes::upload(token)),
+            Self::Download { file, .. } => Ok(routes::read_file(token, file)),
             Self::Add { channel, user, .. } => {
                 let user_id = user.clone();
                 routes::add_member(token, channel, &AddMember { user_id })
@@ -162,6 +210,8 @@ impl Step {
         match self {
             Self::Ask(_, ask) => answer(ask, body).map(Next::Done),
             Self::Create(_) => Ok(Next::Done(ToolAnswer::Channel(read(body)?))),
+            Self::Upload { .. } => Ok(Next::Done(ToolAnswer::Uploaded(read(body)?))),
+            Self::Download { .. } => Ok(Next::Done(ToolAnswer::Downloaded(read(body)?))),
             Self::Add {
                 channel,
                 user,
@@ -245,6 +295,8 @@ impl Step {
             )),
             Self::Ask(..)
             | Self::Create(_)
+            | Self::Upload { .. }
+            | Self::Download { .. }
             | Self::Add { .. }
             | Self::Found(..)
             | Self::Trace { .. }

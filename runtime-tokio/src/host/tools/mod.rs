@@ -4,6 +4,7 @@ mod canvas;
 mod channels;
 mod declared;
 mod discussions;
+mod files;
 mod messages;
 mod scope;
 mod shapes;
@@ -13,7 +14,10 @@ mod turns;
 mod tests;
 
 use rmcp::model::{CallToolResult, ContentBlock, ErrorData, JsonObject, Tool};
-use selvedge_core::plugin::tools::{self as core, ToolAnswer, ToolError};
+use selvedge_core::plugin::{
+    tools::{self as core, ToolAnswer, ToolError},
+    transfer::Saved,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -45,6 +49,8 @@ const TOOLS: &[Entry] = &[
     Entry::of::<canvas::RemoveCanvas>(),
     Entry::of::<discussions::StartDiscussion>(),
     Entry::of::<discussions::EndDiscussion>(),
+    Entry::of::<files::UploadFile>(),
+    Entry::of::<files::DownloadFile>(),
     Entry::of::<turns::NoReply>(),
     Entry::of::<turns::TurnDone>(),
     Entry::of::<turns::ListPending>(),
@@ -104,6 +110,10 @@ pub(super) fn result(result: Result<ToolAnswer, ToolError>) -> CallToolResult {
         Ok(ToolAnswer::Channels(channels)) => written(Channels::from(channels)),
         Ok(ToolAnswer::Pending { channels, calls }) => {
             written(turns::Pending::new(channels, calls))
+        }
+        Ok(ToolAnswer::Uploaded(file)) => written(shapes::Attachment::from(file)),
+        Ok(ToolAnswer::Downloaded(Saved { path, mime, bytes })) => {
+            written(files::Downloaded { path, mime, bytes })
         }
         Ok(ToolAnswer::Channel(channel)) => written(shapes::Channel::from(channel)),
         Ok(ToolAnswer::Members { members, omitted }) => {

@@ -3,7 +3,10 @@
 use selvedge_core::{
     fabric::types as wire,
     id::{ChannelId, GuildId, MessageId, TurnId, UserId},
-    plugin::tools::{ChannelEntry, PendingEntry, SentMessage, Tool as Call},
+    plugin::{
+        tools::{ChannelEntry, PendingEntry, SentMessage, Tool as Call},
+        transfer::Saved,
+    },
 };
 use serde_json::json;
 
@@ -29,6 +32,8 @@ const ALL: &[&str] = &[
     "remove_canvas",
     "start_discussion",
     "end_discussion",
+    "upload_file",
+    "download_file",
     "no_reply",
     "turn_done",
     "list_pending",
@@ -156,6 +161,14 @@ fn arguments_become_calls() {
     }
     assert_eq!(called("list_pending", json!({})), "list_pending");
     assert_eq!(
+        called("upload_file", json!({"path": "a.txt", "guild_id": "g"})),
+        json!({"upload": {"guild": "g", "path": "a.txt", "name": null}})
+    );
+    assert_eq!(
+        called("download_file", json!({"file_id": "f", "name": "b.txt"})),
+        json!({"download": {"guild": null, "file": "f", "name": "b.txt"}})
+    );
+    assert_eq!(
         called(
             "create_channel",
             json!({"name": "n", "x_type": "triage", "wake_user_ids": ["a"], "guild_id": "g"})
@@ -211,6 +224,12 @@ fn wrong_arguments_are_told_in_words() {
             "send",
             json!({"channel_id": "c", "content": ""}),
             "call no_reply",
+        ),
+        ("upload_file", json!({"path": ""}), "path is empty"),
+        (
+            "download_file",
+            json!({"file_id": ""}),
+            "file_id is not an id",
         ),
         ("get_channel", json!({}), "channel_id is missing"),
         (
@@ -303,6 +322,12 @@ fn answers() -> Vec<(&'static str, ToolAnswer)> {
         message: message_id,
         seq: 1,
     };
+    let file = message.attachments.first().unwrap().clone();
+    let saved = Saved {
+        path: "/x".into(),
+        mime: "text/plain".into(),
+        bytes: 1,
+    };
     let pending = ToolAnswer::Pending {
         channels: vec![pending],
         calls: 0,
@@ -314,6 +339,8 @@ fn answers() -> Vec<(&'static str, ToolAnswer)> {
         ("list_channels", ToolAnswer::Channels(vec![entry])),
         ("list_pending", pending),
         ("get_channel", ToolAnswer::Channel(channel)),
+        ("upload_file", ToolAnswer::Uploaded(file)),
+        ("download_file", ToolAnswer::Downloaded(saved)),
         ("list_members", members),
         ("add_members", added),
         ("get_history", ToolAnswer::History(page)),

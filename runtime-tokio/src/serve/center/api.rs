@@ -9,7 +9,10 @@ use std::{
 use reqwest::Url;
 use selvedge_core::{
     Secret, Wall,
-    fabric::center::{self as wire, GrantBody, Introspection, SessionBody, User},
+    fabric::{
+        center::{self as wire, GrantBody, Introspection, SessionBody, User},
+        routes::decoded,
+    },
     http::{Method, Request, Response},
     id::{GuildId, NodeId},
 };
@@ -26,7 +29,7 @@ use crate::{
     clock::Clock,
     serve::{
         ServeError,
-        http::{json as answer, parse, percent_decoded, refusal},
+        http::{json as answer, parse, refusal},
         jwt::Claims,
         random::fingerprint,
     },
@@ -290,7 +293,7 @@ impl Center {
         if !user_token.is_ok_and(|claims| claims.gid.is_none()) {
             self.guild(request).await?;
         }
-        let name = percent_decoded(name)
+        let name = decoded(name)
             .ok_or_else(|| refusal(400, "name: is not percent-encoded UTF-8".into()))?;
         let found = self.store.user_by_name(&name).await.map_err(unavailable)?;
         let (user, _) = found.ok_or_else(|| refusal(404, "no user has this name".into()))?;

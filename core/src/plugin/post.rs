@@ -1,0 +1,169 @@
+//! A text on its way to a channel: the message that it is, or those that it is cut into.
+
+use alloc::{boxed::Box, format, string::String, vec::Vec};
+use core::time::Duration;
+
+use crate::{
+    canonical,
+    fabric::{
+        routes::{AttachmentRef, PostBody},
+        types::Message,
+    },
+    http::CallId,
+    id::MessageId,
+    plugin::{split::split, turns::Place},
+};
+
+/// How many messages one text becomes at most: more would bury a channel.
+pub const PARTS_MAX: usize = 20;
+
+/// What is to be posted. A text that is too long for one message becomes several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// The tool call that waits for it.
+    pub call: CallId,
+    /// Where to.
+    pub place: Place,
+    /// The text.
+    pub content: String,
+    /// The message this answers; the first of several does.
+    pub reply_to: Option<MessageId>,
+    /// Files; the last of several messages carries them.
+    pub attachments: Vec<AttachmentRef>,
+    /// What the nonces begin with: the same over all repetitions, so that nothing appears twice.
+    pub nonce: String,
+    /// The highest `seq` of the channel that was known before the call.
+    pub heard: Option<u64>,
+}
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Post {
+    /// The tool call that waits for it.
+    pub call: CallId,
+    /// Where to.
+    pub place: Place,
+    /// What.
+    pub body: PostBody,
+    /// The messages of the same call that stand in the channel already.
+    pub sent: Vec<Sent>,
+    /// The texts that follow, the last one first.
+    rest: Vec<String>,
+    attachments: Vec<AttachmentRef>,
+    nonce: String,
+    pub(super) heard: Option<u64>,
+    /// How long each message is tried.
+    pub(super) patience: Duration,
+}
+canonical!(struct Post {
+    call, place, body, sent, rest, attachments, nonce, heard, patience
+});
+
+/// A message that stands in its channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The message.
+    pub message: Box<Message>,
+    /// It stood there before the call.
+    pub already: bool,
+}
+canonical!(struct Sent { message, already });
+
+impl Post {
+    pub(super) fn new(draft: Draft, chars_max: usize, patience: Duration) -> Result<Self, String> {
+        let Draft {
+            call,
+            place,
+            content,
+            reply_to,
+            attachments,
+            nonce,
+            heard,
+        } = draft;
+        let mut rest = split(&content, chars_max);
+        if rest.len() > PARTS_MAX {
+            return Err(format!(
+                "the text would become {} messages of {chars_max} characters, and {PARTS_MAX} are \
+                 allowed: shorten it, or share it as a canvas; nothing was posted",
+                rest.len()
+            ));
+        }
+        rest.reverse();
+        let body = PostBody {
+            content: String::new(),
+            reply_to_id: reply_to,
+            attachments: Vec::new(),
+            nonce: None,
+        };
+        let mut post = Self {
+            call,
+            place,
+            body,
+            sent: Vec::new(),
+            rest,
+            attachments,
+            nonce,
+            heard,
+            patience,
+        };
+        post.take();
+        Ok(post)
+    }
+
+    /// How many messages there are altogether.
+    pub(super) fn parts(&self) -> usize {
+        self.sent.len() + 1 + self.rest.len()
+    }
+
+    /// Goes on with the next text, if there is one.
+    pub(super) fn advance(&mut self) -> bool {
+        let more = !self.rest.is_empty();
+        if more {
+            self.take();
+        }
+        more
+    }
+
+    /// Makes the next text the one that is posted; where there is none, there are files.
+    fn take(&mut self) {
+        self.body.content = self.rest.pop().unwrap_or_default();
+        self.body.nonce = Some(format!("{}.{}", self.nonce, self.sent.len()));
+        if !self.sent.is_empty() {
+            self.body.reply_to_id = None;
+        }
+        if self.rest.is_empty() {
+            self.body.attachments = core::mem::take(&mut self.attachments);
+        }
+    }
+
+    /// Cuts the texts that are left to at most so many characters.
+    pub(super) fn shorten(&mut self, chars_max: usize) {
+        let left = core::mem::take(&mut self.rest);
+        let texts = left.iter().rev();
+        self.rest = core::iter::once(&self.body.content)
+            .chain(texts)
+            .flat_map(|text| split(text, chars_max))
+            .collect();
+        self.rest.reverse();
+        self.attachments.append(&mut self.body.attachments);
+        self.take();
+    }
+
+    /// Why it failed, and which of its messages stand in the channel.
+    pub(super) fn told(&self, why: &str) -> String {
+        if self.sent.is_empty() {
+            return why.into();
+        }
+        let ids: Vec<&str> = self
+            .sent
+            .iter()
+            .map(|sent| sent.message.id.as_str())
+            .collect();
+        format!(
+            "{why}. The text was cut into {} messages, of which the first {} stand in the channel: {}",
+            self.parts(),
+            ids.len(),
+            ids.join(", ")
+        )
+    }
+}
