@@ -166,11 +166,11 @@ every_machine_keeps_the_laws! {
          TakenOver Transport PingTimeout Local Answer Dropped NotConnected TooMany Duplicate],
         written, recorded;
     the_link: link::RealtimeLink,
-        [Authorize Forget Dial HangUp Transport Up Joined Push Down];
+        [Authorize Forget Dial HangUp Transport Up Joined Push Down Replaced NotReplaced];
     the_login_gate: login_gate::Gate, [Admit], written, recorded;
     the_agent: agent::Agent,
-        [Login Dial Transport HangUp Http Forget Notify Sent Channels Live Down GapAccepted Left
-         Skipped TurnTimedOut], written, recorded;
+        [Login Dial Transport HangUp Http Forget Notify Sent Channels Live Down Rotated NotRotated Deaf
+         GapAccepted Left Skipped TurnTimedOut], written, recorded;
     the_guild: guild::Guild,
         [Introspect Resolve Store Load Forget Transport Close Respond Fatal Posted Member NoMember
          Amended Canvas NoCanvas Commands Turn Rewoken Commanded Newest],

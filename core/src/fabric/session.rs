@@ -22,7 +22,7 @@ use crate::{
     request::{RequestId, Requests},
     secret::Secret,
     socketio::{
-        Call, Namespace,
+        Call, CallError, Namespace,
         client::{self, Client},
         event::{Emission, Event as Pushed},
     },
@@ -66,10 +66,21 @@ pub enum Command {
 /// What the session tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A join was answered, or will not be; in words, why.
-    Joined(RequestId<Join>, Result<JoinAck, String>),
+    /// A join was answered, or will not be.
+    Joined(RequestId<Join>, Result<JoinAck, NoAck>),
     /// The guild pushed an event.
     Push(Pushed),
+}
+
+/// Why a join has no ack.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAck {
+    /// The guild was silent.
+    #[error("the guild did not answer in time")]
+    Unanswered,
+    /// Anything else, in words.
+    #[error("{0}")]
+    Other(String),
 }
 
 /// One session.
@@ -147,11 +158,18 @@ impl Session {
             client::Output::Answered { id, result } => {
                 if let Some(join) = self.calls.answer(id) {
                     let answer = match result {
-                        Ok(answer) => answer
-                            .args::<(JoinAck,)>()
-                            .map(|(ack,)| ack)
-                            .map_err(|error| format!("the guild's answer makes no sense: {error}")),
-                        Err(error) => Err(error.to_string()),
+                        Ok(answer) => {
+                            answer
+                                .args::<(JoinAck,)>()
+                                .map(|(ack,)| ack)
+                                .map_err(|error| {
+                                    NoAck::Other(format!(
+                                        "the guild's answer makes no sense: {error}"
+                                    ))
+                                })
+                        }
+                        Err(CallError::Timeout) => Err(NoAck::Unanswered),
+                        Err(error) => Err(NoAck::Other(error.to_string())),
                     };
                     out.push(SessionOutput::Event(Event::Joined(join, answer)));
                 }
@@ -239,7 +257,10 @@ impl Session {
                     error: None,
                 })
             }
-            None => Err("the channel's id cannot be written as JSON".to_string()),
+            None => {
+                let why = "the channel's id cannot be written as JSON".to_string();
+                Err(NoAck::Other(why))
+            }
         };
         out.push(SessionOutput::Event(Event::Joined(id, answer)));
     }

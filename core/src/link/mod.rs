@@ -9,8 +9,12 @@
 //!
 //! A [`Protocol`] is what speaks on an open connection; [`Link`] dials, authorises, times and
 //! repeats. It rests while its owner wants nothing of the peer.
+//!
+//! A connection that is to be replaced goes on until another one is live: make before break. A link
+//! then holds two of them, and never more.
 
 pub mod backoff;
+mod connection;
 mod lifecycle;
 mod protocol;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::{
     plugin::{
         defect::{Defect, Planted},
         io::{Login, LoginFailure},
-        token::{Cache, SessionNumber, TokenCache},
+        token::{Cache, Life, SessionNumber, TokenCache},
     },
     request::{RequestId, Requests},
     secret::Secret,
@@ -45,8 +45,8 @@ pub struct Account {
     wanted: bool,
     not_before: Option<Time>,
     /// Guilds that found no token of use in a session, and wait for a newer one. The session stays
-    /// good for all others.
-    lacking: BTreeMap<GuildId, SessionNumber>,
+    /// good for all others. Who needs a later token than the others waits for itself.
+    lacking: BTreeMap<(GuildId, bool), SessionNumber>,
     refused: bool,
     planted: Planted,
 }
@@ -63,6 +63,8 @@ pub enum Token {
         token: Secret,
         /// The node's origin, where Center tells it.
         origin: Option<String>,
+        /// How long it lives.
+        life: Life,
         /// To be named when the token is refused.
         session: SessionNumber,
     },
@@ -70,7 +72,7 @@ pub enum Token {
     Wait,
     /// A new session lacks the guild too: the account has no access to it.
     NoAccess,
-    /// The token of a new session is of no use any more either.
+    /// The token of a new session is of no use either.
     Dead,
 }
 
@@ -131,8 +133,8 @@ impl Account {
         self.wanted = true;
     }
 
-    /// A token for `guild`, or what to do without.
-    pub fn token(&mut self, now: Time, guild: &GuildId) -> Token {
+    /// A token for `guild` that dies later than `beyond`, or what to do without.
+    pub fn token(&mut self, now: Time, guild: &GuildId, beyond: Option<Time>) -> Token {
         if self.planted.is(Defect::ReusesFirstToken)
             && let Some(session) = self.cache.peek()
             && let Some(grant) = session.grants.iter().find(|grant| grant.guild_id == *guild)
@@ -140,21 +142,27 @@ impl Account {
             return Token::Fresh {
                 token: grant.token.clone(),
                 origin: grant.base_url.clone(),
+                life: Life {
+                    since: now,
+                    span: grant.life,
+                },
                 session: 0,
             };
         }
-        match self.cache.fresh(now, guild) {
-            Cache::Fresh(grant, session) => {
+        let asker = || (guild.clone(), beyond.is_some());
+        match self.cache.fresh(now, guild, beyond) {
+            Cache::Fresh(grant, life, session) => {
                 let fresh = Token::Fresh {
                     token: grant.token.clone(),
                     origin: grant.base_url.clone(),
+                    life,
                     session,
                 };
-                self.lacking.remove(guild);
+                self.lacking.remove(&asker());
                 fresh
             }
-            Cache::Missing(session) => self.lacks(guild, session, Token::NoAccess),
-            Cache::Spent(session) => self.lacks(guild, session, Token::Dead),
+            Cache::Missing(session) => self.lacks(asker(), session, Token::NoAccess),
+            Cache::Spent(session) => self.lacks(asker(), session, Token::Dead),
             Cache::Stale => {
                 self.wanted = true;
                 Token::Wait
@@ -163,11 +171,11 @@ impl Account {
     }
 
     /// Logs in once more for a guild; where that was done already, this is how it ends.
-    fn lacks(&mut self, guild: &GuildId, session: SessionNumber, end: Token) -> Token {
-        match self.lacking.remove(guild) {
+    fn lacks(&mut self, asker: (GuildId, bool), session: SessionNumber, end: Token) -> Token {
+        match self.lacking.remove(&asker) {
             Some(before) if before != session => end,
             Some(_) | None => {
-                self.lacking.insert(guild.clone(), session);
+                self.lacking.insert(asker, session);
                 self.wanted = true;
                 Token::Wait
             }

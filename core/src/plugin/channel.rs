@@ -94,6 +94,11 @@ impl Channel {
         self.sequence.on_joined(now, last_seq)
     }
 
+    /// The join was answered on a second connection; what is missing is read at `at`.
+    pub fn on_joined_again(&mut self, at: Time, last_seq: Option<u64>) -> Released {
+        self.sequence.on_joined_again(at, last_seq)
+    }
+
     /// The guild was asked for the newest message, and this is its `seq`.
     pub fn on_newest(&mut self, now: Time, last: u64) -> Released {
         self.start_at_newest(now, last);

@@ -30,6 +30,12 @@ pub struct Config {
     pub login_patience: Duration,
     /// How long each step towards a live link, and each REST request, may take. Default 10 s.
     pub step_timeout: Duration,
+    /// How long a connection that is to replace another one may take until everything is joined on
+    /// it. Default 30 s.
+    pub rotation_timeout: Duration,
+    /// How long a message that a listing tells of may lack its push, before the connection counts as
+    /// deaf and is replaced. Default 10 s.
+    pub push_patience: Duration,
     /// How long to wait between connections.
     pub backoff: backoff::Config,
     /// Whether guilds acknowledge `join_channel`. Where they do not, the emit is taken as done.
@@ -94,6 +100,8 @@ impl Config {
             session_ttl: Duration::from_secs(8 * 60),
             login_patience: Duration::from_secs(10),
             step_timeout: Duration::from_secs(10),
+            rotation_timeout: Duration::from_secs(30),
+            push_patience: Duration::from_secs(10),
             backoff: backoff::Config::default(),
             join_acks: true,
             listing_every: Duration::from_secs(60),

@@ -1,29 +1,17 @@
-//! Membership: which channels the agent is in, and which of them are joined on the connection.
+//! Membership: which channels the agent is in.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
-    string::{String, ToString},
     vec::Vec,
 };
 use core::time::Duration;
 
 use crate::{
-    canonical,
-    deadlines::Deadlines,
-    fabric::{
-        realtime::{AckError, JoinAck},
-        types::Channel,
-    },
-    id::ChannelId,
-    machine::{Wakeup, earliest},
+    canonical, fabric::types::Channel, id::ChannelId, machine::Wakeup, plugin::joins::retry,
     time::Time,
 };
 
-/// How many joins are unanswered at a time. A guild reads a socket's events one after the other;
-/// the rest of thousands of channels need not lie in its buffers.
-const JOINS_MAX: usize = 64;
-
-/// The longest wait between two attempts at one join, or at one listing.
+/// The longest wait between two attempts at one listing.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// How many pushes are remembered while a listing is under way. With more, the listing is thrown
@@ -33,17 +21,12 @@ const PUSHED_MAX: usize = 10_000;
 /// Which channels there are, by pushes and by numbered listings.
 ///
 /// A push is newer than a listing that was asked for before it came, so an old answer cannot bring
-/// a channel back that was left in the meantime.
+/// a channel back that was left in the meantime. On which connections the channels are joined is
+/// another matter: see [`Joins`](super::joins::Joins).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Membership {
     every: Duration,
-    channels: BTreeMap<ChannelId, Join>,
-    /// How many of them wait for the first answer to a join on the present connection.
-    untried: usize,
-    /// Unanswered joins.
-    asked: BTreeSet<ChannelId>,
-    /// Joins that are due, now or later.
-    due: Deadlines<ChannelId>,
+    channels: BTreeSet<ChannelId>,
     /// Pushes since the listing under way was asked for: whether the agent was in the channel
     /// afterwards.
     pushed: BTreeMap<ChannelId, bool>,
@@ -57,7 +40,7 @@ pub struct Membership {
     up: bool,
 }
 canonical!(struct Membership {
-    channels, untried, asked, due, pushed, listing, outdated, failures, listed, up; - every
+    channels, pushed, listing, outdated, failures, listed, up; - every
 });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,16 +60,6 @@ canonical!(
     }
 );
 
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-struct Join {
-    joined: bool,
-    /// Attempts on the present connection that have failed.
-    failures: u32,
-    /// Whether an attempt on the present connection has been answered, either way.
-    tried: bool,
-}
-canonical!(struct Join { joined, failures, tried });
-
 /// What a listing or a push has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Changes {
@@ -96,31 +69,12 @@ pub struct Changes {
     pub left: Vec<ChannelId>,
 }
 
-/// What the answer to a join means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Joined {
-    /// Nothing: the channel was left in the meantime.
-    Stale,
-    /// The room is entered; the newest `seq` at that moment, where the guild tells it.
-    Ok(Option<u64>),
-    /// It is tried again; in words, why.
-    Failed {
-        /// Why.
-        why: String,
-        /// The connection's token has expired: it will not be better on this connection.
-        token_expired: bool,
-    },
-}
-
 impl Membership {
     /// Of nothing, with a listing every `every`.
     pub fn new(every: Duration) -> Self {
         Self {
             every,
-            channels: BTreeMap::new(),
-            untried: 0,
-            asked: BTreeSet::new(),
-            due: Deadlines::default(),
+            channels: BTreeSet::new(),
             pushed: BTreeMap::new(),
             listing: Listing::Unwanted,
             outdated: false,
@@ -132,12 +86,12 @@ impl Membership {
 
     /// Whether the agent is in the channel.
     pub fn contains(&self, channel: &ChannelId) -> bool {
-        self.channels.contains_key(channel)
+        self.channels.contains(channel)
     }
 
-    /// Whether the channel's room is entered on the present connection.
-    pub fn is_joined(&self, channel: &ChannelId) -> bool {
-        self.channels.get(channel).is_some_and(|join| join.joined)
+    /// The channels that the agent is in.
+    pub fn channels(&self) -> impl Iterator<Item = &ChannelId> {
+        self.channels.iter()
     }
 
     /// How many channels the agent is in.
@@ -150,42 +104,26 @@ impl Membership {
         self.channels.is_empty()
     }
 
-    /// Whether every channel has been listed and tried on the present connection.
-    pub fn is_settled(&self) -> bool {
-        self.up && self.listed && self.untried == 0
-    }
-
-    /// Whether a listing has been answered on the present connection.
+    /// Whether a listing has been answered since the guild was away.
     pub fn has_listed(&self) -> bool {
         self.listed
     }
 
-    /// A connection is up: list, and join everything anew.
+    /// A connection is up, and there was none: list.
     pub fn on_up(&mut self, now: Time) {
         self.up = true;
         self.listed = false;
-        self.untried = self.channels.len();
         match self.listing {
             Listing::Asked => self.outdated = true,
             Listing::Unwanted | Listing::Due(_) | Listing::Blocked => {
                 self.listing = Listing::Due(now);
             }
         }
-        for (channel, join) in &mut self.channels {
-            *join = Join::default();
-            self.due.set(channel.clone(), Some(now));
-        }
     }
 
-    /// The connection has ended.
+    /// No connection is up any more.
     pub fn on_down(&mut self) {
         self.up = false;
-        self.untried = self.channels.len();
-        self.asked.clear();
-        for (channel, join) in &mut self.channels {
-            *join = Join::default();
-            self.due.set(channel.clone(), None);
-        }
     }
 
     /// Whether to ask for a listing now. The owner then calls [`on_listing_asked`] or, without a
@@ -236,7 +174,7 @@ impl Membership {
     /// `after`, where the guild has asked for that.
     pub fn on_listing_failed(&mut self, now: Time, after: Option<Duration>) {
         let after = after.unwrap_or_default().min(self.every);
-        self.listing = Listing::Due(now + retry(self.failures).max(after));
+        self.listing = Listing::Due(now + retry(self.failures, RETRY_MAX).max(after));
         self.failures = self.failures.saturating_add(1);
     }
 
@@ -262,18 +200,18 @@ impl Membership {
         let mut changes = Changes::default();
         let gone: Vec<_> = self
             .channels
-            .keys()
+            .iter()
             .filter(|id| !listed.contains(id) && !pushed.contains_key(id))
             .cloned()
             .collect();
         for channel in gone {
-            self.leave(&channel);
+            self.channels.remove(&channel);
             changes.left.push(channel);
         }
         for channel in channels {
             let known = self.contains(&channel.id) || pushed.contains_key(&channel.id);
             if !known && self.channels.len() < most {
-                self.enter(now, channel.id.clone());
+                self.channels.insert(channel.id.clone());
                 changes.joined.push(channel.id.clone());
             }
         }
@@ -281,84 +219,16 @@ impl Membership {
     }
 
     /// `channel.joined`: whether that is news.
-    pub fn on_joined_push(&mut self, now: Time, channel: &ChannelId, most: usize) -> bool {
+    pub fn on_joined_push(&mut self, channel: &ChannelId, most: usize) -> bool {
         self.note_push(channel, true);
-        if self.contains(channel) || self.channels.len() >= most {
-            return false;
-        }
-        self.enter(now, channel.clone());
-        true
+        let has_room = self.channels.len() < most;
+        has_room && self.channels.insert(channel.clone())
     }
 
     /// `channel.left`: whether that is news.
     pub fn on_left_push(&mut self, channel: &ChannelId) -> bool {
         self.note_push(channel, false);
-        self.leave(channel)
-    }
-
-    /// The next join to send, if one is due; it then waits for [`on_join_answer`].
-    ///
-    /// [`on_join_answer`]: Self::on_join_answer
-    pub fn join_due(&mut self, now: Time) -> Option<ChannelId> {
-        if !self.up || self.asked.len() >= JOINS_MAX {
-            return None;
-        }
-        let channel = self.due.pop_due(now)?;
-        self.asked.insert(channel.clone());
-        Some(channel)
-    }
-
-    /// A join was answered, or ended without an answer.
-    pub fn on_join_answer(
-        &mut self,
-        now: Time,
-        channel: &ChannelId,
-        answer: Result<JoinAck, String>,
-    ) -> Joined {
-        let Some(join) = self
-            .channels
-            .get_mut(channel)
-            .filter(|_| self.asked.remove(channel))
-        else {
-            return Joined::Stale;
-        };
-        if !core::mem::replace(&mut join.tried, true) {
-            self.untried -= 1;
-        }
-        let (why, error) = match answer {
-            Ok(JoinAck {
-                ok: true, last_seq, ..
-            }) => {
-                *join = Join {
-                    joined: true,
-                    failures: 0,
-                    tried: true,
-                };
-                return Joined::Ok(last_seq);
-            }
-            Ok(JoinAck { error, .. }) => (
-                match error {
-                    Some(AckError::BadRequest) => "the guild does not understand the request",
-                    Some(AckError::NotFound) => "the guild knows no such channel",
-                    Some(AckError::Forbidden) => "the account is not a member",
-                    Some(AckError::TokenExpired) => "the connection's token has expired",
-                    Some(AckError::Other) | None => "the guild refused without a known reason",
-                }
-                .to_string(),
-                error,
-            ),
-            Err(why) => (why, None),
-        };
-        let wait = retry(join.failures);
-        join.failures = join.failures.saturating_add(1);
-        self.due.set(channel.clone(), Some(now + wait));
-        if matches!(error, Some(AckError::Forbidden | AckError::NotFound)) {
-            self.relist(now);
-        }
-        Joined::Failed {
-            why,
-            token_expired: error == Some(AckError::TokenExpired),
-        }
+        self.channels.remove(channel)
     }
 
     /// When there is something to do.
@@ -366,21 +236,13 @@ impl Membership {
         if !self.up {
             return None;
         }
-        let listing = match self.listing {
+        match self.listing {
             Listing::Due(at) => Some(Wakeup {
                 at,
                 why: "listing due",
             }),
             Listing::Unwanted | Listing::Blocked | Listing::Asked => None,
-        };
-        let join = self.due.earliest().filter(|_| self.asked.len() < JOINS_MAX);
-        earliest([
-            listing,
-            join.map(|at| Wakeup {
-                at,
-                why: "join due",
-            }),
-        ])
+        }
     }
 
     fn note_push(&mut self, channel: &ChannelId, member: bool) {
@@ -393,36 +255,11 @@ impl Membership {
             self.outdated = true;
         }
     }
-
-    fn enter(&mut self, now: Time, channel: ChannelId) {
-        if self.up {
-            self.due.set(channel.clone(), Some(now));
-        }
-        self.channels.insert(channel, Join::default());
-        self.untried += 1;
-    }
-
-    fn leave(&mut self, channel: &ChannelId) -> bool {
-        self.asked.remove(channel);
-        self.due.set(channel.clone(), None);
-        let Some(join) = self.channels.remove(channel) else {
-            return false;
-        };
-        if !join.tried {
-            self.untried -= 1;
-        }
-        true
-    }
-}
-
-/// 1, 2, 4 … 30 seconds.
-fn retry(failures: u32) -> Duration {
-    Duration::from_secs(1 << failures.min(10)).min(RETRY_MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec;
+    use alloc::{string::String, vec};
 
     use super::*;
     use crate::{canon::canonical_hash, fabric::types::XType};
@@ -454,14 +291,6 @@ mod tests {
         Time::ZERO + Duration::from_secs(seconds)
     }
 
-    fn ack() -> JoinAck {
-        JoinAck {
-            ok: true,
-            last_seq: Some(7),
-            error: None,
-        }
-    }
-
     fn up_with(ids: &[&str]) -> Membership {
         let mut membership = Membership::new(Duration::from_secs(60));
         membership.on_up(at(1));
@@ -469,39 +298,6 @@ mod tests {
         membership.on_listing_asked();
         membership.on_listing(at(1), &listed(ids), &[], MOST);
         membership
-    }
-
-    #[test]
-    fn a_connection_is_settled_once_everything_is_listed_and_tried() {
-        let mut membership = up_with(&["a", "b"]);
-        assert!(!membership.is_settled());
-        assert_eq!(membership.join_due(at(1)), Some(id("a")));
-        assert_eq!(membership.join_due(at(1)), Some(id("b")));
-        assert_eq!(membership.join_due(at(1)), None);
-        assert_eq!(
-            membership.on_join_answer(at(2), &id("a"), Ok(ack())),
-            Joined::Ok(Some(7))
-        );
-        let failed = membership.on_join_answer(at(2), &id("b"), Err("no answer".into()));
-        assert!(matches!(
-            failed,
-            Joined::Failed {
-                token_expired: false,
-                ..
-            }
-        ));
-        assert!(membership.is_settled());
-        assert!(membership.is_joined(&id("a")) && !membership.is_joined(&id("b")));
-        assert_eq!(membership.next_wakeup().unwrap().at, at(3));
-        membership.on_down();
-        assert_eq!(membership.next_wakeup(), None);
-        assert_eq!(
-            membership.on_join_answer(at(3), &id("b"), Ok(ack())),
-            Joined::Stale
-        );
-        membership.on_up(at(4));
-        assert!(membership.listing_due(at(4)));
-        assert_eq!(membership.join_due(at(4)), Some(id("a")));
     }
 
     #[test]
@@ -514,24 +310,12 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_join_is_tried_again_after_1_2_4_and_at_most_30_seconds() {
-        let mut membership = up_with(&["a"]);
-        let mut now = at(1);
-        for wait in [1, 2, 4, 8, 16, 30, 30] {
-            assert_eq!(membership.join_due(now), Some(id("a")));
-            membership.on_join_answer(now, &id("a"), Err("no".into()));
-            now = now + Duration::from_secs(wait);
-            assert_eq!(membership.join_due(now - Duration::from_micros(1)), None);
-        }
-    }
-
-    #[test]
     fn an_old_listing_does_not_bring_back_a_channel_that_was_left() {
         let mut membership = up_with(&["a", "b"]);
         assert!(membership.listing_due(at(61)));
         membership.on_listing_asked();
         assert!(membership.on_left_push(&id("a")));
-        assert!(membership.on_joined_push(at(61), &id("c"), MOST));
+        assert!(membership.on_joined_push(&id("c"), MOST));
         let changes = membership.on_listing(at(62), &listed(&["a", "b"]), &[], MOST);
         assert_eq!(changes, Changes::default());
         assert!(!membership.contains(&id("a")) && membership.contains(&id("c")));
@@ -565,34 +349,14 @@ mod tests {
             membership.on_listing(at(64), &listed(&[]), &[], MOST).left,
             vec![id("a")]
         );
-        assert!(membership.is_settled());
+        assert!(membership.has_listed());
     }
 
     #[test]
-    fn refusals_lead_to_a_listing_and_expiry_is_told() {
+    fn a_hint_leads_to_a_listing() {
         let mut membership = up_with(&["a"]);
-        membership.join_due(at(1));
-        let refused = JoinAck {
-            ok: false,
-            last_seq: None,
-            error: Some(AckError::Forbidden),
-        };
-        membership.on_join_answer(at(1), &id("a"), Ok(refused));
+        membership.relist(at(1));
         assert!(membership.listing_due(at(2)));
-        membership.join_due(at(2));
-        let expired = JoinAck {
-            ok: false,
-            last_seq: None,
-            error: Some(AckError::TokenExpired),
-        };
-        let answer = membership.on_join_answer(at(2), &id("a"), Ok(expired));
-        assert!(matches!(
-            answer,
-            Joined::Failed {
-                token_expired: true,
-                ..
-            }
-        ));
     }
 
     #[test]
@@ -604,24 +368,5 @@ mod tests {
         membership.relist(at(61));
         assert!(!membership.listing_due(at(64)));
         assert!(membership.listing_due(at(65)));
-    }
-
-    #[test]
-    fn thousands_of_joins_go_out_a_few_at_a_time() {
-        let mut membership = Membership::new(Duration::from_secs(60));
-        membership.on_up(at(1));
-        membership.on_listing_asked();
-        let ids: Vec<_> = (0..1_000).map(|n| alloc::format!("c{n:04}")).collect();
-        let ids: Vec<_> = ids.iter().map(String::as_str).collect();
-        membership.on_listing(at(1), &listed(&ids), &[], 900);
-        assert_eq!(membership.len(), 900);
-        let mut sent = Vec::new();
-        while let Some(channel) = membership.join_due(at(1)) {
-            sent.push(channel);
-        }
-        assert_eq!(sent.len(), JOINS_MAX);
-        assert!(membership.next_wakeup().unwrap().at > at(1));
-        membership.on_join_answer(at(1), &sent[0], Ok(ack()));
-        assert!(membership.join_due(at(1)).is_some());
     }
 }

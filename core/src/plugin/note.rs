@@ -67,8 +67,34 @@ pub enum Note {
         why: String,
         /// How long it had been live; `None` where it never was.
         lived: Option<Duration>,
-        /// When the next dial follows.
+        /// When the next dial follows; `None` where another connection was being made already.
+        retry_in: Option<Duration>,
+    },
+    /// A connection was replaced by another one, without a gap.
+    Rotated {
+        /// The guild.
+        guild: GuildId,
+        /// Why.
+        why: String,
+        /// How long the old one had been live; `None` where it never was.
+        lived: Option<Duration>,
+    },
+    /// A connection could not be replaced yet; it goes on, and the replacing is tried again.
+    NotRotated {
+        /// The guild.
+        guild: GuildId,
+        /// Why.
+        why: String,
+        /// When the next attempt follows.
         retry_in: Duration,
+    },
+    /// What the guild has stored was not pushed on a connection that seems to be sound: it is
+    /// replaced.
+    Deaf {
+        /// The guild.
+        guild: GuildId,
+        /// The channel whose messages did not come.
+        channel: ChannelId,
     },
     /// A listing or a read of channels failed and is tried again.
     ListingFailed {
@@ -194,10 +220,12 @@ impl Note {
             | Self::Joined { .. }
             | Self::Left { .. }
             | Self::HeldBack { .. } => Level::Debug,
-            Self::Live { .. } | Self::Down { .. } => Level::Info,
+            Self::Live { .. } | Self::Down { .. } | Self::Rotated { .. } => Level::Info,
             Self::LoginFailed { .. }
             | Self::ListingFailed { .. }
             | Self::JoinFailed { .. }
+            | Self::NotRotated { .. }
+            | Self::Deaf { .. }
             | Self::HistoryFailed { .. }
             | Self::BackfillSkipped { .. }
             | Self::GapAccepted { .. }
@@ -241,23 +269,40 @@ impl fmt::Display for Note {
             Self::Down {
                 guild,
                 why,
-                lived: Some(lived),
+                lived,
                 retry_in,
-            } => write!(
+            } => {
+                match lived {
+                    Some(lived) => {
+                        let lived = lived.as_secs_f32();
+                        write!(f, "lost guild {guild} after {lived:.1} s: {why}; ")?;
+                    }
+                    None => write!(f, "no connection to guild {guild}: {why}; ")?,
+                }
+                match retry_in {
+                    Some(wait) => write!(f, "dialing again in {:.1} s", wait.as_secs_f32()),
+                    None => write!(f, "the next one is on its way"),
+                }
+            }
+            Self::Rotated { guild, why, lived } => write!(
                 f,
-                "lost guild {guild} after {:.1} s: {why}; dialing again in {:.1} s",
-                lived.as_secs_f32(),
-                retry_in.as_secs_f32()
+                "replaced the connection to guild {guild} after {:.1} s: {why}",
+                lived.unwrap_or_default().as_secs_f32()
             ),
-            Self::Down {
+            Self::NotRotated {
                 guild,
                 why,
-                lived: None,
                 retry_in,
             } => write!(
                 f,
-                "no connection to guild {guild}: {why}; dialing again in {:.1} s",
+                "could not replace the connection to guild {guild}: {why}; it goes on, and the \
+                 next attempt follows in {:.1} s",
                 retry_in.as_secs_f32()
+            ),
+            Self::Deaf { guild, channel } => write!(
+                f,
+                "guild {guild} does not push the messages of channel {channel} to this connection: \
+                 it is replaced"
             ),
             Self::ListingFailed { guild, why } => {
                 write!(

@@ -12,6 +12,7 @@ use crate::{
     fabric::types::{Message, Page},
     plugin::backfill::{Backfill, Read},
     time::Time,
+    ws::ConnId,
 };
 
 /// How many messages wait behind a gap, or before the join's answer. What is beyond is read again
@@ -30,24 +31,33 @@ pub struct Sequence {
     heard: Option<u64>,
     /// The highest `seq` up to which everything is finished; what a store keeps.
     cursor: u64,
-    /// Whether a join on the present connection has been answered.
+    /// Whether a join has been answered on a connection that is open.
     joined: bool,
     /// Whether one ever has. A push that comes earlier is newer than the beginning all the same.
     met: bool,
     /// Nobody tells where to begin: at the first message that is pushed.
     anywhere: bool,
-    /// The newest `seq` that the guild has told on the present connection.
+    /// The newest `seq` that the guild has told since then.
     told: u64,
     /// Whether it tells that without being asked.
     tells: bool,
     /// The newest message must be asked for.
     asks_newest: bool,
-    ahead: BTreeMap<u64, Message>,
+    ahead: BTreeMap<u64, Ahead>,
     backfill: Backfill,
 }
 canonical!(struct Sequence {
     heard, cursor, joined, met, anywhere, told, tells, asks_newest, ahead, backfill
 });
+
+/// A message that is ahead of its sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ahead {
+    message: Message,
+    /// The last connection that it came by; `None` where it was read.
+    by: Option<ConnId>,
+}
+canonical!(struct Ahead { message, by });
 
 /// What became passable.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -98,7 +108,7 @@ impl Sequence {
         }
     }
 
-    /// The join on the present connection was answered with the channel's newest `seq`; `None` where
+    /// The join on the only connection was answered with the channel's newest `seq`; `None` where
     /// the guild does not tell it, and must be asked.
     pub fn on_joined(&mut self, now: Time, last_seq: Option<u64>) -> Released {
         let Some(last) = last_seq else {
@@ -107,6 +117,22 @@ impl Sequence {
         };
         self.tells = true;
         self.open(now, last)
+    }
+
+    /// The same on a second connection: what is missing may be on its way by the first one, and is
+    /// read at `at`.
+    pub fn on_joined_again(&mut self, at: Time, last_seq: Option<u64>) -> Released {
+        match last_seq {
+            Some(last) => {
+                self.tells = true;
+                self.told = self.told.max(last);
+                self.release(at)
+            }
+            None => {
+                self.ask_newest(at);
+                Released::default()
+            }
+        }
     }
 
     fn open(&mut self, now: Time, last: u64) -> Released {
@@ -163,18 +189,32 @@ impl Sequence {
         self.release(now)
     }
 
-    /// The connection has ended: what waits behind a gap is dropped with it, since history brings it
-    /// again.
-    pub fn on_down(&mut self) {
+    /// A connection has ended: what came by it and waits behind a gap is dropped, since history
+    /// brings it again. `joined` tells whether the channel is joined on another one.
+    pub fn on_conn_end(&mut self, conn: ConnId, joined: bool) {
+        if joined {
+            self.ahead.retain(|_, ahead| ahead.by != Some(conn));
+            if self.missing().is_none() && !self.asks_newest {
+                self.backfill.settle();
+            }
+            return;
+        }
+        self.ahead
+            .retain(|_, ahead| ahead.by.is_some_and(|by| by != conn));
         self.joined = false;
         self.told = 0;
         self.asks_newest = false;
-        self.ahead.clear();
         self.backfill = Backfill::default();
     }
 
     /// A message was pushed; what is missing before it is waited for, and then read.
-    pub fn on_message(&mut self, now: Time, message: Message, patience: Duration) -> Released {
+    pub fn on_message(
+        &mut self,
+        now: Time,
+        message: Message,
+        by: ConnId,
+        patience: Duration,
+    ) -> Released {
         let seq = message.seq;
         if self.joined && self.heard.is_some_and(|heard| seq <= heard) {
             return Released::default();
@@ -182,7 +222,9 @@ impl Sequence {
         if !self.met {
             self.heard = self.heard.map(|heard| heard.min(seq.saturating_sub(1)));
         }
-        self.ahead.entry(seq).or_insert(message);
+        let by = Some(by);
+        let ahead = self.ahead.entry(seq).or_insert(Ahead { message, by });
+        ahead.by = ahead.by.max(by);
         let released = self.release(now + patience);
         self.bound();
         released
@@ -191,9 +233,9 @@ impl Sequence {
     /// A message that may wait behind a gap was edited or deleted.
     pub fn amend(&mut self, newer: &Message) {
         if let Some(ahead) = self.ahead.get_mut(&newer.seq)
-            && ahead.id == newer.id
+            && ahead.message.id == newer.id
         {
-            ahead.amend(newer);
+            ahead.message.amend(newer);
         }
     }
 
@@ -228,7 +270,7 @@ impl Sequence {
             if before.is_some_and(|heard| message.seq > heard)
                 && let Entry::Vacant(place) = self.ahead.entry(message.seq)
             {
-                place.insert(message);
+                place.insert(Ahead { message, by: None });
             }
         }
         let messages = self.passable();
@@ -317,7 +359,7 @@ impl Sequence {
                     entry.remove();
                 }
                 Some(_) | None => {
-                    messages.push(entry.remove());
+                    messages.push(entry.remove().message);
                     self.heard = Some(seq);
                 }
             }
@@ -338,6 +380,8 @@ mod tests {
     };
 
     const PATIENCE: Duration = Duration::from_millis(250);
+    const OLD: ConnId = ConnId(1);
+    const NEW: ConnId = ConnId(2);
 
     fn message(seq: u64) -> Message {
         Message {
@@ -390,7 +434,11 @@ mod tests {
     }
 
     fn push(sequence: &mut Sequence, now: u64, seq: u64) -> (Vec<u64>, u64) {
-        seqs(sequence.on_message(at(now), message(seq), PATIENCE))
+        push_by(sequence, OLD, now, seq)
+    }
+
+    fn push_by(sequence: &mut Sequence, by: ConnId, now: u64, seq: u64) -> (Vec<u64>, u64) {
+        seqs(sequence.on_message(at(now), message(seq), by, PATIENCE))
     }
 
     /// Asks what to read, as its owner does.
@@ -477,7 +525,7 @@ mod tests {
     fn what_was_said_while_there_was_no_connection_is_read() {
         let mut sequence = joined(3);
         push(&mut sequence, 1, 5);
-        sequence.on_down();
+        sequence.on_conn_end(OLD, false);
         assert_eq!(sequence.read_at(), None);
         assert_eq!(push(&mut sequence, 2, 7), (vec![], 0), "before its join");
         assert_eq!(seqs(sequence.on_joined(at(3), Some(6))), (vec![], 0));
@@ -491,9 +539,58 @@ mod tests {
     }
 
     #[test]
+    fn a_push_by_either_of_two_connections_counts_once() {
+        let mut sequence = joined(3);
+        assert_eq!(push_by(&mut sequence, NEW, 1, 4), (vec![4], 0));
+        assert_eq!(push_by(&mut sequence, OLD, 2, 4), (vec![], 0));
+        assert_eq!(push_by(&mut sequence, OLD, 2, 6), (vec![], 0));
+        assert_eq!(push_by(&mut sequence, NEW, 3, 6), (vec![], 0));
+        assert_eq!(push_by(&mut sequence, OLD, 4, 5), (vec![5, 6], 0));
+        assert_eq!(sequence.read_at(), None);
+    }
+
+    #[test]
+    fn what_a_second_join_tells_of_is_waited_for_before_it_is_read() {
+        let mut sequence = joined(3);
+        assert_eq!(
+            seqs(sequence.on_joined_again(at(251), Some(2))),
+            (vec![], 0)
+        );
+        assert_eq!(
+            sequence.heard(),
+            Some(3),
+            "the push was faster than the ack"
+        );
+        sequence.on_joined_again(at(251), Some(4));
+        assert_eq!(sequence.read_at(), Some(at(251)));
+        assert_eq!(push_by(&mut sequence, OLD, 9, 4), (vec![4], 0));
+        assert_eq!(sequence.read_at(), None);
+        sequence.on_joined_again(at(300), None);
+        assert_eq!(sequence.read_at(), Some(at(300)));
+        assert_eq!(asked(&mut sequence, 200), Some((Read::Newest, 0)));
+    }
+
+    #[test]
+    fn what_waits_behind_a_gap_is_dropped_with_the_last_connection_it_came_by() {
+        let mut sequence = joined(3);
+        push_by(&mut sequence, OLD, 1, 6);
+        push_by(&mut sequence, NEW, 1, 6);
+        push_by(&mut sequence, OLD, 1, 8);
+        sequence.on_conn_end(OLD, true);
+        assert_eq!(sequence.read_at(), Some(at(251)), "4 and 5");
+        assert_eq!(push_by(&mut sequence, NEW, 2, 4), (vec![4], 0));
+        assert_eq!(push_by(&mut sequence, NEW, 2, 5), (vec![5, 6], 0));
+        assert_eq!(sequence.read_at(), None);
+        push_by(&mut sequence, NEW, 3, 9);
+        push_by(&mut sequence, OLD, 3, 10);
+        sequence.on_conn_end(NEW, false);
+        assert_eq!(sequence.ahead.keys().collect::<Vec<_>>(), [&10]);
+    }
+
+    #[test]
     fn only_the_newest_are_read_after_a_long_time() {
         let mut sequence = joined(3);
-        sequence.on_down();
+        sequence.on_conn_end(OLD, false);
         sequence.on_joined(at(1), Some(1_000));
         let read = asked(&mut sequence, 200);
         assert_eq!(

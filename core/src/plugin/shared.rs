@@ -34,8 +34,8 @@ use crate::{
 };
 
 /// What a login that gives no living token means.
-pub(super) const DEAD: &str =
-    "Center gave out a token that has hardly any life left: its clock or its token life is wrong";
+pub(super) const DEAD: &str = "Center gave out a token that has hardly any life left, or less than the one before: its clock or \
+     its token life is wrong";
 
 /// The parts that are not a guild's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,13 +60,21 @@ canonical!(struct Shared {
     account, http, dedup, turns, outbox, jobs, wakes, activity, sessions; - config, nonces, planted
 });
 
-/// What a REST request was sent for, and with the token of which session.
+/// What a REST request was sent for, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Purpose {
     pub(super) errand: Errand,
+    pub(super) sent: Sent,
+}
+canonical!(struct Purpose { errand, sent });
+
+/// When a REST request was sent, and with the token of which session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) at: Time,
     pub(super) session: SessionNumber,
 }
-canonical!(struct Purpose { errand; - session });
+canonical!(struct Sent { at; - session });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Errand {
@@ -131,11 +139,12 @@ impl Shared {
         request: impl FnOnce(Secret) -> Option<Request>,
         out: &mut Vec<Output>,
     ) -> Asked {
-        let (token, origin, session) = match self.account.token(now, guild) {
+        let (token, origin, session) = match self.account.token(now, guild, None) {
             Token::Fresh {
                 token,
                 origin,
                 session,
+                ..
             } => (token, origin, session),
             Token::Wait => return Asked::Blocked,
             Token::NoAccess => {
@@ -155,9 +164,8 @@ impl Shared {
             Some(_) => self.config.transfer_patience,
             None => self.config.step_timeout,
         };
-        let id = self
-            .http
-            .ask(now, Some(patience), Purpose { errand, session });
+        let sent = Sent { at: now, session };
+        let id = self.http.ask(now, Some(patience), Purpose { errand, sent });
         out.push(Output::Http {
             id,
             origin,

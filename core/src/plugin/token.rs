@@ -16,6 +16,10 @@ pub type SessionNumber = u64;
 /// A token must have more of its life left than this, or than a fifth of it.
 const MARGIN: Duration = Duration::from_secs(60);
 
+/// A token that is said to live longer than a century is not taken at its word: moments are numbers
+/// with an end.
+const LIFE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// The session of one account.
 ///
 /// It never serves a token that is past its time: [`fresh`](Self::fresh) then says so, and the
@@ -41,14 +45,32 @@ canonical!(struct Cached { session, sent_at, answered_at, stale; - number });
 /// What the cache has for a guild.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cache<'a> {
-    /// A token that is fresh, and the session it comes from.
-    Fresh(&'a Grant, SessionNumber),
+    /// A token that is fresh, how long it lives, and the session it comes from.
+    Fresh(&'a Grant, Life, SessionNumber),
     /// A fresh session in which the guild is missing.
     Missing(SessionNumber),
-    /// A fresh session whose token for the guild has too little of its life left.
+    /// A fresh session whose token for the guild has too little of its life left, or does not live
+    /// long enough.
     Spent(SessionNumber),
     /// Nothing that may be used: log in.
     Stale,
+}
+
+/// The life of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// The login that it came from was sent then.
+    pub since: Time,
+    /// How long it lives from then on.
+    pub span: Duration,
+}
+canonical!(struct Life { since, span });
+
+impl Life {
+    /// When the token dies.
+    pub fn end(self) -> Time {
+        self.since + self.span
+    }
 }
 
 impl TokenCache {
@@ -74,8 +96,9 @@ impl TokenCache {
         });
     }
 
-    /// What may be used for `guild` at `now`.
-    pub fn fresh(&self, now: Time, guild: &GuildId) -> Cache<'_> {
+    /// What may be used for `guild` at `now`, by an asker who needs a token that dies later than
+    /// `beyond`.
+    pub fn fresh(&self, now: Time, guild: &GuildId, beyond: Option<Time>) -> Cache<'_> {
         let Some(cached) = self
             .session
             .as_ref()
@@ -91,9 +114,14 @@ impl TokenCache {
         else {
             return Cache::Missing(cached.number);
         };
-        let left = grant.life.saturating_sub(now.since(cached.sent_at));
-        if left > MARGIN.min(grant.life / 5) {
-            Cache::Fresh(grant, cached.number)
+        let life = Life {
+            since: cached.sent_at,
+            span: grant.life.min(LIFE_MAX),
+        };
+        let left = life.end().since(now);
+        let reaches = beyond.is_none_or(|beyond| life.end() > beyond);
+        if left > MARGIN.min(life.span / 5) && reaches {
+            Cache::Fresh(grant, life, cached.number)
         } else {
             Cache::Spent(cached.number)
         }
@@ -150,8 +178,8 @@ mod tests {
     }
 
     fn token(cache: &TokenCache, now: Time) -> Option<&str> {
-        match cache.fresh(now, &GuildId::new("g").unwrap()) {
-            Cache::Fresh(grant, _) => Some(grant.token.expose()),
+        match cache.fresh(now, &GuildId::new("g").unwrap(), None) {
+            Cache::Fresh(grant, ..) => Some(grant.token.expose()),
             Cache::Missing(_) | Cache::Spent(_) | Cache::Stale => None,
         }
     }
@@ -195,17 +223,44 @@ mod tests {
         let guild = GuildId::new("g").unwrap();
         let mut cache = TokenCache::new(8 * MINUTE);
         cache.on_session(start, start, session("a", 15 * MINUTE));
-        let Cache::Fresh(_, first) = cache.fresh(start, &guild) else {
+        let Cache::Fresh(.., first) = cache.fresh(start, &guild, None) else {
             panic!()
         };
         cache.invalidate(first);
-        assert_eq!(cache.fresh(start, &guild), Cache::Stale);
+        assert_eq!(cache.fresh(start, &guild, None), Cache::Stale);
         cache.on_session(start, start, session("b", 15 * MINUTE));
         cache.invalidate(first);
         assert_eq!(token(&cache, start), Some("b"));
         assert!(matches!(
-            cache.fresh(start, &GuildId::new("h").unwrap()),
+            cache.fresh(start, &GuildId::new("h").unwrap(), None),
             Cache::Missing(1)
         ));
+    }
+
+    #[test]
+    fn a_token_that_dies_no_later_than_another_is_spent_for_who_needs_a_later_one() {
+        let start = Time::from_millis(1_000);
+        let guild = GuildId::new("g").unwrap();
+        let mut cache = TokenCache::new(8 * MINUTE);
+        cache.on_session(start, start, session("a", 15 * MINUTE));
+        let end = start + 15 * MINUTE;
+        let spent = cache.fresh(start, &guild, Some(end));
+        assert!(matches!(spent, Cache::Spent(0)), "{spent:?}");
+        let beyond = Some(end - Duration::from_micros(1));
+        let fresh = cache.fresh(start, &guild, beyond);
+        assert!(matches!(fresh, Cache::Fresh(_, life, 0) if life.end() == end));
+        let later = start + Duration::from_micros(1);
+        cache.on_session(later, later, session("b", 15 * MINUTE));
+        let fresh = cache.fresh(later, &guild, Some(end));
+        assert!(matches!(fresh, Cache::Fresh(_, _, 1)), "{fresh:?}");
+    }
+
+    #[test]
+    fn a_token_without_end_lives_for_a_century() {
+        let start = Time::from_millis(1_000);
+        let mut cache = TokenCache::new(8 * MINUTE);
+        cache.on_session(start, start, session("a", Duration::MAX));
+        let fresh = cache.fresh(start, &GuildId::new("g").unwrap(), None);
+        assert!(matches!(fresh, Cache::Fresh(_, life, _) if life.span == LIFE_MAX));
     }
 }

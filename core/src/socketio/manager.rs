@@ -134,7 +134,9 @@ impl Manager {
     }
 
     fn command(&mut self, now: Time, command: client::Input, out: &mut Vec<Output>) {
-        self.drive(now, Some(link::Input::Command(command)), out);
+        if let Some(conn) = self.link.up() {
+            self.drive(now, Some(link::Input::Command(conn, command)), out);
+        }
     }
 
     /// Does what the link says; gives back what it is to hear at once.
@@ -145,7 +147,7 @@ impl Manager {
         out: &mut Vec<Output>,
     ) -> Option<link::Input<SocketIo>> {
         match output {
-            link::Output::Authorize(id) => out.push(Output::Prepare(id)),
+            link::Output::Authorize { id, .. } => out.push(Output::Prepare(id)),
             link::Output::Forget(id) => out.push(Output::ForgetPrepare(id)),
             link::Output::Dial(conn) => {
                 self.attempts.on_dial();
@@ -157,13 +159,16 @@ impl Manager {
             }
             link::Output::HangUp(conn) => out.push(Output::HangUp(conn)),
             link::Output::Transport(conn, action) => out.push(Output::Transport(conn, action)),
-            link::Output::Up => self.attempts.on_handshake(),
-            link::Output::Event(event) => self.on_client(now, event, out),
+            link::Output::Up(_) => self.attempts.on_handshake(),
+            link::Output::Event(_, event) => self.on_client(now, event, out),
             link::Output::Down {
                 end,
                 lived,
                 retry_in,
-            } => self.on_down(end.why, lived.is_some(), retry_in, out),
+                ..
+            } => self.on_down(end.why, lived.is_some(), retry_in.unwrap_or_default(), out),
+            // A manager asks for no rotation.
+            link::Output::Replaced { .. } | link::Output::NotReplaced { .. } => {}
         }
         None
     }
@@ -428,7 +433,7 @@ impl Manager {
         if self.link.is_resting() && !self.namespaces.is_empty() {
             self.drive(now, Some(link::Input::Wake), out);
         }
-        if self.link.is_up() {
+        if self.link.up().is_some() {
             self.ask(now, out);
             self.flush(now, out);
         }
@@ -462,8 +467,10 @@ impl Manager {
             .filter(|(_, membership)| membership.stage == Stage::Joined)
             .map(|(namespace, _)| namespace.clone())
             .collect();
-        if !joined.is_empty() && !self.link.is_live() {
-            self.drive(now, Some(link::Input::Live), out);
+        if let Some(conn) = self.link.up().filter(|_| !joined.is_empty())
+            && !self.link.is_live()
+        {
+            self.drive(now, Some(link::Input::Live(conn)), out);
         }
         for namespace in joined {
             while self.is_joined(&namespace)

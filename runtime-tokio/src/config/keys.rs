@@ -34,6 +34,8 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "session_ttl_ms",
             "login_patience_ms",
             "step_timeout_ms",
+            "rotation_timeout_ms",
+            "push_patience_ms",
             "backoff_first_ms",
             "backoff_most_ms",
             "backoff_after_live_ms",
@@ -98,6 +100,11 @@ pub(super) const NUMBERS: &[(&str, Sets)] = &[
         Sets::SpanOrDefault(|c| &mut c.login_patience),
     ),
     ("step_timeout_ms", Sets::Span(|c| &mut c.step_timeout)),
+    (
+        "rotation_timeout_ms",
+        Sets::Span(|c| &mut c.rotation_timeout),
+    ),
+    ("push_patience_ms", Sets::Span(|c| &mut c.push_patience)),
     ("backoff_first_ms", Sets::Span(|c| &mut c.backoff.first)),
     ("backoff_most_ms", Sets::Span(|c| &mut c.backoff.most)),
     (

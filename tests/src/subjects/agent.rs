@@ -56,6 +56,8 @@ impl Agent {
                 life: match b % 8 {
                     0 => Duration::from_secs(1),
                     1 => Duration::MAX,
+                    // Connections are replaced before the guild's silence ends them.
+                    2 | 3 => Duration::from_secs(20),
                     _ => Duration::from_secs(900),
                 },
             })

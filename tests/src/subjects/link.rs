@@ -1,6 +1,6 @@
 //! A link on Fabric's realtime protocol under the laws.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use selvedge_core::{
     RequestId, Rng, Secret, Time,
@@ -8,7 +8,7 @@ use selvedge_core::{
     id::ChannelId,
     link::{self, Authorize, AuthorizeFailure, Input, Link, Output, backoff},
     socketio::client,
-    ws::{Action, ConnId, Event},
+    ws::{Action, ConnId, Event, Frame},
 };
 
 use super::peer::{Peer, closed, take};
@@ -20,19 +20,23 @@ pub struct RealtimeLink {
     asked: Vec<RequestId<Authorize>>,
     asked_ever: Vec<RequestId<Authorize>>,
     dialing: Vec<ConnId>,
-    conn: Option<ConnId>,
-    peer: Peer,
+    peers: BTreeMap<ConnId, Peer>,
     next_join: u64,
     over: bool,
 }
 
 impl RealtimeLink {
-    fn conn(&self) -> ConnId {
-        self.conn.unwrap_or(ConnId(0))
+    /// One of the connections, mostly the newest.
+    fn conn(&self, a: u64) -> ConnId {
+        let at = self.peers.len().saturating_sub(1 + (a as usize) % 3 / 2);
+        self.peers.keys().nth(at).copied().unwrap_or(ConnId(0))
     }
 
-    fn frame(&self, frame: selvedge_core::ws::Frame) -> Input<Realtime> {
-        Input::Transport(self.conn(), Event::Frame(frame))
+    fn frame(&mut self, a: u64, frame: impl FnOnce(&mut Peer) -> Frame) -> Input<Realtime> {
+        let conn = self.conn(a);
+        let mut nobody = Peer::default();
+        let peer = self.peers.get_mut(&conn).unwrap_or(&mut nobody);
+        Input::Transport(conn, Event::Frame(frame(peer)))
     }
 
     fn dialed(&mut self, a: u64, good: bool) -> Option<Input<Realtime>> {
@@ -40,8 +44,7 @@ impl RealtimeLink {
         if !good {
             return Some(Input::Dialed(conn, Err("refused".to_string())));
         }
-        self.conn = Some(conn);
-        self.peer = Peer::default();
+        self.peers.insert(conn, Peer::default());
         Some(Input::Dialed(conn, Ok(())))
     }
 
@@ -52,9 +55,10 @@ impl RealtimeLink {
         if let Some(dialed) = self.dialed(a, true) {
             return Some(dialed);
         }
-        self.conn?;
-        let frame = self.peer.next(a, b);
-        Some(self.frame(frame))
+        if self.peers.is_empty() {
+            return None;
+        }
+        Some(self.frame(a, |peer| peer.next(a, b)))
     }
 }
 
@@ -64,7 +68,7 @@ impl Subject for RealtimeLink {
     type Machine = Link<Realtime>;
 
     const KINDS: u8 = 18;
-    /// 8 early events of about 300 bytes, and 4 calls.
+    /// Two connections, each with 8 early events of about 300 bytes, and 4 calls.
     const DEBUG_MAX: usize = 20_000;
 
     fn start(_: Time) -> (Self, Link<Realtime>) {
@@ -79,6 +83,7 @@ impl Subject for RealtimeLink {
         };
         let config = link::Config {
             step_timeout: Duration::from_secs(10),
+            rotation_timeout: Duration::from_secs(30),
             backoff: backoff::Config::default(),
             first_conn: 0,
         };
@@ -110,20 +115,21 @@ impl Subject for RealtimeLink {
                 self.next_join += 1;
                 let id = RequestId::from_number(self.next_join);
                 let channel = ChannelId::new(&format!("c{}", a % 5))?;
-                Input::Command(Command::Join(id, channel))
+                Input::Command(self.conn(b), Command::Join(id, channel))
             }
-            9 => Input::Command(Command::Leave(ChannelId::new(&format!("c{}", a % 5))?)),
-            10 => Input::Live,
-            11 => {
-                let frame = self.peer.push("message.created", a, b);
-                self.frame(frame)
+            9 => {
+                let channel = ChannelId::new(&format!("c{}", a % 5))?;
+                Input::Command(self.conn(b), Command::Leave(channel))
             }
-            12 if a % 4 == 0 => {
-                let frame = self.peer.odd(b, a);
-                self.frame(frame)
+            10 => Input::Live(self.conn(a)),
+            11 => self.frame(a / 5, |peer| peer.push("message.created", a, b)),
+            12 if a % 4 == 0 => self.frame(a / 4, |peer| peer.odd(b, a)),
+            13 if a % 4 == 0 => {
+                let conn = self.conn(a / 4);
+                self.peers.remove(&conn);
+                Input::Transport(conn, closed(b))
             }
-            13 if a % 4 == 0 => Input::Transport(self.conn(), closed(b)),
-            14 if a % 4 == 0 => Input::Reconnect("deaf".to_string()),
+            14 => Input::Rotate(self.conn(a), "deaf".to_string()),
             15 if a % 32 == 0 || (a % 4 == 0 && !self.asked.is_empty()) => self.end(),
             16 if a % 8 == 0 => Input::Rest,
             17 => Input::Wake,
@@ -133,19 +139,29 @@ impl Subject for RealtimeLink {
 
     fn heard(&mut self, output: &Output<Realtime>) {
         match output {
-            Output::Authorize(id) => {
+            Output::Authorize { id, .. } => {
                 self.asked.push(*id);
                 self.asked_ever.push(*id);
             }
             Output::Forget(id) => self.asked.retain(|asked| asked != id),
             Output::Dial(conn) => self.dialing.push(*conn),
-            Output::HangUp(conn) => self.dialing.retain(|dialing| dialing != conn),
-            Output::Transport(conn, action) => {
-                if self.conn == Some(*conn) {
-                    self.peer.on_action(action);
+            Output::HangUp(conn) => {
+                self.dialing.retain(|dialing| dialing != conn);
+                self.peers.remove(conn);
+            }
+            Output::Transport(conn, Action::Close) => {
+                self.peers.remove(conn);
+            }
+            Output::Transport(conn, action @ Action::Send(_)) => {
+                if let Some(peer) = self.peers.get_mut(conn) {
+                    peer.on_action(action);
                 }
             }
-            Output::Up | Output::Event(_) | Output::Down { .. } => {}
+            Output::Up(_)
+            | Output::Event(..)
+            | Output::Replaced { .. }
+            | Output::NotReplaced { .. }
+            | Output::Down { .. } => {}
         }
     }
 
@@ -163,9 +179,9 @@ impl Subject for RealtimeLink {
             Input::Authorized(id, _) => Some(Traffic::Answer(("authorize", id.number()))),
             Input::Dialed(..)
             | Input::Transport(..)
-            | Input::Command(_)
-            | Input::Live
-            | Input::Reconnect(_)
+            | Input::Command(..)
+            | Input::Live(_)
+            | Input::Rotate(..)
             | Input::Rest
             | Input::Wake
             | Input::Shutdown => None,
@@ -178,24 +194,28 @@ impl Subject for RealtimeLink {
             Output::Transport(conn, Action::Close) | Output::HangUp(conn) => {
                 Some(Wire::Ends(*conn))
             }
-            Output::Authorize(_)
+            Output::Authorize { .. }
             | Output::Forget(_)
             | Output::Dial(_)
-            | Output::Up
-            | Output::Event(_)
+            | Output::Up(_)
+            | Output::Event(..)
+            | Output::Replaced { .. }
+            | Output::NotReplaced { .. }
             | Output::Down { .. } => None,
         }
     }
 
     fn of_output(output: &Output<Realtime>) -> Option<Traffic> {
         match output {
-            Output::Authorize(id) => Some(Traffic::Ask(("authorize", id.number()))),
+            Output::Authorize { id, .. } => Some(Traffic::Ask(("authorize", id.number()))),
             Output::Forget(id) => Some(Traffic::Forget(("authorize", id.number()))),
             Output::Dial(_)
             | Output::HangUp(_)
             | Output::Transport(..)
-            | Output::Up
-            | Output::Event(_)
+            | Output::Up(_)
+            | Output::Event(..)
+            | Output::Replaced { .. }
+            | Output::NotReplaced { .. }
             | Output::Down { .. } => None,
         }
     }

@@ -307,7 +307,7 @@ impl Agent {
                     .map(|channel| channel.name.clone())
                     .unwrap_or_default(),
                 x_type: known.and_then(|channel| channel.x_type),
-                live: guild.membership.is_joined(id),
+                live: guild.is_joined(id),
             }
         };
         self.guilds

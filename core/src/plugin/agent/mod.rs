@@ -240,20 +240,21 @@ impl Agent {
         answer: Result<Response, Failure>,
         out: &mut Vec<Output>,
     ) {
-        let Purpose { errand, session } = purpose;
+        let Purpose { errand, sent } = purpose;
+        let session = sent.session;
         match errand {
             Errand::Listing { guild } => self.with_guild(guild, |guild, shared| {
-                guild.on_listing(now, session, answer, shared, out);
+                guild.on_listing(now, sent, answer, shared, out);
             }),
             Errand::Fields { guild, channel } => self.with_guild(guild, |guild, shared| {
-                guild.on_fields_answer(now, &channel, session, answer, shared, out);
+                guild.on_fields_answer(now, &channel, sent, answer, shared, out);
             }),
             Errand::History {
                 guild,
                 channel,
                 newest,
             } => self.with_guild(guild, |guild, shared| {
-                guild.on_history_answer(now, &channel, newest, session, answer, shared, out);
+                guild.on_history_answer(now, &channel, newest, sent, answer, shared, out);
             }),
             Errand::Post(id) => {
                 let posted = self.shared.outbox.on_answer(now, id, answer);

@@ -9,6 +9,7 @@ mod membership;
 mod messages;
 mod played;
 mod posting;
+mod rotation;
 mod turns;
 mod wakes;
 
@@ -57,6 +58,8 @@ struct Rig {
     user: &'static str,
     guilds: BTreeMap<&'static str, Guild>,
     conns: BTreeMap<ConnId, &'static str>,
+    /// How many of them there were at most.
+    conns_max: usize,
     /// Dials are answered.
     dials: bool,
     /// Logins that Center has not answered, and how many there were.
@@ -97,6 +100,7 @@ impl Rig {
             user: ME,
             guilds: guilds.iter().cloned().collect(),
             conns: BTreeMap::new(),
+            conns_max: 0,
             dials: true,
             logins: vec![],
             login_count: 0,
@@ -177,6 +181,7 @@ impl Rig {
                     return vec![Input::Dialed(conn, Err("refused".into()))];
                 }
                 self.conns.insert(conn, name);
+                self.conns_max = self.conns_max.max(self.conns.len());
                 let open = r#"0{"sid":"e","upgrades":[],"pingInterval":86400000,"pingTimeout":20000,"maxPayload":1000000}"#;
                 vec![Input::Dialed(conn, Ok(())), frame(conn, open)]
             }
@@ -297,6 +302,7 @@ impl Rig {
         vec![frame(conn, &format!("43/realtime,{ack}{answer}"))]
     }
 
+    /// The connection to a guild; the older one of two.
     fn conn(&self, guild: &str) -> ConnId {
         let mut conns = self.conns.iter();
         *conns.find(|(_, name)| **name == guild).unwrap().0
@@ -304,7 +310,10 @@ impl Rig {
 
     /// The guild pushes an event.
     fn push(&mut self, guild: &str, name: &str, payload: &Value) {
-        let conn = self.conn(guild);
+        self.push_on(self.conn(guild), name, payload);
+    }
+
+    fn push_on(&mut self, conn: ConnId, name: &str, payload: &Value) {
         let event = format!("42/realtime,{}", json!([name, payload]));
         self.step(Some(frame(conn, &event)));
     }
@@ -315,7 +324,10 @@ impl Rig {
     }
 
     fn reset(&mut self, guild: &str) {
-        let conn = self.conn(guild);
+        self.reset_conn(self.conn(guild));
+    }
+
+    fn reset_conn(&mut self, conn: ConnId) {
         self.conns.remove(&conn);
         let closed = ws::Event::Closed(Closed::Broken("reset".into()));
         self.step(Some(Input::Transport(conn, closed)));

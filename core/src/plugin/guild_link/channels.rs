@@ -13,26 +13,16 @@ use serde_json::value::RawValue;
 
 use super::GuildLink;
 use crate::{
-    fabric::{
-        error::ErrorBody,
-        realtime::{self, Membership as Pushed},
-        routes,
-        session::{Command, Join},
-        types::Channel as Listed,
-    },
+    fabric::{error::ErrorBody, realtime::Membership as Pushed, routes, types::Channel as Listed},
     http::{Failure, Response},
     id::ChannelId,
     plugin::{
         channel::Channel,
         defect::Defect,
         io::{Output, Question},
-        membership::Joined,
         note::Note,
-        sequence::Sequence,
-        shared::{Asked, Errand, Shared},
-        token::SessionNumber,
+        shared::{Asked, Errand, Sent, Shared},
     },
-    request::RequestId,
     time::Time,
 };
 
@@ -41,42 +31,6 @@ use crate::{
 const READ_AGAIN: Duration = Duration::from_secs(10);
 
 impl GuildLink {
-    /// A join was answered. With a reason where the connection is no good any more.
-    pub(super) fn on_joined(
-        &mut self,
-        now: Time,
-        id: RequestId<Join>,
-        answer: Result<realtime::JoinAck, String>,
-        shared: &mut Shared,
-        out: &mut Vec<Output>,
-    ) -> Option<String> {
-        let channel = self.joins.answer(id)?;
-        match self.membership.on_join_answer(now, &channel, answer) {
-            Joined::Stale => None,
-            Joined::Ok(last_seq) => {
-                let state = self.channels.entry(channel.clone()).or_default();
-                if shared.planted.is(Defect::StartsAtTheJoin) {
-                    state.sequence = Sequence::default();
-                }
-                let released = state.on_joined(now, last_seq);
-                self.catch_up(now, &channel, shared);
-                self.pass_on(now, &channel, released, shared, out);
-                None
-            }
-            Joined::Failed { why, token_expired } => {
-                out.push(Output::Note(Note::JoinFailed {
-                    guild: self.id.clone(),
-                    channel,
-                    why: why.clone(),
-                }));
-                if token_expired {
-                    shared.account.invalidate(self.session);
-                }
-                token_expired.then_some(why)
-            }
-        }
-    }
-
     pub(in crate::plugin) fn on_joined_push(
         &mut self,
         now: Time,
@@ -88,10 +42,7 @@ impl GuildLink {
             return;
         }
         let most = shared.config.channels_max;
-        if !self
-            .membership
-            .on_joined_push(now, &pushed.channel_id, most)
-        {
+        if !self.membership.on_joined_push(&pushed.channel_id, most) {
             return;
         }
         self.enter(now, &pushed.channel_id, true, shared, out);
@@ -130,6 +81,7 @@ impl GuildLink {
             .or_insert(self.number);
         self.channels.insert(channel.clone(), Channel::new(is_new));
         self.unknown.set(channel.clone(), Some(now));
+        self.enter_rooms(now, channel);
         out.push(Output::Note(Note::Joined {
             guild: self.id.clone(),
             channel: channel.clone(),
@@ -143,7 +95,6 @@ impl GuildLink {
         shared: &mut Shared,
         out: &mut Vec<Output>,
     ) {
-        while self.joins.withdraw(|of| of == channel).is_some() {}
         self.channels.remove(channel);
         if shared.sessions.get(channel) == Some(&self.number) {
             shared.sessions.remove(channel);
@@ -161,7 +112,7 @@ impl GuildLink {
         let dropped = shared
             .turns
             .drop_waiting(now, &shared.config, &self.place(channel));
-        self.say(now, Command::Leave(channel.clone()), shared, out);
+        self.leave_rooms(now, channel, shared, out);
         let (guild, channel) = (self.id.clone(), channel.clone());
         out.push(Output::Note(Note::Left {
             guild,
@@ -174,7 +125,7 @@ impl GuildLink {
     pub(in crate::plugin) fn on_listing(
         &mut self,
         now: Time,
-        session: SessionNumber,
+        sent: Sent,
         answer: Result<Response, Failure>,
         shared: &mut Shared,
         out: &mut Vec<Output>,
@@ -183,7 +134,7 @@ impl GuildLink {
             Ok(listing) => Listing::new(&listing),
             Err(Unread::Unauthorized) if !self.refused => {
                 self.refused = true;
-                shared.account.invalidate(session);
+                shared.account.invalidate(sent.session);
                 self.membership.on_listing_blocked();
                 self.membership.on_token(now);
                 return;
@@ -227,10 +178,10 @@ impl GuildLink {
         self.met |= self.membership.has_listed();
         for channel in &listed {
             self.on_fields(now, channel, shared, out);
-            self.on_numbers(now, channel, shared, out);
+            self.on_numbers(now, channel, sent.at, shared, out);
         }
-        for message in core::mem::take(&mut self.early) {
-            self.on_message(now, message, shared, out);
+        for (conn, message) in core::mem::take(&mut self.early) {
+            self.on_pushed(now, conn, message, shared, out);
         }
     }
 
@@ -254,7 +205,7 @@ impl GuildLink {
         &mut self,
         now: Time,
         channel: &ChannelId,
-        session: SessionNumber,
+        sent: Sent,
         answer: Result<Response, Failure>,
         shared: &mut Shared,
         out: &mut Vec<Output>,
@@ -263,12 +214,12 @@ impl GuildLink {
         match read::<Listed>(answer) {
             Ok(listed) => {
                 self.on_fields(now, &listed, shared, out);
-                self.on_numbers(now, &listed, shared, out);
+                self.on_numbers(now, &listed, sent.at, shared, out);
             }
             Err(unread) => {
                 let why = match unread {
                     Unread::Unauthorized => {
-                        shared.account.invalidate(session);
+                        shared.account.invalidate(sent.session);
                         "the guild refuses the token".to_string()
                     }
                     Unread::Failed(why, _) => why,
@@ -330,14 +281,18 @@ impl GuildLink {
         self.filter(now, &listed.id, held, shared, out);
     }
 
-    /// The guild has told which messages a channel has.
+    /// The guild, which was asked at `asked_at`, has told which messages a channel has.
     fn on_numbers(
         &mut self,
         now: Time,
         listed: &Listed,
+        asked_at: Time,
         shared: &mut Shared,
         out: &mut Vec<Output>,
     ) {
+        if let Some(last) = listed.last_seq {
+            self.on_told(now, &listed.id, asked_at, last, shared);
+        }
         if let Some(state) = self.channels.get_mut(&listed.id) {
             let released = state.on_numbers(now, listed);
             self.unknown.set(listed.id.clone(), None);

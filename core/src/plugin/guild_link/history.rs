@@ -21,8 +21,7 @@ use crate::{
         note::Note,
         retry,
         sequence::Released,
-        shared::{Asked, Errand, Shared},
-        token::SessionNumber,
+        shared::{Asked, Errand, Sent, Shared},
     },
     time::Time,
 };
@@ -99,7 +98,7 @@ impl GuildLink {
         now: Time,
         id: &ChannelId,
         newest: bool,
-        session: SessionNumber,
+        sent: Sent,
         answer: Result<Response, Failure>,
         shared: &mut Shared,
         out: &mut Vec<Output>,
@@ -117,6 +116,7 @@ impl GuildLink {
             Ok(page) if newest => {
                 let last = page.messages.last().map_or(0, |message| message.seq);
                 let released = state.on_newest(now, last);
+                self.on_told(now, id, sent.at, last, shared);
                 self.catch_up(now, id, shared);
                 released
             }
@@ -124,7 +124,7 @@ impl GuildLink {
             Err(Unread::Failed(..)) if has_none && newest => state.sequence.on_no_history(now),
             Err(Unread::Failed(..)) if has_none => self.on_page(now, id, Page::default(), shared),
             Err(Unread::Unauthorized) if state.sequence.backfill().on_refused(now) => {
-                shared.account.invalidate(session);
+                shared.account.invalidate(sent.session);
                 self.touch(id);
                 return;
             }

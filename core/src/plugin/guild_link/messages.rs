@@ -18,13 +18,15 @@ use crate::{
         turns::Place,
     },
     time::Time,
+    ws::ConnId,
 };
 
 impl GuildLink {
     /// A message was pushed: sequence first.
-    pub(super) fn on_message(
+    pub(super) fn on_pushed(
         &mut self,
         now: Time,
+        conn: ConnId,
         message: Message,
         shared: &mut Shared,
         out: &mut Vec<Output>,
@@ -32,13 +34,16 @@ impl GuildLink {
         let id = message.channel_id.clone();
         let Some(state) = self.channels.get_mut(&id) else {
             if !self.membership.has_listed() {
-                self.early.push_back(message);
+                self.early.push_back((conn, message));
                 if self.early.len() > EARLY_MAX {
                     self.early.pop_front();
                 }
             }
             return;
         };
+        if let Some(connection) = self.conns.get_mut(&conn) {
+            connection.hearing.on_push(&id, message.seq);
+        }
         if message.rewake == Some(true) {
             if !shared.planted.is(Defect::IgnoresRewakes) {
                 self.filter(now, &id, vec![message], shared, out);
@@ -58,7 +63,7 @@ impl GuildLink {
             return;
         }
         let patience = shared.config.gap_patience;
-        let released = state.sequence.on_message(now, message, patience);
+        let released = state.sequence.on_message(now, message, conn, patience);
         self.pass_on(now, &id, released, shared, out);
     }
 
@@ -268,6 +273,7 @@ impl GuildLink {
             None => self
                 .early
                 .iter_mut()
+                .map(|(_, early)| early)
                 .filter(|early| early.channel_id == newer.channel_id && early.id == newer.id)
                 .for_each(|early| early.amend(newer)),
         }

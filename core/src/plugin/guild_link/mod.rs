@@ -1,6 +1,7 @@
 //! One guild of an agent: its link, its channels, and the way of a message through the filters.
 
 mod channels;
+mod connections;
 mod history;
 mod messages;
 
@@ -12,6 +13,7 @@ use alloc::{
     vec::Vec,
 };
 
+use connections::{Connection, Ticket};
 use history::HISTORIES_MAX;
 
 use crate::{
@@ -19,7 +21,7 @@ use crate::{
     deadlines::Deadlines,
     fabric::{
         realtime::{self, Membership as Pushed, Status},
-        session::{Command, Event, Join, Realtime},
+        session::{Command, Event, Realtime},
         types::{Channel as Listed, Message},
     },
     id::{ChannelId, GuildId},
@@ -33,11 +35,11 @@ use crate::{
         membership::Membership,
         note::Note,
         shared::{DEAD, Shared},
-        token::SessionNumber,
         turns::Place,
     },
-    request::{RequestId, Requests},
+    request::RequestId,
     rng::Rng,
+    small_map::SmallMap,
     socketio,
     time::Time,
     ws::ConnId,
@@ -57,13 +59,15 @@ pub(super) struct GuildLink {
     number: u32,
     pub(super) id: GuildId,
     link: Link<Realtime>,
-    /// The link's question for a token, while it waits for a login.
-    authorize: Option<RequestId<Authorize>>,
-    /// The session that the present dial's token came from.
-    session: SessionNumber,
+    /// The link's question for a token, while it waits for a login, and the connection that is to be
+    /// replaced.
+    authorize: Option<(RequestId<Authorize>, Option<ConnId>)>,
+    /// What the next dial is made with.
+    ticket: Option<Ticket>,
+    /// The connections that were dialed: two during a rotation, and otherwise one at most.
+    conns: SmallMap<ConnId, Connection>,
     origin: String,
     pub(super) membership: Membership,
-    joins: Requests<Join, ChannelId>,
     pub(super) channels: BTreeMap<ChannelId, Channel>,
     /// When to read the history of a channel.
     unheard: Deadlines<ChannelId>,
@@ -73,23 +77,26 @@ pub(super) struct GuildLink {
     unknown: Deadlines<ChannelId>,
     /// Requests for the fields of a channel.
     reads: BTreeMap<ChannelId, RequestId<Http>>,
-    early: VecDeque<Message>,
+    early: VecDeque<(ConnId, Message)>,
     catch_up: CatchUp,
     /// Whether a listing has ever been answered: a channel that appears later is a new one.
     met: bool,
     rng: Rng,
+    /// Draws when connections are replaced.
+    rotations: Rng,
     /// Why there is no connection, as last said.
     down: String,
+    /// Why a connection was not replaced, as last said.
+    not_replaced: String,
     /// What could not be read of the listing, as last said.
     unread: Option<String>,
     /// The token of a listing was refused already.
     refused: bool,
 }
 canonical!(struct GuildLink {
-    id, link, authorize, membership, joins, channels, unheard, histories, unknown, reads, early, catch_up,
-    met,
-    refused;
-    - number, session, origin, rng, down, unread
+    id, link, authorize, ticket, conns, membership, channels, unheard, histories, unknown, reads, early,
+    catch_up, met, refused;
+    - number, origin, rng, rotations, down, not_replaced, unread
 });
 
 impl GuildLink {
@@ -102,6 +109,7 @@ impl GuildLink {
         };
         let link = link::Config {
             step_timeout: config.step_timeout,
+            rotation_timeout: config.rotation_timeout,
             backoff: config.backoff.clone(),
             first_conn: u64::from(number) << 32,
         };
@@ -110,10 +118,10 @@ impl GuildLink {
             number,
             id,
             authorize: None,
-            session: 0,
+            ticket: None,
+            conns: SmallMap::default(),
             origin: String::new(),
             membership: Membership::new(config.listing_every),
-            joins: Requests::default(),
             channels: BTreeMap::new(),
             unheard: Deadlines::default(),
             histories: BTreeMap::new(),
@@ -123,7 +131,9 @@ impl GuildLink {
             catch_up: CatchUp::default(),
             met: false,
             rng: rng.fork("history"),
+            rotations: rng.fork("rotations"),
             down: String::new(),
+            not_replaced: String::new(),
             unread: None,
             refused: false,
         }
@@ -155,60 +165,82 @@ impl GuildLink {
         shared: &mut Shared,
         out: &mut Vec<Output>,
     ) {
-        let mut said = Vec::new();
-        // Only when all is said: what the old connection still says must not follow its end.
-        let mut reconnect = None;
-        step(&mut self.link, now, input, &mut said);
-        for output in said {
-            match output {
-                link::Output::Authorize(id) => {
-                    self.authorize = Some(id);
-                    self.on_token(now, shared, out);
-                }
-                link::Output::Forget(_) => self.authorize = None,
-                link::Output::Dial(conn) => {
-                    out.push(Output::Dial {
-                        conn,
-                        origin: self.origin.clone(),
-                    });
-                }
-                link::Output::HangUp(conn) => out.push(Output::HangUp(conn)),
-                link::Output::Transport(conn, action) => {
-                    out.push(Output::Transport(conn, action));
-                }
-                link::Output::Up => {
-                    self.membership.on_up(now);
-                    self.catch_up.on_up(now);
-                }
-                link::Output::Event(Event::Joined(id, answer)) => {
-                    reconnect = self.on_joined(now, id, answer, shared, out).or(reconnect);
-                }
-                link::Output::Event(Event::Push(event)) => self.on_push(now, &event, shared, out),
-                link::Output::Down {
-                    end,
-                    lived,
-                    retry_in,
-                } => {
-                    if end.unauthorized {
-                        shared.account.invalidate(self.session);
-                    }
-                    self.on_down(now, shared, out);
-                    if lived.is_some() || self.down != end.why {
-                        self.down.clone_from(&end.why);
-                        let guild = self.id.clone();
-                        out.push(Output::Note(Note::Down {
-                            guild,
-                            why: end.why,
-                            lived,
-                            retry_in,
-                        }));
-                    }
-                }
+        // What follows from one step comes only when all of it is said.
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let mut said = Vec::new();
+            step(&mut self.link, now, input, &mut said);
+            for output in said {
+                let then = self.on_link(now, output, shared, out);
+                inputs.extend(then.map(Some));
             }
         }
-        if let Some(why) = reconnect {
-            self.step_link(now, Some(link::Input::Reconnect(why)), shared, out);
+    }
+
+    /// Does what the link says; gives back what it is to hear then.
+    fn on_link(
+        &mut self,
+        now: Time,
+        output: link::Output<Realtime>,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) -> Option<link::Input<Realtime>> {
+        match output {
+            link::Output::Authorize { id, replaces } => {
+                self.authorize = Some((id, replaces));
+                return self.authorized(now, shared);
+            }
+            link::Output::Forget(_) => self.authorize = None,
+            link::Output::Dial(conn) => self.on_dial(conn, out),
+            link::Output::HangUp(conn) => out.push(Output::HangUp(conn)),
+            link::Output::Transport(conn, action) => out.push(Output::Transport(conn, action)),
+            link::Output::Up(conn) => self.on_up(now, conn),
+            link::Output::Event(conn, Event::Joined(id, answer)) => {
+                let why = self.on_joined(now, conn, id, answer, shared, out)?;
+                return Some(link::Input::Rotate(conn, why));
+            }
+            link::Output::Event(conn, Event::Push(event)) => {
+                self.on_push(now, conn, &event, shared, out);
+            }
+            link::Output::Replaced {
+                old, why, lived, ..
+            } => {
+                self.on_replaced(now, old, shared, out);
+                let guild = self.id.clone();
+                out.push(Output::Note(Note::Rotated { guild, why, lived }));
+            }
+            link::Output::NotReplaced { new, end, retry_in } => {
+                self.on_end(new, end.unauthorized, shared, out);
+                if self.not_replaced != end.why {
+                    self.not_replaced.clone_from(&end.why);
+                    out.push(Output::Note(Note::NotRotated {
+                        guild: self.id.clone(),
+                        why: end.why,
+                        retry_in,
+                    }));
+                }
+            }
+            link::Output::Down {
+                conn,
+                end,
+                lived,
+                retry_in,
+            } => {
+                self.on_end(conn, end.unauthorized, shared, out);
+                if lived.is_some() || self.down != end.why {
+                    self.down.clone_from(&end.why);
+                    let guild = self.id.clone();
+                    out.push(Output::Note(Note::Down {
+                        guild,
+                        why: end.why,
+                        lived,
+                        retry_in,
+                    }));
+                }
+                return self.on_down(now, shared);
+            }
         }
+        None
     }
 
     /// There may be a token now: the link gets it, if it waits for one.
@@ -218,17 +250,28 @@ impl GuildLink {
             state.sequence.backfill().on_token(now);
             self.unheard.set(id.clone(), state.sequence.read_at());
         }
-        let Some(id) = self.authorize else { return };
-        let answer = match shared.account.token(now, &self.id) {
-            Token::Wait => return,
+        if let Some(authorized) = self.authorized(now, shared) {
+            self.step_link(now, Some(authorized), shared, out);
+        }
+    }
+
+    /// The answer to the link's question for a token, if there is one. A token that replaces another
+    /// one dies later than that, and later than now.
+    fn authorized(&mut self, now: Time, shared: &mut Shared) -> Option<link::Input<Realtime>> {
+        let (id, replaces) = self.authorize?;
+        let replaced = replaces.and_then(|conn| self.conns.get(&conn));
+        let beyond = replaced.map(|conn| conn.token_end().max(now));
+        let answer = match shared.account.token(now, &self.id, beyond) {
+            Token::Wait => return None,
             Token::Fresh {
                 token,
                 origin,
+                life,
                 session,
             } => match shared.origin(&self.id, origin) {
                 Some(origin) => {
                     self.origin = origin;
-                    self.session = session;
+                    self.ticket = Some(Ticket { session, life });
                     Ok(token)
                 }
                 None => {
@@ -245,7 +288,7 @@ impl GuildLink {
             Token::Dead => Err(AuthorizeFailure::Unavailable(DEAD.to_string())),
         };
         self.authorize = None;
-        self.step_link(now, Some(link::Input::Authorized(id, answer)), shared, out);
+        Some(link::Input::Authorized(id, answer))
     }
 
     /// A login failed.
@@ -258,7 +301,7 @@ impl GuildLink {
         out: &mut Vec<Output>,
     ) {
         self.membership.on_login_failed(now);
-        let Some(id) = self.authorize.take() else {
+        let Some((id, _)) = self.authorize.take() else {
             return;
         };
         let why = format!("no login: {why}");
@@ -275,24 +318,10 @@ impl GuildLink {
         );
     }
 
-    fn on_down(&mut self, now: Time, shared: &mut Shared, out: &mut Vec<Output>) {
-        self.membership.on_down();
-        let held = self.catch_up.on_down(now);
-        self.release(now, held, shared);
-        self.joins = Requests::default();
-        self.unheard = Deadlines::default();
-        while let Some(id) = self.histories.keys().next().cloned() {
-            self.forget_history(&id, shared, out);
-        }
-        self.early.clear();
-        for channel in self.channels.values_mut() {
-            channel.sequence.on_down();
-        }
-    }
-
     fn on_push(
         &mut self,
         now: Time,
+        conn: ConnId,
         event: &socketio::event::Event,
         shared: &mut Shared,
         out: &mut Vec<Output>,
@@ -300,7 +329,7 @@ impl GuildLink {
         let outcome = match event.name() {
             realtime::MESSAGE_CREATED => event
                 .args::<(Message,)>()
-                .map(|(message,)| self.on_message(now, message, shared, out)),
+                .map(|(message,)| self.on_pushed(now, conn, message, shared, out)),
             realtime::MESSAGE_UPDATED => event
                 .args::<(Message,)>()
                 .map(|(message,)| self.on_edited(now, message, shared)),
@@ -339,11 +368,7 @@ impl GuildLink {
         if self.membership.listing_due(now) {
             self.list(now, shared, out);
         }
-        while let Some(channel) = self.membership.join_due(now) {
-            let id = self.joins.ask(now, None, channel.clone());
-            let join = link::Input::Command(Command::Join(id, channel));
-            self.step_link(now, Some(join), shared, out);
-        }
+        self.tend(now, shared, out);
         while self.histories.len() < HISTORIES_MAX
             && let Some(id) = self.unheard.pop_due(now)
         {
@@ -354,13 +379,8 @@ impl GuildLink {
         {
             self.read(now, channel, shared, out);
         }
-        if self.can_go_live() {
-            self.step_link(now, Some(link::Input::Live), shared, out);
-            self.catch_up.on_live();
-            self.say_presence(now, shared, out);
-            self.down.clear();
-            let (guild, channels) = (self.id.clone(), self.membership.len());
-            out.push(Output::Note(Note::Live { guild, channels }));
+        if let Some(conn) = self.ready() {
+            self.go_live(now, conn, shared, out);
         }
     }
 
@@ -376,7 +396,7 @@ impl GuildLink {
         }
     }
 
-    /// Asks the session for something whose answer does not matter.
+    /// Asks the session of the connection for something whose answer does not matter.
     pub(super) fn say(
         &mut self,
         now: Time,
@@ -384,21 +404,20 @@ impl GuildLink {
         shared: &mut Shared,
         out: &mut Vec<Output>,
     ) {
-        self.step_link(now, Some(link::Input::Command(command)), shared, out);
-    }
-
-    fn can_go_live(&self) -> bool {
-        self.membership.is_settled() && !self.link.is_live()
+        if let Some(conn) = self.link.up() {
+            self.step_link(now, Some(link::Input::Command(conn, command)), shared, out);
+        }
     }
 
     /// When there is something to do.
     pub(super) fn next_wakeup(&self) -> Option<Wakeup> {
         earliest([
-            self.can_go_live().then_some(Wakeup {
+            self.ready().map(|_| Wakeup {
                 at: Time::ZERO,
                 why: "live",
             }),
             self.link.next_wakeup(),
+            self.next_to_tend(),
             self.membership.next_wakeup(),
             self.catch_up.next_wakeup(),
             self.unheard

@@ -44,6 +44,7 @@ impl Default for Config {
         Self {
             link: link::Config {
                 step_timeout: Duration::from_secs(20),
+                rotation_timeout: Duration::from_secs(30),
                 backoff: backoff::Config::default(),
                 first_conn: 0,
             },

@@ -173,6 +173,7 @@ impl Person {
             match said {
                 Said::Ready => return Some(Seen::Connected),
                 Said::Event(Event::Joined(id, answer)) => {
+                    let answer = answer.map_err(|error| error.to_string());
                     let answer = answer.and_then(|ack| match ack.ok {
                         true => Ok(()),
                         false => Err(format!("the guild refused: {:?}", ack.error)),
