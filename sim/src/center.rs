@@ -15,6 +15,7 @@ pub struct Center {
     node: NodeId,
     life: Duration,
     issued: BTreeMap<String, (User, Wall)>,
+    next: u64,
     /// How many logins have been answered.
     pub logins: u64,
 }
@@ -27,6 +28,7 @@ impl Center {
             node,
             life,
             issued: BTreeMap::new(),
+            next: 0,
             logins: 0,
         }
     }
@@ -52,9 +54,15 @@ impl Center {
         }
     }
 
+    /// Every token of `user` is dead.
+    pub fn revoke(&mut self, user: &UserId) {
+        self.issued.retain(|_, (owner, _)| owner.id != *user);
+    }
+
     /// A token for `user` that dies at `expires`.
     pub fn issue(&mut self, user: &UserId, expires: Wall) -> Secret {
-        let token = format!("token-{}-of-{user}", self.issued.len());
+        let token = format!("token-{}-of-{user}", self.next);
+        self.next += 1;
         let user = User {
             id: user.clone(),
             name: user.to_string(),

@@ -7,6 +7,7 @@ use selvedge_core::{
     fabric::realtime::MESSAGE_CREATED,
     ws::{ConnId, Event, Frame},
 };
+use serde::Deserialize;
 
 /// One of the two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,9 +37,22 @@ pub struct Link {
     pub guild: ConnId,
 }
 
+/// What a connection swallows for as long as it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// Everything, both ways: it is half-open, and neither end is told.
+    Everything,
+    /// The pushes of new messages.
+    Pushes,
+    /// The answers to what the agent asks for on it.
+    Acks,
+}
+
 #[derive(Debug)]
 struct Open {
     link: Link,
+    loss: Option<Loss>,
     /// When the last delivery to each end happens: nothing overtakes it.
     last: BTreeMap<End, Time>,
 }
@@ -54,6 +68,16 @@ pub struct Net {
     pub refuses_dials: bool,
     /// How many of the next pushes of new messages to the agent are swallowed.
     pub loses_pushes: u32,
+    /// How many of the next answers to what the agent asks for on a connection are swallowed.
+    pub loses_acks: u32,
+    /// How much longer dials take.
+    pub dial_delay: Duration,
+    /// How many of the next connections are reset, and how long after their dial.
+    pub doomed: (u32, Duration),
+    /// How many connections were dialed.
+    pub dials: u64,
+    /// How many of an agent were open at most.
+    pub open_max: usize,
 }
 
 impl Net {
@@ -66,6 +90,11 @@ impl Net {
             next: 0,
             refuses_dials: false,
             loses_pushes: 0,
+            loses_acks: 0,
+            dial_delay: Duration::ZERO,
+            doomed: (0, Duration::ZERO),
+            dials: 0,
+            open_max: 0,
         }
     }
 
@@ -83,9 +112,11 @@ impl Net {
             guild.0,
             Open {
                 link,
+                loss: None,
                 last: BTreeMap::new(),
             },
         );
+        self.open_max = self.open_max.max(self.open.len());
         link
     }
 
@@ -119,14 +150,37 @@ impl Net {
         }
     }
 
-    /// Whether a frame to `end` is swallowed.
-    pub fn loses(&mut self, end: End, event: &Event) -> bool {
+    /// Every open connection swallows something from now on.
+    pub fn lose(&mut self, loss: Loss) {
+        for open in self.open.values_mut() {
+            open.loss = Some(loss);
+        }
+    }
+
+    /// When the connection that is dialed now is to be reset.
+    pub fn doom(&mut self) -> Option<Duration> {
+        let (left, after) = &mut self.doomed;
+        *left = left.checked_sub(1)?;
+        Some(*after)
+    }
+
+    /// Whether what goes to `end` is swallowed.
+    pub fn loses(&mut self, link: Link, end: End, event: &Event) -> bool {
+        let loss = self.open.get(&link.guild.0).and_then(|open| open.loss);
+        if loss == Some(Loss::Everything) {
+            return true;
+        }
         let Event::Frame(Frame::Text(text)) = event else {
             return false;
         };
-        let lost = end == End::Agent && self.loses_pushes > 0 && text.contains(MESSAGE_CREATED);
-        self.loses_pushes -= u32::from(lost);
-        lost
+        if end == End::Guild {
+            return false;
+        }
+        if text.contains(MESSAGE_CREATED) {
+            return loss == Some(Loss::Pushes) || take(&mut self.loses_pushes);
+        }
+        // Engine.IO's mark of a message, and Socket.IO's of an answer.
+        text.starts_with("43") && (loss == Some(Loss::Acks) || take(&mut self.loses_acks))
     }
 
     /// Takes a connection away; what is still on its way is lost.
@@ -138,4 +192,11 @@ impl Net {
     pub fn links(&self) -> Vec<Link> {
         self.open.values().map(|open| open.link).collect()
     }
+}
+
+/// One less, where there is any.
+fn take(count: &mut u32) -> bool {
+    let taken = *count > 0;
+    *count -= u32::from(taken);
+    taken
 }

@@ -3,10 +3,12 @@
 //! The first line names the scenario and the report it stands for. Every other line is either
 //! `{"at": ms, "who": …, "do": …}` or `{"at": ms, "expect": …}`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use selvedge_core::{fabric::types::XType, plugin::defect::Defect};
 use serde::Deserialize;
+
+use crate::net::Loss;
 
 /// A scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +59,7 @@ pub enum Line {
     Act {
         /// Milliseconds from the start.
         at: u64,
-        /// A person, or `network`.
+        /// A person, `center` or `network`.
         who: String,
         /// What it does.
         r#do: Act,
@@ -102,6 +104,23 @@ pub enum Act {
     },
     /// The network resets every connection.
     Reset,
+    /// The network resets the oldest connection.
+    ResetOldest,
+    /// The network resets the next so many connections so long after their dial.
+    Doom {
+        /// How many.
+        dials: u32,
+        /// Milliseconds.
+        after: u64,
+    },
+    /// Dials take so many milliseconds longer.
+    DelayDials(u64),
+    /// Every connection that is open now swallows this, for as long as it lives.
+    Lose(Loss),
+    /// The network swallows the next so many answers to what the agent asks for on a connection.
+    LoseAcks(u32),
+    /// Center takes every token of the agent back.
+    Revoke,
     /// The network refuses dials from now on, or does not any more.
     RefuseDials(bool),
     /// The network swallows the next so many pushes of new messages to the agent, as a guild does
@@ -123,6 +142,12 @@ pub enum Expect {
     NotDelivered(String),
     /// The agent was handed these texts, in this order, and nothing else.
     Delivered(Vec<String>),
+    /// The agent has said this so often: the kinds of its notes.
+    Noted(BTreeMap<String, usize>),
+    /// The agent has never had more connections than this.
+    ConnectionsAtMost(usize),
+    /// The agent has dialed at most so often.
+    DialsAtMost(u64),
     /// The agent was handed so many turns.
     Turns(usize),
     /// This user has the turn in a channel; without one, nobody has.

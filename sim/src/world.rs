@@ -27,6 +27,8 @@ use selvedge_core::{
     ws::{self, Closed},
 };
 
+use serde_json::Value;
+
 use crate::{
     center::Center,
     host::Host,
@@ -63,6 +65,7 @@ enum Event {
     Dialed {
         link: Link,
     },
+    Reset(Link),
     Script(usize),
     Wall,
 }
@@ -94,6 +97,8 @@ pub struct World {
     callers: BTreeMap<CallId, Caller>,
     next_call: u64,
     channels: BTreeMap<String, ChannelId>,
+    /// What the agent has noted, by kind.
+    notes: BTreeMap<String, usize>,
     people: BTreeMap<String, Secret>,
     failures: Vec<String>,
     log: Vec<String>,
@@ -157,6 +162,7 @@ impl World {
             callers: BTreeMap::new(),
             next_call: 0,
             channels: BTreeMap::new(),
+            notes: BTreeMap::new(),
             people: BTreeMap::new(),
             failures: Vec::new(),
             log: Vec::new(),
@@ -240,6 +246,7 @@ impl World {
                     self.step_agent(Some(agent_io::Input::Dialed(link.agent, Ok(()))));
                 }
             }
+            Event::Reset(link) => self.reset(link),
             Event::Script(index) => self.play(index),
             Event::Wall => {
                 let wall = self.wall();
@@ -301,7 +308,12 @@ impl World {
                 }
             }
             Output::Http { id, request, .. } => self.call(Caller::Agent(id), request),
-            Output::Forget(_) | Output::Note(_) => {}
+            Output::Forget(_) => {}
+            Output::Note(note) => {
+                let note = serde_json::to_value(note).unwrap_or_default();
+                let kind = note.get("note").and_then(Value::as_str).unwrap_or_default();
+                *self.notes.entry(kind.to_string()).or_default() += 1;
+            }
             Output::Notify(inbound) => {
                 for (after, event) in self.host.on_notify(inbound) {
                     self.schedule(after, Event::Agent(Input::Host(event)));
@@ -348,6 +360,7 @@ impl World {
     }
 
     fn dial(&mut self, conn: ws::ConnId) {
+        self.net.dials += 1;
         let latency = self.net.latency();
         if self.net.refuses_dials {
             let refused = agent_io::Input::Dialed(conn, Err("connection refused".into()));
@@ -355,6 +368,9 @@ impl World {
             return;
         }
         let link = self.net.connect(conn);
+        if let Some(after) = self.net.doom() {
+            self.schedule(after, Event::Reset(link));
+        }
         let accepted = guild_io::Input::Arrival(Arrival::Socket {
             conn: link.guild,
             sid: None,
@@ -363,7 +379,7 @@ impl World {
         });
         let (there, back) = (
             self.net.arrival(self.now, link, End::Guild),
-            self.net.latency(),
+            self.net.latency() + self.net.dial_delay,
         );
         self.schedule_at(there, Event::Guild(accepted));
         self.schedule_at(there + back, Event::Dialed { link });
@@ -384,8 +400,17 @@ impl World {
                 reason: "".into(),
             }),
         };
-        if !self.net.loses(to, &event) {
+        if !self.net.loses(link, to, &event) {
             self.schedule_at(at, Event::Frame { link, to, event });
+        }
+    }
+
+    /// A connection is reset, and both ends are told.
+    fn reset(&mut self, link: Link) {
+        if self.net.find(End::Guild, link.guild).is_some() {
+            self.break_off(link, End::Agent, "connection reset");
+            let event = ws::Event::Closed(Closed::Broken("connection reset".into()));
+            self.schedule(Duration::ZERO, Event::Guild(at_guild(link, event)));
         }
     }
 
@@ -500,9 +525,23 @@ impl World {
             }
             Act::Reset => {
                 for link in self.net.links() {
-                    self.break_off(link, End::Agent, "connection reset");
-                    let event = ws::Event::Closed(Closed::Broken("connection reset".into()));
-                    self.schedule(Duration::ZERO, Event::Guild(at_guild(link, event)));
+                    self.reset(link);
+                }
+            }
+            Act::ResetOldest => {
+                if let Some(link) = self.net.links().first() {
+                    self.reset(*link);
+                }
+            }
+            Act::Doom { dials, after } => {
+                self.net.doomed = (dials, Duration::from_millis(after));
+            }
+            Act::DelayDials(ms) => self.net.dial_delay = Duration::from_millis(ms),
+            Act::Lose(loss) => self.net.lose(loss),
+            Act::LoseAcks(acks) => self.net.loses_acks = acks,
+            Act::Revoke => {
+                if let Some(user) = UserId::new(AGENT) {
+                    self.center.revoke(&user);
                 }
             }
             Act::RefuseDials(refuses) => self.net.refuses_dials = refuses,
@@ -541,6 +580,20 @@ impl World {
                 let told = inbounds.flat_map(|inbound| &inbound.messages);
                 let told: Vec<&str> = told.map(|message| message.content.as_str()).collect();
                 (told != *texts).then(|| format!("the host was handed {told:?}"))
+            }
+            Expect::Noted(wanted) => {
+                let noted = |kind: &String| self.notes.get(kind).copied().unwrap_or_default();
+                let differs = |(kind, times): (&String, &usize)| noted(kind) != *times;
+                let differ = wanted.iter().any(differs);
+                differ.then(|| format!("the agent has noted {:?}", self.notes))
+            }
+            Expect::ConnectionsAtMost(most) => {
+                let open = self.net.open_max;
+                (open > *most).then(|| format!("the agent had {open} connections"))
+            }
+            Expect::DialsAtMost(most) => {
+                let dials = self.net.dials;
+                (dials > *most).then(|| format!("the agent dialed {dials} times"))
             }
             Expect::Turns(wanted) => {
                 let turns = self.host.inbounds.len();

@@ -47,8 +47,22 @@ pub struct Realtime {
     pub join_patience: Duration,
     /// Whether the guild acknowledges joins; where it does not, sending one is all there is.
     pub join_acks: bool,
+    /// A planted defect: silence is no end, and whatever has a deadline waits for ever.
+    pub(crate) trusts_the_socket: bool,
 }
-canonical!(struct Realtime { join_patience, join_acks; - client });
+canonical!(struct Realtime { join_patience, join_acks, trusts_the_socket; - client });
+
+impl Realtime {
+    /// With these timeouts and limits, for a guild that acknowledges joins or does not.
+    pub fn new(client: Arc<client::Config>, join_patience: Duration, join_acks: bool) -> Self {
+        Self {
+            client,
+            join_patience,
+            join_acks,
+            trusts_the_socket: false,
+        }
+    }
+}
 
 /// What the owner can ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,10 +106,11 @@ pub struct Session {
     calls: Requests<Call, RequestId<Join>>,
     join_acks: bool,
     join_patience: Duration,
+    trusts_the_socket: bool,
     ended: bool,
 }
 canonical!(struct Session {
-    client, token, connected_at, calls, join_acks, ended; - join_patience
+    client, token, connected_at, calls, join_acks, ended; - join_patience, trusts_the_socket
 });
 
 impl Protocol for Realtime {
@@ -114,6 +129,7 @@ impl Protocol for Realtime {
             calls: Requests::default(),
             join_acks: self.join_acks,
             join_patience: self.join_patience,
+            trusts_the_socket: self.trusts_the_socket,
             ended: false,
         }
     }
@@ -317,17 +333,14 @@ impl Machine for Session {
     }
 
     fn tick(&mut self, now: Time, out: &mut Vec<Output>) {
-        if self
-            .client
-            .next_wakeup()
-            .is_some_and(|wakeup| wakeup.at <= now)
-        {
+        if self.next_wakeup().is_some_and(|wakeup| wakeup.at <= now) {
             self.drive(now, None, out);
         }
     }
 
     fn next_wakeup(&self) -> Option<Wakeup> {
-        self.client.next_wakeup().filter(|_| !self.ended)
+        let is_silent = self.ended || self.trusts_the_socket;
+        self.client.next_wakeup().filter(|_| !is_silent)
     }
 }
 
@@ -339,11 +352,7 @@ mod tests {
 
     #[test]
     fn a_client_that_is_refused_closes_its_connection() {
-        let realtime = Realtime {
-            client: Arc::new(client::Config::default()),
-            join_patience: Duration::from_secs(10),
-            join_acks: true,
-        };
+        let realtime = Realtime::new(Arc::default(), Duration::from_secs(10), true);
         let mut session = realtime.session(Time::ZERO, Secret::new("t"));
         let mut hear = |text: &str| {
             let frame = ws::Event::Frame(ws::Frame::Text(text.into()));

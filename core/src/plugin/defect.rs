@@ -22,11 +22,27 @@ pub enum Defect {
     StartsNewChannelsLate,
     /// What was missed during an outage is handed over message by message.
     CatchesUpOneByOne,
+    /// A connection that cannot be replaced is closed once its token has expired.
+    GivesUpTheOld,
+    /// A connection is closed when the one that replaces it is up, before anything is joined there.
+    ClosesTooEarly,
+    /// When a connection ends, the one that was to replace it is thrown away with it.
+    DropsTheNext,
+    /// Each of two connections counts for itself: what is pushed on both is handled twice.
+    HearsTwice,
+    /// A connection lives until its socket says otherwise.
+    TrustsTheSocket,
+    /// What is not pushed was not said.
+    TrustsSilence,
+    /// A join that is not answered is tried again on the same connection, for ever.
+    JoinsForEver,
+    /// A token that was refused is dialed with until its session is old.
+    KeepsRefusedTokens,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 17] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -36,6 +52,14 @@ impl Defect {
         Self::OvertakesHistory,
         Self::StartsNewChannelsLate,
         Self::CatchesUpOneByOne,
+        Self::GivesUpTheOld,
+        Self::ClosesTooEarly,
+        Self::DropsTheNext,
+        Self::HearsTwice,
+        Self::TrustsTheSocket,
+        Self::TrustsSilence,
+        Self::JoinsForEver,
+        Self::KeepsRefusedTokens,
     ];
 
     /// The name that traces use.
@@ -50,6 +74,14 @@ impl Defect {
             Self::OvertakesHistory => "overtakes_history",
             Self::StartsNewChannelsLate => "starts_new_channels_late",
             Self::CatchesUpOneByOne => "catches_up_one_by_one",
+            Self::GivesUpTheOld => "gives_up_the_old",
+            Self::ClosesTooEarly => "closes_too_early",
+            Self::DropsTheNext => "drops_the_next",
+            Self::HearsTwice => "hears_twice",
+            Self::TrustsTheSocket => "trusts_the_socket",
+            Self::TrustsSilence => "trusts_silence",
+            Self::JoinsForEver => "joins_for_ever",
+            Self::KeepsRefusedTokens => "keeps_refused_tokens",
         }
     }
 }

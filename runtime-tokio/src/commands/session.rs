@@ -46,11 +46,7 @@ impl Session {
         token: Secret,
         patience: Duration,
     ) -> Self {
-        let realtime = Realtime {
-            client: Arc::default(),
-            join_patience: patience,
-            join_acks: true,
-        };
+        let realtime = Realtime::new(Arc::default(), patience, true);
         let mut machine = realtime.session(clock.now(), token);
         let (inbox, mut inputs) = mpsc::channel(INBOX_MAX);
         let (said_in, said) = mpsc::channel(INBOX_MAX);

@@ -72,15 +72,12 @@ impl Subject for RealtimeLink {
     const DEBUG_MAX: usize = 20_000;
 
     fn start(_: Time) -> (Self, Link<Realtime>) {
-        let realtime = Realtime {
-            client: Arc::new(client::Config {
-                calls_max: 4,
-                early_events_max: 8,
-                ..client::Config::default()
-            }),
-            join_patience: Duration::from_secs(10),
-            join_acks: true,
-        };
+        let client = Arc::new(client::Config {
+            calls_max: 4,
+            early_events_max: 8,
+            ..client::Config::default()
+        });
+        let realtime = Realtime::new(client, Duration::from_secs(10), true);
         let config = link::Config {
             step_timeout: Duration::from_secs(10),
             rotation_timeout: Duration::from_secs(30),

@@ -175,7 +175,8 @@ fn a_rotation_that_is_not_complete_in_time_is_given_up_in_any_step() {
 
 #[test]
 fn where_the_old_connection_dies_first_the_new_one_becomes_the_link() {
-    let steps: [fn(&mut Rig, &[Output<Hello>]) -> Option<ConnId>; 4] = [
+    type Gets = fn(&mut Rig, &[Output<Hello>]) -> Option<ConnId>;
+    let steps: [Gets; 4] = [
         |_, _| None,
         |rig, out| Some(rig.authorize(out)),
         |rig, out| {

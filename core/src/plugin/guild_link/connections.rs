@@ -140,7 +140,7 @@ impl GuildLink {
                         shared.account.invalidate(session);
                         Some(why)
                     }
-                    Hint::Unheard => Some(why),
+                    Hint::Unheard => Some(why).filter(|_| !shared.planted.is(Defect::JoinsForEver)),
                 }
             }
         }
@@ -217,6 +217,9 @@ impl GuildLink {
         last_seq: u64,
         shared: &Shared,
     ) {
+        if shared.planted.is(Defect::TrustsSilence) {
+            return;
+        }
         let patience = shared.config.push_patience;
         for connection in self.conns.values_mut() {
             let hearing = &mut connection.hearing;
@@ -331,7 +334,7 @@ impl GuildLink {
         let Some((conn, ended)) = conn.and_then(|conn| self.conns.remove_entry(&conn)) else {
             return;
         };
-        if unauthorized {
+        if unauthorized && !shared.planted.is(Defect::KeepsRefusedTokens) {
             shared.account.invalidate(ended.ticket.session);
         }
         if ended.joins.is_none() {
@@ -369,5 +372,22 @@ impl GuildLink {
         replaces?;
         self.authorize = Some((id, None));
         self.authorized(now, shared)
+    }
+
+    /// Whether the token of the connection is dead.
+    pub(super) fn is_expired(&self, now: Time) -> bool {
+        let present = self.link.up().and_then(|conn| self.conns.get(&conn));
+        present.is_some_and(|conn| conn.token_end() <= now)
+    }
+
+    /// Closes whatever there is and begins anew: what no link does that is sound.
+    pub(super) fn cut(&mut self, now: Time, shared: &mut Shared, out: &mut Vec<Output>) {
+        self.step_link(now, Some(link::Input::Rest), shared, out);
+        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.on_end(Some(conn), false, shared, out);
+        }
+        self.on_down(now, shared);
+        self.step_link(now, Some(link::Input::Wake), shared, out);
     }
 }

@@ -50,7 +50,9 @@ impl GuildLink {
             }
             return;
         }
-        if shared.planted.is(Defect::OvertakesHistory) {
+        let hears_twice = shared.planted.is(Defect::HearsTwice);
+        let counts_for_itself = hears_twice && self.link.next_up() == Some(conn);
+        if counts_for_itself || shared.planted.is(Defect::OvertakesHistory) {
             self.filter(now, &id, vec![message], shared, out);
             return;
         }
@@ -119,7 +121,8 @@ impl GuildLink {
                 }
                 continue;
             }
-            if !shared.dedup.insert(&self.id, &message.id) {
+            let is_new = shared.dedup.insert(&self.id, &message.id);
+            if !is_new && !shared.planted.is(Defect::HearsTwice) {
                 continue;
             }
             self.pass_gate(now, &place, x_type, message, shared, out);

@@ -31,6 +31,7 @@ use crate::{
         account::Token,
         catch_up::CatchUp,
         channel::Channel,
+        defect::Defect,
         io::{Http, Output},
         membership::Membership,
         note::Note,
@@ -103,9 +104,8 @@ impl GuildLink {
     pub(super) fn new(number: u32, id: GuildId, shared: &Shared, rng: &Rng) -> Self {
         let config = &shared.config;
         let realtime = Realtime {
-            client: Arc::default(),
-            join_patience: config.step_timeout,
-            join_acks: config.join_acks,
+            trusts_the_socket: shared.planted.is(Defect::TrustsTheSocket),
+            ..Realtime::new(Arc::default(), config.step_timeout, config.join_acks)
         };
         let link = link::Config {
             step_timeout: config.step_timeout,
@@ -194,7 +194,13 @@ impl GuildLink {
             link::Output::Dial(conn) => self.on_dial(conn, out),
             link::Output::HangUp(conn) => out.push(Output::HangUp(conn)),
             link::Output::Transport(conn, action) => out.push(Output::Transport(conn, action)),
-            link::Output::Up(conn) => self.on_up(now, conn),
+            link::Output::Up(conn) => {
+                self.on_up(now, conn);
+                let is_next = self.link.next_up() == Some(conn);
+                if is_next && shared.planted.is(Defect::ClosesTooEarly) {
+                    return Some(link::Input::Live(conn));
+                }
+            }
             link::Output::Event(conn, Event::Joined(id, answer)) => {
                 let why = self.on_joined(now, conn, id, answer, shared, out)?;
                 return Some(link::Input::Rotate(conn, why));
@@ -211,6 +217,9 @@ impl GuildLink {
             }
             link::Output::NotReplaced { new, end, retry_in } => {
                 self.on_end(new, end.unauthorized, shared, out);
+                if shared.planted.is(Defect::GivesUpTheOld) && self.is_expired(now) {
+                    self.cut(now, shared, out);
+                }
                 if self.not_replaced != end.why {
                     self.not_replaced.clone_from(&end.why);
                     out.push(Output::Note(Note::NotRotated {
@@ -236,6 +245,9 @@ impl GuildLink {
                         lived,
                         retry_in,
                     }));
+                }
+                if retry_in.is_none() && shared.planted.is(Defect::DropsTheNext) {
+                    self.cut(now, shared, out);
                 }
                 return self.on_down(now, shared);
             }
