@@ -91,6 +91,16 @@ impl Client {
 
     /// The same, for whoever wants the advice about a failure apart from it.
     pub(crate) async fn attempt(&self, origin: &str, request: Request) -> Result<Response, Fault> {
+        let (answer, _) = self.attempt_dated(origin, request).await?;
+        Ok(answer)
+    }
+
+    /// The same, with what the clock of whoever answered showed.
+    pub(crate) async fn attempt_dated(
+        &self,
+        origin: &str,
+        request: Request,
+    ) -> Result<(Response, Option<Wall>), Fault> {
         let Request {
             method,
             target,
@@ -109,11 +119,13 @@ impl Client {
         let answer = sent(builder, self.proxy.as_ref()).await?;
         let status = answer.status().as_u16();
         let retry_after = retry_after(answer.headers());
-        Ok(Response {
+        let date = date(answer.headers());
+        let answer = Response {
             status,
             retry_after,
             body: read(answer).await?,
-        })
+        };
+        Ok((answer, date))
     }
 
     /// The same, with a file that goes up with the request or comes down with the answer, however long
@@ -175,6 +187,16 @@ impl Client {
     /// Where Center refuses or cannot be asked; the words hold neither key nor password nor any
     /// part of a token.
     pub async fn login(&self, center_url: &str, login: &Login) -> Result<Session, LoginFailure> {
+        let (session, _) = self.login_dated(center_url, login).await?;
+        Ok(session)
+    }
+
+    /// The same, with what Center's clock showed.
+    pub(crate) async fn login_dated(
+        &self,
+        center_url: &str,
+        login: &Login,
+    ) -> Result<(Session, Option<Wall>), LoginFailure> {
         let unavailable = |fault: Fault| {
             let advice = fault.advice;
             let advice = advice.unwrap_or("check that [center] url is right and Center runs");
@@ -202,14 +224,12 @@ impl Client {
             });
         }
         let body = parse(&body)?;
-        Ok(Session {
+        let grants = body.guild_access_tokens.into_iter();
+        let session = Session {
             user: body.user,
-            grants: body
-                .guild_access_tokens
-                .into_iter()
-                .filter_map(|grant| granted(grant, date))
-                .collect(),
-        })
+            grants: grants.filter_map(|grant| granted(grant, date)).collect(),
+        };
+        Ok((session, date))
     }
 }
 

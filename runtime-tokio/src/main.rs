@@ -40,6 +40,8 @@ enum Command {
     Demo(commands::demo::DemoArgs),
     /// Serves the agents of a configuration to their host, over MCP on standard input and output.
     Plugin(commands::plugin::Args),
+    /// Tries out everything that a configuration names, and says what works and what to do.
+    Doctor(commands::doctor::DoctorArgs),
     /// Runs the plugin of a configuration with an agent that repeats what it is told.
     Echo(commands::echo::EchoArgs),
     /// Serves an embedded guild node, with its own Center where that is wanted.
@@ -65,8 +67,8 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let (layer, feed) = selvedge::host::log::channel();
     let unless_set = match cli.command {
-        // Its terminal is for the conversation.
-        Command::Demo(_) => "warn",
+        // The terminal is for the conversation, or for what is found.
+        Command::Demo(_) | Command::Doctor(_) => "warn",
         Command::Plugin(_) | Command::Echo(_) | Command::Guild(_) | Command::Center(_) => "info",
     };
     start_log(cli.log_format, unless_set, layer).map_err(Failure::new)?;
@@ -83,6 +85,7 @@ async fn dispatch(command: Command, log: LogFeed) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => commands::demo::run(args).await.map_err(Failure::new),
         Command::Plugin(args) => commands::plugin::run(args, log).await,
+        Command::Doctor(args) => commands::doctor::run(args).await,
         Command::Echo(args) => commands::echo::run(args).await,
         Command::Guild(args) => commands::guild::run(args).await.map_err(Failure::new),
         Command::Center(args) => commands::center::run(args).await.map_err(Failure::new),

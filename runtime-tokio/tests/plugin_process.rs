@@ -8,8 +8,12 @@
 mod promptly;
 
 use std::{
+    fs::Permissions,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::PermissionsExt as _, net::UnixStream},
+    },
     path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
     time::Duration,
@@ -288,23 +292,81 @@ fn wrong_usage_is_exit_code_2() {
     assert!(words(&output.stderr).starts_with("selvedge: SELVEDGE_LOG cannot be read; "));
 }
 
+/// Runs `selvedge doctor` with a configuration, to its end.
+fn doctor(text: &str) -> Output {
+    let (_folder, path) = config(text);
+    let mut doctor = selvedge();
+    doctor.arg("doctor").arg("--config").arg(path);
+    doctor.output().unwrap()
+}
+
 #[test]
-fn a_check_says_what_does_not_work() {
-    let output = run(UNREACHABLE, &["--check"]);
+fn the_doctor_says_what_does_not_work_and_so_does_the_check() {
+    for output in [doctor(UNREACHABLE), run(UNREACHABLE, &["--check"])] {
+        assert_eq!(output.status.code(), Some(1));
+        let told = words(&output.stdout);
+        assert!(
+            told.contains("error    agent echo: Center could not be reached: "),
+            "{told}"
+        );
+        assert!(
+            told.ends_with(
+                "; check that [center] url is right and Center runs (http://127.0.0.1:1)\n"
+            ),
+            "{told}"
+        );
+        assert_eq!(
+            words(&output.stderr),
+            "selvedge: one thing does not work; see above\n"
+        );
+    }
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong_with_a_configuration_and_its_files() {
+    let output = doctor(&UNREACHABLE.replace("id = ", "ids = "));
     assert_eq!(output.status.code(), Some(1));
     let told = words(&output.stdout);
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 2, "{told}");
     assert!(
-        told.starts_with("agent echo\n  FAIL  Center could not be reached: "),
+        lines.iter().all(|line| line.starts_with("error    ")),
         "{told}"
     );
     assert!(
-        told.ends_with("; check that [center] url is right and Center runs (http://127.0.0.1:1)\n"),
+        told.contains("selvedge.toml:4: [[agent]] ids is not a key; did you mean id?"),
         "{told}"
     );
-    assert_eq!(
-        words(&output.stderr),
-        "selvedge: one thing does not work; see above\n"
-    );
+
+    let (folder, path) = config(&UNREACHABLE.replace(
+        "api_key_env = \"FABRIC_ECHO_KEY\"",
+        "api_key_file = \"key\"",
+    ));
+    let key = folder.path().join("key");
+    std::fs::write(&key, SECRET).unwrap();
+    std::fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+    let output = selvedge()
+        .arg("doctor")
+        .arg("--config")
+        .arg(&path)
+        .output()
+        .unwrap();
+    let told = words(&output.stdout);
+    for (file, what) in [
+        (
+            &key,
+            "read by every user of this machine: run chmod 600 on it",
+        ),
+        (
+            &path,
+            "changed by every user of this machine: run chmod o-w on it",
+        ),
+    ] {
+        let line = format!("warning  {} can be {what}\n", file.display());
+        assert!(told.contains(&line), "{told}");
+    }
+    assert!(!told.contains("very-secret"), "{told}");
 }
 
 #[test]
@@ -329,7 +391,7 @@ fn no_secret_is_ever_written() {
     assert!(!told.is_empty());
     assert!(!told.contains("very-secret"), "{told}");
     for check in [
-        run(UNREACHABLE, &["--check"]),
+        doctor(UNREACHABLE),
         run(&UNREACHABLE.replace("FABRIC_ECHO_KEY", SECRET), &[]),
         run(&format!("{UNREACHABLE}api_key = \"{SECRET}\"\n"), &[]),
     ] {

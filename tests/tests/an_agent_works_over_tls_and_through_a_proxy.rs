@@ -169,7 +169,7 @@ async fn fault(secured: &mut Secured, reach: &Reach) -> String {
     let told = check(secured, reach).await;
     let mut faults = told
         .lines()
-        .filter_map(|line| line.strip_prefix("  FAIL  "));
+        .filter_map(|line| line.strip_prefix("error    agent echo: "));
     let fault = faults.next().unwrap().to_owned();
     assert_eq!(faults.next(), None, "{told}");
     assert!(

@@ -71,6 +71,16 @@ pub struct Paging {
 }
 canonical!(struct Paging { after, before, limit });
 
+/// Asks how the node is and what it runs, which needs no token.
+pub fn health() -> Request {
+    Request {
+        method: Method::Get,
+        target: format!("{PREFIX}/health"),
+        bearer: None,
+        body: Bytes::new(),
+    }
+}
+
 /// Lists the channels that the caller is in.
 pub fn list_channels(token: Secret, guild: &GuildId) -> Request {
     let guild = encoded(guild.as_str());

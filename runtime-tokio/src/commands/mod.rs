@@ -1,17 +1,27 @@
 //! The subcommands of the binary.
 
 pub mod center;
-pub mod check;
 pub mod demo;
+pub mod doctor;
 pub mod echo;
 pub mod guild;
 pub mod plugin;
 pub mod serving;
 mod session;
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, path::Path};
 
-use crate::report::chain;
+use crate::{
+    config::{Config, ConfigError},
+    report::chain,
+};
+
+/// The configuration at `path`, with what the environment of the process overrides.
+fn configured(path: &Path) -> Result<Config, ConfigError> {
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Config::load(path, env)
+}
 
 /// Why a command failed: one sentence with its causes.
 #[derive(Debug)]

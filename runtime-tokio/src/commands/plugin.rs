@@ -5,9 +5,8 @@ use std::{io, path::PathBuf};
 use selvedge_core::plugin::agent::Agent;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, check};
+use super::{Failure, configured, doctor};
 use crate::{
-    config::Config,
     host::{self, log::LogFeed},
     plugin::Plugin,
 };
@@ -18,7 +17,7 @@ pub struct Args {
     /// The configuration, TOML. Environment variables such as SELVEDGE_CENTER__URL override it.
     #[arg(long, value_name = "FILE", default_value = "selvedge.toml")]
     config: PathBuf,
-    /// Only try everything out and say what works.
+    /// Only try everything out and say what works, as `selvedge doctor` does.
     #[arg(long)]
     check: bool,
     /// Write down what every agent gets to see, without its secrets, one file for each.
@@ -32,15 +31,13 @@ pub struct Args {
 ///
 /// Where the configuration is wrong, something cannot be set up, or the host breaks off.
 pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
-    let env = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut config = Config::load(&args.config, env).map_err(Failure::new)?;
+    let mut config = configured(&args.config).map_err(Failure::new)?;
+    if args.check {
+        return doctor::examine(&config, &mut io::stdout()).await;
+    }
     config.record = args.record.or(config.record);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
-    }
-    if args.check {
-        return check::run(&config, &mut io::stdout()).await;
     }
     let ids = config
         .agents

@@ -25,7 +25,7 @@ use selvedge_core::{
 
 use self::{
     keys::{COUNT_MAX, NUMBERS, SECTIONS, SPAN_MS_MAX, Sets},
-    secret_source::{Source, take_secret},
+    secret_source::{Source, changeable, take_secret},
     tree::{Node, Place, Problems, Section, Table, Value, hint},
 };
 use crate::proxy::Proxy;
@@ -120,7 +120,10 @@ impl Config {
         let config = read(&text, folder, &env, &mut problems);
         let problems = problems.into_found();
         match config {
-            Some(config) if problems.is_empty() => Ok(config),
+            Some(mut config) if problems.is_empty() => {
+                config.warnings.extend(changeable(path));
+                Ok(config)
+            }
             Some(_) | None => Err(ConfigError { problems }),
         }
     }

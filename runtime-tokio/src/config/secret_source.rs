@@ -69,6 +69,7 @@ pub(super) fn take_secret(
                             path.display()
                         ));
                     }
+                    warnings.extend(changeable(&path));
                     Ok(Some((secret, path.display().to_string())))
                 }
                 Err(why) => {
@@ -85,6 +86,17 @@ pub(super) fn take_secret(
             }
         }
     }
+}
+
+/// What to say about a file that every user can change: who does, sends the agents' keys elsewhere.
+pub(super) fn changeable(path: &Path) -> Option<String> {
+    let open = fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o002 != 0);
+    open.then(|| {
+        format!(
+            "{} can be changed by every user of this machine: run chmod o-w on it",
+            path.display()
+        )
+    })
 }
 
 /// Without the line end that editors and `echo` put behind it.
