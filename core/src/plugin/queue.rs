@@ -182,6 +182,12 @@ impl Queue {
         self.running.as_ref().map(|running| &running.turn)
     }
 
+    /// When the turn that runs was started, with the time that it has.
+    pub fn started_at(&self, timeout: Duration) -> Option<Time> {
+        let running = self.running.as_ref()?;
+        Some(running.deadline - timeout)
+    }
+
     /// The next turn's messages, if a turn can start now; [`start`](Self::start) follows.
     pub fn next_batch(&mut self, now: Time, config: &Config) -> Option<Batch> {
         if self.starts_at(config)? > now {

@@ -11,6 +11,7 @@ use crate::{
         config::Config,
         inbound::InboundMessage,
         queue::{Batch, Cause, Fate, Queue, Running},
+        status::{TurnStatus, millis},
         wakes::is_of,
     },
     time::Time,
@@ -39,6 +40,15 @@ pub struct Turns {
     next_turn: u64,
 }
 canonical!(struct Turns { queues, due, running, waiting, waiting_bytes, host; - prefix, next_turn });
+
+/// What a channel has to do.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Work {
+    /// How many messages wait.
+    pub waiting: u64,
+    /// The turn that runs.
+    pub turn: Option<TurnStatus>,
+}
 
 /// What is due in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -256,6 +266,20 @@ impl Turns {
             .iter()
             .map(|(place, queue)| (place, queue.waiting(), queue.turn()))
             .filter(|(_, waiting, turn)| *waiting > 0 || turn.is_some())
+    }
+
+    /// The places where anything waits or runs, and what.
+    pub fn work(&self, now: Time, config: &Config) -> impl Iterator<Item = (&Place, Work)> {
+        let pending = self.queues.iter().map(move |(place, queue)| {
+            let started = queue.started_at(config.turn_timeout);
+            let turn = queue.turn().zip(started).map(|(turn, started)| TurnStatus {
+                turn_id: turn.clone(),
+                age_ms: millis(now.since(started)),
+            });
+            let waiting = queue.waiting() as u64;
+            (place, Work { waiting, turn })
+        });
+        pending.filter(|(_, work)| work.waiting > 0 || work.turn.is_some())
     }
 
     /// The lowest `seq` in `place` that is not finished.

@@ -2,6 +2,7 @@
 
 mod calls;
 mod jobs;
+mod status;
 mod turns;
 
 use alloc::{
@@ -55,10 +56,12 @@ pub struct Agent {
     /// What is wrong with the guilds, as said once.
     said: BTreeSet<GuildId>,
     too_many_said: bool,
+    /// Why the last login failed, until one succeeds.
+    no_login: Option<String>,
     phase: Phase,
 }
 canonical!(struct Agent {
-    shared, guilds, numbers, start, start_at, said, too_many_said, phase; - rng
+    shared, guilds, numbers, start, start_at, said, too_many_said, phase; - rng, no_login
 });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +112,7 @@ impl Agent {
             start_at: None,
             said: BTreeSet::new(),
             too_many_said: false,
+            no_login: None,
             phase: Phase::Running,
             rng,
         }
@@ -157,6 +161,7 @@ impl Agent {
                 self.phase = Phase::Stopped(why);
             }
             LoginEnd::Failed { why, denied, news } => {
+                self.no_login = Some(why.clone());
                 if news {
                     out.push(Output::Note(Note::LoginFailed { why: why.clone() }));
                 }
@@ -182,6 +187,7 @@ impl Agent {
     }
 
     fn on_session(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.no_login = None;
         let Some(session) = self.shared.account.peek() else {
             return;
         };
@@ -287,6 +293,7 @@ impl Agent {
                 });
                 let (number, id) = post.place;
                 self.with_guild(number, |guild, shared| {
+                    guild.chronicle.on_posted(now);
                     let place = guild.place(&id);
                     let Some(channel) = guild.channels.get_mut(&id) else {
                         return;

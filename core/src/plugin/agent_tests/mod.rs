@@ -10,6 +10,7 @@ mod messages;
 mod played;
 mod posting;
 mod rotation;
+mod status;
 mod turns;
 mod wakes;
 

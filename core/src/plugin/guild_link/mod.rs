@@ -4,6 +4,7 @@ mod channels;
 mod connections;
 mod history;
 mod messages;
+mod status;
 
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -31,6 +32,7 @@ use crate::{
         account::Token,
         catch_up::CatchUp,
         channel::Channel,
+        chronicle::Chronicle,
         defect::Defect,
         io::{Http, Output},
         membership::Membership,
@@ -93,11 +95,13 @@ pub(super) struct GuildLink {
     unread: Option<String>,
     /// The token of a listing was refused already.
     refused: bool,
+    /// What is told of the link.
+    pub(super) chronicle: Chronicle,
 }
 canonical!(struct GuildLink {
     id, link, authorize, ticket, conns, membership, channels, unheard, histories, unknown, reads, early,
     catch_up, met, refused;
-    - number, origin, rng, rotations, down, not_replaced, unread
+    - number, origin, rng, rotations, down, not_replaced, unread, chronicle
 });
 
 impl GuildLink {
@@ -136,6 +140,7 @@ impl GuildLink {
             not_replaced: String::new(),
             unread: None,
             refused: false,
+            chronicle: Chronicle::default(),
         }
     }
 
@@ -169,8 +174,10 @@ impl GuildLink {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let mut said = Vec::new();
+            self.chronicle.on_input(now, input.as_ref());
             step(&mut self.link, now, input, &mut said);
             for output in said {
+                self.chronicle.on_output(now, &output);
                 let then = self.on_link(now, output, shared, out);
                 inputs.extend(then.map(Some));
             }

@@ -1,0 +1,45 @@
+//! How the agent does, put together from its parts.
+
+use alloc::collections::BTreeMap;
+
+use super::{Agent, Phase};
+use crate::{
+    id::ChannelId,
+    plugin::{
+        status::{AgentState, AgentStatus, Reports},
+        turns::Work,
+    },
+    time::Time,
+};
+
+impl Reports for Agent {
+    fn status(&self, now: Time) -> AgentStatus {
+        let shared = &self.shared;
+        let (state, stopped) = match &self.phase {
+            Phase::Running => (AgentState::Running, None),
+            Phase::Stopped(why) => (AgentState::Stopped, Some(why)),
+            Phase::Shut => (AgentState::Shut, None),
+        };
+        let mut work: BTreeMap<u32, BTreeMap<&ChannelId, Work>> = BTreeMap::new();
+        let mut waiting = 0;
+        for (place, queue) in shared.turns.work(now, &shared.config) {
+            waiting += queue.waiting;
+            work.entry(place.0).or_default().insert(&place.1, queue);
+        }
+        let mut absent = shared.config.guilds.clone().unwrap_or_default();
+        absent.retain(|guild| !self.numbers.contains_key(guild));
+        let guilds = self.guilds.iter().map(|(number, guild)| {
+            let work = work.remove(number).unwrap_or_default();
+            guild.status(now, work)
+        });
+        AgentStatus {
+            why: stopped.or(self.no_login.as_ref()).cloned(),
+            user_id: shared.account.user().cloned(),
+            waiting,
+            calls: (shared.outbox.len() + shared.jobs.len()) as u64,
+            absent: absent.into_iter().collect(),
+            guilds: guilds.collect(),
+            ..AgentStatus::of(shared.config.agent_id.clone(), state)
+        }
+    }
+}
