@@ -91,6 +91,24 @@ impl<I: Recorded> Tap<I> for Option<Recorder> {
     }
 }
 
+/// Whoever looks at a machine between two steps. It changes nothing, and is in no recording.
+pub trait Onlooker<M>: Send {
+    /// Waits until somebody wants to know something. Dropped before it is done, it has lost nothing.
+    fn asked(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Looks at the machine, for those who have asked.
+    fn look(&mut self, now: Time, machine: &M);
+}
+
+/// Nobody looks.
+impl<M> Onlooker<M> for () {
+    async fn asked(&mut self) {
+        std::future::pending().await
+    }
+
+    fn look(&mut self, _: Time, _: &M) {}
+}
+
 /// Drives `machine` until its inbox is closed and empty, or its world breaks off.
 ///
 /// # Errors
@@ -101,7 +119,27 @@ pub async fn drive<M, W>(
     clock: Clock,
     inbox: &mut impl Inbox<M::Input>,
     world: &mut W,
+    tap: impl Tap<M::Input>,
+) -> io::Result<()>
+where
+    M: Machine,
+    W: World<M>,
+{
+    drive_watched(machine, clock, inbox, world, tap, ()).await
+}
+
+/// The same, while `onlooker` looks at the machine when it is asked to.
+///
+/// # Errors
+///
+/// As of [`drive`].
+pub async fn drive_watched<M, W>(
+    machine: &mut M,
+    clock: Clock,
+    inbox: &mut impl Inbox<M::Input>,
+    world: &mut W,
     mut tap: impl Tap<M::Input>,
+    mut onlooker: impl Onlooker<M>,
 ) -> io::Result<()>
 where
     M: Machine,
@@ -116,6 +154,11 @@ where
         };
         tokio::select! {
             biased;
+            // First, so that a machine that is never at rest answers too; who asks is few.
+            () = onlooker.asked() => {
+                onlooker.look(clock.now(), machine);
+                continue;
+            }
             taken = inbox.take(&mut inputs, INPUTS_A_TURN) => {
                 if taken == 0 {
                     return Ok(());
@@ -249,5 +292,82 @@ mod tests {
         let (result, world) = driven(&[1, 2, 3], Full(3)).await;
         assert!(result.is_err());
         assert_eq!(world.done, [[1, 2]], "the recording breaks off");
+    }
+
+    /// Asks as often as it is told to, and sees how much the machine has heard.
+    struct Curious<'o> {
+        left: u32,
+        seen: &'o mut Vec<u64>,
+    }
+
+    impl Onlooker<Count> for Curious<'_> {
+        async fn asked(&mut self) {
+            if self.left == 0 {
+                std::future::pending().await
+            }
+        }
+
+        fn look(&mut self, _: Time, machine: &Count) {
+            self.left -= 1;
+            self.seen.push(machine.0);
+        }
+    }
+
+    /// Counts its inputs, and says so.
+    struct Count(u64);
+
+    impl Machine for Count {
+        type Input = ();
+        type Output = u64;
+
+        fn handle(&mut self, _: Time, (): (), out: &mut Vec<u64>) {
+            self.0 += 1;
+            out.push(self.0);
+        }
+
+        fn tick(&mut self, _: Time, _: &mut Vec<u64>) {}
+
+        fn next_wakeup(&self) -> Option<Wakeup> {
+            None
+        }
+    }
+
+    /// Asks for more as long as there is less than so much, so that the inbox is never empty.
+    struct Busy(u64, mpsc::Sender<()>);
+
+    impl World<Count> for Busy {
+        fn carry_out(&mut self, _: Time, output: u64) -> ControlFlow<()> {
+            if output == self.0 {
+                return ControlFlow::Break(());
+            }
+            self.1.try_send(()).unwrap();
+            ControlFlow::Continue(())
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_looks_is_answered_by_a_machine_that_is_never_at_rest_and_is_no_input() {
+        /// Counts what is written down.
+        struct Written<'t>(&'t mut u64);
+        impl Tap<()> for Written<'_> {
+            fn step(&mut self, _: Time, _: Option<&()>) -> io::Result<()> {
+                *self.0 += 1;
+                Ok(())
+            }
+        }
+        let (inbox_in, mut inbox) = mpsc::channel(16);
+        inbox_in.send(()).await.unwrap();
+        let (mut machine, mut seen, mut written) = (Count(0), Vec::new(), 0);
+        let curious = Curious {
+            left: 3,
+            seen: &mut seen,
+        };
+        let (clock, mut world) = (Clock::start(), Busy(1_000, inbox_in));
+        let tap = Written(&mut written);
+        drive_watched(&mut machine, clock, &mut inbox, &mut world, tap, curious)
+            .await
+            .unwrap();
+        assert_eq!(seen, [0, 0, 0], "before anything else");
+        assert_eq!((machine.0, written), (1_000, 1_000));
     }
 }

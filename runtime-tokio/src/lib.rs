@@ -23,6 +23,7 @@ pub mod recorder;
 pub mod report;
 pub mod serve;
 pub mod socketio;
+pub mod status;
 pub mod store;
 pub mod tls;
 pub mod ws;

@@ -42,6 +42,8 @@ enum Command {
     Plugin(commands::plugin::Args),
     /// Tries out everything that a configuration names, and says what works and what to do.
     Doctor(commands::doctor::DoctorArgs),
+    /// Asks the running plugin of a configuration how each agent and each link does.
+    Status(commands::status::StatusArgs),
     /// Runs the plugin of a configuration with an agent that repeats what it is told.
     Echo(commands::echo::EchoArgs),
     /// Serves an embedded guild node, with its own Center where that is wanted.
@@ -68,7 +70,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let (layer, feed) = selvedge::host::log::channel();
     let unless_set = match cli.command {
         // The terminal is for the conversation, or for what is found.
-        Command::Demo(_) | Command::Doctor(_) => "warn",
+        Command::Demo(_) | Command::Doctor(_) | Command::Status(_) => "warn",
         Command::Plugin(_) | Command::Echo(_) | Command::Guild(_) | Command::Center(_) => "info",
     };
     start_log(cli.log_format, unless_set, layer).map_err(Failure::new)?;
@@ -86,6 +88,7 @@ async fn dispatch(command: Command, log: LogFeed) -> Result<(), Failure> {
         Command::Demo(args) => commands::demo::run(args).await.map_err(Failure::new),
         Command::Plugin(args) => commands::plugin::run(args, log).await,
         Command::Doctor(args) => commands::doctor::run(args).await,
+        Command::Status(args) => commands::status::run(args).await,
         Command::Echo(args) => commands::echo::run(args).await,
         Command::Guild(args) => commands::guild::run(args).await.map_err(Failure::new),
         Command::Center(args) => commands::center::run(args).await.map_err(Failure::new),

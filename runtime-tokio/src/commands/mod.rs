@@ -8,6 +8,7 @@ pub mod guild;
 pub mod plugin;
 pub mod serving;
 mod session;
+pub mod status;
 
 use std::{error::Error, fmt, path::Path};
 

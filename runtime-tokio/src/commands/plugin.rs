@@ -9,6 +9,7 @@ use super::{Failure, configured, doctor};
 use crate::{
     host::{self, log::LogFeed},
     plugin::Plugin,
+    status,
 };
 
 /// The arguments of `selvedge plugin`.
@@ -45,6 +46,9 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
         .map(|agent| agent.config.agent_id.clone());
     let (link, host) = host::channel(ids, log);
     let plugin = Plugin::start(&config, link, Agent::new).map_err(Failure::new)?;
+    let _status = config
+        .status
+        .map(|addr| status::serve(addr, plugin.desk().clone()));
     tracing::info!(
         agents = config.agents.len(),
         center = config.center_url,

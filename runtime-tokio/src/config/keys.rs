@@ -28,6 +28,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ("net", &["ca_file", "proxy"]),
     ("files", &["dir", "bytes_max"]),
     ("record", &["dir"]),
+    ("status", &["listen"]),
     (
         "plugin",
         &[

@@ -12,6 +12,7 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -56,6 +57,8 @@ pub struct Config {
     pub files_bytes_max: u64,
     /// Where recordings go, if any are made.
     pub record: Option<PathBuf>,
+    /// Where the plugin tells how it does, if anywhere.
+    pub status: Option<SocketAddr>,
     /// What is not wrong but should be looked at.
     pub warnings: Vec<String>,
 }
@@ -202,6 +205,18 @@ fn read(
     let record_dir = record.read("dir", "a path", |text| path_in(folder, text));
     record.finish();
 
+    let mut status = section(&mut tree, "status", problems);
+    let expected = "an IP address with a port, such as 127.0.0.1:9102";
+    let status_listen: Option<SocketAddr> =
+        status.read("listen", expected, |text| text.parse().ok());
+    status.finish();
+    if let Some(addr) = status_listen.filter(|addr| !addr.ip().is_loopback()) {
+        warnings.push(format!(
+            "[status] listen = {addr} is asked by whoever reaches that address: see that only those \
+             do who should know"
+        ));
+    }
+
     let mut numbers = section(&mut tree, "plugin", problems);
     let mut setters = read_numbers(&mut numbers);
     let logins_max = numbers
@@ -243,6 +258,7 @@ fn read(
         files: files_dir,
         files_bytes_max,
         record: record_dir,
+        status: status_listen,
         warnings,
     })
 }

@@ -21,6 +21,7 @@ use selvedge_core::{
     plugin::{
         config as core,
         io::{HostEvent, Input, Output},
+        status::Reports,
     },
 };
 use serde::Serialize;
@@ -37,6 +38,7 @@ use crate::{
     host::HostLink,
     http,
     recorder::Recorder,
+    status::Desk,
     tls::{self, TlsError},
 };
 
@@ -84,6 +86,8 @@ pub struct Shared {
     pub host: HostLink,
     /// Center's URL.
     pub center_url: Arc<str>,
+    /// Where agents are asked how they do.
+    pub desk: Desk,
 }
 
 /// The running agents of a process.
@@ -91,6 +95,7 @@ pub struct Shared {
 pub struct Plugin {
     agents: JoinSet<()>,
     host: HostLink,
+    desk: Desk,
 }
 
 impl Plugin {
@@ -101,7 +106,7 @@ impl Plugin {
     /// Where TLS, HTTP or the recordings cannot be set up.
     pub fn start<M, F>(config: &Config, host: HostLink, new: F) -> Result<Self, StartError>
     where
-        M: Machine<Input = Input, Output = Output> + Send + 'static,
+        M: Reports + Machine<Input = Input, Output = Output> + Send + 'static,
         F: Fn(core::Config, Rng) -> M + Send + Sync + 'static,
     {
         let tls = tls::client_config(config.ca_file.as_deref())?;
@@ -117,6 +122,7 @@ impl Plugin {
             gate: Gate::start(clock, config.logins_max),
             host: host.clone(),
             center_url: config.center_url.as_str().into(),
+            desk: Desk::new(clock),
         };
         if let Some(folder) = &config.record {
             std::fs::create_dir_all(folder)
@@ -136,7 +142,13 @@ impl Plugin {
             };
             agents.spawn(keeper.keep());
         }
-        Ok(Self { agents, host })
+        let desk = shared.desk;
+        Ok(Self { agents, host, desk })
+    }
+
+    /// Where to ask how the agents do.
+    pub const fn desk(&self) -> &Desk {
+        &self.desk
     }
 
     /// Tells every agent that the end has come, and waits until they have closed their connections,
@@ -189,7 +201,7 @@ enum Ended {
 
 impl<M, F> Keeper<F>
 where
-    M: Machine<Input = Input, Output = Output> + Send + 'static,
+    M: Reports + Machine<Input = Input, Output = Output> + Send + 'static,
     F: Fn(core::Config, Rng) -> M + Send + Sync + 'static,
 {
     async fn keep(self) {
@@ -243,8 +255,10 @@ where
         announce(self.shared.host.clone(), inbox_in.downgrade());
         self.shared.host.attach(agent_id, inbox_in);
         let clock = self.shared.clock;
+        let questions = self.shared.desk.enter(agent_id);
         let drive = async move {
-            driver::drive(&mut machine, clock, &mut inbox, &mut world, recorder).await
+            let (inbox, world) = (&mut inbox, &mut world);
+            driver::drive_watched(&mut machine, clock, inbox, world, recorder, questions).await
         };
         match tokio::spawn(drive).await {
             Ok(Ok(())) => Ended::Done,

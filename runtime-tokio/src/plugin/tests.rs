@@ -15,6 +15,7 @@ use selvedge_core::{
     plugin::{
         io::{LoginFailure, Question},
         note::Note,
+        status::{AgentState, AgentStatus},
     },
     ws::{self, ConnId, Frame},
 };
@@ -107,6 +108,14 @@ impl Machine for Toy {
     }
 }
 
+impl Reports for Toy {
+    fn status(&self, _: Time) -> AgentStatus {
+        let mut status = AgentStatus::of(AgentId::new("toy").unwrap(), AgentState::Running);
+        status.calls = 7;
+        status
+    }
+}
+
 /// Center and guild in one: logs anybody in, answers REST, and echoes on WebSockets until they are
 /// closed, which it counts.
 async fn fabric(closed: Arc<AtomicUsize>) -> String {
@@ -171,6 +180,7 @@ fn config(center_url: String, agents: &[&str], record: Option<PathBuf>) -> Confi
         files: None,
         files_bytes_max: 1,
         record,
+        status: None,
         warnings: vec![],
     }
 }
@@ -272,6 +282,37 @@ async fn a_panic_ends_one_agent_and_it_comes_back() {
         .filter(|input| matches!(input, Input::LoggedIn(..)))
         .count();
     assert_eq!(logins, 3, "the other agent stayed as it was");
+    plugin.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_agent_tells_how_it_does_and_one_that_broke_does_not_answer() {
+    let origin = fabric(Arc::default()).await;
+    let (plugin, _link, mut told) = start(&config(origin, &["a"], None), true);
+    let desk = plugin.desk().clone();
+    until(&mut told, |input| matches!(input, Input::Dialed(..))).await;
+    // The frame that it answers breaks it, and it waits a second before it comes back.
+    until(&mut told, is_frame).await;
+    let states = async {
+        let mut states = Vec::new();
+        while states.last() != Some(&(AgentState::Running, 7)) || states.len() < 2 {
+            let report = desk.report().await;
+            let [agent] = report.agents.as_slice() else {
+                panic!("{report:?}");
+            };
+            let state = (agent.state, agent.calls);
+            if states.last() != Some(&state) {
+                states.push(state);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        states
+    };
+    let states = timeout(PATIENCE, states).await.unwrap();
+    assert_eq!(
+        states[states.len() - 2..],
+        [(AgentState::Silent, 0), (AgentState::Running, 7)]
+    );
     plugin.shutdown().await;
 }
 

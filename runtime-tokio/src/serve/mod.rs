@@ -12,7 +12,7 @@ pub(crate) mod cors;
 mod disk;
 mod front;
 pub mod guild;
-mod http;
+pub(crate) mod http;
 mod idle;
 mod jwt;
 mod page;

@@ -110,6 +110,7 @@ async fn checked_at(origin: String) -> (String, Result<(), String>) {
         files: None,
         files_bytes_max: 1,
         record: None,
+        status: None,
         warnings: vec![],
     };
     let mut out = Vec::new();
