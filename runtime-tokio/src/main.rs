@@ -1,6 +1,7 @@
 //! The binary `selvedge`: one subcommand for each thing that can be run.
 
 use std::{
+    fmt,
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
@@ -10,8 +11,12 @@ use selvedge::{
     commands::{self, Failure},
     host::log::{LogFeed, LogLayer},
 };
+use tracing::field::Field;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, filter::ParseError, layer::SubscriberExt as _,
+    EnvFilter, Layer as _,
+    filter::ParseError,
+    fmt::format::{Writer, debug_fn},
+    layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
 
@@ -20,7 +25,7 @@ use tracing_subscriber::{
 #[command(name = "selvedge", version, about, propagate_version = true)]
 struct Cli {
     /// How log lines are written to standard error; SELVEDGE_LOG sets which.
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Human)]
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Human, env = "SELVEDGE_LOG_FORMAT")]
     log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
@@ -104,6 +109,17 @@ const LIBRARIES: &str = "hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn,tun
 #[error("SELVEDGE_LOG cannot be read; set it to a level such as debug, or to target=level pairs")]
 struct LogError(#[from] ParseError);
 
+/// Fields for machines alone: the sentence of the line says the same.
+const IN_THE_SENTENCE: [&str; 4] = ["note", "why", "lived_ms", "retry_in_ms"];
+
+fn for_eyes(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        name if IN_THE_SENTENCE.contains(&name) => Ok(()),
+        name => write!(writer, " {name}={value:?}"),
+    }
+}
+
 fn start_log(format: LogFormat, unless_set: &str, host: LogLayer) -> Result<(), LogError> {
     let wanted = std::env::var("SELVEDGE_LOG").unwrap_or_default();
     let filter = EnvFilter::builder().parse(format!("{unless_set},{LIBRARIES},{wanted}"))?;
@@ -113,7 +129,10 @@ fn start_log(format: LogFormat, unless_set: &str, host: LogLayer) -> Result<(), 
         .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     let stderr = match format {
-        LogFormat::Human => stderr.with_target(false).boxed(),
+        LogFormat::Human => stderr
+            .with_target(false)
+            .fmt_fields(debug_fn(for_eyes))
+            .boxed(),
         LogFormat::Json => stderr.json().boxed(),
     };
     tracing_subscriber::registry()

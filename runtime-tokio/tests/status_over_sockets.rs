@@ -2,10 +2,12 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test fails by panicking"
 )]
 
 use std::{
+    fs::{self, File},
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -92,7 +94,7 @@ impl Stage {
     /// Makes an account, with its key in a file of that name.
     async fn account(&self, name: &str) {
         let user = self.center.add_user(name, None).await.unwrap();
-        std::fs::write(self.path(name), user.api_key.expose()).unwrap();
+        fs::write(self.path(name), user.api_key.expose()).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -113,7 +115,7 @@ impl Stage {
             ));
         }
         let path = self.path("selvedge.toml");
-        std::fs::write(&path, config).unwrap();
+        fs::write(&path, config).unwrap();
         path
     }
 
@@ -167,12 +169,15 @@ fn selvedge(command: &str, config: &Path) -> Command {
 struct Plugin(Child);
 
 impl Plugin {
-    fn start(config: &Path) -> Self {
+    /// Its log goes to a file, in this format.
+    fn start(config: &Path, log: &Path, format: &str) -> Self {
         let mut plugin = selvedge("plugin", config);
         plugin
+            .env_remove("SELVEDGE_LOG")
+            .env("SELVEDGE_LOG_FORMAT", format)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(File::create(log).unwrap());
         Self(plugin.spawn().unwrap())
     }
 }
@@ -202,7 +207,8 @@ async fn a_plugin_is_ready_while_its_guild_is_there() {
     assert!(told.contains("no plugin answers at "), "{told}");
     assert!(told.contains("`selvedge doctor` says"), "{told}");
 
-    let _plugin = Plugin::start(&config);
+    let log = stage.path("log");
+    let _plugin = Plugin::start(&config, &log, "human");
     assert_eq!(stage.until_ready(200).await, "ok\n");
     assert_eq!(stage.get("/healthz").await, Some((200, "ok\n".into())));
     let (status, text) = stage.get("/metrics").await.unwrap();
@@ -247,7 +253,52 @@ async fn a_plugin_is_ready_while_its_guild_is_there() {
         (&2.into(), &1.into()),
         "{link}"
     );
+    let log = fs::read_to_string(log).unwrap();
+    let lost: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("lost guild g"))
+        .collect();
+    let [line] = lost.as_slice() else {
+        panic!("not one line: {log}");
+    };
+    let (_, words) = line.split_once("lost guild g after ").unwrap();
+    let (lived, words) = words.split_once(" s: ").unwrap();
+    assert!(lived.parse::<f32>().is_ok(), "{line}");
+    let (why, words) = words.split_once("; dialing again in ").unwrap();
+    assert!(!why.is_empty(), "{line}");
+    assert!(words.ends_with(" s agent=\"echo\" guild=\"g\""), "{line}");
     guild.shutdown().await.unwrap();
+    stage.center.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_reads_a_reconnect_in_one_line_of_json() {
+    let (stage, guild) = Stage::start().await;
+    stage.account("echo").await;
+    let (config, log) = (stage.configure(&["echo"]), stage.path("log"));
+    let _plugin = Plugin::start(&config, &log, "json");
+    stage.until_ready(200).await;
+    guild.shutdown().await.unwrap();
+    stage.until_ready(503).await;
+    let log = fs::read_to_string(log).unwrap();
+    let lines = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let downs: Vec<Value> = lines
+        .map(|line| line["fields"].clone())
+        .filter(|fields| fields["note"] == "down" && fields["lived_ms"].is_u64())
+        .collect();
+    let [down] = downs.as_slice() else {
+        panic!("not one line: {log}");
+    };
+    assert_eq!(
+        (&down["agent"], &down["guild"]),
+        (&"echo".into(), &"g".into())
+    );
+    assert!(
+        down["why"].is_string() && down["retry_in_ms"].is_u64(),
+        "{down}"
+    );
     stage.center.shutdown().await;
 }
 
@@ -257,7 +308,7 @@ fn without_an_address_it_is_said_how_to_give_one() {
     let path = folder.path().join("selvedge.toml");
     let config =
         "[center]\nurl = \"http://127.0.0.1:1\"\n[[agent]]\nid = \"a\"\napi_key_env = \"HOME\"\n";
-    std::fs::write(&path, config).unwrap();
+    fs::write(&path, config).unwrap();
     let output = selvedge("status", &path).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let told = words(&output);

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     ops::ControlFlow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use selvedge_core::{
@@ -166,12 +167,34 @@ impl AgentWorld {
         let fields = serde_json::to_value(note).unwrap_or_default();
         let field = |name: &str| fields.get(name).and_then(Value::as_str);
         let (kind, guild, channel) = (field("note"), field("guild"), field("channel"));
-        let agent = self.agent_id.as_str();
+        let (why, agent) = (field("why"), self.agent_id.as_str());
+        let (lived_ms, retry_in_ms) = if let Note::Down {
+            lived, retry_in, ..
+        } = note
+        {
+            (lived.map(millis), Some(millis(*retry_in)))
+        } else {
+            (None, None)
+        };
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    agent,
+                    note = kind,
+                    guild,
+                    channel,
+                    why,
+                    lived_ms,
+                    retry_in_ms,
+                    "{note}"
+                )
+            };
+        }
         match note.level() {
-            Level::Debug => tracing::debug!(agent, note = kind, guild, channel, "{note}"),
-            Level::Info => tracing::info!(agent, note = kind, guild, channel, "{note}"),
-            Level::Warn => tracing::warn!(agent, note = kind, guild, channel, "{note}"),
-            Level::Error => tracing::error!(agent, note = kind, guild, channel, "{note}"),
+            Level::Debug => line!(debug),
+            Level::Info => line!(info),
+            Level::Warn => line!(warn),
+            Level::Error => line!(error),
         }
     }
 }
@@ -204,6 +227,10 @@ impl<M: Machine<Input = Input, Output = Output>> World<M> for AgentWorld {
         }
         ControlFlow::Continue(())
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn abort(task: Option<AbortHandle>) {
