@@ -15,6 +15,10 @@ use selvedge_core::{
 
 /// How long the host takes to read a notification.
 const READ: Duration = Duration::from_millis(1);
+/// When a host of the profile `claude` asks for the list of tools.
+pub const LISTS_TOOLS: Duration = Duration::from_secs(1);
+/// How long after that such a host still loses what it is told.
+pub const DEAF: Duration = Duration::from_millis(300);
 
 /// Echoes.
 #[derive(Debug)]
@@ -22,7 +26,9 @@ pub struct Host {
     turn: Duration,
     calls: BTreeMap<CallId, TurnId>,
     next: u64,
-    /// Every turn that was handed over.
+    /// How many of the next notifications get lost after they were written.
+    pub loses: u32,
+    /// Every turn that reached it.
     pub inbounds: Vec<Inbound>,
     /// Tool calls that failed, in the plugin's words.
     pub errors: Vec<String>,
@@ -35,14 +41,19 @@ impl Host {
             turn,
             calls: BTreeMap::new(),
             next: 0,
+            loses: 0,
             inbounds: Vec::new(),
             errors: Vec::new(),
         }
     }
 
-    /// A turn is handed over: what happens, and after how long.
-    pub fn on_notify(&mut self, inbound: Inbound) -> Vec<(Duration, HostEvent)> {
+    /// A turn is handed over, to a host that is `deaf` or hears: what happens, and after how long.
+    pub fn on_notify(&mut self, inbound: Inbound, deaf: bool) -> Vec<(Duration, HostEvent)> {
         let mut then = vec![(READ, HostEvent::Written(inbound.turn_id.clone()))];
+        if deaf || self.loses > 0 {
+            self.loses = self.loses.saturating_sub(1);
+            return then;
+        }
         if let Some(last) = inbound.messages.last() {
             let turn = inbound.turn_id.clone();
             let call = self.call(&turn);

@@ -5,7 +5,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use selvedge_core::{fabric::types::XType, plugin::defect::Defect};
+use selvedge_core::{
+    fabric::types::XType,
+    plugin::{config::Profile, defect::Defect},
+};
 use serde::Deserialize;
 
 use crate::net::Loss;
@@ -38,6 +41,9 @@ pub struct Head {
     /// Whether the guild accepts expired tokens and then goes deaf.
     #[serde(default)]
     pub deaf_on_expired_token: bool,
+    /// How the host is handed its turns.
+    #[serde(default = "profile")]
+    pub profile: Profile,
     /// The least and the greatest latency, each way.
     #[serde(default = "latency")]
     pub latency_ms: (u64, u64),
@@ -45,6 +51,10 @@ pub struct Head {
 
 fn token_life() -> u64 {
     900_000
+}
+
+fn profile() -> Profile {
+    Profile::Plexum
 }
 
 fn latency() -> (u64, u64) {
@@ -59,7 +69,7 @@ pub enum Line {
     Act {
         /// Milliseconds from the start.
         at: u64,
-        /// A person, `center` or `network`.
+        /// A person, `center`, `network` or `host`.
         who: String,
         /// What it does.
         r#do: Act,
@@ -128,6 +138,8 @@ pub enum Act {
     LosePushes(u32),
     /// The guild takes so many milliseconds longer to answer the agent's REST requests.
     DelayRest(u64),
+    /// The host loses the next so many notifications, without a word.
+    LoseNotifications(u32),
 }
 
 /// What must hold.
@@ -148,7 +160,7 @@ pub enum Expect {
     ConnectionsAtMost(usize),
     /// The agent has dialed at most so often.
     DialsAtMost(u64),
-    /// The agent was handed so many turns.
+    /// So many turns reached the host, those that reached it again included.
     Turns(usize),
     /// This user has the turn in a channel; without one, nobody has.
     Speaker {

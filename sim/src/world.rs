@@ -18,7 +18,7 @@ use selvedge_core::{
     id::{AgentId, ChannelId, GuildId, NodeId, UserId},
     plugin::{
         agent::Agent,
-        config::Config as AgentConfig,
+        config::{Config as AgentConfig, Profile},
         defect::Planted,
         io::{self as agent_io, HostEvent, Http},
     },
@@ -31,7 +31,7 @@ use serde_json::Value;
 
 use crate::{
     center::Center,
-    host::Host,
+    host::{self, Host},
     net::{End, Link, Net},
     script::{Act, Expect, Line, Script},
     store::Store,
@@ -137,7 +137,10 @@ impl World {
         let rng = Rng::from_number(head.seed);
         let guild_id = id(GuildId::new("guild-1"), "guild-1")?;
         let node_id = id(NodeId::new("node-1"), "node-1")?;
-        let agent = AgentConfig::new(id(AgentId::new(AGENT), AGENT)?);
+        let agent = AgentConfig {
+            profile: head.profile,
+            ..AgentConfig::new(id(AgentId::new(AGENT), AGENT)?)
+        };
         let guild = GuildConfig {
             deaf_on_expired_token: head.deaf_on_expired_token,
             ..GuildConfig::new(node_id.clone(), guild_id.clone())
@@ -179,10 +182,14 @@ impl World {
                 .unwrap_or_default();
             world.schedule(at, Event::Script(index));
         }
-        world.schedule(
-            Duration::ZERO,
-            Event::Agent(agent_io::Input::Host(HostEvent::Ready { turns: true })),
-        );
+        let claude = world.script.head.profile == Profile::Claude;
+        let begins = [
+            (Duration::ZERO, HostEvent::Ready { turns: !claude }),
+            (host::LISTS_TOOLS, HostEvent::ToolsListed),
+        ];
+        for (at, event) in begins {
+            world.schedule(at, Event::Agent(agent_io::Input::Host(event)));
+        }
         Ok(world)
     }
 
@@ -315,7 +322,9 @@ impl World {
                 *self.notes.entry(kind.to_string()).or_default() += 1;
             }
             Output::Notify(inbound) => {
-                for (after, event) in self.host.on_notify(inbound) {
+                let deaf = self.script.head.profile == Profile::Claude
+                    && self.now < START + host::LISTS_TOOLS + host::DEAF;
+                for (after, event) in self.host.on_notify(inbound, deaf) {
                     self.schedule(after, Event::Agent(Input::Host(event)));
                 }
             }
@@ -546,6 +555,7 @@ impl World {
             }
             Act::RefuseDials(refuses) => self.net.refuses_dials = refuses,
             Act::LosePushes(pushes) => self.net.loses_pushes = pushes,
+            Act::LoseNotifications(count) => self.host.loses = count,
             Act::DelayRest(ms) => self.rest_delay = Duration::from_millis(ms),
         }
     }

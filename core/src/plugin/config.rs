@@ -13,6 +13,17 @@ use crate::{
     link::backoff,
 };
 
+/// How a host is handed its inbounds, and what is known of their arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// `notifications/plexum/channel/inbound`; what is written has arrived.
+    Plexum,
+    /// `notifications/claude/channel`: what is written may be lost, and only a tool call shows that
+    /// an inbound has arrived.
+    Claude,
+}
+
 /// What one agent is and keeps to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
@@ -63,6 +74,14 @@ pub struct Config {
     pub queue_idle: Duration,
     /// A turn that the host does not end is ended after this long. Default 10 min.
     pub turn_timeout: Duration,
+    /// How the host is handed its inbounds. Default [`Profile::Plexum`].
+    pub profile: Profile,
+    /// With [`Profile::Claude`]: how long nothing is handed over after the host has asked for the
+    /// list of tools. It loses what comes in the first moments of its session. Default 500 ms.
+    pub settle: Duration,
+    /// With [`Profile::Claude`]: an inbound is handed over once more if no tool call has shown for
+    /// this long that it arrived. Default 2 min.
+    pub receipt_patience: Duration,
     /// Messages that arrive within this span, or during a turn, become one turn; `None`: each
     /// message is a turn of its own. Default `None`.
     pub coalesce: Option<Duration>,
@@ -114,6 +133,9 @@ impl Config {
             loop_window: Duration::from_secs(60),
             queue_idle: Duration::from_secs(5),
             turn_timeout: Duration::from_secs(10 * 60),
+            profile: Profile::Plexum,
+            settle: Duration::from_millis(500),
+            receipt_patience: Duration::from_secs(2 * 60),
             coalesce: None,
             waiting_max: 1_000,
             waiting_agent_max: 10_000,

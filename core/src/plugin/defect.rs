@@ -38,11 +38,15 @@ pub enum Defect {
     JoinsForEver,
     /// A token that was refused is dialed with until its session is old.
     KeepsRefusedTokens,
+    /// The host is given inbounds as soon as it is initialised.
+    OffersAtOnce,
+    /// What was written to the host is taken for received.
+    TrustsNotifications,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -60,6 +64,8 @@ impl Defect {
         Self::TrustsSilence,
         Self::JoinsForEver,
         Self::KeepsRefusedTokens,
+        Self::OffersAtOnce,
+        Self::TrustsNotifications,
     ];
 
     /// The name that traces use.
@@ -82,6 +88,8 @@ impl Defect {
             Self::TrustsSilence => "trusts_silence",
             Self::JoinsForEver => "joins_for_ever",
             Self::KeepsRefusedTokens => "keeps_refused_tokens",
+            Self::OffersAtOnce => "offers_at_once",
+            Self::TrustsNotifications => "trusts_notifications",
         }
     }
 }

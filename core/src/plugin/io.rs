@@ -51,11 +51,13 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostEvent {
-    /// The host is initialised: inbounds may go out from now on.
+    /// The host is initialised.
     Ready {
         /// Whether it declares `selvedge/turns`: it will say when a turn is done.
         turns: bool,
     },
+    /// The host has asked for the list of tools.
+    ToolsListed,
     /// The notification of this turn has been written to the host.
     Written(TurnId),
     /// The host calls a tool.

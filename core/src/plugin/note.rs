@@ -203,6 +203,13 @@ pub enum Note {
         /// The channel.
         channel: ChannelId,
     },
+    /// Nothing shows that the host got the inbound of a turn: it is handed over once more.
+    OfferedAgain {
+        /// The turn.
+        turn: TurnId,
+        /// The channel.
+        channel: ChannelId,
+    },
     /// A queue was full: a message is counted as skipped.
     Skipped {
         /// The guild.
@@ -233,6 +240,7 @@ impl Note {
             | Self::ForeignPost { .. }
             | Self::LoopSilenced { .. }
             | Self::TurnTimedOut { .. }
+            | Self::OfferedAgain { .. }
             | Self::Skipped { .. } => Level::Warn,
             Self::AccountChanged { .. }
             | Self::NoAccess { .. }
@@ -396,6 +404,11 @@ impl fmt::Display for Note {
                     "the host did not end turn {turn} of channel {channel} in time"
                 )
             }
+            Self::OfferedAgain { turn, channel } => write!(
+                f,
+                "the host has shown no sign of turn {turn} of channel {channel}: it is handed over \
+                 once more"
+            ),
             Self::Skipped { guild, channel } => write!(
                 f,
                 "the queue of channel {channel} of guild {guild} is full: a message is counted as \

@@ -6,6 +6,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
+use core::time::Duration;
 
 use crate::{
     canonical,
@@ -14,14 +15,17 @@ use crate::{
     plugin::{
         account::{Account, Token},
         activity::Activity,
-        config::Config,
+        config::{Config, Profile},
         dedup::Dedup,
         defect::{Defect, Planted},
+        inbound::Inbound,
         io::{Http, Output},
         jobs::Jobs,
         note::Note,
+        opening::Opening,
         outbox::{Outbox, PostId},
         queue::Running,
+        receipts::Receipts,
         token::SessionNumber,
         transfer::Transfer,
         tries::TryId,
@@ -49,6 +53,8 @@ pub(super) struct Shared {
     pub(super) jobs: Jobs,
     pub(super) wakes: Wakes,
     pub(super) activity: Activity,
+    pub(super) opening: Opening,
+    pub(super) receipts: Receipts,
     /// The guild whose channel has the plain session id; the channel of the same id in another guild
     /// has one with its guild's.
     pub(super) sessions: BTreeMap<ChannelId, u32>,
@@ -57,7 +63,8 @@ pub(super) struct Shared {
     pub(super) planted: Planted,
 }
 canonical!(struct Shared {
-    account, http, dedup, turns, outbox, jobs, wakes, activity, sessions; - config, nonces, planted
+    account, http, dedup, turns, outbox, jobs, wakes, activity, opening, receipts,
+    sessions; - config, nonces, planted
 });
 
 /// What a REST request was sent for, and how.
@@ -198,6 +205,25 @@ impl Shared {
             self.wakes
                 .pass_unless_posted(place.clone(), ended.turn, message.clone());
         }
+    }
+
+    /// How long the host settles before it is given an inbound, if it needs to.
+    pub(super) fn settle(&self) -> Option<Duration> {
+        match self.config.profile {
+            Profile::Claude if self.planted.is(Defect::OffersAtOnce) => None,
+            Profile::Claude => Some(self.config.settle),
+            Profile::Plexum => None,
+        }
+    }
+
+    /// Hands an inbound to the host, and keeps it where nothing but a receipt shows that it arrived.
+    pub(super) fn offer(&mut self, place: Place, inbound: Inbound, out: &mut Vec<Output>) {
+        match self.config.profile {
+            Profile::Claude if self.planted.is(Defect::TrustsNotifications) => {}
+            Profile::Claude => self.receipts.on_offered(place, &inbound),
+            Profile::Plexum => {}
+        }
+        out.push(Output::Notify(inbound));
     }
 
     /// What the nonces of posts begin with that belong to no turn.

@@ -118,6 +118,24 @@ pub enum Tool {
 }
 
 impl Tool {
+    /// The channel that it names, and the channel's guild where that is said.
+    pub fn names(&self) -> Option<(&ChannelId, Option<&GuildId>)> {
+        match self {
+            Self::Send { channel, guild, .. }
+            | Self::NoReply { channel, guild }
+            | Self::Ask { channel, guild, .. }
+            | Self::AddMembers { channel, guild, .. }
+            | Self::StartDiscussion { channel, guild, .. }
+            | Self::EndDiscussion { channel, guild, .. } => Some((channel, guild.as_ref())),
+            Self::TurnDone { .. }
+            | Self::ListChannels
+            | Self::ListPending
+            | Self::CreateChannel { .. }
+            | Self::Upload { .. }
+            | Self::Download { .. } => None,
+        }
+    }
+
     /// Whether what the host gives is small enough to be kept until the guild has answered.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ pub struct Turns {
     running: BTreeMap<TurnId, Place>,
     waiting: usize,
     waiting_bytes: usize,
-    /// `Some` once the host is initialised: whether it says when a turn is done.
+    /// `Some` once the host can be given inbounds: whether it says when a turn is done.
     host: Option<bool>,
     prefix: String,
     next_turn: u64,
@@ -77,7 +77,7 @@ impl Turns {
         }
     }
 
-    /// The host is initialised, and says when a turn is done or not.
+    /// The host can be given inbounds, and says when a turn is done or not.
     pub fn on_host(&mut self, now: Time, config: &Config, says_done: bool) {
         self.host = Some(says_done);
         let places: Vec<_> = self.queues.keys().cloned().collect();
@@ -253,6 +253,11 @@ impl Turns {
         let ended = queue.and_then(|queue| queue.end(turn));
         self.touched(now, config, &place);
         ended.map(|ended| (place, ended))
+    }
+
+    /// Where a running turn runs.
+    pub fn place_of(&self, turn: &TurnId) -> Option<&Place> {
+        self.running.get(turn)
     }
 
     /// The turn that runs in `place`.

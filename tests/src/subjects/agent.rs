@@ -441,7 +441,10 @@ impl Subject for Agent {
             | Input::Dialed(..)
             | Input::Transport(..)
             | Input::Host(
-                HostEvent::Ready { .. } | HostEvent::Written(_) | HostEvent::Cancelled(_),
+                HostEvent::Ready { .. }
+                | HostEvent::ToolsListed
+                | HostEvent::Written(_)
+                | HostEvent::Cancelled(_),
             )
             | Input::Shutdown => None,
         }

@@ -30,6 +30,7 @@ impl Agent {
         tool: Tool,
         out: &mut Vec<Output>,
     ) -> Result<Option<ToolAnswer>, String> {
+        self.on_named(&tool);
         tool.fits()?;
         match tool {
             Tool::Send {
@@ -218,7 +219,11 @@ impl Agent {
     }
 
     /// The place that a tool names.
-    fn find(&self, channel: &ChannelId, guild: Option<&GuildId>) -> Result<Place, String> {
+    pub(super) fn find(
+        &self,
+        channel: &ChannelId,
+        guild: Option<&GuildId>,
+    ) -> Result<Place, String> {
         let found: Vec<&GuildLink> = self
             .guilds
             .values()

@@ -22,14 +22,16 @@ use crate::{
     plugin::{
         account::{Account, LoginEnd},
         activity::Activity,
-        config::Config,
+        config::{Config, Profile},
         dedup::Dedup,
         defect::{Defect, Planted},
         guild_link::GuildLink,
         io::{HostEvent, Input, Login, LoginFailure, Output, Question},
         jobs::Jobs,
         note::Note,
+        opening::Opening,
         outbox::{Outbox, Posted},
+        receipts::Receipts,
         shared::{Asked, Errand, Purpose, Shared},
         tools::{ToolAnswer, ToolError},
         turns::{Due, Turns},
@@ -101,6 +103,8 @@ impl Agent {
                 jobs: Jobs::new(rng.fork("jobs")),
                 wakes: Wakes::new(rng.fork("wakes")),
                 activity: Activity::default(),
+                opening: Opening::default(),
+                receipts: Receipts::default(),
                 sessions: BTreeMap::new(),
                 nonces: format!("t_{prefix}"),
                 planted,
@@ -324,8 +328,21 @@ impl Agent {
     fn on_host(&mut self, now: Time, event: HostEvent, out: &mut Vec<Output>) {
         let config = &self.shared.config;
         match event {
-            HostEvent::Ready { turns } => self.shared.turns.on_host(now, config, turns),
+            HostEvent::Ready { turns } => {
+                // With this profile a host cannot say so, but it is told to.
+                let says_done = turns || config.profile == Profile::Claude;
+                let settle = self.shared.settle();
+                self.shared.opening.on_ready(now, says_done, settle);
+            }
+            HostEvent::ToolsListed => {
+                let settle = self.shared.settle();
+                self.shared.opening.on_listed(now, settle);
+            }
             HostEvent::Written(turn) => {
+                if let Some(place) = self.shared.turns.place_of(&turn) {
+                    let patience = config.receipt_patience;
+                    self.shared.receipts.on_written(now, place, &turn, patience);
+                }
                 let ended = self.shared.turns.on_written(now, config, &turn);
                 self.on_turn_end(now, ended, out);
             }
@@ -360,6 +377,10 @@ impl Agent {
         for guild in self.guilds.values_mut() {
             guild.tick(now, &mut self.shared, out);
         }
+        if let Some(says_done) = self.shared.opening.opens(now) {
+            let Shared { turns, config, .. } = &mut self.shared;
+            turns.on_host(now, config, says_done);
+        }
         while let Some(due) = self.shared.turns.next_due(now, &self.shared.config) {
             match due {
                 Due::Ask(place, message) if self.shared.planted.is(Defect::SkipsAck) => {
@@ -374,6 +395,7 @@ impl Agent {
                 }
             }
         }
+        self.offer_again(now, out);
         for guild in self.guilds.values_mut() {
             guild.release_caught_up(now, &mut self.shared);
         }
@@ -520,6 +542,8 @@ impl Machine for Agent {
             self.shared.jobs.next_wakeup(),
             self.shared.wakes.next_wakeup(),
             self.shared.activity.next_wakeup(),
+            self.shared.opening.next_wakeup(),
+            self.shared.receipts.next_wakeup(),
             self.start_at.map(|at| Wakeup {
                 at,
                 why: "login due",

@@ -12,9 +12,11 @@ use crate::{
     plugin::{
         inbound::{Inbound, InboundChannel, session_id, session_id_in},
         io::Output,
+        note::Note,
         post::Post,
         queue::{Batch, Running},
         shared::{Asked, Errand, Shared},
+        tools::Tool,
         turns::Place,
         wakes::Word,
     },
@@ -64,6 +66,7 @@ impl Agent {
         out: &mut Vec<Output>,
     ) {
         if let Some((place, ended)) = ended {
+            self.shared.receipts.close(&place);
             self.shared.on_ended(now, &place, ended);
             self.settle_cursor(&place);
             if self.shared.activity.on_end(&place) {
@@ -114,7 +117,7 @@ impl Agent {
         } else {
             session_id_in(&place.1, &guild.id)
         };
-        out.push(Output::Notify(Inbound {
+        let inbound = Inbound {
             session_id,
             agent_id: self.shared.config.agent_id.clone(),
             turn_id,
@@ -131,7 +134,29 @@ impl Agent {
             redelivered: false,
             recovered: batch.recovered,
             rewake: batch.rewake,
-        }));
+        };
+        self.shared.offer(place.clone(), inbound, out);
+    }
+
+    /// A tool call that names a channel shows that the host got the channel's inbound.
+    pub(super) fn on_named(&mut self, tool: &Tool) {
+        if let Some((channel, guild)) = tool.names()
+            && let Ok(place) = self.find(channel, guild)
+        {
+            self.shared.receipts.close(&place);
+        }
+    }
+
+    /// Hands over once more what the host has shown no sign of.
+    pub(super) fn offer_again(&mut self, now: Time, out: &mut Vec<Output>) {
+        while let Some((place, inbound)) = self.shared.receipts.next_due(now) {
+            let guild = self.guilds.get(&place.0);
+            if guild.is_some_and(|guild| guild.membership.contains(&place.1)) {
+                let (turn, channel) = (inbound.turn_id.clone(), place.1);
+                out.push(Output::Note(Note::OfferedAgain { turn, channel }));
+                out.push(Output::Notify(inbound));
+            }
+        }
     }
 
     /// Tells the turn engines what they are owed.

@@ -1,6 +1,7 @@
 //! Stories about the whole agent: it against a Center, guilds and a host that are played by hand.
 
 mod catch_up;
+mod claude;
 mod connecting;
 mod files;
 mod history;
@@ -37,7 +38,7 @@ use crate::{
         inbound::Inbound,
         io::{HostEvent, Http, Input, Login, LoginFailure, Output, Question},
         note::Note,
-        tools::{Tool, ToolAnswer, ToolError},
+        tools::{Ask, Tool, ToolAnswer, ToolError},
         transfer::Transfer,
     },
     request::RequestId,
