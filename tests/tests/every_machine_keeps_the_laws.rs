@@ -171,6 +171,9 @@ every_machine_keeps_the_laws! {
     the_agent: agent::Agent,
         [Login Dial Transport HangUp Http Forget Notify Sent Channels Live Down Rotated NotRotated Deaf
          GapAccepted Left Skipped TurnTimedOut], written, recorded;
+    the_agent_of_claude: agent::ClaudeAgent,
+        [Login Dial Transport HangUp Http Forget Notify Sent Channels Live Down GapAccepted Left
+         Skipped TurnTimedOut OfferedAgain], written, recorded;
     the_guild: guild::Guild,
         [Introspect Resolve Store Load Forget Transport Close Respond Fatal Posted Member NoMember
          Amended Canvas NoCanvas Commands Turn Rewoken Commanded Newest],

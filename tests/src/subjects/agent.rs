@@ -14,7 +14,7 @@ use selvedge_core::{
     id::{AgentId, ChannelId, GuildId, MessageId, NodeId, TurnId, UserId},
     plugin::{
         agent,
-        config::Config,
+        config::{Config, Profile},
         io::{HostEvent, Http, Input, Login, LoginFailure, Output, Question},
         tools::{Ask, Tool},
     },
@@ -27,9 +27,12 @@ use crate::{
     laws::SECRET_MARK,
 };
 
-/// An agent and the world around it.
+/// An agent whose host loses notifications, and the world around it.
+pub type ClaudeAgent = Agent<true>;
+
+/// An agent and the world around it; `CLAUDE`: its host is of that profile.
 #[derive(Clone, Debug, Default)]
-pub struct Agent {
+pub struct Agent<const CLAUDE: bool = false> {
     /// Logins to admit, to answer, and all there ever were.
     fresh: Vec<RequestId<Login>>,
     admitted: Vec<RequestId<Login>>,
@@ -41,10 +44,12 @@ pub struct Agent {
     turns: Vec<TurnId>,
     connections: u64,
     next_call: u64,
+    /// What the host has done towards its first inbound.
+    begun: u8,
     over: bool,
 }
 
-impl Agent {
+impl<const CLAUDE: bool> Agent<CLAUDE> {
     fn session(a: u64, b: u64) -> Option<Session> {
         let user = if b % 256 == 255 { "u_other" } else { "u_self" };
         let grant = |guild: u64| {
@@ -192,7 +197,21 @@ impl Agent {
         Some(Input::Transport(*conn, Event::Frame(frame(peer))))
     }
 
+    /// What a host of this profile begins with.
+    fn begins(&mut self) -> Option<Input> {
+        let event = match self.begun {
+            0 => HostEvent::Ready { turns: false },
+            1 => HostEvent::ToolsListed,
+            _ => return None,
+        };
+        self.begun += 1;
+        Some(Input::Host(event))
+    }
+
     fn plausible(&mut self, a: u64, b: u64) -> Option<Input> {
+        if CLAUDE && let Some(begins) = self.begins() {
+            return Some(begins);
+        }
         if let Some(id) = take(&mut self.fresh, a) {
             self.admitted.push(id);
             return Some(Input::Admitted(id));
@@ -279,6 +298,7 @@ impl Agent {
             other => GuildId::new(&format!("g{}", other - 1)),
         };
         Some(match kind {
+            0 if a % 3 == 1 => Input::Host(HostEvent::ToolsListed),
             0 => Input::Host(HostEvent::Ready {
                 turns: !a.is_multiple_of(4),
             }),
@@ -304,7 +324,7 @@ impl Agent {
     }
 }
 
-impl Subject for Agent {
+impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
     type Input = Input;
     type Output = Output;
     type Machine = agent::Agent;
@@ -324,6 +344,12 @@ impl Subject for Agent {
             calls_max: 8,
             channels_max: 6,
             guilds_max: 3,
+            profile: if CLAUDE {
+                Profile::Claude
+            } else {
+                Profile::Plexum
+            },
+            receipt_patience: Duration::from_secs(5),
             ..Config::new(agent_id)
         };
         let agent = agent::Agent::new(config, Rng::from_number(11));
