@@ -291,7 +291,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::{clock::Clock, host};
+    use crate::{clock::Clock, config::Profile, host};
 
     fn inbound() -> Inbound {
         let message = |id: &str, content: &str| InboundMessage {
@@ -330,7 +330,8 @@ mod tests {
     #[tokio::test]
     async fn every_message_is_echoed_and_the_turn_ended() {
         let agent_id = AgentId::new("echo").unwrap();
-        let (mut link, host) = host::channel([agent_id.clone()], host::log::channel().1);
+        let log = host::log::channel().1;
+        let (link, host) = host::channel([agent_id.clone()], Profile::Plexum, log);
         let (inbox_in, mut inbox) = mpsc::channel(16);
         link.attach(&agent_id, inbox_in.clone());
         let (ours, theirs) = tokio::io::duplex(1 << 16);
@@ -346,7 +347,8 @@ mod tests {
             .serve_with_lifecycle(ours, ClientLifecycleMode::Initialize)
             .await
             .unwrap();
-        assert_eq!(link.ready().await, Some(true));
+        let ready = link.beginnings().next().await;
+        assert_eq!(ready, Some(HostEvent::Ready { turns: true }));
         link.notify(inbound(), inbox_in.downgrade());
         let mut tools = Vec::new();
         while tools.len() < 3 {

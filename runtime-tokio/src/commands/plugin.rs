@@ -44,7 +44,7 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
         .agents
         .iter()
         .map(|agent| agent.config.agent_id.clone());
-    let (link, host) = host::channel(ids, log);
+    let (link, host) = host::channel(ids, config.profile, log);
     let plugin = Plugin::start(&config, link, Agent::new).map_err(Failure::new)?;
     let _status = config
         .status

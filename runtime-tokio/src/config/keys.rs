@@ -53,6 +53,8 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "loop_window_ms",
             "queue_idle_ms",
             "turn_timeout_ms",
+            "settle_ms",
+            "receipt_patience_ms",
             "coalesce_ms",
             "waiting_max",
             "waiting_agent_max",
@@ -128,6 +130,11 @@ pub(super) const NUMBERS: &[(&str, Sets)] = &[
     ("loop_window_ms", Sets::Span(|c| &mut c.loop_window)),
     ("queue_idle_ms", Sets::Span(|c| &mut c.queue_idle)),
     ("turn_timeout_ms", Sets::Span(|c| &mut c.turn_timeout)),
+    ("settle_ms", Sets::Span(|c| &mut c.settle)),
+    (
+        "receipt_patience_ms",
+        Sets::Span(|c| &mut c.receipt_patience),
+    ),
     ("coalesce_ms", Sets::SpanOrOff(|c| &mut c.coalesce)),
     ("waiting_max", Sets::Count(|c| &mut c.waiting_max)),
     (

@@ -24,6 +24,8 @@ use selvedge_core::{
     plugin::{self, login_gate::LoginGate},
 };
 
+pub use selvedge_core::plugin::config::Profile;
+
 use self::{
     keys::{COUNT_MAX, NUMBERS, SECTIONS, SPAN_MS_MAX, Sets},
     secret_source::{Source, changeable, take_secret},
@@ -72,13 +74,6 @@ pub struct Agent {
     pub login: Login,
     /// Where the key or password came from, for messages to the operator.
     pub login_source: String,
-}
-
-/// How inbounds are shown to the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// `notifications/plexum/channel/inbound`.
-    Plexum,
 }
 
 /// Everything that is wrong with a configuration.
@@ -167,9 +162,12 @@ fn read(
     store.finish();
 
     let mut host = section(&mut tree, "host", problems);
-    let profile = host.read("profile", "\"plexum\"", |text| {
-        (text == "plexum").then_some(Profile::Plexum)
+    let profile = host.read("profile", "\"plexum\" or \"claude\"", |text| match text {
+        "plexum" => Some(Profile::Plexum),
+        "claude" => Some(Profile::Claude),
+        _ => None,
     });
+    let profile = profile.unwrap_or(Profile::Plexum);
     host.finish();
 
     let mut net = section(&mut tree, "net", problems);
@@ -241,6 +239,7 @@ fn read(
         .into_iter()
         .map(|mut agent| {
             agent.config.origins.clone_from(&origins);
+            agent.config.profile = profile;
             for set in &mut setters {
                 set(&mut agent.config);
             }
@@ -251,7 +250,7 @@ fn read(
         center_url: center_url?,
         agents,
         logins_max,
-        profile: profile.unwrap_or(Profile::Plexum),
+        profile,
         ca_file,
         proxy,
         store: store_path,

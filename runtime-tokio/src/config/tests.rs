@@ -82,7 +82,7 @@ url = "http://127.0.0.1:7002/"
 [store]
 path = "state/selvedge.db"
 [host]
-profile = "plexum"
+profile = "claude"
 [net]
 ca_file = "ca.pem"
 proxy = "http://proxy:3128"
@@ -123,6 +123,7 @@ logins_max = 2
     expected.dedup_max = 10;
     expected.loop_turns = 3;
     expected.join_acks = false;
+    expected.profile = Profile::Claude;
     assert_eq!(agent.config, expected);
     assert!(matches!(&agent.login, Login::Password { name, password }
             if name == "ann" && password.expose() == "pass word"));
@@ -148,7 +149,7 @@ guilds = []
 [[agent]]
 id = "b"
 [host]
-profile = "claude"
+profile = "cloud"
 [plugin]
 dedup_maximum = 1
 dedup_max = 0
@@ -164,7 +165,7 @@ proxy = "http://me:very-secret@proxy"
             "selvedge.toml:3: [center] url: expected an http or https URL such as \
              http://127.0.0.1:7001, without /api, found \"127.0.0.1:7001\"",
             "selvedge.toml:4: [center] urll is not a key; did you mean url?",
-            "selvedge.toml:12: [host] profile: expected \"plexum\", found \"claude\"",
+            "selvedge.toml:12: [host] profile: expected \"plexum\" or \"claude\", found \"cloud\"",
             "selvedge.toml:20: [net] proxy: secrets do not stand in this file; set the URL with \
              its password in the environment variable SELVEDGE_NET__PROXY",
             "selvedge.toml:17: [plugin] session_ttl_ms: expected a whole number up to 86400000 \

@@ -5,6 +5,7 @@
 //! [`Host`], which [`serve`](Host::serve)s one connection. Whatever the host sends is seen in its
 //! order by one place, the wire; inbounds are written in their order by one writer.
 
+mod beginnings;
 pub mod log;
 mod roster;
 mod server;
@@ -26,6 +27,8 @@ use selvedge_core::{
     http::CallId,
     id::AgentId,
     plugin::{
+        claude,
+        config::Profile,
         inbound::{self, Inbound},
         io::{HostEvent, Input},
         tools::{ToolAnswer, ToolError},
@@ -36,7 +39,8 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
 };
 
-use self::{log::LogFeed, roster::Roster, server::Server, wire::Wire};
+pub use self::beginnings::Beginnings;
+use self::{beginnings::Begun, log::LogFeed, roster::Roster, server::Server, wire::Wire};
 
 /// The experimental capability of a client that says when a turn is done.
 pub const TURNS_CAPABILITY: &str = "selvedge/turns";
@@ -58,15 +62,16 @@ struct Outgoing {
 pub struct HostLink {
     roster: Arc<Roster>,
     outbox: mpsc::Sender<Outgoing>,
-    ready: watch::Receiver<Option<bool>>,
+    begun: watch::Receiver<Begun>,
 }
 
 /// The host side before it is served.
 #[derive(Debug)]
 pub struct Host {
     roster: Arc<Roster>,
+    profile: Profile,
     outbox: mpsc::Receiver<Outgoing>,
-    ready: watch::Sender<Option<bool>>,
+    begun: watch::Sender<Begun>,
     log: LogFeed,
 }
 
@@ -78,20 +83,26 @@ pub enum HostError {
     Initialize(#[source] Box<ServerInitializeError>),
 }
 
-/// The two ends of the host side of a process with these agents; `log` feeds the log notifications.
-pub fn channel(agents: impl IntoIterator<Item = AgentId>, log: LogFeed) -> (HostLink, Host) {
+/// The two ends of the host side of a process with these agents, for a host of this profile; `log`
+/// feeds the log notifications.
+pub fn channel(
+    agents: impl IntoIterator<Item = AgentId>,
+    profile: Profile,
+    log: LogFeed,
+) -> (HostLink, Host) {
     let roster = Arc::new(Roster::new(agents));
     let (outbox_in, outbox) = mpsc::channel(OUTBOX_MAX);
-    let (ready_in, ready) = watch::channel(None);
+    let (begun_in, begun) = watch::channel(Begun::default());
     let link = HostLink {
         roster: Arc::clone(&roster),
         outbox: outbox_in,
-        ready,
+        begun,
     };
     let host = Host {
         roster,
+        profile,
         outbox,
-        ready: ready_in,
+        begun: begun_in,
         log,
     };
     (link, host)
@@ -127,11 +138,9 @@ impl HostLink {
         self.roster.answer(call, tools::result(result));
     }
 
-    /// Waits until the host is initialised: whether it says when a turn is done. `None` where it
-    /// never will be.
-    pub async fn ready(&mut self) -> Option<bool> {
-        let ready = self.ready.wait_for(Option::is_some).await.ok()?;
-        *ready
+    /// What the host does towards its first inbound, from the start.
+    pub fn beginnings(&self) -> Beginnings {
+        Beginnings::new(self.begun.clone())
     }
 }
 
@@ -148,15 +157,16 @@ impl Host {
     {
         let Self {
             roster,
+            profile,
             outbox,
-            ready,
+            begun,
             log,
         } = self;
         let (ended_in, ended) = oneshot::channel();
-        let initialised = ready.subscribe();
+        let initialised = begun.subscribe();
         let transport = AsyncRwTransport::new_server(read, write);
-        let wire = Wire::new(transport, Arc::clone(&roster), ready, ended_in);
-        let server = Server::new(roster, log.threshold());
+        let wire = Wire::new(transport, Arc::clone(&roster), begun, ended_in);
+        let server = Server::new(roster, profile, log.threshold());
         let talk = async {
             let running = match server.serve(wire).await {
                 Ok(running) => running,
@@ -167,7 +177,7 @@ impl Host {
             let peer = running.peer().clone();
             tokio::select! {
                 biased;
-                result = write_all(&peer, outbox, initialised, log) => {
+                result = write_all(&peer, profile, outbox, initialised, log) => {
                     if let Err(error) = result {
                         // It is gone, and the end of our input is about to tell.
                         tracing::debug!(%error, "the host does not take notifications any more");
@@ -189,8 +199,9 @@ impl Host {
 /// Writes inbounds in their order, once the host is initialised, and log lines between them.
 async fn write_all(
     peer: &Peer<RoleServer>,
+    profile: Profile,
     mut outbox: mpsc::Receiver<Outgoing>,
-    mut initialised: watch::Receiver<Option<bool>>,
+    mut initialised: watch::Receiver<Begun>,
     mut log: LogFeed,
 ) -> Result<(), ServiceError> {
     let mut ready = false;
@@ -202,7 +213,7 @@ async fn write_all(
                 false => return Ok(()),
             },
             outgoing = outbox.recv(), if ready => match outgoing {
-                Some(outgoing) => write_inbound(peer, outgoing).await?,
+                Some(outgoing) => write_inbound(peer, profile, outgoing).await?,
                 None => return Ok(()),
             },
             notification = log.next() => peer.send_notification(notification).await?,
@@ -211,20 +222,32 @@ async fn write_all(
 }
 
 /// Waits until the host is initialised; false where it never will be.
-async fn is_known(initialised: &mut watch::Receiver<Option<bool>>) -> bool {
-    initialised.wait_for(Option::is_some).await.is_ok()
+async fn is_known(initialised: &mut watch::Receiver<Begun>) -> bool {
+    let known = initialised.wait_for(|begun| begun.initialised.is_some());
+    known.await.is_ok()
 }
 
-async fn write_inbound(peer: &Peer<RoleServer>, outgoing: Outgoing) -> Result<(), ServiceError> {
+async fn write_inbound(
+    peer: &Peer<RoleServer>,
+    profile: Profile,
+    outgoing: Outgoing,
+) -> Result<(), ServiceError> {
     let Outgoing { inbound, inbox } = outgoing;
-    let params = match serde_json::to_value(&inbound) {
+    let (method, params) = match profile {
+        Profile::Plexum => (inbound::METHOD, serde_json::to_value(&inbound)),
+        Profile::Claude => (
+            claude::METHOD,
+            serde_json::to_value(claude::Notification::from(&inbound)),
+        ),
+    };
+    let params = match params {
         Ok(params) => params,
         Err(error) => {
             tracing::error!(turn = %inbound.turn_id, %error, "an inbound cannot be written");
             return Ok(());
         }
     };
-    let notification = CustomNotification::new(inbound::METHOD, Some(params));
+    let notification = CustomNotification::new(method, Some(params));
     peer.send_notification(ServerNotification::CustomNotification(notification))
         .await?;
     if let Some(inbox) = inbox.upgrade() {

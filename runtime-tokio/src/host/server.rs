@@ -13,11 +13,12 @@ use rmcp::{
     RoleServer, ServerHandler,
     model::{
         CallToolRequestParams, CallToolResponse, DiscoverRequestMethod, DiscoverResult, ErrorData,
-        Implementation, ListToolsResult, PaginatedRequestParams, ProtocolVersion,
+        Implementation, JsonObject, ListToolsResult, PaginatedRequestParams, ProtocolVersion,
         ServerCapabilities, ServerConfig, SetLevelRequestParams,
     },
     service::RequestContext,
 };
+use selvedge_core::plugin::{claude, config::Profile};
 use tokio::sync::oneshot;
 
 use super::{
@@ -30,6 +31,7 @@ use super::{
 /// for, and the inbounds are just that.
 const NEWEST: ProtocolVersion = ProtocolVersion::V_2025_11_25;
 
+/// What the model of a host of the profile `plexum` is told.
 const INSTRUCTIONS: &str = "\
 Messages of a chat arrive as notifications. Answer with the tool `send`, giving the session_id or \
 channel_id of the notification; call `turn_done` with its turn_id when you are finished, or \
@@ -55,13 +57,15 @@ impl Pending {
 pub(super) struct Server {
     // Keeps the calls' other ends alive for as long as the server is.
     _roster: Arc<Roster>,
+    profile: Profile,
     threshold: Threshold,
 }
 
 impl Server {
-    pub(super) fn new(roster: Arc<Roster>, threshold: Threshold) -> Self {
+    pub(super) fn new(roster: Arc<Roster>, profile: Profile, threshold: Threshold) -> Self {
         Self {
             _roster: roster,
+            profile,
             threshold,
         }
     }
@@ -69,17 +73,25 @@ impl Server {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder()
+        let mut capabilities = ServerCapabilities::builder()
             .enable_logging()
             .enable_tools()
             .build();
+        let instructions = match self.profile {
+            Profile::Plexum => INSTRUCTIONS,
+            Profile::Claude => {
+                let channel = (claude::CAPABILITY.to_owned(), JsonObject::new());
+                capabilities.experimental = Some([channel].into());
+                claude::INSTRUCTIONS
+            }
+        };
         ServerConfig::new(capabilities)
             .with_protocol_version(NEWEST)
             .with_server_info(
                 Implementation::new("selvedge", env!("CARGO_PKG_VERSION"))
                     .with_title("Selvedge: a channel to Fabric"),
             )
-            .with_instructions(INSTRUCTIONS)
+            .with_instructions(instructions)
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use selvedge_core::{
-    fabric::types::XType,
-    id::{ChannelId, GuildId, MessageId, TurnId},
-    plugin::{inbound::InboundChannel, tools::Tool},
+    Wall,
+    fabric::types::{Author, XType},
+    id::{ChannelId, GuildId, MessageId, TurnId, UserId},
+    plugin::{
+        inbound::{InboundChannel, InboundMessage},
+        tools::Tool,
+    },
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -34,7 +38,11 @@ fn agent(id: &str) -> AgentId {
 }
 
 fn start(agents: &[&str], log: LogFeed) -> (HostLink, Client) {
-    let (link, host) = channel(agents.iter().map(|id| agent(id)), log);
+    start_as(Profile::Plexum, agents, log)
+}
+
+fn start_as(profile: Profile, agents: &[&str], log: LogFeed) -> (HostLink, Client) {
+    let (link, host) = channel(agents.iter().map(|id| agent(id)), profile, log);
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let (read, write) = tokio::io::split(theirs);
     let served = tokio::spawn(host.serve(read, write));
@@ -294,14 +302,15 @@ async fn inbounds_wait_for_the_host_and_keep_their_order() {
         );
     }
     assert_eq!(client.ask(1, "ping", json!({})).await["result"], json!({}));
-    let mut waiting = link.clone();
+    let mut beginnings = link.beginnings();
     client
         .initialize(
             "2025-11-25",
             json!({"experimental": {TURNS_CAPABILITY: {}}}),
         )
         .await;
-    assert_eq!(waiting.ready().await, Some(true));
+    let ready = HostEvent::Ready { turns: true };
+    assert_eq!(beginnings.next().await, Some(ready));
     for turn in 0..50 {
         let notification = client.hear().await;
         assert_eq!(notification["method"], inbound::METHOD);
@@ -312,6 +321,65 @@ async fn inbounds_wait_for_the_host_and_keep_their_order() {
             TurnId::new(&format!("t{turn}")).unwrap(),
         ));
         assert_eq!(next(&mut inbox).await, written);
+    }
+}
+
+#[tokio::test]
+async fn claude_is_told_of_a_turn_as_of_a_channels_message() {
+    let (link, mut client) = start_as(Profile::Claude, &["echo"], log::channel().1);
+    let (inbox_in, mut inbox) = mpsc::channel(256);
+    link.attach(&agent("echo"), inbox_in.clone());
+    let answer = client.initialize("2025-11-25", json!({})).await;
+    assert_eq!(
+        answer["result"]["capabilities"],
+        json!({"logging": {}, "tools": {}, "experimental": {"claude/channel": {}}})
+    );
+    let instructions = answer["result"]["instructions"].as_str().unwrap();
+    for said in ["channel_id", "`send`", "never change access"] {
+        assert!(instructions.contains(said), "{said}");
+    }
+    let mut told = inbound("t1", "s_fab_c1");
+    told.messages = vec![InboundMessage {
+        id: MessageId::new("m1").unwrap(),
+        seq: 1,
+        author: Author {
+            id: UserId::new("u1").unwrap(),
+            name: "Ann".into(),
+        },
+        content: "hi".into(),
+        mentions: vec![],
+        reply_to: None,
+        attachments: vec![],
+        created_at: Wall::default(),
+    }];
+    link.notify(told, inbox_in.downgrade());
+    let notification = client.hear().await;
+    assert_eq!(notification["method"], "notifications/claude/channel");
+    let params = &notification["params"];
+    assert_eq!(params["content"], "hi");
+    let meta = params["meta"].as_object().unwrap();
+    assert!(meta.values().all(Value::is_string), "{meta:?}");
+    for (key, value) in [("channel_id", "c1"), ("turn_id", "t1"), ("author_id", "u1")] {
+        assert_eq!(meta[key], value);
+    }
+    let written = HostEvent::Written(TurnId::new("t1").unwrap());
+    assert_eq!(next(&mut inbox).await, Input::Host(written));
+}
+
+#[tokio::test]
+async fn every_agent_hears_how_the_host_began_however_late_it_starts() {
+    let (link, mut client) = start(&["echo"], log::channel().1);
+    let mut early = link.beginnings();
+    client.begin().await;
+    let ready = HostEvent::Ready { turns: false };
+    assert_eq!(early.next().await, Some(ready.clone()));
+    client.ask(1, "tools/list", json!({})).await;
+    assert_eq!(early.next().await, Some(HostEvent::ToolsListed));
+    client.ask(2, "tools/list", json!({})).await;
+    assert_eq!(early.next().await, None);
+    let mut late = link.beginnings();
+    for told in [Some(ready), Some(HostEvent::ToolsListed), None] {
+        assert_eq!(late.next().await, told);
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
 };
 
-use super::{TURNS_CAPABILITY, closed, roster::Roster, server::Pending};
+use super::{TURNS_CAPABILITY, beginnings::Begun, closed, roster::Roster, server::Pending};
 
 /// How many requests may be unanswered before no more is read: a host that asks and does not read
 /// the answers would fill our memory.
@@ -43,7 +43,7 @@ type InFlight = Arc<Mutex<Vec<(RequestId, OwnedSemaphorePermit)>>>;
 pub(super) struct Wire<R: AsyncRead, W: AsyncWrite> {
     inner: AsyncRwTransport<RoleServer, R, W>,
     roster: Arc<Roster>,
-    ready: watch::Sender<Option<bool>>,
+    begun: watch::Sender<Begun>,
     ended: Option<oneshot::Sender<()>>,
     phase: Phase,
     room: Arc<Semaphore>,
@@ -55,17 +55,17 @@ where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    /// `ready` is told when the host is initialised, `ended` when it has said its last word.
+    /// `begun` is told of the host's first steps, `ended` when it has said its last word.
     pub(super) fn new(
         inner: AsyncRwTransport<RoleServer, R, W>,
         roster: Arc<Roster>,
-        ready: watch::Sender<Option<bool>>,
+        begun: watch::Sender<Begun>,
         ended: oneshot::Sender<()>,
     ) -> Self {
         Self {
             inner,
             roster,
-            ready,
+            begun,
             ended: Some(ended),
             phase: Phase::Fresh,
             room: Arc::new(Semaphore::new(REQUESTS_MAX)),
@@ -114,6 +114,9 @@ where
                 .extensions_mut()
                 .insert(Pending::new(outcome));
         }
+        if let ClientRequest::ListToolsRequest(_) = &message.request {
+            self.begun.send_modify(|begun| begun.listed = true);
+        }
         lock(&self.in_flight).push((message.id.clone(), permit));
         Some(JsonRpcMessage::Request(message))
     }
@@ -158,7 +161,8 @@ where
             return None;
         };
         if let ClientNotification::InitializedNotification(_) = &message.notification {
-            self.ready.send_replace(Some(turns));
+            self.begun
+                .send_modify(|begun| begun.initialised = Some(turns));
         }
         if let ClientNotification::CancelledNotification(cancelled) = &message.notification
             && let Some(id) = &cancelled.params.request_id

@@ -20,7 +20,7 @@ use selvedge_core::{
     Machine, Rng,
     plugin::{
         config as core,
-        io::{HostEvent, Input, Output},
+        io::{Input, Output},
         status::Reports,
     },
 };
@@ -252,7 +252,7 @@ where
         let mut machine = (self.new)(self.agent.config.clone(), rng);
         let (inbox_in, mut inbox) = mpsc::channel(INBOX_MAX);
         let mut world = AgentWorld::new(&self.agent, self.shared.clone(), inbox_in.downgrade());
-        announce(self.shared.host.clone(), inbox_in.downgrade());
+        announce(&self.shared.host, inbox_in.downgrade());
         self.shared.host.attach(agent_id, inbox_in);
         let clock = self.shared.clock;
         let questions = self.shared.desk.enter(agent_id);
@@ -291,14 +291,15 @@ where
     }
 }
 
-/// Tells an agent as soon as the host is initialised.
-fn announce(mut host: HostLink, inbox: mpsc::WeakSender<Input>) {
+/// Tells an agent what the host does towards its first inbound.
+fn announce(host: &HostLink, inbox: mpsc::WeakSender<Input>) {
+    let mut beginnings = host.beginnings();
     tokio::spawn(async move {
-        if let Some(turns) = host.ready().await
+        while let Some(event) = beginnings.next().await
             && let Some(inbox) = inbox.upgrade()
         {
             // An agent that is gone does not want to know.
-            let _ = inbox.send(Input::Host(HostEvent::Ready { turns })).await;
+            let _ = inbox.send(Input::Host(event)).await;
         }
     });
 }

@@ -190,7 +190,7 @@ fn start(config: &Config, armed: bool) -> (Plugin, HostLink, mpsc::UnboundedRece
         .agents
         .iter()
         .map(|agent| agent.config.agent_id.clone());
-    let (link, _) = host::channel(ids, host::log::channel().1);
+    let (link, _) = host::channel(ids, Profile::Plexum, host::log::channel().1);
     let (told_in, told) = mpsc::unbounded_channel();
     let bomb = Arc::new(AtomicBool::new(armed));
     let new = move |_, _| Toy {
