@@ -170,10 +170,10 @@ every_machine_keeps_the_laws! {
     the_login_gate: login_gate::Gate, [Admit], written, recorded;
     the_agent: agent::Agent,
         [Login Dial Transport HangUp Http Forget Notify Sent Channels Live Down Rotated NotRotated Deaf
-         GapAccepted Left Skipped TurnTimedOut], written, recorded;
+         GapAccepted Left Skipped TurnTimedOut BadCommands CommandsReplaced], written, recorded;
     the_agent_of_claude: agent::ClaudeAgent,
-        [Login Dial Transport HangUp Http Forget Notify Sent Channels Live Down GapAccepted Left
-         Skipped TurnTimedOut OfferedAgain], written, recorded;
+        [Login Dial Transport HangUp Http Forget Notify Sent Channels Live Down Rotated NotRotated Deaf
+         GapAccepted Left Skipped TurnTimedOut OfferedAgain], written, recorded;
     the_guild: guild::Guild,
         [Introspect Resolve Store Load Forget Transport Close Respond Fatal Posted Member NoMember
          Amended Canvas NoCanvas Commands Turn Rewoken Commanded Newest],

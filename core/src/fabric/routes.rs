@@ -148,6 +148,19 @@ pub fn remove_canvas(token: Secret, channel: &ChannelId) -> Request {
     bare(Method::Delete, token, of_channel(channel, "/canvas"))
 }
 
+/// Reads a guild's catalogue of slash commands.
+pub fn list_commands(token: Secret) -> Request {
+    bare(Method::Get, token, format!("{PREFIX}/commands"))
+}
+
+/// Replaces a guild's catalogue of slash commands with this JSON array.
+pub fn replace_commands(token: Secret, commands: String) -> Request {
+    Request {
+        body: Bytes::from(commands),
+        ..bare(Method::Put, token, format!("{PREFIX}/commands"))
+    }
+}
+
 /// Blanks a message.
 pub fn delete_message(token: Secret, message: &MessageId) -> Request {
     bare(Method::Delete, token, of_message(message))

@@ -58,6 +58,9 @@ pub enum HostEvent {
     },
     /// The host has asked for the list of tools.
     ToolsListed,
+    /// The host has these slash commands, which every guild is to have: the parameters of
+    /// [its notification](crate::plugin::commands::METHOD), as JSON.
+    Commands(String),
     /// The notification of this turn has been written to the host.
     Written(TurnId),
     /// The host calls a tool.

@@ -14,6 +14,7 @@ pub mod catch_up;
 pub mod channel;
 pub mod chronicle;
 pub mod claude;
+pub mod commands;
 pub mod config;
 pub mod context;
 pub mod dedup;

@@ -203,6 +203,25 @@ pub enum Note {
         /// The channel.
         channel: ChannelId,
     },
+    /// The host's slash commands cannot be read: those it had before stay.
+    BadCommands {
+        /// What is wrong with them.
+        why: String,
+    },
+    /// A guild has the host's slash commands now.
+    CommandsReplaced {
+        /// The guild.
+        guild: GuildId,
+        /// How many.
+        commands: usize,
+    },
+    /// A guild does not take the host's slash commands.
+    CommandsRefused {
+        /// The guild.
+        guild: GuildId,
+        /// Why.
+        why: String,
+    },
     /// Nothing shows that the host got the inbound of a turn: it is handed over once more.
     OfferedAgain {
         /// The turn.
@@ -227,7 +246,10 @@ impl Note {
             | Self::Joined { .. }
             | Self::Left { .. }
             | Self::HeldBack { .. } => Level::Debug,
-            Self::Live { .. } | Self::Down { .. } | Self::Rotated { .. } => Level::Info,
+            Self::Live { .. }
+            | Self::Down { .. }
+            | Self::Rotated { .. }
+            | Self::CommandsReplaced { .. } => Level::Info,
             Self::LoginFailed { .. }
             | Self::ListingFailed { .. }
             | Self::JoinFailed { .. }
@@ -241,6 +263,8 @@ impl Note {
             | Self::LoopSilenced { .. }
             | Self::TurnTimedOut { .. }
             | Self::OfferedAgain { .. }
+            | Self::BadCommands { .. }
+            | Self::CommandsRefused { .. }
             | Self::Skipped { .. } => Level::Warn,
             Self::AccountChanged { .. }
             | Self::NoAccess { .. }
@@ -404,6 +428,17 @@ impl fmt::Display for Note {
                     "the host did not end turn {turn} of channel {channel} in time"
                 )
             }
+            Self::BadCommands { why } => {
+                write!(f, "the host's commands are left as they were: {why}")
+            }
+            Self::CommandsReplaced { guild, commands } => {
+                write!(f, "guild {guild} has the host's {commands} commands now")
+            }
+            Self::CommandsRefused { guild, why } => write!(
+                f,
+                "guild {guild} does not take the host's commands: {why}; they are offered again \
+                 when its link was away"
+            ),
             Self::OfferedAgain { turn, channel } => write!(
                 f,
                 "the host has shown no sign of turn {turn} of channel {channel}: it is handed over \

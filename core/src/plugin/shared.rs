@@ -15,6 +15,7 @@ use crate::{
     plugin::{
         account::{Account, Token},
         activity::Activity,
+        commands::Commands,
         config::{Config, Profile},
         dedup::Dedup,
         defect::{Defect, Planted},
@@ -55,6 +56,7 @@ pub(super) struct Shared {
     pub(super) activity: Activity,
     pub(super) opening: Opening,
     pub(super) receipts: Receipts,
+    pub(super) commands: Commands,
     /// The guild whose channel has the plain session id; the channel of the same id in another guild
     /// has one with its guild's.
     pub(super) sessions: BTreeMap<ChannelId, u32>,
@@ -64,7 +66,7 @@ pub(super) struct Shared {
 }
 canonical!(struct Shared {
     account, http, dedup, turns, outbox, jobs, wakes, activity, opening, receipts,
-    sessions; - config, nonces, planted
+    commands, sessions; - config, nonces, planted
 });
 
 /// What a REST request was sent for, and how.
@@ -101,6 +103,8 @@ pub(super) enum Errand {
     Job(TryId),
     /// A word to a turn engine about this message.
     Word(Debt, MessageId),
+    /// The slash commands of a guild.
+    Commands { guild: u32 },
 }
 canonical!(
     enum Errand {
@@ -110,6 +114,7 @@ canonical!(
         Post(id),
         Job(id),
         Word(debt, message),
+        Commands { guild },
     }
 );
 

@@ -45,6 +45,9 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
         .iter()
         .map(|agent| agent.config.agent_id.clone());
     let (link, host) = host::channel(ids, config.profile, log);
+    if let Some(agent) = config.agents.iter().find(|agent| agent.sync_commands) {
+        link.sync_commands(&agent.config.agent_id);
+    }
     let plugin = Plugin::start(&config, link, Agent::new).map_err(Failure::new)?;
     let _status = config
         .status

@@ -15,6 +15,7 @@ pub(super) const AGENT: &[&str] = &[
     "guilds",
     "allow_users",
     "allow_channels",
+    "sync_commands",
 ];
 
 /// Keys of `[guild.ID]`.

@@ -74,6 +74,8 @@ pub struct Agent {
     pub login: Login,
     /// Where the key or password came from, for messages to the operator.
     pub login_source: String,
+    /// Whether it brings the host's slash commands to its guilds; at most one does.
+    pub sync_commands: bool,
 }
 
 /// Everything that is wrong with a configuration.
@@ -393,6 +395,7 @@ fn read_agents(
         }
     };
     let mut seen = BTreeSet::new();
+    let mut syncs: Option<AgentId> = None;
     let mut agents = Vec::new();
     for item in items {
         let Node::Table(table) = item.node else {
@@ -405,6 +408,18 @@ fn read_agents(
         let mut section = Section::new("[[agent]]".into(), table, problems);
         if let Some(agent) = read_agent(&mut section, &item.place, folder, env, warnings) {
             let id = agent.config.agent_id.clone();
+            if agent.sync_commands {
+                match &syncs {
+                    None => syncs = Some(id.clone()),
+                    Some(other) => section.problem(
+                        Some(&item.place),
+                        format_args!(
+                            "sync_commands: {other} has it too, and they would overwrite each \
+                             other's commands; leave it to one agent"
+                        ),
+                    ),
+                }
+            }
             if seen.insert(id.clone()) {
                 agents.push(agent);
             } else {
@@ -434,6 +449,7 @@ fn read_agent(
     let guilds = section.list("guilds", "guild ids", GuildId::new);
     let allow_users = section.list("allow_users", "user ids", UserId::new);
     let allow_channels = section.list("allow_channels", "channel ids", ChannelId::new);
+    let sync_commands = section.truth("sync_commands").unwrap_or(false);
     let source = Source { folder, env };
     let name_place = section.place("name");
     let name = section.read("name", "the account's name", |text| {
@@ -477,6 +493,7 @@ fn read_agent(
         config,
         login,
         login_source,
+        sync_commands,
     })
 }
 

@@ -77,6 +77,7 @@ password_file = "password"
 guilds = ["g1", "g2"]
 allow_users = ["u1"]
 allow_channels = ["c1"]
+sync_commands = true
 [guild.g1]
 url = "http://127.0.0.1:7002/"
 [store]
@@ -125,6 +126,7 @@ logins_max = 2
     expected.join_acks = false;
     expected.profile = Profile::Claude;
     assert_eq!(agent.config, expected);
+    assert!(agent.sync_commands);
     assert!(matches!(&agent.login, Login::Password { name, password }
             if name == "ann" && password.expose() == "pass word"));
     assert_eq!(
@@ -241,6 +243,16 @@ fn what_is_missing_is_named() {
         [
             "selvedge.toml:2: [center] url: expected an http or https URL such as \
              http://127.0.0.1:7001, without /api, found a text that may hold a password"
+        ]
+    );
+    let two = LEAST.replace("[[agent]]", "[[agent]]\nsync_commands = true");
+    let (_, second) = two.split_once("[[agent]]").unwrap();
+    let two = format!("{two}[[agent]]{}", second.replace("echo", "else"));
+    assert_eq!(
+        problems(&two, &[]),
+        [
+            "selvedge.toml:7: [[agent]] sync_commands: echo has it too, and they would overwrite \
+             each other's commands; leave it to one agent"
         ]
     );
     let twice = format!("{LEAST}[[agent]]\nid = \"echo\"\napi_key_env = \"FABRIC_ECHO_KEY\"\n");

@@ -124,6 +124,11 @@ impl HostLink {
         self.roster.detach_all()
     }
 
+    /// The host's slash commands go to `agent`, also when it is attached again.
+    pub fn sync_commands(&self, agent: &AgentId) {
+        self.roster.sync_commands(agent);
+    }
+
     /// Hands an inbound to the host; `inbox` is told when it has been written.
     pub fn notify(&self, inbound: Inbound, inbox: mpsc::WeakSender<Input>) {
         self.roster.remember(&inbound);

@@ -10,6 +10,7 @@ use selvedge_core::{
     http::CallId,
     id::{AgentId, ChannelId, GuildId},
     plugin::{
+        commands,
         inbound::Inbound,
         io::{HostEvent, Input},
     },
@@ -21,6 +22,10 @@ use super::tools::{self, Place, failed};
 /// How many sessions are remembered, so that a tool can be given a `session_id`. One that is
 /// forgotten is taken for its channel's.
 const SESSIONS_MAX: usize = 10_000;
+
+/// How many bytes the host's slash commands have at most, as it writes them: twice what is taken of
+/// them, for spaces between.
+const COMMANDS_BYTES_MAX: usize = 2 * commands::BYTES_MAX;
 
 /// A call's answer: a result, also for a tool that failed, or a protocol error.
 pub(super) type Outcome = Result<CallToolResult, ErrorData>;
@@ -40,6 +45,9 @@ struct State {
     open: BTreeMap<CallId, OpenCall>,
     sessions: BTreeMap<(AgentId, String), (ChannelId, GuildId)>,
     session_order: VecDeque<(AgentId, String)>,
+    /// The agent that the host's slash commands go to, and what they are.
+    syncs: Option<AgentId>,
+    commands: Option<String>,
 }
 
 #[derive(Debug)]
@@ -59,6 +67,8 @@ impl Roster {
                 open: BTreeMap::new(),
                 sessions: BTreeMap::new(),
                 session_order: VecDeque::new(),
+                syncs: None,
+                commands: None,
             }),
         }
     }
@@ -71,7 +81,35 @@ impl Roster {
         let mut state = self.lock();
         if !state.over {
             state.agents.insert(agent.clone(), Some(inbox));
+            state.hand_commands_over(agent);
         }
+    }
+
+    pub(super) fn sync_commands(&self, agent: &AgentId) {
+        self.lock().syncs = Some(agent.clone());
+    }
+
+    /// The host has these slash commands: the parameters of its notification, as JSON.
+    pub(super) fn on_commands(&self, params: String) {
+        let mut state = self.lock();
+        let Some(agent) = state.syncs.clone() else {
+            tracing::warn!(
+                "the host's commands are ignored: no agent of the configuration has sync_commands \
+                 = true"
+            );
+            return;
+        };
+        if params.len() > COMMANDS_BYTES_MAX {
+            tracing::warn!(
+                agent = agent.as_str(),
+                "the host's commands are left as they were: {} bytes are too many, {} are allowed",
+                params.len(),
+                COMMANDS_BYTES_MAX
+            );
+            return;
+        }
+        state.commands = Some(params);
+        state.hand_commands_over(&agent);
     }
 
     pub(super) fn detach(&self, agent: &AgentId) {
@@ -167,6 +205,24 @@ impl Roster {
 }
 
 impl State {
+    /// Tells the agent that they go to what the host's slash commands are.
+    fn hand_commands_over(&self, agent: &AgentId) {
+        let inbox = self.agents.get(agent).and_then(Option::as_ref);
+        let (Some(inbox), Some(commands)) = (inbox, &self.commands) else {
+            return;
+        };
+        if self.syncs.as_ref() != Some(agent) {
+            return;
+        }
+        let told = inbox.try_send(Input::Host(HostEvent::Commands(commands.clone())));
+        if told.is_err() {
+            tracing::warn!(
+                agent = agent.as_str(),
+                "the agent has too much to do for the host's commands; send them again"
+            );
+        }
+    }
+
     /// The agent that took the call, and the call's id; else what to answer at once.
     fn hand_over(&mut self, params: &CallToolRequestParams) -> Result<(AgentId, CallId), Outcome> {
         let named = tools::read(&params.name, params.arguments.as_ref())?;

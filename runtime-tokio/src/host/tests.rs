@@ -403,6 +403,60 @@ async fn written_means_taken_by_the_pipe() {
 }
 
 #[tokio::test]
+async fn commands_go_to_the_agent_that_syncs_them_and_again_when_it_is_restarted() {
+    let (link, mut client) = start(&["ann", "bob"], log::channel().1);
+    let mut inboxes = ["ann", "bob"].map(|id| {
+        let (inbox_in, inbox) = mpsc::channel(16);
+        link.attach(&agent(id), inbox_in);
+        inbox
+    });
+    link.sync_commands(&agent("bob"));
+    client.begin().await;
+    let commands = json!({"commands": [{"name": "help"}]});
+    client
+        .say(json!({"jsonrpc": "2.0", "method": "notifications/plexum/commands", "params": commands}))
+        .await;
+    client.ask(1, "ping", json!({})).await;
+    let told = Input::Host(HostEvent::Commands(commands.to_string()));
+    assert_eq!(inboxes[1].try_recv(), Ok(told.clone()));
+    assert!(inboxes[0].try_recv().is_err());
+    let (inbox_in, mut again) = mpsc::channel(16);
+    link.attach(&agent("bob"), inbox_in);
+    assert_eq!(again.try_recv(), Ok(told));
+}
+
+#[tokio::test]
+async fn commands_that_nobody_can_take_are_told_to_the_host() {
+    let (layer, feed) = log::channel();
+    let _log = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let (link, mut client) = start(&["echo"], feed);
+    client.begin().await;
+    let say = |params: Value| json!({"jsonrpc": "2.0", "method": "notifications/plexum/commands", "params": params});
+    client.say(say(json!({"commands": []}))).await;
+    let line = client.hear().await;
+    let words = "the host's commands are ignored: no agent of the configuration has \
+                 sync_commands = true";
+    assert_eq!(line["params"]["data"]["message"], words);
+    link.sync_commands(&agent("echo"));
+    let large = json!({"commands": [{"name": "x".repeat(1 << 19)}]});
+    client.say(say(large)).await;
+    let line = client.hear().await;
+    assert_eq!(line["params"]["level"], "warning");
+    let words = line["params"]["data"]["message"].as_str().unwrap();
+    assert!(
+        words.ends_with("bytes are too many, 262144 are allowed"),
+        "{words}"
+    );
+    for bare in [
+        json!({"jsonrpc": "2.0", "method": "notifications/plexum/commands"}),
+        say(json!(7)),
+    ] {
+        client.say(bare).await;
+    }
+    assert_eq!(client.ask(1, "ping", json!({})).await["result"], json!({}));
+}
+
+#[tokio::test]
 async fn a_cancelled_call_is_told_and_not_answered() {
     let (link, mut client, mut inbox, _) = one_agent();
     client.begin().await;

@@ -18,6 +18,7 @@ use rmcp::{
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::{Transport, async_rw::AsyncRwTransport},
 };
+use selvedge_core::plugin::commands;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
@@ -163,6 +164,12 @@ where
         if let ClientNotification::InitializedNotification(_) = &message.notification {
             self.begun
                 .send_modify(|begun| begun.initialised = Some(turns));
+        }
+        if let ClientNotification::CustomNotification(custom) = &message.notification
+            && custom.method == commands::METHOD
+        {
+            let params = custom.params.as_ref().map(ToString::to_string);
+            self.roster.on_commands(params.unwrap_or_default());
         }
         if let ClientNotification::CancelledNotification(cancelled) = &message.notification
             && let Some(id) = &cancelled.params.request_id

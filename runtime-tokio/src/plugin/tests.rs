@@ -168,6 +168,7 @@ fn config(center_url: String, agents: &[&str], record: Option<PathBuf>) -> Confi
             api_key: Secret::new("very-secret-key"),
         },
         login_source: "a test".into(),
+        sync_commands: false,
     };
     Config {
         center_url,

@@ -172,7 +172,7 @@ impl AgentWorld {
             lived, retry_in, ..
         } = note
         {
-            (lived.map(millis), Some(millis(*retry_in)))
+            (lived.map(millis), retry_in.map(millis))
         } else {
             (None, None)
         };

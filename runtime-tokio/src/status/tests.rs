@@ -18,6 +18,7 @@ fn guild(id: &str, state: LinkState) -> GuildStatus {
             event_ms_ago: Some(61_000),
             post_ms_ago: None,
             lives: 3,
+            rotations: 1,
             ends: Ends {
                 dial: 1,
                 live: 2,

@@ -319,6 +319,13 @@ impl<const CLAUDE: bool> Agent<CLAUDE> {
                 let tool = Self::tool(channel, guild, b / 3)?;
                 self.call(tool)
             }
+            _ if b.is_multiple_of(4) => {
+                let commands = match a % 4 {
+                    0 => "{}".to_string(),
+                    other => format!(r#"{{"commands":[{{"name":"c{other}"}}]}}"#),
+                };
+                Input::Host(HostEvent::Commands(commands))
+            }
             _ => Input::Host(HostEvent::Cancelled(CallId(a % self.next_call.max(1)))),
         })
     }
@@ -469,6 +476,7 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
             | Input::Host(
                 HostEvent::Ready { .. }
                 | HostEvent::ToolsListed
+                | HostEvent::Commands(_)
                 | HostEvent::Written(_)
                 | HostEvent::Cancelled(_),
             )

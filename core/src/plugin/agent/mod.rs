@@ -1,6 +1,7 @@
 //! The agent: the outermost machine of the plugin, one account with a link for each of its guilds.
 
 mod calls;
+mod commands;
 mod jobs;
 mod status;
 mod turns;
@@ -22,6 +23,7 @@ use crate::{
     plugin::{
         account::{Account, LoginEnd},
         activity::Activity,
+        commands::Commands,
         config::{Config, Profile},
         dedup::Dedup,
         defect::{Defect, Planted},
@@ -105,6 +107,7 @@ impl Agent {
                 activity: Activity::default(),
                 opening: Opening::default(),
                 receipts: Receipts::default(),
+                commands: Commands::new(rng.fork("commands")),
                 sessions: BTreeMap::new(),
                 nonces: format!("t_{prefix}"),
                 planted,
@@ -223,6 +226,7 @@ impl Agent {
         self.shared.outbox.on_token(now);
         self.shared.jobs.on_token(now);
         self.shared.wakes.on_token(now);
+        self.shared.commands.on_token(now);
         if self.guilds.is_empty() {
             self.start_at = Some(now + self.start.longest(&self.shared.config.backoff));
         }
@@ -273,6 +277,9 @@ impl Agent {
             Errand::Job(id) => {
                 let progress = self.shared.jobs.on_answer(now, id, answer);
                 self.on_job(now, progress, session, out);
+            }
+            Errand::Commands { guild } => {
+                self.on_commands_answer(now, guild, session, answer, out);
             }
             Errand::Word(debt, message) => {
                 let place = debt.0.clone();
@@ -337,6 +344,11 @@ impl Agent {
             HostEvent::ToolsListed => {
                 let settle = self.shared.settle();
                 self.shared.opening.on_listed(now, settle);
+            }
+            HostEvent::Commands(params) => {
+                if let Err(why) = self.shared.commands.on_commands(now, &params) {
+                    out.push(Output::Note(Note::BadCommands { why }));
+                }
             }
             HostEvent::Written(turn) => {
                 if let Some(place) = self.shared.turns.place_of(&turn) {
@@ -410,6 +422,7 @@ impl Agent {
         self.send_posts(now, out);
         self.ask_for_jobs(now, out);
         self.say_words(now, out);
+        self.ask_about_commands(now, out);
         if self.start_at.take_if(|at| *at <= now).is_some() {
             self.shared.account.want();
         }
@@ -544,6 +557,7 @@ impl Machine for Agent {
             self.shared.activity.next_wakeup(),
             self.shared.opening.next_wakeup(),
             self.shared.receipts.next_wakeup(),
+            self.shared.commands.next_wakeup(),
             self.start_at.map(|at| Wakeup {
                 at,
                 why: "login due",

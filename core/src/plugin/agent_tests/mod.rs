@@ -2,6 +2,7 @@
 
 mod catch_up;
 mod claude;
+mod commands;
 mod connecting;
 mod files;
 mod history;

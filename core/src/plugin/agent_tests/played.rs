@@ -51,6 +51,8 @@ pub(super) struct Guild {
     pub(super) body: Option<Value>,
     /// While set, requests stay open.
     pub(super) holds: bool,
+    /// Its catalogue of slash commands.
+    pub(super) commands: Value,
     /// The `seq` of its next message.
     pub(super) seq: u64,
 }
@@ -73,6 +75,7 @@ impl Guild {
             stale: Vec::new(),
             body: None,
             holds: false,
+            commands: json!([]),
             seq: 1,
         }
     }
@@ -106,6 +109,12 @@ impl Guild {
         let is_listing = request.target.starts_with("/api/channels?");
         if !is_listing && let Some((status, body)) = self.answers.pop_front() {
             return respond(status, &body);
+        }
+        if request.target == "/api/commands" {
+            if request.method == Method::Put {
+                self.commands = serde_json::from_slice(&request.body).unwrap();
+            }
+            return respond(200, &self.commands);
         }
         let path = request.target.strip_prefix("/api/channels").unwrap();
         let sent: Value = serde_json::from_slice(&request.body).unwrap_or_default();

@@ -304,6 +304,7 @@ impl GuildLink {
         self.say_presence(now, shared, out);
         if !was_live {
             self.catch_up.on_live();
+            shared.commands.on_live(now, self.number);
             self.down.clear();
             let (guild, channels) = (self.id.clone(), self.membership.len());
             out.push(Output::Note(Note::Live { guild, channels }));

@@ -97,6 +97,7 @@ async fn checked_at(origin: String) -> (String, Result<(), String>) {
             api_key: Secret::new("very-secret"),
         },
         login_source: "the environment variable FABRIC_ECHO_KEY".into(),
+        sync_commands: false,
     };
     agent.config.step_timeout = Duration::from_secs(1);
     let config = Config {
