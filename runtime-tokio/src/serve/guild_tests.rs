@@ -228,7 +228,7 @@ async fn a_request_reaches_the_machine_whole_and_so_does_its_answer() {
 async fn garbage_is_answered_and_harms_nobody() {
     let it = Fixture::start("https://a.example").await;
     for (request, status) in [
-        (&b"HEAD /api/x HTTP/1.1\r\nhost: h\r\n\r\n"[..], "405"),
+        (&b"TRACE /api/x HTTP/1.1\r\nhost: h\r\n\r\n"[..], "405"),
         (b"BREW /api/x HTTP/1.1\r\nhost: h\r\n\r\n", "405"),
         (b"OPTIONS /api/x HTTP/1.1\r\nhost: h\r\n\r\n", "405"),
         (b"OPTIONS * HTTP/1.1\r\nhost: h\r\n\r\n", "404"),

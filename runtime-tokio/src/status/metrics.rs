@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Write as _};
 
-use selvedge_core::plugin::status::{AgentState, AgentStatus, GuildStatus, LinkState};
+use selvedge_core::plugin::status::{AgentState, AgentStatus, GuildStatus, LinkState, LinkStatus};
 
 use super::Report;
 
@@ -14,6 +14,7 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 
 type OfAgent = (&'static str, &'static str, fn(&AgentStatus) -> f64);
 type OfLink = (&'static str, &'static str, fn(&GuildStatus) -> Option<f64>);
+type OfCount = (&'static str, &'static str, fn(&LinkStatus) -> u64);
 
 /// Gauges of an agent: their names, what they tell, and where it stands.
 const AGENTS: &[OfAgent] = &[
@@ -104,6 +105,20 @@ const LINKS: &[OfLink] = &[
     ),
 ];
 
+/// Counts of a link.
+const COUNTS: &[OfCount] = &[
+    (
+        "selvedge_link_lives_total",
+        "How often the link has become live.",
+        |link| link.lives,
+    ),
+    (
+        "selvedge_link_rotations_total",
+        "How often its connection was replaced while it went on.",
+        |link| link.rotations,
+    ),
+];
+
 /// The report, for a scraper.
 pub(super) fn metrics(report: &Report) -> String {
     let mut text = String::new();
@@ -143,10 +158,11 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
             }
         }
     }
-    let name = "selvedge_link_lives_total";
-    head(text, name, "counter", "How often the link has become live.")?;
-    for (labels, guild) in links(report) {
-        writeln!(text, "{name}{{{labels}}} {}", guild.link.lives)?;
+    for (name, help, value) in COUNTS {
+        head(text, name, "counter", help)?;
+        for (labels, guild) in links(report) {
+            writeln!(text, "{name}{{{labels}}} {}", value(&guild.link))?;
+        }
     }
     let name = "selvedge_link_ends_total";
     let help = "Connections that have ended, by how far they had come.";

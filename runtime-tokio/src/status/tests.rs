@@ -120,6 +120,7 @@ fn a_scraper_reads_a_series_for_each_link_and_name() {
         "selvedge_link_lag_messages{agent=\"a\",guild=\"g\\\"1\"} 6",
         "selvedge_link_running_turns{agent=\"a\",guild=\"g\\\"1\"} 2",
         "selvedge_link_oldest_turn_seconds{agent=\"a\",guild=\"g\\\"1\"} 9",
+        "selvedge_link_rotations_total{agent=\"a\",guild=\"g\\\"1\"} 1",
         "# TYPE selvedge_link_ends_total counter",
         "selvedge_link_ends_total{agent=\"a\",guild=\"g\\\"1\",reason=\"live\"} 2",
         "selvedge_link_ends_total{agent=\"a\",guild=\"g\\\"1\",reason=\"login\"} 0",
