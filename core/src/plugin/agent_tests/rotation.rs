@@ -224,18 +224,16 @@ fn where_the_old_connection_dies_first_the_new_one_becomes_the_link() {
 #[test]
 fn an_old_connection_that_dies_while_center_is_silent_needs_no_later_token() {
     let mut rig = Rig::live(&[("c", "general")]);
-    rig.pass(7 * MINUTE + 50 * SECOND);
+    rig.guild("g").history = vec![message("c", 1, "unheard")];
+    rig.guild("g").body = listing(&["c"], 1);
     rig.center = Center::Holds;
-    rig.guild("g").join_error = Some("token_expired");
-    let joined = membership("d", json!({"xType": "dm"}));
-    // Center is asked for a token to replace the connection with, and does not answer.
-    rig.push("g", "channel.joined", &joined);
-    assert_eq!(rig.logins.len(), 1);
-    rig.guild("g").join_error = None;
+    rig.pass(MINUTE + 11 * SECOND);
+    assert_eq!(rig.logins.len(), 1, "a later token is asked for");
+    rig.guild("g").last_seq = Some(1);
     rig.reset("g");
-    rig.center(Center::Grants(vec!["g"], 15 * MINUTE));
     rig.pass(5 * SECOND);
     assert!(rig.is_live("g"));
+    assert_eq!(rig.tokens, ["g-1", "g-1"]);
 }
 
 #[test]
@@ -321,4 +319,21 @@ fn shutdown_closes_both_connections() {
     let (mut rig, ..) = rotating(&[("c", "general")]);
     rig.step(Some(Input::Shutdown));
     assert!(rig.conns.is_empty() && rig.agent.next_wakeup().is_none());
+}
+
+#[test]
+fn why_a_connection_is_not_replaced_is_said_again_of_another_one() {
+    let (mut rig, _, new) = rotating(&[("c", "general")]);
+    let said = |rig: &Rig| rig.noted(|note| matches!(note, Note::NotRotated { .. }));
+    rig.dials = false;
+    rig.reset_conn(new);
+    rig.pass(2 * MINUTE);
+    assert_eq!(said(&rig), 2, "that it died, and that it cannot be dialed");
+    rig.guild("g").join_error = None;
+    rig.reset("g");
+    rig.dials = true;
+    rig.pass(MINUTE);
+    rig.dials = false;
+    rig.pass(15 * MINUTE);
+    assert_eq!(said(&rig), 3);
 }

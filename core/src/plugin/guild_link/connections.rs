@@ -306,6 +306,7 @@ impl GuildLink {
             self.catch_up.on_live();
             shared.commands.on_live(now, self.number);
             self.down.clear();
+            self.not_replaced.clear();
             let (guild, channels) = (self.id.clone(), self.membership.len());
             out.push(Output::Note(Note::Live { guild, channels }));
         }
