@@ -258,6 +258,21 @@ impl Fabric {
         self.folder.path().join("exchange")
     }
 
+    /// The command of the agent's plugin for a host of this profile, which others start.
+    ///
+    /// # Errors
+    ///
+    /// Where the agent gets no account.
+    pub async fn plugin_for(&mut self, profile: &str) -> Result<std::process::Command, Fault> {
+        let reach = Reach {
+            center: self.center_url(),
+            ..Reach::default()
+        };
+        let mut plugin = self.plugin(&reach).await?.into_std();
+        plugin.env("SELVEDGE_HOST__PROFILE", profile);
+        Ok(plugin)
+    }
+
     /// Asks the guild something as alice.
     ///
     /// # Errors

