@@ -100,6 +100,33 @@ impl Caller {
         }
     }
 
+    /// Makes a notification of MCP.
+    ///
+    /// # Errors
+    ///
+    /// Where the plugin does not read it.
+    pub async fn tell(&mut self, method: &str, params: Value) -> Result<(), Fault> {
+        let notification = json!({"jsonrpc": "2.0", "method": method, "params": params});
+        self.say(&notification).await
+    }
+
+    /// Waits until the plugin's log has told the host this.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not.
+    pub async fn logged(&mut self, words: &str) -> Result<(), Fault> {
+        loop {
+            let message = self.hear().await?;
+            let said = message
+                .pointer("/params/data/message")
+                .and_then(Value::as_str);
+            if said.is_some_and(|said| said.contains(words)) {
+                return Ok(());
+            }
+        }
+    }
+
     /// Waits until an inbound has come in a channel, and gives back its turn.
     ///
     /// # Errors
