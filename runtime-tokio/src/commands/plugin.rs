@@ -1,15 +1,17 @@
 //! `selvedge plugin`: the agents of a configuration, served to their host.
 
-use std::{io, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use selvedge_core::plugin::agent::Agent;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, configured, doctor};
 use crate::{
+    config::Config,
     host::{self, log::LogFeed},
     plugin::Plugin,
-    status,
+    report::chain,
+    status::{self, StatusServer},
 };
 
 /// The arguments of `selvedge plugin`.
@@ -26,7 +28,7 @@ pub struct Args {
     record: Option<PathBuf>,
 }
 
-/// Runs until standard input ends or a signal comes.
+/// Runs until standard input ends or a signal comes. SIGHUP makes it read its configuration again.
 ///
 /// # Errors
 ///
@@ -36,7 +38,7 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
     if args.check {
         return doctor::examine(&config, &mut io::stdout()).await;
     }
-    config.record = args.record.or(config.record);
+    config.record = args.record.clone().or(config.record);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -45,13 +47,7 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
         .iter()
         .map(|agent| agent.config.agent_id.clone());
     let (link, host) = host::channel(ids, config.profile, log);
-    if let Some(agent) = config.agents.iter().find(|agent| agent.sync_commands) {
-        link.sync_commands(&agent.config.agent_id);
-    }
-    let plugin = Plugin::start(&config, link, Agent::new).map_err(Failure::new)?;
-    let _status = config
-        .status
-        .map(|addr| status::serve(addr, plugin.desk().clone()));
+    let mut plugin = Plugin::start(&config, link, Agent::new).map_err(Failure::new)?;
     tracing::info!(
         agents = config.agents.len(),
         center = config.center_url,
@@ -64,8 +60,65 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
         biased;
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
+        failure = tend(&mut plugin, &args, config.status) => Err(failure),
         result = host.serve(read, write) => result.map_err(Failure::new),
     };
     plugin.shutdown().await;
     result
+}
+
+/// Tells how the plugin does, and goes over to another configuration at each SIGHUP.
+async fn tend(plugin: &mut Plugin, args: &Args, listen: Option<SocketAddr>) -> Failure {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => return Failure::new(error),
+    };
+    let desk = plugin.desk().clone();
+    let open = |addr| status::serve(addr, desk.clone());
+    let mut server = listen.map(open);
+    loop {
+        if hangup.recv().await.is_none() {
+            // No signal comes any more, which changes nothing for the rest.
+            std::future::pending::<()>().await;
+        }
+        let Some(config) = reload(plugin, args).await else {
+            continue;
+        };
+        if config.status != server.as_ref().map(StatusServer::addr) {
+            // The old one first: both may want the same port.
+            drop(server.take());
+            server = config.status.map(open);
+        }
+    }
+}
+
+/// Reads the configuration again; one with a fault is refused, and nothing changes.
+async fn reload(plugin: &mut Plugin, args: &Args) -> Option<Config> {
+    const REFUSED: &str = "the new configuration is not taken, and nothing has changed; mend it, and \
+                           send SIGHUP again";
+    let mut config = match configured(&args.config) {
+        Ok(config) => config,
+        Err(error) => {
+            for problem in &error.problems {
+                tracing::error!("{problem}");
+            }
+            tracing::error!("{REFUSED}");
+            return None;
+        }
+    };
+    config.record = args.record.clone().or(config.record);
+    match plugin.reload(&config).await {
+        Ok(changes) => {
+            for warning in &config.warnings {
+                tracing::warn!("{warning}");
+            }
+            tracing::info!("the configuration was read again: {changes}");
+            Some(config)
+        }
+        Err(error) => {
+            tracing::error!("{}", chain(&error));
+            tracing::error!("{REFUSED}");
+            None
+        }
+    }
 }

@@ -65,8 +65,8 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// One agent of the file.
-#[derive(Clone, Debug)]
+/// One agent of the file. Equal ones run alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
     /// What its machine keeps to.
     pub config: plugin::config::Config,

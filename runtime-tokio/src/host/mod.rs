@@ -115,8 +115,14 @@ impl HostLink {
     }
 
     /// The agent is gone: its open calls fail, and so do new ones until it is attached again.
-    pub fn detach(&self, agent: &AgentId) {
-        self.roster.detach(agent);
+    /// Gives back its inbox.
+    pub fn detach(&self, agent: &AgentId) -> Option<mpsc::Sender<Input>> {
+        self.roster.detach(agent)
+    }
+
+    /// The agent is none of this process any more: calls for it are told so.
+    pub fn dismiss(&self, agent: &AgentId) {
+        self.roster.dismiss(agent);
     }
 
     /// Takes every attached inbox away and attaches no further ones, to end the agents.
@@ -124,8 +130,8 @@ impl HostLink {
         self.roster.detach_all()
     }
 
-    /// The host's slash commands go to `agent`, also when it is attached again.
-    pub fn sync_commands(&self, agent: &AgentId) {
+    /// The host's slash commands go to `agent`, also when it is attached again; to nobody without one.
+    pub fn sync_commands(&self, agent: Option<&AgentId>) {
         self.roster.sync_commands(agent);
     }
 

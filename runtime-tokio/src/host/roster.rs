@@ -85,8 +85,8 @@ impl Roster {
         }
     }
 
-    pub(super) fn sync_commands(&self, agent: &AgentId) {
-        self.lock().syncs = Some(agent.clone());
+    pub(super) fn sync_commands(&self, agent: Option<&AgentId>) {
+        self.lock().syncs = agent.cloned();
     }
 
     /// The host has these slash commands: the parameters of its notification, as JSON.
@@ -112,9 +112,9 @@ impl Roster {
         state.hand_commands_over(&agent);
     }
 
-    pub(super) fn detach(&self, agent: &AgentId) {
+    pub(super) fn detach(&self, agent: &AgentId) -> Option<mpsc::Sender<Input>> {
         let mut state = self.lock();
-        state.agents.insert(agent.clone(), None);
+        let inbox = state.agents.insert(agent.clone(), None).flatten();
         let gone: Vec<CallId> = state
             .open
             .iter()
@@ -127,6 +127,11 @@ impl Roster {
                 let _ = call.reply.send(Ok(failed(words)));
             }
         }
+        inbox
+    }
+
+    pub(super) fn dismiss(&self, agent: &AgentId) {
+        self.lock().agents.remove(agent);
     }
 
     pub(super) fn detach_all(&self) -> Vec<mpsc::Sender<Input>> {

@@ -410,7 +410,7 @@ async fn commands_go_to_the_agent_that_syncs_them_and_again_when_it_is_restarted
         link.attach(&agent(id), inbox_in);
         inbox
     });
-    link.sync_commands(&agent("bob"));
+    link.sync_commands(Some(&agent("bob")));
     client.begin().await;
     let commands = json!({"commands": [{"name": "help"}]});
     client
@@ -437,7 +437,7 @@ async fn commands_that_nobody_can_take_are_told_to_the_host() {
     let words = "the host's commands are ignored: no agent of the configuration has \
                  sync_commands = true";
     assert_eq!(line["params"]["data"]["message"], words);
-    link.sync_commands(&agent("echo"));
+    link.sync_commands(Some(&agent("echo")));
     let large = json!({"commands": [{"name": "x".repeat(1 << 19)}]});
     client.say(say(large)).await;
     let line = client.hear().await;
@@ -474,6 +474,28 @@ async fn a_cancelled_call_is_told_and_not_answered() {
     );
     link.answer(call, Ok(ToolAnswer::Channels(vec![])));
     assert_eq!(client.ask(8, "ping", json!({})).await["result"], json!({}));
+}
+
+#[tokio::test]
+async fn an_agent_that_is_dismissed_is_there_no_more() {
+    let (link, mut client) = start(&["ann", "bob"], log::channel().1);
+    client.begin().await;
+    link.detach(&agent("bob"));
+    link.dismiss(&agent("bob"));
+    client
+        .call(1, "list_channels", json!({"agent_id": "bob"}))
+        .await;
+    let answer = client.hear().await;
+    let words = "there is no agent \"bob\"; agent_id is one of: ann";
+    assert_eq!(answer["result"]["content"][0]["text"], words);
+    let (inbox_in, mut inbox) = mpsc::channel(1);
+    link.attach(&agent("ann"), inbox_in);
+    client.call(2, "list_channels", json!({})).await;
+    let taken = timeout(PATIENCE, inbox.recv()).await.unwrap();
+    assert!(
+        matches!(taken, Some(Input::Host(HostEvent::Call { .. }))),
+        "whom is meant is clear: {taken:?}"
+    );
 }
 
 #[tokio::test]

@@ -1,23 +1,28 @@
 //! The production plugin: one task for each agent, one login gate for all of them.
 //!
-//! [`Plugin::start`] starts the agents and [`Plugin::shutdown`] ends them; the host side is served
+//! [`Plugin::start`] starts the agents, [`Plugin::reload`] gives them another configuration, and
+//! [`Plugin::shutdown`] ends them; the host side is served
 //! beside them, by whoever owns the process.
 
 mod gate;
+mod reload;
 mod world;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
-    io,
+    collections::BTreeMap,
+    fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+use futures::{FutureExt as _, future::BoxFuture};
 use selvedge_core::{
     Machine, Rng,
+    id::AgentId,
     plugin::{
         config as core,
         io::{Input, Output},
@@ -25,10 +30,13 @@ use selvedge_core::{
     },
 };
 use serde::Serialize;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinHandle},
+};
 
-pub use self::gate::Gate;
 use self::world::AgentWorld;
+pub use self::{gate::Gate, reload::Changes};
 use crate::{
     clock::Clock,
     config::{Agent, Config},
@@ -90,12 +98,58 @@ pub struct Shared {
     pub desk: Desk,
 }
 
+impl Shared {
+    /// For agents of `config`, none of which has begun.
+    fn new(config: &Config, host: HostLink) -> Result<Self, StartError> {
+        let (http, dialer) = reach(config)?;
+        let clock = Clock::start();
+        let folder = config.files.as_deref();
+        let files = Files::open(folder, config.files_bytes_max)
+            .map_err(|error| StartError::Files(config.files.clone().unwrap_or_default(), error))?;
+        Ok(Self {
+            clock,
+            http,
+            files,
+            dialer,
+            gate: Gate::start(clock, config.logins_max),
+            host,
+            center_url: config.center_url.as_str().into(),
+            desk: Desk::new(clock),
+        })
+    }
+}
+
 /// The running agents of a process.
-#[derive(Debug)]
 pub struct Plugin {
-    agents: JoinSet<()>,
-    host: HostLink,
-    desk: Desk,
+    config: Config,
+    shared: Shared,
+    members: BTreeMap<AgentId, Member>,
+    keep: Keep,
+}
+
+/// What runs an agent for as long as it is wanted.
+type Keep = Box<dyn Fn(Agent, Shared, [u8; 32], Option<PathBuf>) -> BoxFuture<'static, ()> + Send>;
+
+/// One running agent; dropping it ends the agent at once.
+#[derive(Debug)]
+struct Member {
+    agent: Agent,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut plugin = f.debug_struct("Plugin");
+        plugin
+            .field("members", &self.members)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Plugin {
@@ -109,57 +163,69 @@ impl Plugin {
         M: Reports + Machine<Input = Input, Output = Output> + Send + 'static,
         F: Fn(core::Config, Rng) -> M + Send + Sync + 'static,
     {
-        let tls = tls::client_config(config.ca_file.as_deref())?;
-        let clock = Clock::start();
-        let folder = config.files.as_deref();
-        let files = Files::open(folder, config.files_bytes_max)
-            .map_err(|error| StartError::Files(config.files.clone().unwrap_or_default(), error))?;
-        let shared = Shared {
-            clock,
-            http: http::Client::new(&tls, config.proxy.as_ref())?,
-            files,
-            dialer: Arc::new(Dialer::new(tls, config.proxy.clone())),
-            gate: Gate::start(clock, config.logins_max),
-            host: host.clone(),
-            center_url: config.center_url.as_str().into(),
-            desk: Desk::new(clock),
-        };
+        let shared = Shared::new(config, host)?;
         if let Some(folder) = &config.record {
             std::fs::create_dir_all(folder)
                 .map_err(|error| StartError::Record(folder.clone(), error))?;
         }
         let new = Arc::new(new);
-        let mut agents = JoinSet::new();
+        let mut plugin = Self {
+            config: config.clone(),
+            shared,
+            members: BTreeMap::new(),
+            keep: Box::new(move |agent, shared, seed, record| {
+                let keeper = Keeper {
+                    agent,
+                    shared,
+                    seed,
+                    record,
+                    new: Arc::clone(&new),
+                };
+                keeper.keep().boxed()
+            }),
+        };
+        plugin.say_who_syncs();
         for agent in &config.agents {
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed)?;
-            let keeper = Keeper {
-                agent: agent.clone(),
-                shared: shared.clone(),
-                seed,
-                record: config.record.clone(),
-                new: Arc::clone(&new),
-            };
-            agents.spawn(keeper.keep());
+            plugin.hire(agent, seed()?);
         }
-        let desk = shared.desk;
-        Ok(Self { agents, host, desk })
+        Ok(plugin)
+    }
+
+    /// Tells the host side which agent gets the host's slash commands.
+    fn say_who_syncs(&self) {
+        let mut agents = self.config.agents.iter();
+        let syncs = agents.find(|agent| agent.sync_commands);
+        let host = &self.shared.host;
+        host.sync_commands(syncs.map(|agent| &agent.config.agent_id));
+    }
+
+    /// Starts one agent.
+    fn hire(&mut self, agent: &Agent, seed: [u8; 32]) {
+        let record = self.config.record.clone();
+        let task = (self.keep)(agent.clone(), self.shared.clone(), seed, record);
+        let member = Member {
+            agent: agent.clone(),
+            task: tokio::spawn(task),
+        };
+        self.members.insert(agent.config.agent_id.clone(), member);
     }
 
     /// Where to ask how the agents do.
     pub const fn desk(&self) -> &Desk {
-        &self.desk
+        &self.shared.desk
     }
 
     /// Tells every agent that the end has come, and waits until they have closed their connections,
     /// but no longer than [`SHUTDOWN_PATIENCE`].
     pub async fn shutdown(mut self) {
         let farewell = async {
-            for inbox in self.host.detach_all() {
+            for inbox in self.shared.host.detach_all() {
                 // An agent that is gone needs no goodbye.
                 let _ = inbox.send(Input::Shutdown).await;
             }
-            while self.agents.join_next().await.is_some() {}
+            for member in self.members.values_mut() {
+                let _ = (&mut member.task).await;
+            }
         };
         if tokio::time::timeout(SHUTDOWN_PATIENCE, farewell)
             .await
@@ -167,6 +233,29 @@ impl Plugin {
         {
             tracing::debug!("not every connection was closed in time");
         }
+    }
+}
+
+/// What Center and guilds are reached with.
+fn reach(config: &Config) -> Result<(http::Client, Arc<Dialer>), StartError> {
+    let tls = tls::client_config(config.ca_file.as_deref())?;
+    let http = http::Client::new(&tls, config.proxy.as_ref())?;
+    Ok((http, Arc::new(Dialer::new(tls, config.proxy.clone()))))
+}
+
+/// A seed that nobody can guess.
+fn seed() -> Result<[u8; 32], StartError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)?;
+    Ok(seed)
+}
+
+/// Ends a task with its owner.
+struct Ending(AbortHandle);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -260,7 +349,9 @@ where
             let (inbox, world) = (&mut inbox, &mut world);
             driver::drive_watched(&mut machine, clock, inbox, world, recorder, questions).await
         };
-        match tokio::spawn(drive).await {
+        let drive = tokio::spawn(drive);
+        let _ending = Ending(drive.abort_handle());
+        match drive.await {
             Ok(Ok(())) => Ended::Done,
             Ok(Err(error)) => Ended::Failed(format!("the recording cannot be written: {error}")),
             Err(error) if error.is_panic() => Ended::Failed(panic_words(error.into_panic())),
