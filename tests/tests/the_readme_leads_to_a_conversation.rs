@@ -69,6 +69,28 @@ fn the_proxy_that_is_shown_lets_everything_through() {
     assert!(body > Limits::default().file_bytes_max, "{body}");
 }
 
+/// What the unit starts is a command of ours with its data where systemd makes the folder.
+#[tokio::test]
+async fn the_unit_that_is_shown_starts_what_there_is() {
+    let (_, unit) = README.split_once("```ini\n").unwrap();
+    let unit = unit.split_once("```").unwrap().0;
+    let value = |key: &str| {
+        let mut lines = unit.lines();
+        lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    };
+    let state = format!("%S/{}", value("StateDirectory").unwrap());
+    let mut words = value("ExecStart").unwrap().split(' ');
+    assert_eq!(words.next(), Some("/usr/local/bin/selvedge"));
+    let words: Vec<&str> = words.collect();
+    let data = words.iter().position(|word| *word == "--data-dir");
+    assert_eq!(words[data.unwrap() + 1], state);
+    for (last, known) in [("--help", true), ("--no-such-option", false)] {
+        let mut selvedge = Command::new(binary::selvedge());
+        let output = selvedge.args(&words).arg(last).output().await.unwrap();
+        assert_eq!(output.status.success(), known, "{output:?}");
+    }
+}
+
 /// The commands that stand below a mark.
 fn commands(mark: &str) -> String {
     let (_, block) = README
