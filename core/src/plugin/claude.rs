@@ -466,7 +466,7 @@ mod tests {
         let mut rng = Rng::from_number(2);
         for _ in 0..2_000 {
             let mut message = message(1, &text(&mut rng), &text(&mut rng));
-            message.reply_to = MessageId::new(HOSTILE[15]).or(MessageId::new("m0"));
+            message.reply_to = MessageId::new(HOSTILE[15]).or_else(|| MessageId::new("m0"));
             let mentioned = HOSTILE.iter().filter_map(|piece| UserId::new(piece));
             message.mentions = mentioned.collect();
             for context in [vec![], vec![message.clone()]] {
