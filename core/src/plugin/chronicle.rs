@@ -22,6 +22,7 @@ pub struct Chronicle {
     post: Option<Time>,
     lives: u64,
     rotations: u64,
+    deaf: u64,
     /// How far that has come which is to replace the connection.
     next: Option<LinkState>,
     ends: Ends,
@@ -88,6 +89,11 @@ impl Chronicle {
         }
     }
 
+    /// What the guild has stored did not come by the connection.
+    pub fn on_deaf(&mut self) {
+        self.deaf = self.deaf.saturating_add(1);
+    }
+
     /// A post of the agent stands in a channel.
     pub fn on_posted(&mut self, now: Time) {
         self.post = Some(now);
@@ -107,6 +113,7 @@ impl Chronicle {
             post_ms_ago: ago(now, self.post),
             lives: self.lives,
             rotations: self.rotations,
+            deaf: self.deaf,
             ends: self.ends,
             trouble: self.last.as_ref().map(|(at, why)| Trouble {
                 why: why.clone(),

@@ -107,6 +107,8 @@ pub struct LinkStatus {
     pub lives: u64,
     /// How often its connection was replaced while it went on.
     pub rotations: u64,
+    /// How often a connection was found to be deaf: the guild had stored what it did not push.
+    pub deaf: u64,
     /// How its connections have ended.
     pub ends: Ends,
     /// The last end of one.

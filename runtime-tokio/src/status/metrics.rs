@@ -14,7 +14,8 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 
 type OfAgent = (&'static str, &'static str, fn(&AgentStatus) -> f64);
 type OfLink = (&'static str, &'static str, fn(&GuildStatus) -> Option<f64>);
-type OfCount = (&'static str, &'static str, fn(&LinkStatus) -> u64);
+
+type Count = (&'static str, &'static str, fn(&LinkStatus) -> u64);
 
 /// Gauges of an agent: their names, what they tell, and where it stands.
 const AGENTS: &[OfAgent] = &[
@@ -105,8 +106,8 @@ const LINKS: &[OfLink] = &[
     ),
 ];
 
-/// Counts of a link.
-const COUNTS: &[OfCount] = &[
+/// Counters of a link.
+const COUNTS: &[Count] = &[
     (
         "selvedge_link_lives_total",
         "How often the link has become live.",
@@ -114,8 +115,13 @@ const COUNTS: &[OfCount] = &[
     ),
     (
         "selvedge_link_rotations_total",
-        "How often its connection was replaced while it went on.",
+        "How often the connection was replaced while it went on.",
         |link| link.rotations,
+    ),
+    (
+        "selvedge_link_deaf_total",
+        "How often the connection was found not to be told what the guild has stored.",
+        |link| link.deaf,
     ),
 ];
 

@@ -19,6 +19,7 @@ fn guild(id: &str, state: LinkState) -> GuildStatus {
             post_ms_ago: None,
             lives: 3,
             rotations: 1,
+            deaf: 4,
             ends: Ends {
                 dial: 1,
                 live: 2,
@@ -120,7 +121,10 @@ fn a_scraper_reads_a_series_for_each_link_and_name() {
         "selvedge_link_lag_messages{agent=\"a\",guild=\"g\\\"1\"} 6",
         "selvedge_link_running_turns{agent=\"a\",guild=\"g\\\"1\"} 2",
         "selvedge_link_oldest_turn_seconds{agent=\"a\",guild=\"g\\\"1\"} 9",
+        "# TYPE selvedge_link_rotations_total counter",
+        "selvedge_link_lives_total{agent=\"a\",guild=\"g\\\"1\"} 3",
         "selvedge_link_rotations_total{agent=\"a\",guild=\"g\\\"1\"} 1",
+        "selvedge_link_deaf_total{agent=\"a\",guild=\"g\\\"1\"} 4",
         "# TYPE selvedge_link_ends_total counter",
         "selvedge_link_ends_total{agent=\"a\",guild=\"g\\\"1\",reason=\"live\"} 2",
         "selvedge_link_ends_total{agent=\"a\",guild=\"g\\\"1\",reason=\"login\"} 0",

@@ -149,6 +149,22 @@ fn a_channel_that_is_behind_or_has_something_to_do_is_told() {
 }
 
 #[test]
+fn rotations_are_counted_and_what_led_to_them_where_it_was_deafness() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.guild("g").history = vec![message("c", 1, "unheard")];
+    let listed = json!([{"id": "c", "xType": "general", "lastSeq": 1}]);
+    rig.guild("g").body = Some(listed);
+    rig.guild("g").last_seq = Some(1);
+    rig.pass(2 * MINUTE);
+    let link = rig.link().link;
+    assert_eq!((link.rotations, link.deaf, link.lives), (1, 1, 1));
+    assert_eq!((link.state, link.ends), (LinkState::Live, Ends::default()));
+    rig.pass(15 * MINUTE);
+    let link = rig.link().link;
+    assert!(link.rotations > 1 && link.deaf == 1, "{link:?}");
+}
+
+#[test]
 fn what_keeps_an_agent_from_a_guild_is_told() {
     let guilds = ["g", "h"].map(|id| GuildId::new(id).unwrap());
     let wanted = Config {

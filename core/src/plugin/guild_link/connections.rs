@@ -236,6 +236,7 @@ impl GuildLink {
                 self.step_link(now, Some(join), shared, out);
             }
             while let Some(channel) = self.deaf(now, conn) {
+                self.chronicle.on_deaf();
                 let guild = self.id.clone();
                 let why = "the guild does not push to it".into();
                 out.push(Output::Note(Note::Deaf { guild, channel }));
