@@ -367,6 +367,21 @@ fn the_doctor_finds_what_is_wrong_with_a_configuration_and_its_files() {
         assert!(told.contains(&line), "{told}");
     }
     assert!(!told.contains("very-secret"), "{told}");
+
+    let text =
+        format!("{UNREACHABLE}[files]\ndir = \"selvedge.toml/in\"\n[record]\ndir = \"new\"\n");
+    let told = words(&doctor(&text).stdout);
+    let line = |start: &str, end: &str| {
+        told.lines()
+            .any(|line| line.starts_with(start) && line.ends_with(end))
+    };
+    let end = "selvedge.toml is no folder; make it a folder of the user that the plugin runs as, or \
+               leave the key out";
+    assert!(line("error    [files] dir: ", end), "{told}");
+    assert!(
+        line("ok       [record] dir: ", "/new can be written"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
 use selvedge_core::plugin::agent::Agent;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, configured, doctor};
 use crate::{
@@ -34,6 +34,8 @@ pub struct Args {
 ///
 /// Where the configuration is wrong, something cannot be set up, or the host breaks off.
 pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
+    // Before anything else: a hangup that nobody heeds ends the process.
+    let hangup = signal(SignalKind::hangup()).map_err(Failure::new)?;
     let mut config = configured(&args.config).map_err(Failure::new)?;
     if args.check {
         return doctor::examine(&config, &mut io::stdout()).await;
@@ -60,7 +62,7 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
         biased;
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
-        failure = tend(&mut plugin, &args, config.status) => Err(failure),
+        () = tend(&mut plugin, &args, config.status, hangup) => Ok(()),
         result = host.serve(read, write) => result.map_err(Failure::new),
     };
     plugin.shutdown().await;
@@ -68,11 +70,7 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
 }
 
 /// Tells how the plugin does, and goes over to another configuration at each SIGHUP.
-async fn tend(plugin: &mut Plugin, args: &Args, listen: Option<SocketAddr>) -> Failure {
-    let mut hangup = match signal(SignalKind::hangup()) {
-        Ok(hangup) => hangup,
-        Err(error) => return Failure::new(error),
-    };
+async fn tend(plugin: &mut Plugin, args: &Args, listen: Option<SocketAddr>, mut hangup: Signal) {
     let desk = plugin.desk().clone();
     let open = |addr| status::serve(addr, desk.clone());
     let mut server = listen.map(open);

@@ -12,8 +12,16 @@ const CHANNELS_MAX: usize = 20;
 const SHOWN: usize = 200;
 
 /// The columns of the table.
-const HEAD: [&str; 8] = [
-    "AGENT", "GUILD", "STATE", "SINCE", "CHANNELS", "EVENT", "POST", "ENDS",
+const HEAD: [&str; 9] = [
+    "AGENT",
+    "GUILD",
+    "STATE",
+    "SINCE",
+    "CHANNELS",
+    "EVENT",
+    "POST",
+    "ROTATIONS",
+    "ENDS",
 ];
 
 /// A line for each link, and below it what is wrong there and what its channels have to do.
@@ -77,6 +85,7 @@ fn link(agent: &str, guild: &GuildStatus) -> [String; HEAD.len()] {
         format!("{}/{}", guild.joined, guild.channels),
         age(link.event_ms_ago),
         age(link.post_ms_ago),
+        link.rotations.to_string(),
         if ends.is_empty() {
             "-".to_owned()
         } else {

@@ -126,6 +126,7 @@ fn a_scraper_reads_a_series_for_each_link_and_name() {
         "selvedge_link_rotations_total{agent=\"a\",guild=\"g\\\"1\"} 1",
         "selvedge_link_deaf_total{agent=\"a\",guild=\"g\\\"1\"} 4",
         "# TYPE selvedge_link_ends_total counter",
+        "selvedge_link_rotations_total{agent=\"a\",guild=\"g\\\"1\"} 1",
         "selvedge_link_ends_total{agent=\"a\",guild=\"g\\\"1\",reason=\"live\"} 2",
         "selvedge_link_ends_total{agent=\"a\",guild=\"g\\\"1\",reason=\"login\"} 0",
     ] {
@@ -159,12 +160,12 @@ fn people_read_a_line_for_each_link_and_what_is_wrong_beneath() {
     assert_eq!(
         told,
         "\
-AGENT  GUILD    STATE      SINCE      CHANNELS  EVENT      POST  ENDS
-echo   guild-1  live       2 min 5 s  2/2       1 min 1 s  -     1 dial, 2 live
+AGENT  GUILD    STATE      SINCE      CHANNELS  EVENT      POST  ROTATIONS  ENDS
+echo   guild-1  live       2 min 5 s  2/2       1 min 1 s  -     1          1 dial, 2 live
   hall  (c): 3 behind, 2 waiting, turn t_1 for 9 s
-echo   g2       dialing    2 min 5 s  2/2       1 min 1 s  -     1 dial, 2 live
+echo   g2       dialing    2 min 5 s  2/2       1 min 1 s  -     1          1 dial, 2 live
   last end, 1 h 1 min ago: reset
-b      -        no answer  -          -         -          -     -
+b      -        no answer  -          -         -          -     -          -
 
 agent echo, guild g2: dialing for 2 min 5 s: reset
 agent b does not answer: it is being started again, or has too much to do

@@ -11,10 +11,11 @@ mod tests;
 use std::{
     collections::BTreeSet,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
+use rustix::fs::Access;
 use selvedge_core::Wall;
 
 use self::findings::Findings;
@@ -96,7 +97,33 @@ fn machine<W: Write>(config: &Config, findings: &mut Findings<'_, W>) -> io::Res
     if config.warnings.is_empty() {
         findings.ok("nobody else can change the configuration, or read a key in a file")?;
     }
+    let files = config.files.as_ref().map(|folder| ("[files] dir", folder));
+    let record = config
+        .record
+        .as_ref()
+        .map(|folder| ("[record] dir", folder));
+    for (key, folder) in files.into_iter().chain(record) {
+        let shown = folder.display();
+        match usable(folder) {
+            Ok(()) => findings.ok(format_args!("{key}: {shown} can be written"))?,
+            Err(why) => findings.error(format_args!(
+                "{key}: {shown} cannot be used: {why}; make it a folder of the user that the plugin \
+                 runs as, or leave the key out"
+            ))?,
+        }
+    }
     Ok(())
+}
+
+/// Whether a folder takes files; one that is not there is made when it is needed.
+fn usable(folder: &Path) -> Result<(), String> {
+    let there = folder.ancestors().find(|folder| folder.exists());
+    let there = there.filter(|there| !there.as_os_str().is_empty());
+    let there = there.unwrap_or_else(|| Path::new("."));
+    if !there.is_dir() {
+        return Err(format!("{} is no folder", there.display()));
+    }
+    rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| error.to_string())
 }
 
 /// What an examination needs, and what it has found.
