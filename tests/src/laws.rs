@@ -341,7 +341,7 @@ pub fn reach<S: Subject>(history: &[Move]) -> Result<BTreeSet<String>, String> {
 }
 
 /// Plays a history, with a look at the machine after each step.
-fn walk<S: Subject>(
+pub(crate) fn walk<S: Subject>(
     start: Time,
     history: &[Move],
     mut look: impl FnMut(&Run<S>, Option<&S::Input>, &[S::Output]) -> Verdict,
@@ -365,7 +365,7 @@ fn nothing_at<S: Subject>(machine: &S::Machine, now: Time) -> Verdict {
     same("the machine after an idle tick", &idle, machine)
 }
 
-fn same<T: PartialEq + Debug>(what: &str, left: &T, right: &T) -> Verdict {
+pub(crate) fn same<T: PartialEq + Debug>(what: &str, left: &T, right: &T) -> Verdict {
     if left == right {
         return Ok(());
     }

@@ -27,6 +27,7 @@ pub mod npm;
 pub mod proxy;
 pub mod python;
 pub mod relay;
+pub mod reports;
 pub mod soak;
 pub mod socket;
 pub mod subjects;

@@ -8,7 +8,7 @@
 use selvedge_tests::{
     histories::{hold, hold_over},
     history::{Advance, Choice, Move, Subject},
-    laws,
+    laws, reports,
     subjects::{
         agent, engine, guild, hub, link, login_gate, polling_client, socket_client, socket_manager,
         socket_server,
@@ -133,6 +133,12 @@ macro_rules! every_machine_keeps_the_laws {
             hold(laws::inputs_can_be_written_down::<$subject>).unwrap();
         }
     };
+    (@asked $subject:ty) => {
+        #[test]
+        fn tells_how_it_does_at_any_time() {
+            hold(reports::reports_are_sound::<$subject>).unwrap();
+        }
+    };
     (@recorded $subject:ty) => {
         #[test]
         fn leaves_no_secret_in_a_recording() {
@@ -170,10 +176,10 @@ every_machine_keeps_the_laws! {
     the_login_gate: login_gate::Gate, [Admit], written, recorded;
     the_agent: agent::Agent,
         [Login Dial Transport HangUp Http Forget Notify Sent Channels Live Down Rotated NotRotated Deaf
-         GapAccepted Left Skipped TurnTimedOut BadCommands CommandsReplaced], written, recorded;
+         GapAccepted Left Skipped TurnTimedOut BadCommands CommandsReplaced], written, recorded, asked;
     the_agent_of_claude: agent::ClaudeAgent,
         [Login Dial Transport HangUp Http Forget Notify Sent Channels Live Down Rotated NotRotated Deaf
-         GapAccepted Left Skipped TurnTimedOut OfferedAgain], written, recorded;
+         GapAccepted Left Skipped TurnTimedOut OfferedAgain], written, recorded, asked;
     the_guild: guild::Guild,
         [Introspect Resolve Store Load Forget Transport Close Respond Fatal Posted Member NoMember
          Amended Canvas NoCanvas Commands Turn Rewoken Commanded Newest],
