@@ -259,6 +259,7 @@ mod tests {
                 post_ms_ago: None,
                 lives: 1,
                 rotations: 0,
+                deaf: 0,
                 ends: Ends::default(),
                 trouble: None,
             },
