@@ -16,7 +16,7 @@ use selvedge_tests::{
 };
 
 /// How many histories must reach between them whatever a machine can say.
-const REACH: u32 = 200;
+const REACH: u32 = 400;
 /// How many inputs of each kind make a flood: eight times the largest fixed limit that they reach.
 const FLOOD: u64 = 8_000;
 

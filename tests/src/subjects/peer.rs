@@ -80,6 +80,7 @@ impl Peer {
         }
         if let Some((namespace, ack)) = take(&mut self.calls, a) {
             let answer = match b % 8 {
+                0 if a.is_multiple_of(2) => r#"{"ok":false,"error":"token_expired"}"#.to_string(),
                 0 => r#"{"ok":false,"error":"forbidden"}"#.to_string(),
                 1 => r#"{"ok":true}"#.to_string(),
                 _ => format!(
