@@ -122,6 +122,7 @@ fn replayed(recording: &str) -> Vec<Inbound> {
     assert_eq!(head["life"], 0);
     let mut agent = Agent::new(
         serde_json::from_value(head["config"].clone()).unwrap(),
+        serde_json::from_value(head["kept"].clone()).unwrap(),
         Rng::from_seed(serde_json::from_value(head["seed"].clone()).unwrap()),
     );
     let mut inbounds = Vec::new();
@@ -139,6 +140,7 @@ fn replayed(recording: &str) -> Vec<Inbound> {
             | Output::Transport(..)
             | Output::HangUp(_)
             | Output::Http { .. }
+            | Output::Store(..)
             | Output::Forget(_)
             | Output::Answer { .. }
             | Output::Note(_) => None,

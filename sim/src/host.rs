@@ -96,6 +96,11 @@ impl Host {
         ))
     }
 
+    /// The host ends with its plugin, and what it was doing with it.
+    pub fn kill(&mut self) {
+        self.calls.clear();
+    }
+
     fn call(&mut self, turn: &TurnId) -> CallId {
         let call = CallId(self.next);
         self.next += 1;

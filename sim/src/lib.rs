@@ -2,13 +2,14 @@
 //!
 //! Agents and guild node are the types that production runs, and they talk through real Engine.IO
 //! and Socket.IO frames. What lies between them is a model: [`net`] (WebSockets and requests),
-//! [`center`] (logins and tokens), [`store`] (the guild's disk), [`host`] (the agent's host) and the
-//! people of the script. [`world`] holds the heap of timed events; [`script`] reads a trace.
+//! [`center`] (logins and tokens), [`store`] and [`disk`] (the guild's disk and the plugin's),
+//! [`host`] (the agent's host) and the people of the script. [`world`] holds the heap of timed events; [`script`] reads a trace.
 //!
 //! A seed, a trace and a version of the code give the same run, bit for bit: each run ends with a
 //! hash over every input and every output.
 
 pub mod center;
+pub mod disk;
 pub mod host;
 pub mod net;
 pub mod script;

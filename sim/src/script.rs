@@ -69,7 +69,7 @@ pub enum Line {
     Act {
         /// Milliseconds from the start.
         at: u64,
-        /// A person, `center`, `network` or `host`.
+        /// A person, `center`, `network`, `host`, `plugin` or `disk`.
         who: String,
         /// What it does.
         r#do: Act,
@@ -140,6 +140,15 @@ pub enum Act {
     DelayRest(u64),
     /// The host loses the next so many notifications, without a word.
     LoseNotifications(u32),
+    /// The plugin and its host are killed.
+    Kill {
+        /// Whether what the plugin's disk is writing is committed all the same, or lost.
+        commits: bool,
+    },
+    /// The plugin and its host start again.
+    Start,
+    /// The plugin's disk takes so many milliseconds for a commit.
+    DelayCommits(u64),
 }
 
 /// What must hold.
@@ -162,6 +171,8 @@ pub enum Expect {
     DialsAtMost(u64),
     /// So many turns reached the host, those that reached it again included.
     Turns(usize),
+    /// So many of them had been handed over before.
+    Redelivered(usize),
     /// This user has the turn in a channel; without one, nobody has.
     Speaker {
         /// The channel's name.

@@ -1,5 +1,8 @@
 //! The world: a heap of timed events, the machines, and the models between them.
 
+mod expect;
+mod process;
+
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use selvedge_core::{
@@ -12,15 +15,14 @@ use selvedge_core::{
     guild::{
         Config as GuildConfig, Guild,
         io::{self as guild_io, Unavailable},
-        turn::Turn,
     },
     http::{CallId, Method, Request, Response},
-    id::{AgentId, ChannelId, GuildId, NodeId, UserId},
+    id::{ChannelId, GuildId, NodeId, UserId},
     plugin::{
         agent::Agent,
-        config::{Config as AgentConfig, Profile},
+        config::Profile,
         defect::Planted,
-        io::{self as agent_io, HostEvent, Http},
+        io::{self as agent_io, Http},
     },
     request::RequestId,
     step,
@@ -29,11 +31,13 @@ use selvedge_core::{
 
 use serde_json::Value;
 
+use self::process::agent_config;
 use crate::{
     center::Center,
+    disk::Disk,
     host::{self, Host},
     net::{End, Link, Net},
-    script::{Act, Expect, Line, Script},
+    script::{Act, Line, Script},
     store::Store,
 };
 
@@ -66,6 +70,7 @@ enum Event {
         link: Link,
     },
     Reset(Link),
+    Commit,
     Script(usize),
     Wall,
 }
@@ -74,7 +79,11 @@ enum Event {
 #[derive(Debug)]
 enum Caller {
     Agent(RequestId<Http>),
-    Creator { name: String },
+    /// The plugin, which was killed since.
+    Nobody,
+    Creator {
+        name: String,
+    },
     Poster,
 }
 
@@ -86,6 +95,13 @@ pub struct World {
     heap: BTreeMap<(Time, u64), Event>,
     sequence: u64,
     agent: Agent,
+    planted: Planted,
+    /// The agent's processes so far, and whether the last of them lives.
+    lives: u64,
+    alive: bool,
+    /// When it began.
+    began: Time,
+    disk: Disk,
     guild: Guild,
     net: Net,
     center: Center,
@@ -137,17 +153,20 @@ impl World {
         let rng = Rng::from_number(head.seed);
         let guild_id = id(GuildId::new("guild-1"), "guild-1")?;
         let node_id = id(NodeId::new("node-1"), "node-1")?;
-        let agent = AgentConfig {
-            profile: head.profile,
-            ..AgentConfig::new(id(AgentId::new(AGENT), AGENT)?)
-        };
+        let agent = agent_config(head)?;
+        let disk = Disk::default();
         let guild = GuildConfig {
             deaf_on_expired_token: head.deaf_on_expired_token,
             ..GuildConfig::new(node_id.clone(), guild_id.clone())
         };
         let ms = Duration::from_millis;
         let mut world = Self {
-            agent: Agent::with_defect(agent, rng.fork("agent"), planted),
+            agent: Agent::with_defect(agent, disk.kept(), rng.fork("agent"), planted),
+            planted,
+            lives: 1,
+            alive: true,
+            began: START,
+            disk,
             guild: Guild::new(guild, rng.fork("guild"), Vec::new()),
             net: Net::new(
                 rng.fork("net"),
@@ -182,14 +201,7 @@ impl World {
                 .unwrap_or_default();
             world.schedule(at, Event::Script(index));
         }
-        let claude = world.script.head.profile == Profile::Claude;
-        let begins = [
-            (Duration::ZERO, HostEvent::Ready { turns: !claude }),
-            (host::LISTS_TOOLS, HostEvent::ToolsListed),
-        ];
-        for (at, event) in begins {
-            world.schedule(at, Event::Agent(agent_io::Input::Host(event)));
-        }
+        world.begin_host();
         Ok(world)
     }
 
@@ -221,7 +233,8 @@ impl World {
 
     fn next_at(&self) -> Option<Time> {
         let event = self.heap.first_key_value().map(|((at, _), _)| *at);
-        let machines = [self.agent.next_wakeup(), self.guild.next_wakeup()];
+        let agent = self.agent.next_wakeup().filter(|_| self.alive);
+        let machines = [agent, self.guild.next_wakeup()];
         let due = machines.into_iter().flatten().map(|wakeup| wakeup.at).min();
         [event, due]
             .into_iter()
@@ -254,6 +267,11 @@ impl World {
                 }
             }
             Event::Reset(link) => self.reset(link),
+            Event::Commit => {
+                if let Some(id) = self.disk.commit() {
+                    self.step_agent(Some(agent_io::Input::Stored(id, Ok(()))));
+                }
+            }
             Event::Script(index) => self.play(index),
             Event::Wall => {
                 let wall = self.wall();
@@ -278,6 +296,9 @@ impl World {
     }
 
     fn step_agent(&mut self, input: Option<agent_io::Input>) {
+        if !self.alive {
+            return;
+        }
         self.note("agent <-", &input);
         let mut out = Vec::new();
         step(&mut self.agent, self.now, input, &mut out);
@@ -315,6 +336,10 @@ impl World {
                 }
             }
             Output::Http { id, request, .. } => self.call(Caller::Agent(id), request),
+            Output::Store(id, batch) => {
+                self.disk.write(id, batch);
+                self.schedule(self.disk.commit, Event::Commit);
+            }
             Output::Forget(_) => {}
             Output::Note(note) => {
                 let note = serde_json::to_value(note).unwrap_or_default();
@@ -323,7 +348,7 @@ impl World {
             }
             Output::Notify(inbound) => {
                 let deaf = self.script.head.profile == Profile::Claude
-                    && self.now < START + host::LISTS_TOOLS + host::DEAF;
+                    && self.now < self.began + host::LISTS_TOOLS + host::DEAF;
                 for (after, event) in self.host.on_notify(inbound, deaf) {
                     self.schedule(after, Event::Agent(Input::Host(event)));
                 }
@@ -455,6 +480,7 @@ impl World {
                     Event::Agent(agent_io::Input::Http(id, Ok(response))),
                 );
             }
+            Some(Caller::Nobody) => {}
             Some(Caller::Creator { name }) => {
                 match serde_json::from_slice::<Channel>(&response.body) {
                     Ok(channel) => {
@@ -557,68 +583,9 @@ impl World {
             Act::LosePushes(pushes) => self.net.loses_pushes = pushes,
             Act::LoseNotifications(count) => self.host.loses = count,
             Act::DelayRest(ms) => self.rest_delay = Duration::from_millis(ms),
-        }
-    }
-
-    fn play_expect(&mut self, expect: &Expect) {
-        let failure = match expect {
-            Expect::Live(wanted) => {
-                let mut guilds = self.agent.guilds().peekable();
-                let live = guilds.peek().is_some() && guilds.all(|(_, live, _)| live);
-                (live != *wanted).then(|| format!("the link's being live is {live}"))
-            }
-            Expect::Echoed(text) => {
-                let echo = format!("echo: {text}");
-                let echoes = self
-                    .store
-                    .messages()
-                    .filter(|message| {
-                        message.author.id.as_str() == AGENT && message.content == echo
-                    })
-                    .count();
-                (echoes != 1).then(|| format!("{echoes} echoes of `{text}` stand in the guild"))
-            }
-            Expect::NotDelivered(text) => self
-                .host
-                .inbounds
-                .iter()
-                .flat_map(|inbound| &inbound.messages)
-                .any(|message| message.content == *text)
-                .then(|| format!("`{text}` was handed to the host")),
-            Expect::Delivered(texts) => {
-                let inbounds = self.host.inbounds.iter();
-                let told = inbounds.flat_map(|inbound| &inbound.messages);
-                let told: Vec<&str> = told.map(|message| message.content.as_str()).collect();
-                (told != *texts).then(|| format!("the host was handed {told:?}"))
-            }
-            Expect::Noted(wanted) => {
-                let noted = |kind: &String| self.notes.get(kind).copied().unwrap_or_default();
-                let differs = |(kind, times): (&String, &usize)| noted(kind) != *times;
-                let differ = wanted.iter().any(differs);
-                differ.then(|| format!("the agent has noted {:?}", self.notes))
-            }
-            Expect::ConnectionsAtMost(most) => {
-                let open = self.net.open_max;
-                (open > *most).then(|| format!("the agent had {open} connections"))
-            }
-            Expect::DialsAtMost(most) => {
-                let dials = self.net.dials;
-                (dials > *most).then(|| format!("the agent dialed {dials} times"))
-            }
-            Expect::Turns(wanted) => {
-                let turns = self.host.inbounds.len();
-                (turns != *wanted).then(|| format!("the host was handed {turns} turns"))
-            }
-            Expect::Speaker { channel, who } => {
-                let id = self.channels.get(channel);
-                let known = id.and_then(|id| self.guild.state().channel(id));
-                let turn = known.and_then(|known| known.turn.as_ref());
-                let has = turn.and_then(Turn::current).map(UserId::as_str);
-                (has != who.as_deref()).then(|| format!("{has:?} has the turn in `{channel}`"))
-            }
-        };
-        if let Some(failure) = failure {
-            self.fail(failure);
+            Act::Kill { commits } => self.kill(commits),
+            Act::Start => self.start(),
+            Act::DelayCommits(ms) => self.disk.commit = Duration::from_millis(ms),
         }
     }
 

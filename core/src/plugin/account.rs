@@ -102,11 +102,16 @@ pub enum LoginEnd {
 }
 
 impl Account {
-    /// An account that nothing is known of yet.
-    pub fn new(session_ttl: Duration, patience: Duration, planted: Planted) -> Self {
+    /// An account of which no more is known than `user`, where a login has told that before.
+    pub fn new(
+        session_ttl: Duration,
+        patience: Duration,
+        user: Option<UserId>,
+        planted: Planted,
+    ) -> Self {
         Self {
             cache: TokenCache::new(session_ttl),
-            user: None,
+            user,
             logins: Requests::default(),
             patience,
             bucket: Bucket::new(LOGINS, LOGINS_REFILL),

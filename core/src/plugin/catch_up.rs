@@ -34,6 +34,14 @@ pub struct CatchUp {
 canonical!(struct CatchUp { away_since, after_outage, behind, urgent, read, until });
 
 impl CatchUp {
+    /// With a guild that an earlier process has heard up to that moment, if any has.
+    pub fn new(away_since: Option<Time>) -> Self {
+        Self {
+            away_since,
+            ..Self::default()
+        }
+    }
+
     /// A connection stands.
     pub fn on_up(&mut self, now: Time) {
         self.after_outage = self

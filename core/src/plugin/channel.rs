@@ -5,10 +5,13 @@ use alloc::{collections::VecDeque, string::String, vec::Vec};
 use crate::{
     canonical,
     fabric::types::{Channel as Listed, Message, XType},
-    id::UserId,
+    id::{TurnId, UserId},
     plugin::{
         context::Context,
         gate::LoopGuard,
+        kept::{KeptChannel, TurnRecord},
+        progress::Progress,
+        replay::Replay,
         sequence::{Released, Sequence},
     },
     time::Time,
@@ -27,6 +30,10 @@ pub struct Channel {
     pub x_type: Option<XType>,
     /// What has been heard.
     pub sequence: Sequence,
+    /// What has been finished.
+    pub progress: Progress,
+    /// What an earlier process has begun.
+    pub replay: Replay,
     /// What was said without waking the agent.
     pub context: Context,
     /// Who answers whom too often.
@@ -44,7 +51,8 @@ pub struct Channel {
     held: VecDeque<Message>,
 }
 canonical!(struct Channel {
-    name, x_type, sequence, context, guard, unanswered, foreign_posts, wake_id, wake_mapping, is_new,
+    name, x_type, sequence, progress, replay, context, guard, unanswered, foreign_posts, wake_id,
+    wake_mapping, is_new,
     held
 });
 
@@ -57,10 +65,26 @@ impl Channel {
         }
     }
 
+    /// A channel that an earlier process has been in, with the turns that it left open there.
+    pub fn resume(kept: KeptChannel, open: Vec<(TurnId, TurnRecord)>) -> Self {
+        let mut channel = Self {
+            replay: Replay::new(&kept, open),
+            ..Self::default()
+        };
+        channel
+            .sequence
+            .resume(channel.replay.start(), channel.replay.end());
+        channel.progress = Progress::resume(kept);
+        channel
+    }
+
     /// The guild has told which messages there are: gives back what is in order. A channel begins at
     /// its newest message; a new one where the membership began. Where the guild does not tell that,
     /// a dm begins at its first message, since that is what made it.
     pub fn on_numbers(&mut self, now: Time, listed: &Listed) -> Released {
+        if let Some(joined) = listed.joined_seq {
+            self.sequence.not_before(joined);
+        }
         let began = match listed.x_type {
             XType::Dm => Some(0),
             XType::General
@@ -156,6 +180,7 @@ impl Channel {
     /// A message was edited or deleted: it may still wait for the channel's kind or behind a gap.
     pub fn amend(&mut self, newer: &Message) {
         self.sequence.amend(newer);
+        self.replay.amend(newer);
         for held in self.held.iter_mut().filter(|held| held.id == newer.id) {
             held.amend(newer);
         }

@@ -263,7 +263,7 @@ impl Commands {
             let wait = retry::wait(&mut self.rng, sync.failures, RETRY_MOST);
             sync.failures = sync.failures.saturating_add(1);
             sync.step = Step::Compare;
-            let wait = after.unwrap_or_default().saturating_add(wait);
+            let wait = after.unwrap_or_default().min(RETRY_MOST) + wait;
             self.due.set(guild, Some(now + wait));
         }
         Heard::Again

@@ -74,6 +74,9 @@ pub struct Config {
     pub queue_idle: Duration,
     /// A turn that the host does not end is ended after this long. Default 10 min.
     pub turn_timeout: Duration,
+    /// How often a turn is handed over whose end is never seen, since the process ends before: then
+    /// it is parked, and the channel goes on. Default 3.
+    pub attempts_max: u32,
     /// How the host is handed its inbounds. Default [`Profile::Plexum`].
     pub profile: Profile,
     /// With [`Profile::Claude`]: how long nothing is handed over after the host has asked for the
@@ -133,6 +136,7 @@ impl Config {
             loop_window: Duration::from_secs(60),
             queue_idle: Duration::from_secs(5),
             turn_timeout: Duration::from_secs(10 * 60),
+            attempts_max: 3,
             profile: Profile::Plexum,
             settle: Duration::from_millis(500),
             receipt_patience: Duration::from_secs(2 * 60),

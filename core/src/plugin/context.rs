@@ -56,6 +56,11 @@ impl Context {
         true
     }
 
+    /// The `seq` of the oldest.
+    pub fn first_seq(&self) -> Option<u64> {
+        self.messages.iter().map(|told| told.seq).min()
+    }
+
     /// Hands everything over, oldest first.
     pub fn take(&mut self) -> Vec<InboundMessage> {
         self.bytes = 0;

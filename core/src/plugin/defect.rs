@@ -42,11 +42,19 @@ pub enum Defect {
     OffersAtOnce,
     /// What was written to the host is taken for received.
     TrustsNotifications,
+    /// A turn that was running when the process ended is nobody's afterwards.
+    ForgetsOpenTurns,
+    /// A turn that is handed over again has a new id, so that its posts are new ones too.
+    RenamesRedelivered,
+    /// A turn is handed over before the store knows of it.
+    NotifiesBeforeCommit,
+    /// A turn during which the process ends is offered again for ever.
+    NeverParks,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -66,6 +74,10 @@ impl Defect {
         Self::KeepsRefusedTokens,
         Self::OffersAtOnce,
         Self::TrustsNotifications,
+        Self::ForgetsOpenTurns,
+        Self::RenamesRedelivered,
+        Self::NotifiesBeforeCommit,
+        Self::NeverParks,
     ];
 
     /// The name that traces use.
@@ -90,6 +102,10 @@ impl Defect {
             Self::KeepsRefusedTokens => "keeps_refused_tokens",
             Self::OffersAtOnce => "offers_at_once",
             Self::TrustsNotifications => "trusts_notifications",
+            Self::ForgetsOpenTurns => "forgets_open_turns",
+            Self::RenamesRedelivered => "renames_redelivered",
+            Self::NotifiesBeforeCommit => "notifies_before_commit",
+            Self::NeverParks => "never_parks",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What can happen to an agent, and what it asks of the world.
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use crate::{
     id::TurnId,
     plugin::{
         inbound::Inbound,
+        kept::Change,
         note::Note,
         tools::{Tool, ToolAnswer, ToolError},
         transfer::Transfer,
@@ -26,6 +27,9 @@ pub enum Login {}
 /// The kind of a REST request to a guild.
 #[derive(Clone, Copy, Debug)]
 pub enum Http {}
+/// The kind of a batch for the agent's store.
+#[derive(Clone, Copy, Debug)]
+pub enum Store {}
 
 /// Everything that can happen to an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +45,8 @@ pub enum Input {
     Transport(ConnId, ws::Event),
     /// A guild's answer to a REST request.
     Http(RequestId<Http>, Result<Response, Failure>),
+    /// The store keeps a batch now, or could not; in the words of the runtime.
+    Stored(RequestId<Store>, Result<(), String>),
     /// Something happened at the agent's host.
     Host(HostEvent),
     /// The process is about to end: close every connection and go silent.
@@ -117,7 +123,10 @@ pub enum Output {
         /// The file of this machine that goes with it. [`Failure::Local`] says that there is none.
         file: Option<Transfer>,
     },
-    /// This question's answer is not waited for any more.
+    /// Keep these changes, all or none, after those of every batch before; see
+    /// [`Kept::apply`](crate::plugin::kept::Kept::apply). Answered by [`Input::Stored`].
+    Store(RequestId<Store>, Vec<Change>),
+    /// This question's answer is not waited for any more. A batch is kept all the same.
     Forget(Question),
     /// Hand messages to the host.
     Notify(Inbound),
@@ -139,6 +148,8 @@ pub enum Question {
     Login(RequestId<Login>),
     /// A REST request.
     Http(RequestId<Http>),
+    /// A batch for the store.
+    Store(RequestId<Store>),
 }
 
 impl Recorded for Input {
@@ -157,6 +168,7 @@ impl Recorded for Input {
             | Self::Dialed(..)
             | Self::Transport(_, ws::Event::Frame(Frame::Binary(_)) | ws::Event::Closed(_))
             | Self::Http(..)
+            | Self::Stored(..)
             | Self::Host(_)
             | Self::Shutdown => {}
         }

@@ -229,6 +229,22 @@ pub enum Note {
         /// The channel.
         channel: ChannelId,
     },
+    /// A turn was handed over again and again, and no end of it was seen: nobody is asked again.
+    TurnParked {
+        /// The turn.
+        turn: TurnId,
+        /// The channel.
+        channel: ChannelId,
+        /// How often it was handed over.
+        attempts: u32,
+    },
+    /// The store cannot keep anything: no turn begins until it can.
+    StoreFailed {
+        /// Why.
+        why: String,
+    },
+    /// The store keeps what it is given again.
+    StoreMended,
     /// A queue was full: a message is counted as skipped.
     Skipped {
         /// The guild.
@@ -249,7 +265,8 @@ impl Note {
             Self::Live { .. }
             | Self::Down { .. }
             | Self::Rotated { .. }
-            | Self::CommandsReplaced { .. } => Level::Info,
+            | Self::CommandsReplaced { .. }
+            | Self::StoreMended => Level::Info,
             Self::LoginFailed { .. }
             | Self::ListingFailed { .. }
             | Self::JoinFailed { .. }
@@ -265,8 +282,10 @@ impl Note {
             | Self::OfferedAgain { .. }
             | Self::BadCommands { .. }
             | Self::CommandsRefused { .. }
+            | Self::TurnParked { .. }
             | Self::Skipped { .. } => Level::Warn,
             Self::AccountChanged { .. }
+            | Self::StoreFailed { .. }
             | Self::NoAccess { .. }
             | Self::NoOrigin { .. }
             | Self::TooMany { .. } => Level::Error,
@@ -444,6 +463,21 @@ impl fmt::Display for Note {
                 "the host has shown no sign of turn {turn} of channel {channel}: it is handed over \
                  once more"
             ),
+            Self::TurnParked {
+                turn,
+                channel,
+                attempts,
+            } => write!(
+                f,
+                "turn {turn} of channel {channel} was handed over {attempts} times without an end: \
+                 it is parked, and the channel goes on; `list_pending` shows it, `turn_done` \
+                 settles it"
+            ),
+            Self::StoreFailed { why } => write!(
+                f,
+                "the store cannot be written: {why}; no turn begins until it can, nothing is lost"
+            ),
+            Self::StoreMended => f.write_str("the store can be written again"),
             Self::Skipped { guild, channel } => write!(
                 f,
                 "the queue of channel {channel} of guild {guild} is full: a message is counted as \

@@ -37,9 +37,20 @@ canonical!(struct Queue { waiting, skipped, permit, running, held, idle_since })
 struct Waiting {
     message: InboundMessage,
     cause: Cause,
+    again: Option<Redelivery>,
     arrived_at: Time,
 }
-canonical!(struct Waiting { message, cause, arrived_at });
+canonical!(struct Waiting { message, cause, again, arrived_at });
+
+/// A turn that an earlier process has begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redelivery {
+    /// Its id, which stays.
+    pub turn: TurnId,
+    /// Which time this is.
+    pub attempt: u32,
+}
+canonical!(struct Redelivery { turn, attempt });
 
 /// Why a message wakes the agent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +100,8 @@ pub struct Running {
     pub turn: TurnId,
     /// The `seq` of its first message: until the turn ends nothing from there on is finished.
     pub first_seq: u64,
+    /// The `seq` of its last message, about which a pass may be owed.
+    pub last_seq: u64,
     /// The ids of its messages.
     pub messages: Vec<MessageId>,
     /// Whether the guild's turn engine waits for a post or a pass about the last of them.
@@ -97,9 +110,12 @@ pub struct Running {
     pub sends: u32,
     /// Whether one of them stands in the channel.
     pub posted: bool,
-    deadline: Time,
+    /// `None` until it is handed over.
+    deadline: Option<Time>,
 }
-canonical!(struct Running { turn, first_seq, messages, awaited, sends, posted, deadline });
+canonical!(struct Running {
+    turn, first_seq, last_seq, messages, awaited, sends, posted, deadline
+});
 
 /// What has become of a message in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +141,8 @@ pub struct Batch {
     pub recovered: bool,
     /// Whether the guild's turn engine waits for a post or a pass about the last of them.
     pub awaited: bool,
+    /// Which turn this was in an earlier process.
+    pub again: Option<Redelivery>,
 }
 
 impl Queue {
@@ -145,9 +163,26 @@ impl Queue {
         self.waiting.push_back(Waiting {
             message,
             cause,
+            again: None,
             arrived_at: now,
         });
         true
+    }
+
+    /// A turn that an earlier process has begun goes before everything that is new.
+    pub fn push_again(&mut self, now: Time, again: &Redelivery, messages: Vec<InboundMessage>) {
+        self.idle_since = None;
+        let before = self.waiting.iter().take_while(|held| held.again.is_some());
+        let at = before.count();
+        for message in messages.into_iter().rev() {
+            let held = Waiting {
+                message,
+                cause: Cause::Posted,
+                again: Some(again.clone()),
+                arrived_at: now,
+            };
+            self.waiting.insert(at, held);
+        }
     }
 
     /// So many messages are left out before the next turn.
@@ -172,9 +207,17 @@ impl Queue {
         self.waiting.len()
     }
 
-    /// The turn that runs, if any.
+    /// The turn that runs, if any, once it has been handed over.
     pub fn running(&mut self) -> Option<&mut Running> {
-        self.running.as_mut()
+        self.running
+            .as_mut()
+            .filter(|running| running.deadline.is_some())
+    }
+
+    /// Whether a turn is begun or waits to be offered again.
+    pub fn knows(&self, turn: &TurnId) -> bool {
+        let waits = |held: &Waiting| held.again.as_ref().is_some_and(|again| again.turn == *turn);
+        self.turn() == Some(turn) || self.waiting.iter().any(waits)
     }
 
     /// The id of the turn that runs, if any.
@@ -185,7 +228,7 @@ impl Queue {
     /// When the turn that runs was started, with the time that it has.
     pub fn started_at(&self, timeout: Duration) -> Option<Time> {
         let running = self.running.as_ref()?;
-        Some(running.deadline - timeout)
+        running.deadline.map(|deadline| deadline - timeout)
     }
 
     /// The next turn's messages, if a turn can start now; [`start`](Self::start) follows.
@@ -202,8 +245,9 @@ impl Queue {
         if awaited {
             self.permit = Permit::Wanted;
         }
-        let taken: Vec<_> = self.waiting.drain(..length).collect();
+        let mut taken: Vec<_> = self.waiting.drain(..length).collect();
         Some(Batch {
+            again: taken.first_mut().and_then(|next| next.again.take()),
             skipped: core::mem::take(&mut self.skipped),
             rewake: taken.iter().any(|next| next.cause == Cause::Rewake),
             recovered: taken.iter().any(|next| next.cause == Cause::Recovered),
@@ -214,6 +258,12 @@ impl Queue {
 
     /// How many messages the next turn has, and the last of them.
     fn ahead(&self, config: &Config) -> Option<(usize, MessageId)> {
+        let again = &self.waiting.front()?.again;
+        if again.is_some() {
+            let same = self.waiting.iter().take_while(|next| next.again == *again);
+            let (index, last) = same.enumerate().last()?;
+            return Some((index + 1, last.message.id.clone()));
+        }
         let recovers = |next: &Waiting| next.cause == Cause::Recovered;
         let recovered = self.waiting.front().is_some_and(recovers);
         let most = match (recovered, config.coalesce) {
@@ -283,17 +333,31 @@ impl Queue {
         }
     }
 
-    /// A turn with the messages of `batch` has been handed over.
-    pub fn start(&mut self, now: Time, turn: TurnId, batch: &Batch, timeout: Duration) {
+    /// A turn with the messages of `batch` has begun; [`hand_over`](Self::hand_over) follows once that
+    /// is kept.
+    pub fn start(&mut self, turn: TurnId, batch: &Batch) {
         self.running = Some(Running {
             turn,
             first_seq: batch.messages.first().map_or(0, |first| first.seq),
+            last_seq: batch.messages.last().map_or(0, |last| last.seq),
             messages: batch.messages.iter().map(|told| told.id.clone()).collect(),
             awaited: batch.awaited,
             sends: 0,
             posted: false,
-            deadline: now + timeout,
+            deadline: None,
         });
+    }
+
+    /// The turn that has begun is handed over now, if it is this one, and is given so long.
+    pub fn hand_over(&mut self, now: Time, turn: &TurnId, timeout: Duration) {
+        if let Some(running) = self.running.as_mut().filter(|known| known.turn == *turn) {
+            running.deadline = Some(now + timeout);
+        }
+    }
+
+    /// The turn that has begun is not to be handed over any more: gives it back if it was not.
+    pub fn call_off(&mut self) -> Option<Running> {
+        self.running.take_if(|running| running.deadline.is_none())
     }
 
     /// The lowest `seq` that is not finished.
@@ -309,7 +373,8 @@ impl Queue {
 
     /// The running turn, if its time is up.
     pub fn expire(&mut self, now: Time) -> Option<Running> {
-        self.running.take_if(|running| running.deadline <= now)
+        self.running
+            .take_if(|running| running.deadline.is_some_and(|deadline| deadline <= now))
     }
 
     /// A waiting message was edited: the bytes of its text before and after; zeros where it is not
@@ -377,6 +442,9 @@ impl Queue {
             return None;
         }
         let first = self.waiting.front()?;
+        if first.again.is_some() {
+            return Some(first.arrived_at);
+        }
         match (first.cause, config.coalesce) {
             (Cause::Recovered, _) if self.held => None,
             (Cause::Posted | Cause::Rewake, Some(span))
@@ -394,8 +462,9 @@ impl Queue {
             at,
             why: "turn can start",
         });
-        let timeout = self.running.as_ref().map(|running| Wakeup {
-            at: running.deadline,
+        let deadline = self.running.as_ref().and_then(|running| running.deadline);
+        let timeout = deadline.map(|at| Wakeup {
+            at,
             why: "turn timeout",
         });
         let drop = self.idle_since.map(|since| Wakeup {
@@ -407,209 +476,4 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use alloc::{format, string::String, vec};
-
-    use super::*;
-    use crate::{
-        fabric::types::Author,
-        id::{AgentId, UserId},
-        time::Wall,
-    };
-
-    fn config() -> Config {
-        Config::new(AgentId::new("a").unwrap())
-    }
-
-    fn message(seq: u64, chars: usize) -> InboundMessage {
-        InboundMessage {
-            id: MessageId::new(&format!("m{seq}")).unwrap(),
-            seq,
-            author: Author {
-                id: UserId::new("u").unwrap(),
-                name: String::new(),
-            },
-            content: "é".repeat(chars),
-            mentions: vec![],
-            reply_to: None,
-            attachments: vec![],
-            created_at: Wall::default(),
-        }
-    }
-
-    fn turn(id: &str) -> TurnId {
-        TurnId::new(id).unwrap()
-    }
-
-    fn seqs(batch: Option<Batch>) -> Vec<u64> {
-        batch
-            .into_iter()
-            .flat_map(|batch| batch.messages)
-            .map(|message| message.seq)
-            .collect()
-    }
-
-    #[test]
-    fn turns_run_one_at_a_time_in_order() {
-        let (config, now) = (config(), Time::from_millis(1));
-        let mut queue = Queue::default();
-        assert!(queue.push(now, message(1, 1), Cause::Posted, true));
-        assert!(queue.push(now, message(2, 1), Cause::Posted, true));
-        let first = queue.next_batch(now, &config).unwrap();
-        queue.start(now, turn("t1"), &first, config.turn_timeout);
-        assert_eq!(seqs(Some(first)), vec![1]);
-        assert_eq!(queue.next_batch(now, &config), None);
-        assert_eq!(queue.end(&turn("t0")), None);
-        assert!(queue.end(&turn("t1")).is_some());
-        assert_eq!(queue.end(&turn("t1")), None);
-        assert_eq!(seqs(queue.next_batch(now, &config)), vec![2]);
-    }
-
-    #[test]
-    fn a_turn_that_never_ends_is_ended() {
-        let (config, now) = (config(), Time::from_millis(1));
-        let mut queue = Queue::default();
-        queue.push(now, message(1, 1), Cause::Posted, true);
-        let batch = queue.next_batch(now, &config).unwrap();
-        queue.start(now, turn("t1"), &batch, config.turn_timeout);
-        assert_eq!(
-            queue.next_wakeup(&config, true).unwrap().at,
-            now + config.turn_timeout
-        );
-        assert_eq!(
-            queue.expire(now + config.turn_timeout - Duration::from_micros(1)),
-            None
-        );
-        assert!(queue.expire(now + config.turn_timeout).is_some());
-    }
-
-    #[test]
-    fn an_idle_queue_is_spent_after_five_seconds_and_not_before() {
-        let (config, now) = (config(), Time::from_millis(1));
-        let mut queue = Queue::default();
-        let idle = config.queue_idle;
-        assert!(!queue.is_spent(now, idle));
-        assert_eq!(queue.next_wakeup(&config, true).unwrap().at, now + idle);
-        assert!(!queue.is_spent(now + idle - Duration::from_micros(1), idle));
-        queue.push(
-            now + idle - Duration::from_micros(1),
-            message(1, 1),
-            Cause::Posted,
-            true,
-        );
-        assert!(!queue.is_spent(now + idle, idle));
-        assert_eq!(queue.clear(), (1, 2));
-        assert!(!queue.is_spent(now + idle, idle));
-        assert!(queue.is_spent(now + idle * 2, idle));
-    }
-
-    #[test]
-    fn what_does_not_fit_is_counted_in_the_next_turn() {
-        let (config, now) = (config(), Time::from_millis(1));
-        let mut queue = Queue::default();
-        assert!(!queue.push(now, message(1, 1), Cause::Posted, false));
-        assert!(!queue.is_spent(now + config.queue_idle * 2, config.queue_idle));
-        queue.push(now, message(2, 1), Cause::Posted, true);
-        assert_eq!(queue.next_batch(now, &config).unwrap().skipped, 1);
-        queue.push(now, message(3, 1), Cause::Posted, true);
-        assert_eq!(queue.next_batch(now, &config).unwrap().skipped, 0);
-    }
-
-    #[test]
-    fn coalesced_turns_are_bounded_by_messages_and_characters() {
-        let span = Duration::from_millis(500);
-        let config = Config {
-            coalesce: Some(span),
-            ..config()
-        };
-        let now = Time::from_millis(1);
-        let mut queue = Queue::default();
-        queue.push(now, message(1, 30_000), Cause::Posted, true);
-        queue.push(now, message(2, 20_000), Cause::Posted, true);
-        queue.push(now, message(3, 1), Cause::Posted, true);
-        assert_eq!(queue.next_batch(now, &config), None);
-        assert_eq!(queue.next_wakeup(&config, true).unwrap().at, now + span);
-        assert_eq!(queue.next_wakeup(&config, false), None);
-        assert_eq!(seqs(queue.next_batch(now + span, &config)), vec![1, 2]);
-        assert_eq!(seqs(queue.next_batch(now + span, &config)), vec![3]);
-        for seq in 0..25 {
-            queue.push(now, message(seq, 1), Cause::Posted, true);
-        }
-        assert_eq!(
-            queue.next_batch(now, &config).unwrap().messages.len(),
-            TURN_MESSAGES_MAX
-        );
-    }
-
-    #[test]
-    fn edits_and_deletions_reach_what_waits() {
-        let (config, now) = (config(), Time::from_millis(1));
-        let mut queue = Queue::default();
-        queue.push(now, message(1, 1), Cause::Posted, true);
-        queue.push(now, message(2, 1), Cause::Posted, true);
-        assert_eq!(queue.update(&message(2, 5), 1_000), (2, 10));
-        assert_eq!(queue.update(&message(3, 5), 1_000), (0, 0));
-        assert_eq!(queue.update(&message(2, 9), 7), (10, 10));
-        assert_eq!(queue.remove(&message(1, 1).id), Some(message(1, 1)));
-        assert_eq!(queue.remove(&message(1, 1).id), None);
-        let batch = queue.next_batch(now, &config).unwrap();
-        assert_eq!(batch.messages, vec![message(2, 5)]);
-    }
-
-    #[test]
-    fn where_users_take_turns_each_turn_needs_a_permit() {
-        let (config, now) = (config(), Time::from_millis(1));
-        let mut queue = Queue::default();
-        queue.take_turns();
-        for seq in 1..=3 {
-            queue.push(now, message(seq, 1), Cause::Posted, true);
-        }
-        let id = |seq| message(seq, 1).id;
-        assert_eq!(queue.next_batch(now, &config), None);
-        assert_eq!(queue.ask_permit(now, &config), Some(id(1)));
-        assert_eq!(queue.ask_permit(now, &config), None, "it is being asked");
-        assert!(queue.on_permit(&id(2), false).is_empty(), "about another");
-        assert_eq!(queue.on_permit(&id(1), false), vec![message(1, 1)]);
-        assert_eq!(queue.fate(&id(1)), Fate::Unknown);
-        assert_eq!(queue.ask_permit(now, &config), Some(id(2)));
-        assert_eq!(queue.remove(&id(2)), Some(message(2, 1)));
-        assert!(queue.on_permit(&id(2), true).is_empty());
-        assert_eq!(
-            queue.next_batch(now, &config),
-            None,
-            "the permit was for another"
-        );
-        assert_eq!(queue.ask_permit(now, &config), Some(id(3)));
-        assert!(queue.on_permit(&id(3), true).is_empty());
-        assert_eq!(queue.fate(&id(3)), Fate::Open);
-        let batch = queue.next_batch(now, &config).unwrap();
-        assert!(batch.awaited);
-        queue.start(now, turn("t"), &batch, config.turn_timeout);
-        assert_eq!(queue.fate(&id(3)), Fate::Open);
-        queue.running().unwrap().posted = true;
-        assert_eq!(queue.fate(&id(3)), Fate::Posted);
-    }
-
-    #[test]
-    fn a_permit_for_messages_that_become_one_turn_is_about_the_last() {
-        let config = Config {
-            coalesce: Some(Duration::ZERO),
-            ..config()
-        };
-        let now = Time::from_millis(1);
-        let mut queue = Queue::default();
-        queue.take_turns();
-        queue.push(now, message(1, 1), Cause::Posted, true);
-        queue.push(now, message(2, 1), Cause::Rewake, true);
-        let id = |seq| message(seq, 1).id;
-        assert_eq!(queue.ask_permit(now, &config), Some(id(2)));
-        queue.on_permit(&id(2), true);
-        queue.push(now, message(3, 1), Cause::Posted, true);
-        assert_eq!(queue.next_batch(now, &config), None);
-        assert_eq!(queue.ask_permit(now, &config), Some(id(3)));
-        queue.on_permit(&id(3), true);
-        let batch = queue.next_batch(now, &config).unwrap();
-        assert!(batch.rewake);
-        assert_eq!(seqs(Some(batch)), vec![1, 2, 3]);
-    }
-}
+mod tests;

@@ -29,8 +29,9 @@ pub struct Sequence {
     /// The highest `seq` up to which everything has been received; `None` while it is not known
     /// where to begin.
     heard: Option<u64>,
-    /// The highest `seq` up to which everything is finished; what a store keeps.
-    cursor: u64,
+    /// Up to here an earlier process has heard it all: it is read once more, and counts neither as
+    /// missed nor as skipped.
+    again: u64,
     /// Whether a join has been answered on a connection that is open.
     joined: bool,
     /// Whether one ever has. A push that comes earlier is newer than the beginning all the same.
@@ -47,7 +48,7 @@ pub struct Sequence {
     backfill: Backfill,
 }
 canonical!(struct Sequence {
-    heard, cursor, joined, met, anywhere, told, tells, asks_newest, ahead, backfill
+    heard, again, joined, met, anywhere, told, tells, asks_newest, ahead, backfill
 });
 
 /// A message that is ahead of its sequence.
@@ -74,9 +75,16 @@ impl Sequence {
         self.heard
     }
 
-    /// The highest `seq` up to which everything is finished.
-    pub fn cursor(&self) -> u64 {
-        self.cursor
+    /// Whether that is less than an earlier process had heard.
+    pub fn is_rereading(&self) -> bool {
+        self.heard.is_none_or(|heard| heard < self.again)
+    }
+
+    /// An earlier process has heard everything up to `again`; what follows `seq` is read once more.
+    pub fn resume(&mut self, seq: u64, again: u64) {
+        self.heard = Some(seq);
+        self.again = again;
+        self.met = true;
     }
 
     /// Up to which `seq` the guild is known to have more than has been received.
@@ -85,9 +93,9 @@ impl Sequence {
         (self.told > heard).then_some(self.told)
     }
 
-    /// Everything up to `seq` is finished.
-    pub fn on_finished(&mut self, seq: u64) {
-        self.cursor = self.cursor.max(seq);
+    /// The membership began at `seq`: what was said before is nothing to the agent.
+    pub fn not_before(&mut self, seq: u64) {
+        self.heard = self.heard.map(|heard| heard.max(seq));
     }
 
     /// What follows `seq` is for the agent, unless that was settled before.
@@ -140,6 +148,7 @@ impl Sequence {
         self.met = true;
         self.told = last;
         self.heard = self.heard.map(|heard| heard.min(last));
+        self.again = self.again.min(last);
         self.release(now)
     }
 
@@ -182,6 +191,7 @@ impl Sequence {
         self.asks_newest = false;
         if !self.joined {
             self.heard = self.before_first();
+            self.again = 0;
             self.anywhere = true;
             self.joined = true;
             self.met = true;
@@ -251,6 +261,10 @@ impl Sequence {
             return Some((Read::Newest, 0));
         }
         let (heard, until) = self.missing()?;
+        if heard < self.again {
+            let limit = self.backfill.limit().min(until.min(self.again) - heard);
+            return Some((Read::After { seq: heard, limit }, 0));
+        }
         let seq = until.saturating_sub(most).max(heard);
         self.heard = Some(seq);
         let limit = self.backfill.limit().min(until - seq);
@@ -604,6 +618,24 @@ mod tests {
             ))
         );
         assert_eq!(sequence.heard(), Some(800));
+    }
+
+    #[test]
+    fn what_an_earlier_process_has_heard_is_read_again_and_never_skipped() {
+        let mut sequence = Sequence::default();
+        sequence.resume(2, 6);
+        assert_eq!(push(&mut sequence, 1, 900), (vec![], 0), "before the join");
+        assert_eq!(seqs(sequence.on_joined(at(1), Some(900))), (vec![], 0));
+        assert_eq!(asked(&mut sequence, 200), after(2, 4));
+        let released = sequence.on_page(at(2), page(&[3, 4, 5], true));
+        assert_eq!(seqs(released), (vec![3, 4, 5], 0));
+        assert!(sequence.is_rereading());
+        assert_eq!(asked(&mut sequence, 200), after(5, 1));
+        sequence.on_page(at(3), page(&[6], true));
+        assert!(!sequence.is_rereading());
+        let limit = 200;
+        let skipped = Some((Read::After { seq: 699, limit }, 693));
+        assert_eq!(asked(&mut sequence, 200), skipped);
     }
 
     #[test]

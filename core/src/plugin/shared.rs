@@ -11,7 +11,7 @@ use core::time::Duration;
 use crate::{
     canonical,
     http::{CallId, Request},
-    id::{ChannelId, GuildId, MessageId},
+    id::{ChannelId, GuildId, MessageId, TurnId},
     plugin::{
         account::{Account, Token},
         activity::Activity,
@@ -22,16 +22,19 @@ use crate::{
         inbound::Inbound,
         io::{Http, Output},
         jobs::Jobs,
+        journal::Journal,
+        kept::{Change, KeptAgent, TurnRecord, TurnState},
         note::Note,
         opening::Opening,
         outbox::{Outbox, PostId},
         queue::Running,
         receipts::Receipts,
+        records::Records,
         token::SessionNumber,
         transfer::Transfer,
         tries::TryId,
         turns::{Place, Turns},
-        wakes::{Debt, Wakes, pass_of},
+        wakes::{Debt, Wake, Wakes, pass_of},
     },
     request::{RequestId, Requests},
     secret::Secret,
@@ -57,16 +60,25 @@ pub(super) struct Shared {
     pub(super) opening: Opening,
     pub(super) receipts: Receipts,
     pub(super) commands: Commands,
+    pub(super) journal: Journal,
+    pub(super) records: Records,
+    /// Turns that have begun, and are handed over once that is kept: one of a channel at most.
+    pub(super) begun: BTreeMap<TurnId, Inbound>,
     /// The guild whose channel has the plain session id; the channel of the same id in another guild
     /// has one with its guild's.
     pub(super) sessions: BTreeMap<ChannelId, u32>,
+    /// What all turn ids and nonces of the agent begin with, in every process.
+    pub(super) own: String,
     /// Every nonce of this process begins with it.
     pub(super) nonces: String,
+    /// What is kept of the agent itself.
+    pub(super) kept: KeptAgent,
     pub(super) planted: Planted,
 }
 canonical!(struct Shared {
-    account, http, dedup, turns, outbox, jobs, wakes, activity, opening, receipts,
-    commands, sessions; - config, nonces, planted
+    account, http, dedup, turns, outbox, jobs, wakes, activity, opening, receipts, commands, journal,
+    records, begun, sessions;
+    - config, own, nonces, kept, planted
 });
 
 /// What a REST request was sent for, and how.
@@ -189,26 +201,86 @@ impl Shared {
 
     /// The guild's turn engine waits for the agent in vain: it is told to go on. `nonce` is that of
     /// the pass.
-    pub(super) fn pass(&mut self, now: Time, place: &Place, message: MessageId, nonce: String) {
+    pub(super) fn pass(&mut self, now: Time, place: &Place, wake: Wake, nonce: String) {
         if !self.planted.is(Defect::ForgetsToPass) {
-            self.wakes.pass(now, place.clone(), message, nonce);
+            self.wakes.pass(now, place.clone(), wake, nonce);
         }
+    }
+
+    /// The store must know of a turn as it is from now on, before anything follows from it.
+    pub(super) fn record(&mut self, now: Time, place: &Place, turn: TurnId, record: TurnRecord) {
+        self.journal
+            .put(now, Change::Turn(turn.clone(), record.clone()));
+        if let Some(forgotten) = self.records.put(place, turn, record) {
+            self.journal.put_along(Change::NoTurn(forgotten));
+        }
+    }
+
+    /// A turn is over, and owes a pass or not.
+    pub(super) fn end_record(&mut self, now: Time, place: &Place, turn: &TurnId, owes_pass: bool) {
+        if let Some(record) = self.records.get(place, turn).cloned() {
+            let ended = TurnRecord {
+                state: TurnState::Ended,
+                owes_pass,
+                ..record
+            };
+            self.record(now, place, turn.clone(), ended);
+        }
+    }
+
+    /// An open turn of `place` that nobody knows any more is over: what it was about was deleted, or
+    /// is another's to answer.
+    pub(super) fn end_lost_turns(&mut self, now: Time, place: &Place) {
+        let lost = self.records.of(place).filter(|(turn, record)| {
+            record.state == TurnState::Open && !self.turns.knows(place, turn)
+        });
+        let lost: Vec<TurnId> = lost.map(|(turn, _)| turn.clone()).collect();
+        for turn in lost {
+            self.end_record(now, place, &turn, false);
+        }
+    }
+
+    /// The turns of `place` are nothing to the store any more, but for one that runs.
+    pub(super) fn forget_idle_turns(&mut self, now: Time, place: &Place) {
+        let Self { records, turns, .. } = self;
+        for turn in records.withdraw(place, |turn, _| !turns.knows(place, turn)) {
+            self.journal.put_soon(now, Change::NoTurn(turn));
+        }
+    }
+
+    /// The turns of `place` of which `unwanted` holds are nothing to the store any more.
+    pub(super) fn forget_turns(
+        &mut self,
+        now: Time,
+        place: &Place,
+        unwanted: impl Fn(&TurnId, &TurnRecord) -> bool,
+    ) {
+        for turn in self.records.withdraw(place, unwanted) {
+            self.journal.put_soon(now, Change::NoTurn(turn));
+        }
+    }
+
+    /// What is kept of the agent itself has changed.
+    pub(super) fn keep_agent(&mut self, now: Time) {
+        self.journal.put_soon(now, Change::Agent(self.kept.clone()));
     }
 
     /// A turn has ended.
     pub(super) fn on_ended(&mut self, now: Time, place: &Place, ended: Running) {
-        let Some(message) = ended
-            .messages
-            .last()
-            .filter(|_| ended.awaited && !ended.posted)
-        else {
+        let owes_pass = ended.awaited && !ended.posted;
+        self.end_record(now, place, &ended.turn, owes_pass);
+        let Some(message) = ended.messages.last().filter(|_| owes_pass) else {
             return;
         };
+        let wake = Wake {
+            message: message.clone(),
+            seq: ended.last_seq,
+        };
         if self.outbox.is_free(place) {
-            self.pass(now, place, message.clone(), pass_of(&ended.turn));
+            self.pass(now, place, wake, pass_of(&ended.turn));
         } else {
             self.wakes
-                .pass_unless_posted(place.clone(), ended.turn, message.clone());
+                .pass_unless_posted(place.clone(), ended.turn, wake);
         }
     }
 

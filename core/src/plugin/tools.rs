@@ -391,10 +391,12 @@ pub struct PendingEntry {
     pub channel_id: ChannelId,
     /// Its guild.
     pub guild_id: GuildId,
-    /// The turn that runs there.
+    /// The turn that runs there, or is parked.
     pub turn: Option<TurnId>,
     /// How many messages wait for their turn.
     pub waiting: usize,
+    /// The turn was handed over too often without an end, and does not run any more.
+    pub parked: bool,
 }
 
 /// A tool call that failed, in words that say what to do next.

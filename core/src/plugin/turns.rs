@@ -10,7 +10,7 @@ use crate::{
     plugin::{
         config::Config,
         inbound::InboundMessage,
-        queue::{Batch, Cause, Fate, Queue, Running},
+        queue::{Batch, Cause, Fate, Queue, Redelivery, Running},
         status::{TurnStatus, millis},
         wakes::is_of,
     },
@@ -36,10 +36,15 @@ pub struct Turns {
     waiting_bytes: usize,
     /// `Some` once the host can be given inbounds: whether it says when a turn is done.
     host: Option<bool>,
+    /// No turn begins: it could not be kept.
+    halted: bool,
     prefix: String,
     next_turn: u64,
 }
-canonical!(struct Turns { queues, due, running, waiting, waiting_bytes, host; - prefix, next_turn });
+canonical!(struct Turns {
+    queues, due, running, waiting, waiting_bytes, host, halted;
+    - prefix, next_turn
+});
 
 /// What a channel has to do.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -72,6 +77,7 @@ impl Turns {
             waiting: 0,
             waiting_bytes: 0,
             host: None,
+            halted: false,
             prefix,
             next_turn: 0,
         }
@@ -80,10 +86,53 @@ impl Turns {
     /// The host can be given inbounds, and says when a turn is done or not.
     pub fn on_host(&mut self, now: Time, config: &Config, says_done: bool) {
         self.host = Some(says_done);
+        self.touched_all(now, config);
+    }
+
+    /// No turn begins any more, since none can be kept, or they begin again. What runs goes on.
+    pub fn halt(&mut self, now: Time, config: &Config, halted: bool) {
+        if self.halted != halted {
+            self.halted = halted;
+            self.touched_all(now, config);
+        }
+    }
+
+    fn touched_all(&mut self, now: Time, config: &Config) {
         let places: Vec<_> = self.queues.keys().cloned().collect();
         for place in places {
             self.touched(now, config, &place);
         }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.host.is_some() && !self.halted
+    }
+
+    /// A turn that an earlier process has begun is to be handed over again, before all that is new
+    /// there. There is always room for it: it had some once.
+    pub fn push_again(
+        &mut self,
+        now: Time,
+        config: &Config,
+        place: &Place,
+        again: &Redelivery,
+        messages: Vec<InboundMessage>,
+        takes_turns: bool,
+    ) {
+        self.waiting += messages.len();
+        self.waiting_bytes += bytes_of(&messages);
+        let queue = self.queues.entry(place.clone()).or_default();
+        if takes_turns {
+            queue.take_turns();
+        }
+        queue.push_again(now, again, messages);
+        self.touched(now, config, place);
+    }
+
+    /// Whether a turn of `place` is begun or waits to be offered again.
+    pub fn knows(&self, place: &Place, turn: &TurnId) -> bool {
+        let queue = self.queues.get(place);
+        queue.is_some_and(|queue| queue.knows(turn))
     }
 
     /// A message that wakes the agent, in a channel where users take turns or not; `false` where
@@ -137,7 +186,7 @@ impl Turns {
     pub fn next_due(&mut self, now: Time, config: &Config) -> Option<Due> {
         loop {
             let place = self.due.pop_due(now)?;
-            let ready = self.host.is_some();
+            let ready = self.is_ready();
             let Some(queue) = self.queues.get_mut(&place) else {
                 continue;
             };
@@ -161,10 +210,7 @@ impl Turns {
     /// These do not wait any more.
     fn gone(&mut self, messages: &[InboundMessage]) {
         self.waiting -= messages.len();
-        self.waiting_bytes -= messages
-            .iter()
-            .map(|message| message.content.len())
-            .sum::<usize>();
+        self.waiting_bytes -= bytes_of(messages);
     }
 
     /// The turn engine has answered about this message: gives back what is not to be handed over.
@@ -191,7 +237,8 @@ impl Turns {
         queue.map_or(Fate::Unknown, |queue| queue.fate(message))
     }
 
-    /// Starts a turn in `place` with these messages.
+    /// Starts a turn in `place` with these messages; [`hand_over`](Self::hand_over) follows once that
+    /// is kept. A turn of an earlier process keeps its id.
     pub fn start(
         &mut self,
         now: Time,
@@ -199,13 +246,36 @@ impl Turns {
         place: &Place,
         batch: &Batch,
     ) -> Option<TurnId> {
-        let turn = TurnId::new(&format!("{}.{}", self.prefix, self.next_turn))?;
-        self.next_turn += 1;
+        let turn = match &batch.again {
+            Some(again) => again.turn.clone(),
+            None => {
+                let turn = TurnId::new(&format!("{}.{}", self.prefix, self.next_turn))?;
+                self.next_turn += 1;
+                turn
+            }
+        };
         let queue = self.queues.entry(place.clone()).or_default();
-        queue.start(now, turn.clone(), batch, config.turn_timeout);
+        queue.start(turn.clone(), batch);
         self.running.insert(turn.clone(), place.clone());
         self.touched(now, config, place);
         Some(turn)
+    }
+
+    /// A turn that has begun is handed over now.
+    pub fn hand_over(&mut self, now: Time, config: &Config, turn: &TurnId) -> Option<Place> {
+        let place = self.running.get(turn)?.clone();
+        let queue = self.queues.get_mut(&place)?;
+        queue.hand_over(now, turn, config.turn_timeout);
+        self.touched(now, config, &place);
+        Some(place)
+    }
+
+    /// A turn of `place` that has begun is not to be handed over any more, if it was not.
+    pub fn call_off(&mut self, now: Time, config: &Config, place: &Place) -> Option<TurnId> {
+        let called_off = self.queues.get_mut(place)?.call_off()?;
+        self.running.remove(&called_off.turn);
+        self.touched(now, config, place);
+        Some(called_off.turn)
     }
 
     /// The notification of a turn was written: for a host that does not say when it is done, that
@@ -332,6 +402,7 @@ impl Turns {
     }
 
     fn touched(&mut self, now: Time, config: &Config, place: &Place) {
+        let ready = self.is_ready();
         let Some(queue) = self.queues.get_mut(place) else {
             return;
         };
@@ -340,7 +411,11 @@ impl Turns {
             self.due.set(place.clone(), None);
             return;
         }
-        let wakeup = queue.next_wakeup(config, self.host.is_some());
+        let wakeup = queue.next_wakeup(config, ready);
         self.due.set(place.clone(), wakeup.map(|wakeup| wakeup.at));
     }
+}
+
+fn bytes_of(messages: &[InboundMessage]) -> usize {
+    messages.iter().map(|message| message.content.len()).sum()
 }

@@ -43,20 +43,32 @@ pub type Debt = (Place, Word);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Owed {
     message: MessageId,
+    /// Its `seq`: until a pass has been heard, nothing from there on is finished.
+    seq: u64,
     nonce: String,
     failures: u32,
     /// A token was refused for it already.
     refused: bool,
 }
-canonical!(struct Owed { message, nonce, failures, refused });
+canonical!(struct Owed { message, seq, nonce, failures, refused });
 
 /// A turn that ended while posts of it were on their way: if none of them arrives, it was a pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Undecided {
     turn: TurnId,
     message: MessageId,
+    seq: u64,
 }
-canonical!(struct Undecided { turn, message });
+canonical!(struct Undecided { turn, message, seq });
+
+/// A message that woke the agent, where users take turns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wake {
+    /// The message.
+    pub message: MessageId,
+    /// Its `seq`.
+    pub seq: u64,
+}
 
 /// What an answer of the turn engine means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,18 +110,28 @@ impl Wakes {
 
     /// An ack is owed for the wake with this message.
     pub fn ack(&mut self, now: Time, place: Place, message: MessageId) {
-        self.owe(now, (place, Word::Ack), message, String::new());
+        let wake = Wake { message, seq: 0 };
+        self.owe(now, (place, Word::Ack), wake, String::new());
     }
 
     /// A pass is owed for the wake with this message. `nonce` is the pass's own: with it a
     /// repetition passes nothing twice.
-    pub fn pass(&mut self, now: Time, place: Place, message: MessageId, nonce: String) {
-        self.owe(now, (place, Word::Pass), message, nonce);
+    pub fn pass(&mut self, now: Time, place: Place, wake: Wake, nonce: String) {
+        self.owe(now, (place, Word::Pass), wake, nonce);
     }
 
     /// A pass may be owed: the turn has ended, but posts of it are on their way.
-    pub fn pass_unless_posted(&mut self, place: Place, turn: TurnId, message: MessageId) {
-        self.undecided.insert(place, Undecided { turn, message });
+    pub fn pass_unless_posted(&mut self, place: Place, turn: TurnId, wake: Wake) {
+        let Wake { message, seq } = wake;
+        self.undecided
+            .insert(place, Undecided { turn, message, seq });
+    }
+
+    /// The lowest `seq` in `place` about which a pass is owed, or may be.
+    pub fn unfinished(&self, place: &Place) -> Option<u64> {
+        let owed = self.owed.get(&(place.clone(), Word::Pass));
+        let undecided = self.undecided.get(place).map(|undecided| undecided.seq);
+        owed.map(|owed| owed.seq).into_iter().chain(undecided).min()
     }
 
     /// A post of this turn has arrived.
@@ -122,8 +144,9 @@ impl Wakes {
 
     /// No post of the channel is on its way any more.
     pub fn on_no_posts(&mut self, now: Time, place: &Place) {
-        if let Some(Undecided { turn, message }) = self.undecided.remove(place) {
-            self.pass(now, place.clone(), message, pass_of(&turn));
+        if let Some(Undecided { turn, message, seq }) = self.undecided.remove(place) {
+            let wake = Wake { message, seq };
+            self.pass(now, place.clone(), wake, pass_of(&turn));
         }
     }
 
@@ -135,13 +158,15 @@ impl Wakes {
         }
     }
 
-    fn owe(&mut self, now: Time, debt: Debt, message: MessageId, nonce: String) {
+    fn owe(&mut self, now: Time, debt: Debt, wake: Wake, nonce: String) {
+        let Wake { message, seq } = wake;
         self.blocked.remove(&debt);
         self.due.set(debt.clone(), Some(now));
         self.owed.insert(
             debt,
             Owed {
                 message,
+                seq,
                 nonce,
                 failures: 0,
                 refused: false,
@@ -226,7 +251,7 @@ impl Wakes {
         if let Some(owed) = self.owed.get_mut(&debt) {
             let wait = retry::wait(&mut self.rng, owed.failures, RETRY_MOST);
             owed.failures = owed.failures.saturating_add(1);
-            let wait = after.unwrap_or_default().saturating_add(wait);
+            let wait = after.unwrap_or_default().min(RETRY_MOST) + wait;
             self.due.set(debt, Some(now + wait));
         }
         Heard::Again

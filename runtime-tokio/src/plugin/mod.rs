@@ -26,6 +26,7 @@ use selvedge_core::{
     plugin::{
         config as core,
         io::{Input, Output},
+        kept::Kept,
         status::Reports,
     },
 };
@@ -161,7 +162,7 @@ impl Plugin {
     pub fn start<M, F>(config: &Config, host: HostLink, new: F) -> Result<Self, StartError>
     where
         M: Reports + Machine<Input = Input, Output = Output> + Send + 'static,
-        F: Fn(core::Config, Rng) -> M + Send + Sync + 'static,
+        F: Fn(core::Config, Kept, Rng) -> M + Send + Sync + 'static,
     {
         let shared = Shared::new(config, host)?;
         if let Some(folder) = &config.record {
@@ -278,6 +279,7 @@ struct Head<'h> {
     /// 0 draws from the seed itself, each later life from the seed's fork of that label.
     life: u64,
     config: &'h core::Config,
+    kept: &'h Kept,
 }
 
 /// How the drive of an agent ended.
@@ -291,7 +293,7 @@ enum Ended {
 impl<M, F> Keeper<F>
 where
     M: Reports + Machine<Input = Input, Output = Output> + Send + 'static,
-    F: Fn(core::Config, Rng) -> M + Send + Sync + 'static,
+    F: Fn(core::Config, Kept, Rng) -> M + Send + Sync + 'static,
 {
     async fn keep(self) {
         let (mut wait, most) = RESTART;
@@ -326,7 +328,8 @@ where
     }
 
     async fn live(&self, life: u64, rng: Rng) -> Ended {
-        let recorder = match self.recorder(life) {
+        let kept = Kept::default();
+        let recorder = match self.recorder(life, &kept) {
             Ok(recorder) => recorder,
             Err(error) => {
                 tracing::error!(
@@ -338,7 +341,7 @@ where
             }
         };
         let agent_id = &self.agent.config.agent_id;
-        let mut machine = (self.new)(self.agent.config.clone(), rng);
+        let mut machine = (self.new)(self.agent.config.clone(), kept, rng);
         let (inbox_in, mut inbox) = mpsc::channel(INBOX_MAX);
         let mut world = AgentWorld::new(&self.agent, self.shared.clone(), inbox_in.downgrade());
         announce(&self.shared.host, inbox_in.downgrade());
@@ -359,7 +362,7 @@ where
         }
     }
 
-    fn recorder(&self, life: u64) -> io::Result<Option<Recorder>> {
+    fn recorder(&self, life: u64, kept: &Kept) -> io::Result<Option<Recorder>> {
         let Some(folder) = &self.record else {
             return Ok(None);
         };
@@ -376,6 +379,7 @@ where
             seed: self.seed,
             life,
             config: &self.agent.config,
+            kept,
         };
         tracing::info!(agent = agent_id, path = %path.display(), "recording");
         Recorder::create(&path, &head).map(Some)

@@ -89,6 +89,7 @@ impl Machine for Toy {
             | Input::Dialed(_, Err(_))
             | Input::Transport(..)
             | Input::Http(..)
+            | Input::Stored(..)
             | Input::Host(_) => {}
         }
     }
@@ -194,7 +195,7 @@ fn start(config: &Config, armed: bool) -> (Plugin, HostLink, mpsc::UnboundedRece
     let (link, _) = host::channel(ids, Profile::Plexum, host::log::channel().1);
     let (told_in, told) = mpsc::unbounded_channel();
     let bomb = Arc::new(AtomicBool::new(armed));
-    let new = move |_, _| Toy {
+    let new = move |_, _, _| Toy {
         told: told_in.clone(),
         started: false,
         bomb: Arc::clone(&bomb),
@@ -246,7 +247,11 @@ async fn the_world_logs_in_dials_asks_and_ends() {
                 assert_eq!(result.as_ref().unwrap().status, 200);
             }
             Input::Dialed(conn, _) | Input::Transport(conn, _) => assert_eq!(*conn, ConnId(0)),
-            Input::Admitted(_) | Input::LoggedIn(..) | Input::Host(_) | Input::Shutdown => {}
+            Input::Admitted(_)
+            | Input::LoggedIn(..)
+            | Input::Stored(..)
+            | Input::Host(_)
+            | Input::Shutdown => {}
         }
     }
     plugin.shutdown().await;

@@ -219,6 +219,10 @@ impl<M: Machine<Input = Input, Output = Output>> World<M> for AgentWorld {
                 request,
                 file,
             } => self.request(id, origin, request, file),
+            Output::Store(id, _) => drop(self.spawn(|inbox| async move {
+                answer(&inbox, Input::Stored(id, Ok(()))).await;
+            })),
+            Output::Forget(Question::Store(_)) => {}
             Output::Forget(Question::Login(id)) => abort(self.logins.remove(&id)),
             Output::Forget(Question::Http(id)) => abort(self.requests.remove(&id)),
             Output::Notify(inbound) => self.shared.host.notify(inbound, self.inbox.clone()),

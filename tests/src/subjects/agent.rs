@@ -15,7 +15,8 @@ use selvedge_core::{
     plugin::{
         agent,
         config::{Config, Profile},
-        io::{HostEvent, Http, Input, Login, LoginFailure, Output, Question},
+        io::{HostEvent, Http, Input, Login, LoginFailure, Output, Question, Store},
+        kept::{Change, Cursor, Kept, KeptAgent, KeptChannel, TurnRecord, TurnState},
         tools::{Ask, Tool},
     },
     ws::{Action, ConnId, Event, Frame},
@@ -39,6 +40,9 @@ pub struct Agent<const CLAUDE: bool = false> {
     logins: Vec<RequestId<Login>>,
     requests: Vec<(RequestId<Http>, Method, String)>,
     requests_ever: Vec<RequestId<Http>>,
+    /// Batches that the store has not answered, and all there ever were.
+    stores: Vec<RequestId<Store>>,
+    stores_ever: Vec<RequestId<Store>>,
     dialing: Vec<ConnId>,
     peers: BTreeMap<ConnId, Peer>,
     turns: Vec<TurnId>,
@@ -225,6 +229,9 @@ impl<const CLAUDE: bool> Agent<CLAUDE> {
         if let Some((id, method, target)) = self.request(a) {
             return Some(Input::Http(id, Self::response(method, &target, a, b)));
         }
+        if let Some(id) = take(&mut self.stores, a) {
+            return Some(Input::Stored(id, Ok(())));
+        }
         self.on_conn(a, |peer| peer.next(a, b))
     }
 
@@ -331,6 +338,63 @@ impl<const CLAUDE: bool> Agent<CLAUDE> {
     }
 }
 
+/// What an earlier process has left: a channel with a turn of each kind, one that was just listed, and
+/// one that was left.
+fn kept(now: Time) -> Kept {
+    let mut kept = Kept::default();
+    let ids = (GuildId::new("g0"), UserId::new("u_self"));
+    let (Some(guild), user) = ids else {
+        return kept;
+    };
+    let agent = KeptAgent {
+        name: Some("name".to_string()),
+        user,
+        alive_at: Some(now),
+    };
+    kept.apply(&[Change::Agent(agent), Change::Guild(guild.clone())]);
+    for (id, cursor, left_at) in [
+        ("c0", Some(4), None),
+        ("c1", None, None),
+        ("c2", Some(9), Some(now)),
+    ] {
+        let row = KeptChannel {
+            cursor: cursor.map(|seq| Cursor { seq, at: None }),
+            context_from: 2,
+            left_at,
+        };
+        let channel = ChannelId::new(id).into_iter();
+        kept.apply(&Vec::from_iter(channel.map(|channel| {
+            Change::Channel(guild.clone(), channel, row.clone())
+        })));
+    }
+    for (seq, state) in [
+        (3, TurnState::Parked),
+        (5, TurnState::Ended),
+        (7, TurnState::Open),
+        (9, TurnState::Open),
+    ] {
+        let ids = (
+            TurnId::new(&format!("t_name_{seq}.0")),
+            ChannelId::new("c0"),
+            MessageId::new(&format!("m0-{seq}")),
+        );
+        let (Some(turn), Some(channel), Some(message)) = ids else {
+            continue;
+        };
+        let record = TurnRecord {
+            guild: guild.clone(),
+            channel,
+            messages: vec![(seq, message)],
+            attempt: u32::from(seq == 9) * 2 + 1,
+            context_from: seq,
+            state,
+            owes_pass: state != TurnState::Open,
+        };
+        kept.apply(&[Change::Turn(turn, record)]);
+    }
+    kept
+}
+
 impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
     type Input = Input;
     type Output = Output;
@@ -341,7 +405,7 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
     /// ahead, 1,000 early and 1,000 held ones at about 500 bytes in each guild.
     const DEBUG_MAX: usize = 3_000_000;
 
-    fn start(_: Time) -> (Self, agent::Agent) {
+    fn start(now: Time) -> (Self, agent::Agent) {
         let agent_id = AgentId::new("echo").unwrap_or_else(|| unreachable!());
         let config = Config {
             dedup_max: 16,
@@ -359,7 +423,7 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
             receipt_patience: Duration::from_secs(5),
             ..Config::new(agent_id)
         };
-        let agent = agent::Agent::new(config, Rng::from_number(11));
+        let agent = agent::Agent::new(config, kept(now), Rng::from_number(11));
         (Self::default(), agent)
     }
 
@@ -421,6 +485,16 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
             }
             24..=30 => return self.host(kind % Self::KINDS - 24, a, b),
             31 if a % 64 == 0 => self.end(),
+            31 if a % 2 == 0 => {
+                let late = take(&mut self.stores_ever.clone(), a / 2);
+                let id = late.unwrap_or_else(|| RequestId::from_number(b));
+                self.stores.retain(|open| *open != id);
+                Input::Stored(id, Ok(()))
+            }
+            31 => {
+                let full = Err("the disk is full".to_string());
+                Input::Stored(take(&mut self.stores, a)?, full)
+            }
             _ => return None,
         })
     }
@@ -450,7 +524,12 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
                 self.fresh.retain(|fresh| fresh != id);
                 self.admitted.retain(|admitted| admitted != id);
             }
+            Output::Store(id, _) => {
+                self.stores.push(*id);
+                self.stores_ever.push(*id);
+            }
             Output::Forget(Question::Http(id)) => self.requests.retain(|(open, ..)| open != id),
+            Output::Forget(Question::Store(id)) => self.stores.retain(|open| open != id),
             Output::Notify(inbound) => self.turns.push(inbound.turn_id.clone()),
             Output::Answer { .. } | Output::Note(_) => {}
         }
@@ -469,6 +548,7 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
         match input {
             Input::LoggedIn(id, _) => Some(Traffic::Answer(("login", id.number()))),
             Input::Http(id, _) => Some(Traffic::Answer(("http", id.number()))),
+            Input::Stored(id, _) => Some(Traffic::Answer(("store", id.number()))),
             Input::Host(HostEvent::Call { call, .. }) => Some(Traffic::Call(("tool", call.0))),
             Input::Admitted(_)
             | Input::Dialed(..)
@@ -493,6 +573,7 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
             Output::Login(_)
             | Output::Dial { .. }
             | Output::Http { .. }
+            | Output::Store(..)
             | Output::Forget(_)
             | Output::Notify(_)
             | Output::Answer { .. }
@@ -504,8 +585,10 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
         match output {
             Output::Login(id) => Some(Traffic::Ask(("login", id.number()))),
             Output::Http { id, .. } => Some(Traffic::Ask(("http", id.number()))),
+            Output::Store(id, _) => Some(Traffic::Ask(("store", id.number()))),
             Output::Forget(Question::Login(id)) => Some(Traffic::Forget(("login", id.number()))),
             Output::Forget(Question::Http(id)) => Some(Traffic::Forget(("http", id.number()))),
+            Output::Forget(Question::Store(id)) => Some(Traffic::Forget(("store", id.number()))),
             Output::Answer { call, .. } => Some(Traffic::Reply(("tool", call.0))),
             Output::Dial { .. }
             | Output::Transport(..)

@@ -15,6 +15,7 @@ use crate::{
         guild_link::GuildLink,
         io::Output,
         jobs::{Opening, Step, Summary, discussion_channel},
+        kept::Change,
         post::Draft,
         tools::{ChannelEntry, PendingEntry, Tool, ToolAnswer},
         turns::Place,
@@ -61,6 +62,9 @@ impl Agent {
             }
             Tool::TurnDone { turn } => {
                 self.end_turn(now, &turn, out);
+                if self.shared.records.unpark(&turn) {
+                    self.shared.journal.put_soon(now, Change::NoTurn(turn));
+                }
                 Ok(Some(ToolAnswer::Done))
             }
             Tool::NoReply { channel, guild } => {
@@ -294,10 +298,21 @@ impl Agent {
                 guild_id: self.guilds.get(number)?.id.clone(),
                 turn: turn.cloned(),
                 waiting,
+                parked: false,
+            })
+        });
+        let parked = self.shared.records.parked();
+        let parked = parked.filter_map(|(number, turn, record)| {
+            Some(PendingEntry {
+                channel_id: record.channel.clone(),
+                guild_id: self.guilds.get(&number)?.id.clone(),
+                turn: Some(turn.clone()),
+                waiting: 0,
+                parked: true,
             })
         });
         ToolAnswer::Pending {
-            channels: channels.collect(),
+            channels: channels.chain(parked).collect(),
             calls: self.shared.outbox.len() + self.shared.jobs.len(),
         }
     }

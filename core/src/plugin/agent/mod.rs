@@ -4,6 +4,7 @@ mod calls;
 mod commands;
 mod jobs;
 mod status;
+mod storing;
 mod turns;
 
 use alloc::{
@@ -30,10 +31,13 @@ use crate::{
         guild_link::GuildLink,
         io::{HostEvent, Input, Login, LoginFailure, Output, Question},
         jobs::Jobs,
+        journal::Journal,
+        kept::{Change, Kept},
         note::Note,
         opening::Opening,
         outbox::{Outbox, Posted},
         receipts::Receipts,
+        records::Records,
         shared::{Asked, Errand, Purpose, Shared},
         tools::{ToolAnswer, ToolError},
         turns::{Due, Turns},
@@ -54,6 +58,8 @@ pub struct Agent {
     rng: Rng,
     guilds: BTreeMap<u32, GuildLink>,
     numbers: BTreeMap<GuildId, u32>,
+    /// What an earlier process knew of guilds that have no link yet.
+    kept: Kept,
     /// Waits between logins while there is no guild to connect to.
     start: Backoff,
     start_at: Option<Time>,
@@ -65,7 +71,7 @@ pub struct Agent {
     phase: Phase,
 }
 canonical!(struct Agent {
-    shared, guilds, numbers, start, start_at, said, too_many_said, phase; - rng, no_login
+    shared, guilds, numbers, kept, start, start_at, said, too_many_said, phase; - rng, no_login
 });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,23 +90,34 @@ canonical!(
 );
 
 impl Agent {
-    /// An agent that logs in at its first step.
-    pub fn new(config: Config, rng: Rng) -> Self {
-        Self::with_defect(config, rng, Planted::default())
+    /// An agent that logs in at its first step, and goes on with what its store has kept. No two
+    /// processes of it may draw the same numbers.
+    pub fn new(config: Config, kept: Kept, rng: Rng) -> Self {
+        Self::with_defect(config, kept, rng, Planted::default())
     }
 
     /// The same, with a fix switched off.
-    pub fn with_defect(config: Config, rng: Rng, planted: Planted) -> Self {
+    pub fn with_defect(config: Config, mut kept: Kept, rng: Rng, planted: Planted) -> Self {
         let mut names = rng.fork("names");
-        let prefix = format!("{:012x}", names.next_u64() >> 16);
-        let mut account = Account::new(config.session_ttl, config.login_patience, planted);
+        let mut name = || format!("{:012x}", names.next_u64() >> 16);
+        let process = name();
+        let mut journal = Journal::new(rng.fork("journal"));
+        if kept.agent.name.is_none() {
+            kept.agent.name = Some(name());
+            // No turn can be kept without it.
+            journal.put_along(Change::Agent(kept.agent.clone()));
+        }
+        let own = format!("t_{}_", kept.agent.name.as_deref().unwrap_or_default());
+        let nonces = format!("{own}{process}");
+        let user = kept.agent.user.clone();
+        let mut account = Account::new(config.session_ttl, config.login_patience, user, planted);
         account.want();
         Self {
             shared: Shared {
                 account,
                 http: Requests::default(),
                 dedup: Dedup::new(config.dedup_max),
-                turns: Turns::new(format!("t_{prefix}")),
+                turns: Turns::new(nonces.clone()),
                 outbox: Outbox::new(rng.fork("outbox")),
                 jobs: Jobs::new(rng.fork("jobs")),
                 wakes: Wakes::new(rng.fork("wakes")),
@@ -108,13 +125,19 @@ impl Agent {
                 opening: Opening::default(),
                 receipts: Receipts::default(),
                 commands: Commands::new(rng.fork("commands")),
+                journal,
+                records: Records::default(),
+                begun: BTreeMap::new(),
                 sessions: BTreeMap::new(),
-                nonces: format!("t_{prefix}"),
+                own,
+                nonces,
+                kept: kept.agent.clone(),
                 planted,
                 config,
             },
             guilds: BTreeMap::new(),
             numbers: BTreeMap::new(),
+            kept,
             start: Backoff::new(rng.fork("start")),
             start_at: None,
             said: BTreeSet::new(),
@@ -198,6 +221,7 @@ impl Agent {
         let Some(session) = self.shared.account.peek() else {
             return;
         };
+        let user = Some(session.user.id.clone());
         let granted: BTreeSet<GuildId> = session
             .grants
             .iter()
@@ -206,6 +230,10 @@ impl Agent {
         out.push(Output::Note(Note::LoggedIn {
             guilds: granted.len(),
         }));
+        if self.shared.kept.user != user {
+            self.shared.kept.user = user;
+            self.shared.keep_agent(now);
+        }
         let wanted = self.shared.config.guilds.clone();
         for guild in wanted.iter().flatten() {
             if !granted.contains(guild) && self.said.insert(guild.clone()) {
@@ -217,7 +245,7 @@ impl Agent {
         for guild in granted {
             let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.contains(&guild));
             if is_wanted && !self.numbers.contains_key(&guild) {
-                self.add_guild(guild, out);
+                self.add_guild(now, guild, out);
             }
         }
         for guild in self.guilds.values_mut() {
@@ -232,7 +260,7 @@ impl Agent {
         }
     }
 
-    fn add_guild(&mut self, id: GuildId, out: &mut Vec<Output>) {
+    fn add_guild(&mut self, now: Time, id: GuildId, out: &mut Vec<Output>) {
         let most = self.shared.config.guilds_max;
         if self.guilds.len() >= most {
             if !core::mem::replace(&mut self.too_many_said, true) {
@@ -242,7 +270,9 @@ impl Agent {
             return;
         }
         let number = u32::try_from(self.guilds.len()).unwrap_or(u32::MAX);
-        let guild = GuildLink::new(number, id.clone(), &self.shared, &self.rng.fork("link"));
+        let kept = self.take_kept(now, number, &id);
+        let rng = self.rng.fork("link");
+        let guild = GuildLink::new(number, id.clone(), kept, &self.shared, &rng);
         self.numbers.insert(id, number);
         self.guilds.insert(number, guild);
     }
@@ -284,7 +314,8 @@ impl Agent {
             Errand::Word(debt, message) => {
                 let place = debt.0.clone();
                 match self.shared.wakes.on_answer(now, debt, &message, answer) {
-                    Heard::Again | Heard::Passed => {}
+                    Heard::Again => {}
+                    Heard::Passed => self.on_passed(now, &place, &message),
                     Heard::Unauthorized => self.shared.account.invalidate(session),
                     Heard::Acked(message, given) => self.on_permit(now, &place, &message, given),
                 }
@@ -429,6 +460,9 @@ impl Agent {
         if let Some(id) = self.shared.account.login_due(now) {
             out.push(Output::Login(id));
         }
+        if let Some((id, batch)) = self.shared.journal.next_due(now) {
+            out.push(Output::Store(id, batch));
+        }
     }
 
     fn send_posts(&mut self, now: Time, out: &mut Vec<Output>) {
@@ -473,6 +507,12 @@ impl Agent {
         }
         if let Some(id) = self.shared.account.withdraw() {
             out.push(Output::Forget(Question::Login(id)));
+        }
+        if let Some((id, batch)) = self.shared.journal.close(now) {
+            out.push(Output::Store(id, batch));
+        }
+        while let Some(id) = self.shared.journal.withdraw() {
+            out.push(Output::Forget(Question::Store(id)));
         }
         while let Some((post, why)) = self.shared.outbox.pop(why) {
             out.push(Output::Answer {
@@ -526,6 +566,7 @@ impl Machine for Agent {
                     self.on_http(now, purpose, answer, out);
                 }
             }
+            (Phase::Running, Input::Stored(id, result)) => self.on_stored(now, id, result, out),
             (Phase::Running, Input::Host(event)) => self.on_host(now, event, out),
         }
     }
@@ -558,6 +599,7 @@ impl Machine for Agent {
             self.shared.opening.next_wakeup(),
             self.shared.receipts.next_wakeup(),
             self.shared.commands.next_wakeup(),
+            self.shared.journal.next_wakeup(),
             self.start_at.map(|at| Wakeup {
                 at,
                 why: "login due",

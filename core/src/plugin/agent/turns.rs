@@ -10,8 +10,10 @@ use crate::{
     },
     id::{MessageId, TurnId},
     plugin::{
+        defect::Defect,
         inbound::{Inbound, InboundChannel, session_id, session_id_in},
         io::Output,
+        kept::{TurnRecord, TurnState},
         note::Note,
         post::Post,
         queue::{Batch, Running},
@@ -35,7 +37,7 @@ impl Agent {
                     channel.context.record(message, shared.config.context_max);
                 }
             }
-            guild.settle_cursor(&place.1, shared);
+            guild.settle_cursor(now, &place.1, shared);
         });
     }
 
@@ -56,6 +58,7 @@ impl Agent {
         if self.shared.outbox.is_free(&post.place) {
             self.shared.wakes.on_no_posts(now, &post.place);
         }
+        self.settle_cursor(now, &post.place);
     }
 
     /// A turn has ended, if one has.
@@ -67,8 +70,9 @@ impl Agent {
     ) {
         if let Some((place, ended)) = ended {
             self.shared.receipts.close(&place);
+            self.shared.begun.remove(&ended.turn);
             self.shared.on_ended(now, &place, ended);
-            self.settle_cursor(&place);
+            self.settle_cursor(now, &place);
             if self.shared.activity.on_end(&place) {
                 self.say_presence(now, out);
             }
@@ -81,19 +85,23 @@ impl Agent {
         self.on_turn_end(now, ended, out);
     }
 
-    fn settle_cursor(&mut self, place: &Place) {
+    pub(super) fn settle_cursor(&mut self, now: Time, place: &Place) {
         self.with_guild(place.0, |guild, shared| {
-            guild.settle_cursor(&place.1, shared)
+            guild.settle_cursor(now, &place.1, shared);
         });
     }
 
+    /// A turn can begin: it is handed over once the store knows of it.
     pub(super) fn start_turn(
         &mut self,
         now: Time,
         place: &Place,
-        batch: Batch,
+        mut batch: Batch,
         out: &mut Vec<Output>,
     ) {
+        if self.shared.planted.is(Defect::RenamesRedelivered) {
+            batch.again = None;
+        }
         let Some(guild) = self.guilds.get_mut(&place.0) else {
             return;
         };
@@ -108,7 +116,6 @@ impl Agent {
         let Some(turn_id) = turns.start(now, config, place, &batch) else {
             return;
         };
-        self.shared.activity.on_start(now, place.clone());
         for message in &batch.messages {
             self.shared.dedup.hand_over(&guild.id, &message.id);
         }
@@ -117,11 +124,22 @@ impl Agent {
         } else {
             session_id_in(&place.1, &guild.id)
         };
+        let attempt = batch.again.as_ref().map_or(1, |again| again.attempt);
+        let messages = batch.messages.iter();
+        let record = TurnRecord {
+            guild: guild.id.clone(),
+            channel: place.1.clone(),
+            messages: messages.map(|told| (told.seq, told.id.clone())).collect(),
+            attempt,
+            context_from: channel.context.first_seq().unwrap_or(last.seq),
+            state: TurnState::Open,
+            owes_pass: false,
+        };
         let inbound = Inbound {
             session_id,
             agent_id: self.shared.config.agent_id.clone(),
-            turn_id,
-            attempt: 1,
+            turn_id: turn_id.clone(),
+            attempt,
             channel: InboundChannel {
                 id: place.1.clone(),
                 name: channel.name.clone(),
@@ -131,11 +149,15 @@ impl Agent {
             context: channel.context.take(),
             messages: batch.messages,
             skipped: batch.skipped,
-            redelivered: false,
+            redelivered: batch.again.is_some(),
             recovered: batch.recovered,
             rewake: batch.rewake,
         };
-        self.shared.offer(place.clone(), inbound, out);
+        self.shared.record(now, place, turn_id.clone(), record);
+        self.shared.begun.insert(turn_id.clone(), inbound);
+        if self.shared.planted.is(Defect::NotifiesBeforeCommit) {
+            self.hand_over(now, &turn_id, out);
+        }
     }
 
     /// A tool call that names a channel shows that the host got the channel's inbound.

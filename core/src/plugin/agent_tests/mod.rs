@@ -7,6 +7,7 @@ mod connecting;
 mod files;
 mod history;
 mod jobs;
+mod keeping;
 mod membership;
 mod messages;
 mod played;
@@ -37,7 +38,8 @@ use crate::{
         agent::Agent,
         config::Config,
         inbound::Inbound,
-        io::{HostEvent, Http, Input, Login, LoginFailure, Output, Question},
+        io::{HostEvent, Http, Input, Login, LoginFailure, Output, Question, Store},
+        kept::{Change, Kept},
         note::Note,
         tools::{Ask, Tool, ToolAnswer, ToolError},
         transfer::Transfer,
@@ -55,6 +57,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// The agent and everything around it. What is not of interest happens by itself and at once.
 struct Rig {
+    config: Config,
     agent: Agent,
     now: Time,
     center: Center,
@@ -87,6 +90,15 @@ struct Rig {
     answers: Vec<(u64, Result<ToolAnswer, ToolError>)>,
     forgotten: Vec<Question>,
     calls: u64,
+    /// What the store has, once a batch is answered.
+    kept: Kept,
+    /// Batches that are not, in order.
+    batches: VecDeque<Vec<Change>>,
+    stores: VecDeque<RequestId<Store>>,
+    /// The store answers at once.
+    keeps: bool,
+    /// How many processes there have been.
+    lives: u64,
 }
 
 impl Rig {
@@ -97,7 +109,8 @@ impl Rig {
     fn with(config: Config, guilds: &[(&'static str, Guild)]) -> Self {
         let names = guilds.iter().map(|(id, _)| *id).collect();
         Self {
-            agent: Agent::new(config, Rng::from_number(7)),
+            agent: Agent::new(config.clone(), Kept::default(), Rng::from_number(7)),
+            config,
             now: Time::from_millis(1_000),
             center: Center::Grants(names, 15 * MINUTE),
             user: ME,
@@ -119,6 +132,11 @@ impl Rig {
             answers: vec![],
             forgotten: vec![],
             calls: 0,
+            kept: Kept::default(),
+            batches: VecDeque::new(),
+            stores: VecDeque::new(),
+            keeps: true,
+            lives: 0,
         }
     }
 
@@ -132,6 +150,20 @@ impl Rig {
 
     fn start(&mut self) {
         self.host(HostEvent::Ready { turns: true });
+    }
+
+    /// The process is killed, and another one takes its place: with what was kept, and nothing else.
+    fn restart(&mut self) {
+        self.lives += 1;
+        let rng = Rng::from_number(7 + self.lives);
+        self.agent = Agent::new(self.config.clone(), self.kept.clone(), rng);
+        self.conns.clear();
+        self.logins.clear();
+        self.open.clear();
+        self.batches.clear();
+        self.stores.clear();
+        self.keeps = true;
+        self.start();
     }
 
     fn guild(&mut self, id: &str) -> &mut Guild {
@@ -215,6 +247,15 @@ impl Rig {
                 }
                 vec![Input::Http(id, Ok(guild.answer(&request)))]
             }
+            Output::Store(id, batch) => {
+                self.batches.push_back(batch);
+                if self.keeps {
+                    vec![self.keep(id)]
+                } else {
+                    self.stores.push_back(id);
+                    vec![]
+                }
+            }
             Output::Forget(question) => {
                 self.forgotten.push(question);
                 vec![]
@@ -233,6 +274,13 @@ impl Rig {
                 vec![]
             }
         }
+    }
+
+    /// The store keeps the oldest batch.
+    fn keep(&mut self, id: RequestId<Store>) -> Input {
+        let batch = self.batches.pop_front().unwrap();
+        self.kept.apply(&batch);
+        Input::Stored(id, Ok(()))
     }
 
     fn login(&self, id: RequestId<Login>) -> Option<Input> {

@@ -17,7 +17,6 @@ use crate::{
     http::{Failure, Response},
     id::ChannelId,
     plugin::{
-        channel::Channel,
         defect::Defect,
         io::{Output, Question},
         note::Note,
@@ -79,7 +78,8 @@ impl GuildLink {
             .sessions
             .entry(channel.clone())
             .or_insert(self.number);
-        self.channels.insert(channel.clone(), Channel::new(is_new));
+        let state = self.resumed(now, channel, is_new, shared);
+        self.channels.insert(channel.clone(), state);
         self.unknown.set(channel.clone(), Some(now));
         self.enter_rooms(now, channel);
         out.push(Output::Note(Note::Joined {
@@ -112,6 +112,7 @@ impl GuildLink {
         let dropped = shared
             .turns
             .drop_waiting(now, &shared.config, &self.place(channel));
+        self.keep_left(now, channel, shared);
         self.leave_rooms(now, channel, shared, out);
         let (guild, channel) = (self.id.clone(), channel.clone());
         out.push(Output::Note(Note::Left {
@@ -175,7 +176,10 @@ impl GuildLink {
         for channel in &changes.joined {
             self.enter(now, channel, self.met, shared, out);
         }
-        self.met |= self.membership.has_listed();
+        if self.membership.has_listed() {
+            self.keep_listing(now, &listed, &unread, shared);
+            self.met = true;
+        }
         for channel in &listed {
             self.on_fields(now, channel, shared, out);
             self.on_numbers(now, channel, sent.at, shared, out);

@@ -11,11 +11,14 @@ use crate::{
         gate::{self, Verdict},
         inbound::InboundMessage,
         io::Output,
+        kept::{Change, TurnState},
         note::Note,
         queue::{Cause, Fate},
+        replay::Meaning,
         sequence::Released,
         shared::Shared,
         turns::Place,
+        wakes::Wake,
     },
     time::Time,
     ws::ConnId,
@@ -111,8 +114,14 @@ impl GuildLink {
                 self.on_rewake(now, &place, x_type, message, shared, out);
                 continue;
             }
+            let before = message.seq.saturating_sub(1);
+            self.offer_again(now, id, before, shared, out);
+            let Some(state) = self.channels.get_mut(id) else {
+                return;
+            };
+            state.progress.on_message(&message);
             if shared.account.user() == Some(&message.author.id) {
-                let ours = |nonce: &String| nonce.starts_with(&shared.nonces);
+                let ours = |nonce: &String| nonce.starts_with(&shared.own);
                 if !state.foreign_posts && message.nonce.as_ref().is_some_and(|nonce| !ours(nonce))
                 {
                     state.foreign_posts = true;
@@ -121,14 +130,23 @@ impl GuildLink {
                 }
                 continue;
             }
-            let is_new = shared.dedup.insert(&self.id, &message.id);
-            if !is_new && !shared.planted.is(Defect::HearsTwice) {
-                continue;
+            match state.replay.on_message(&message) {
+                Meaning::Open | Meaning::Finished => {}
+                Meaning::Context => self.recall(x_type, message, shared),
+                Meaning::New => {
+                    let is_new = shared.dedup.insert(&self.id, &message.id);
+                    if is_new || shared.planted.is(Defect::HearsTwice) {
+                        self.pass_gate(now, &place, x_type, message, shared, out);
+                    }
+                }
             }
-            self.pass_gate(now, &place, x_type, message, shared, out);
+        }
+        if let Some(state) = self.channels.get(id).filter(|state| !state.holds()) {
+            let heard = state.sequence.heard().unwrap_or_default();
+            self.offer_again(now, id, heard, shared, out);
         }
         self.on_heard(now, id, shared);
-        self.settle_cursor(id, shared);
+        self.settle_cursor(now, id, shared);
     }
 
     /// The guild wakes the agent once more, with an old message: what was never handed over is now,
@@ -149,6 +167,9 @@ impl GuildLink {
             return;
         }
         state.wake_id.clone_from(&message.wake_id);
+        if state.replay.holds(&message.id) {
+            return;
+        }
         let is_over = match shared.turns.fate(place, &message.id) {
             Fate::Open => return,
             Fate::Posted => true,
@@ -159,7 +180,7 @@ impl GuildLink {
         };
         if is_over {
             let nonce = wake_nonce(shared, &message);
-            shared.pass(now, place, message.id, nonce);
+            shared.pass(now, place, wake_of(&message), nonce);
             return;
         }
         shared.dedup.insert(&self.id, &message.id);
@@ -182,7 +203,7 @@ impl GuildLink {
         };
         // The guild's turn engine waits for an answer to it, whatever becomes of it here.
         let is_awaited = x_type.takes_turns() && message.wakeup == Some(true);
-        let awaited = is_awaited.then(|| (message.id.clone(), wake_nonce(shared, &message)));
+        let awaited = is_awaited.then(|| (wake_of(&message), wake_nonce(shared, &message)));
         let cause = match message.rewake {
             Some(true) => Cause::Rewake,
             _ if self.catch_up.covers(&place.1, message.seq) => Cause::Recovered,
@@ -220,20 +241,41 @@ impl GuildLink {
                 taken
             }
         };
-        if let Some((id, nonce)) = awaited.filter(|_| !taken) {
-            shared.pass(now, place, id, nonce);
+        if let Some((wake, nonce)) = awaited.filter(|_| !taken) {
+            shared.pass(now, place, wake, nonce);
         }
     }
 
-    /// Moves the cursor up to what is not finished.
-    pub(in crate::plugin) fn settle_cursor(&mut self, id: &ChannelId, shared: &Shared) {
-        let unfinished = shared.turns.unfinished(&self.place(id));
-        let Some(state) = self.channels.get_mut(id).filter(|state| !state.holds()) else {
+    /// Moves the cursor up to what is not finished, and forgets the turns that it passes.
+    pub(in crate::plugin) fn settle_cursor(
+        &mut self,
+        now: Time,
+        id: &ChannelId,
+        shared: &mut Shared,
+    ) {
+        let place = self.place(id);
+        let Some(state) = self.channels.get_mut(id) else {
+            shared.forget_turns(now, &place, |_, record| record.state == TurnState::Ended);
             return;
         };
+        // Before all has been read again, the cursor stays where the earlier process left it.
+        if state.holds() || state.sequence.is_rereading() || !state.replay.is_over() {
+            return;
+        }
         let heard = state.sequence.heard().unwrap_or_default();
+        let waiting = shared.turns.unfinished(&place).into_iter();
+        let unfinished = waiting.chain(shared.wakes.unfinished(&place)).min();
         let finished = unfinished.map_or(heard, |seq| seq.saturating_sub(1));
-        state.sequence.on_finished(finished);
+        let context = state.context.first_seq();
+        if let Some(row) = state.progress.settle(heard, finished.min(heard), context) {
+            let change = Change::Channel(self.id.clone(), id.clone(), row.clone());
+            shared.journal.put_soon(now, change);
+        }
+        let cursor = state.progress.cursor();
+        shared.end_lost_turns(now, &place);
+        shared.forget_turns(now, &place, |_, record| {
+            record.state == TurnState::Ended && record.last_seq() <= cursor
+        });
     }
 
     pub(super) fn on_edited(&mut self, now: Time, message: Message, shared: &mut Shared) {
@@ -264,9 +306,9 @@ impl GuildLink {
         let waited = turns.remove(now, config, &place, &message.id);
         if waited && state.x_type.is_some_and(XType::takes_turns) {
             let nonce = wake_nonce(shared, &message);
-            shared.pass(now, &place, message.id.clone(), nonce);
+            shared.pass(now, &place, wake_of(&message), nonce);
         }
-        self.settle_cursor(&message.channel_id, shared);
+        self.settle_cursor(now, &message.channel_id, shared);
     }
 
     /// A message was edited or deleted that may not have come as far as a queue.
@@ -280,6 +322,14 @@ impl GuildLink {
                 .filter(|early| early.channel_id == newer.channel_id && early.id == newer.id)
                 .for_each(|early| early.amend(newer)),
         }
+    }
+}
+
+/// What a message is to the guild's turn engine.
+fn wake_of(message: &Message) -> Wake {
+    Wake {
+        message: message.id.clone(),
+        seq: message.seq,
     }
 }
 

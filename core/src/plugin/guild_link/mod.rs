@@ -4,6 +4,7 @@ mod channels;
 mod connections;
 mod history;
 mod messages;
+mod resume;
 mod status;
 
 use alloc::{
@@ -35,6 +36,7 @@ use crate::{
         chronicle::Chronicle,
         defect::Defect,
         io::{Http, Output},
+        kept::KeptChannel,
         membership::Membership,
         note::Note,
         shared::{DEAD, Shared},
@@ -72,6 +74,8 @@ pub(super) struct GuildLink {
     origin: String,
     pub(super) membership: Membership,
     pub(super) channels: BTreeMap<ChannelId, Channel>,
+    /// What an earlier process knew of channels that are not known to this one yet.
+    kept: BTreeMap<ChannelId, KeptChannel>,
     /// When to read the history of a channel.
     unheard: Deadlines<ChannelId>,
     /// Requests for the history of a channel.
@@ -99,13 +103,20 @@ pub(super) struct GuildLink {
     pub(super) chronicle: Chronicle,
 }
 canonical!(struct GuildLink {
-    id, link, authorize, ticket, conns, membership, channels, unheard, histories, unknown, reads, early,
-    catch_up, met, refused;
+    id, link, authorize, ticket, conns, membership, channels, kept, unheard, histories, unknown, reads,
+    early, catch_up, met, refused;
     - number, origin, rng, rotations, down, not_replaced, unread, chronicle
 });
 
 impl GuildLink {
-    pub(super) fn new(number: u32, id: GuildId, shared: &Shared, rng: &Rng) -> Self {
+    /// A guild, with its channels as an earlier process knew them if any has listed it.
+    pub(super) fn new(
+        number: u32,
+        id: GuildId,
+        kept: Option<BTreeMap<ChannelId, KeptChannel>>,
+        shared: &Shared,
+        rng: &Rng,
+    ) -> Self {
         let config = &shared.config;
         let realtime = Realtime {
             trusts_the_socket: shared.planted.is(Defect::TrustsTheSocket),
@@ -127,13 +138,14 @@ impl GuildLink {
             origin: String::new(),
             membership: Membership::new(config.listing_every),
             channels: BTreeMap::new(),
+            catch_up: CatchUp::new(shared.kept.alive_at.filter(|_| kept.is_some())),
+            met: kept.is_some(),
+            kept: kept.unwrap_or_default(),
             unheard: Deadlines::default(),
             histories: BTreeMap::new(),
             unknown: Deadlines::default(),
             reads: BTreeMap::new(),
             early: VecDeque::new(),
-            catch_up: CatchUp::default(),
-            met: false,
             rng: rng.fork("history"),
             rotations: rng.fork("rotations"),
             down: String::new(),

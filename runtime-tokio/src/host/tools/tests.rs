@@ -298,6 +298,7 @@ fn answers() -> Vec<(&'static str, ToolAnswer)> {
         guild_id,
         turn: TurnId::new("t"),
         waiting: 1,
+        parked: false,
     };
     let sent = |already: Option<&str>| SentMessage {
         message: message_id.clone(),

@@ -78,6 +78,9 @@ pub(super) struct Waiting {
     pub(super) turn_id: Option<String>,
     /// How many messages wait for their turn.
     pub(super) waiting: usize,
+    /// The turn was handed over again and again without an end, and is not any more: look at its
+    /// channel, and settle it with turn_done.
+    pub(super) parked: bool,
 }
 
 impl Pending {
@@ -87,6 +90,7 @@ impl Pending {
             guild_id: entry.guild_id.as_str().to_owned(),
             turn_id: entry.turn.map(|turn| turn.as_str().to_owned()),
             waiting: entry.waiting,
+            parked: entry.parked,
         };
         Self {
             channels: channels.into_iter().map(waiting).collect(),

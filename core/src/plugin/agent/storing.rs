@@ -1,0 +1,130 @@
+//! What an agent keeps: how an earlier process left it, and what its store says.
+
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use core::time::Duration;
+
+use super::Agent;
+use crate::{
+    id::{ChannelId, GuildId, MessageId, TurnId},
+    plugin::{
+        defect::Defect,
+        io::{Output, Store},
+        journal::Stored,
+        kept::{Change, KeptChannel, TurnState},
+        note::Note,
+        shared::Shared,
+        turns::Place,
+    },
+    request::RequestId,
+    time::Time,
+};
+
+/// How long a store keeps the row of a channel that was left.
+const LEFT_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+impl Agent {
+    /// What an earlier process knew of a guild: its channels, and its turns.
+    pub(super) fn take_kept(
+        &mut self,
+        now: Time,
+        number: u32,
+        id: &GuildId,
+    ) -> Option<BTreeMap<ChannelId, KeptChannel>> {
+        let shared = &mut self.shared;
+        let turns = core::mem::take(&mut self.kept.turns);
+        for (turn, mut record) in turns {
+            if record.guild != *id {
+                self.kept.turns.insert(turn, record);
+                continue;
+            }
+            if shared.planted.is(Defect::ForgetsOpenTurns) {
+                record.state = TurnState::Ended;
+            }
+            for (_, message) in &record.messages {
+                if record.state != TurnState::Open && shared.dedup.insert(id, message) {
+                    shared.dedup.hand_over(id, message);
+                }
+            }
+            let place = (number, record.channel.clone());
+            shared.records.put(&place, turn, record);
+        }
+        let mut channels = self.kept.guilds.remove(id)?;
+        channels.retain(|channel, row| {
+            let Some(left_at) = row.left_at else {
+                return true;
+            };
+            if now.since(left_at) > LEFT_KEPT {
+                let gone = Change::NoChannel(id.clone(), channel.clone());
+                shared.journal.put_along(gone);
+            }
+            false
+        });
+        Some(channels)
+    }
+
+    /// The store has answered: what it was to know before anything followed can follow now.
+    pub(super) fn on_stored(
+        &mut self,
+        now: Time,
+        id: RequestId<Store>,
+        result: Result<(), String>,
+        out: &mut Vec<Output>,
+    ) {
+        let changes = match self.shared.journal.on_stored(now, id, result) {
+            Stored::Unknown => return,
+            Stored::Done { changes, mended } => {
+                if mended {
+                    out.push(Output::Note(Note::StoreMended));
+                }
+                changes
+            }
+            Stored::Failed { why, news } => {
+                if news {
+                    out.push(Output::Note(Note::StoreFailed { why }));
+                }
+                Vec::new()
+            }
+        };
+        let Shared {
+            turns,
+            config,
+            journal,
+            ..
+        } = &mut self.shared;
+        turns.halt(now, config, !journal.works());
+        for change in changes {
+            match change {
+                Change::Turn(turn, record) if record.state == TurnState::Open => {
+                    self.hand_over(now, &turn, out);
+                }
+                Change::Turn(..)
+                | Change::Agent(_)
+                | Change::Guild(_)
+                | Change::Channel(..)
+                | Change::NoChannel(..)
+                | Change::NoTurn(_) => {}
+            }
+        }
+    }
+
+    /// A turn has begun, and its store knows: the host gets it.
+    pub(super) fn hand_over(&mut self, now: Time, turn: &TurnId, out: &mut Vec<Output>) {
+        let Some(inbound) = self.shared.begun.remove(turn) else {
+            return;
+        };
+        let Shared { turns, config, .. } = &mut self.shared;
+        if let Some(place) = turns.hand_over(now, config, turn) {
+            self.shared.activity.on_start(now, place.clone());
+            self.shared.offer(place, inbound, out);
+        }
+    }
+
+    /// A pass was heard: what it held back is finished.
+    pub(super) fn on_passed(&mut self, now: Time, place: &Place, message: &MessageId) {
+        if let Some((turn, record)) = self.shared.records.on_passed(place, message) {
+            let change = Change::Turn(turn, record);
+            self.shared.journal.put_soon(now, change);
+        }
+        self.settle_cursor(now, place);
+    }
+}

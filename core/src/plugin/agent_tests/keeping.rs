@@ -1,0 +1,365 @@
+//! What is kept: a process may end at any moment, and the next one goes on where it was.
+
+use super::*;
+use crate::plugin::kept::TurnState;
+
+impl Rig {
+    /// Somebody posts in a channel of the only guild: it is stored and pushed.
+    fn posts(&mut self, row: Value) {
+        self.misses(row.clone());
+        self.push("g", "message.created", &row);
+    }
+
+    /// Somebody posts while nobody listens.
+    fn misses(&mut self, row: Value) {
+        let guild = self.guild("g");
+        guild.last_seq = guild.last_seq.max(row["seq"].as_u64());
+        guild.history.push(row);
+    }
+
+    /// The nonces of what was posted.
+    fn posted(&self) -> Vec<&str> {
+        let posts = self
+            .bodies
+            .iter()
+            .filter(|body| body["content"] != "/no-reply");
+        posts.filter_map(|body| body["nonce"].as_str()).collect()
+    }
+
+    fn turn(&self, inbound: usize) -> (&str, u32, bool) {
+        let inbound = &self.inbounds[inbound];
+        let turn = inbound.turn_id.as_str();
+        (turn, inbound.attempt, inbound.redelivered)
+    }
+
+    /// The cursor that is kept of `c`.
+    fn cursor(&self) -> u64 {
+        let guild = &self.kept.guilds[&GuildId::new("g").unwrap()];
+        let row = &guild[&ChannelId::new("c").unwrap()];
+        row.cursor.as_ref().unwrap().seq
+    }
+}
+
+fn quiet(seq: u64, content: &str) -> Value {
+    altered(message("c", seq, content), json!({"wakeup": false}))
+}
+
+#[test]
+fn a_turn_is_handed_over_once_it_is_kept_and_not_before() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.keeps = false;
+    rig.posts(message("c", 1, "one"));
+    rig.pass(20 * MINUTE);
+    assert!(rig.inbounds.is_empty());
+    let send = rig.send("c", None, "by the way");
+    assert!(rig.answer(send).is_some(), "of no turn");
+    while let Some(id) = rig.stores.pop_front() {
+        let stored = rig.keep(id);
+        rig.step(Some(stored));
+    }
+    assert_eq!(rig.heard(), [["one"]]);
+    assert_eq!(rig.kept.turns.len(), 1);
+    rig.pass(20 * MINUTE);
+    let late = rig.noted(|note| matches!(note, Note::TurnTimedOut { .. }));
+    assert_eq!(late, 1, "its time runs from then on");
+}
+
+#[test]
+fn a_turn_that_runs_when_the_process_ends_is_handed_over_again_as_the_same() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.posts(quiet(1, "by the way"));
+    rig.posts(message("c", 2, "typo"));
+    rig.posts(message("c", 3, "three"));
+    rig.send("c", None, "an answer");
+    rig.guild("g").history[1]["content"] = json!("two");
+    rig.misses(message("c", 4, "four"));
+    rig.restart();
+    assert_eq!(rig.heard(), [["typo"], ["two"]]);
+    assert_eq!(rig.context(), ["by the way"]);
+    let turn = rig.inbounds[0].turn_id.to_string();
+    assert_eq!(rig.turn(1), (turn.as_str(), 2, true));
+    rig.send("c", None, "an answer");
+    let nonce = format!("{turn}.1.0");
+    assert_eq!(rig.posted(), [&nonce, &nonce], "it appears once");
+    rig.done(1);
+    rig.pass(SECOND);
+    rig.done(2);
+    assert_eq!(rig.heard(), [["typo"], ["two"], ["three"], ["four"]]);
+    assert_eq!(rig.turn(2).1, 1);
+    let foreign = rig.noted(|note| matches!(note, Note::ForeignPost { .. }));
+    assert_eq!(foreign, 0);
+}
+
+#[test]
+fn a_turn_that_ended_is_over_for_good_and_its_record_goes_with_the_cursor() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.posts(message("c", 1, "one"));
+    assert_eq!(rig.cursor(), 0);
+    rig.done(0);
+    assert_eq!(rig.cursor(), 1);
+    assert!(rig.kept.turns.is_empty());
+    let asked = rig.asked.len();
+    rig.restart();
+    rig.pass(MINUTE);
+    assert_eq!(rig.heard(), [["one"]]);
+    let reads = rig.asked.iter().skip(asked);
+    assert_eq!(
+        reads.filter(|asked| asked.contains("/messages?")).count(),
+        0
+    );
+    rig.posts(message("c", 2, "two"));
+    assert_eq!(rig.heard(), [["one"], ["two"]]);
+    assert_ne!(rig.turn(0).0, rig.turn(1).0);
+}
+
+#[test]
+fn a_busy_channels_cursor_is_kept_once_a_second() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.pass(2 * SECOND);
+    rig.keeps = false;
+    for seq in 1..=100 {
+        rig.posts(quiet(seq, "x"));
+    }
+    rig.pass(SECOND);
+    assert_eq!(rig.batches.len(), 1);
+    assert_eq!(rig.batches[0].len(), 1, "one row");
+}
+
+#[test]
+fn after_three_attempts_a_turn_is_parked_and_the_channel_goes_on() {
+    let mut rig = Rig::live(&[("c", "discuss")]);
+    rig.posts(message("c", 1, "poison"));
+    for attempt in 2..=3 {
+        rig.restart();
+        assert_eq!(rig.turn(rig.inbounds.len() - 1).1, attempt);
+    }
+    rig.restart();
+    assert_eq!(rig.inbounds.len(), 3);
+    let turn = rig.inbounds[0].turn_id.clone();
+    let parked = |note: &Note| matches!(note, Note::TurnParked { attempts: 3, .. });
+    assert_eq!(rig.noted(parked), 1);
+    let passes = rig
+        .bodies
+        .iter()
+        .filter(|body| body["content"] == "/no-reply");
+    let nonces: Vec<_> = passes.map(|body| body["nonce"].clone()).collect();
+    assert_eq!(nonces, [format!("{turn}.pass")]);
+    rig.posts(message("c", 2, "tea?"));
+    assert_eq!(rig.inbounds[3].messages[0].content, "tea?");
+    rig.done(3);
+    rig.pass(2 * SECOND);
+    rig.restart();
+    assert_eq!(rig.noted(parked), 1, "said once");
+    let pending = |rig: &mut Rig| {
+        let call = rig.call(Tool::ListPending);
+        match rig.answer(call) {
+            Some(Ok(ToolAnswer::Pending { channels, .. })) => {
+                let parked = channels.iter().filter(|entry| entry.parked);
+                parked.map(|entry| entry.turn.clone()).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let listed: Vec<Option<TurnId>> = pending(&mut rig);
+    assert_eq!(listed, [Some(turn.clone())]);
+    rig.call(Tool::TurnDone { turn });
+    assert_eq!(pending(&mut rig), []);
+    rig.pass(2 * SECOND);
+    assert!(rig.kept.turns.is_empty());
+}
+
+#[test]
+fn a_store_that_fails_stops_new_turns_and_nothing_else() {
+    let mut rig = Rig::live(&[("c", "general"), ("d", "general")]);
+    rig.posts(message("c", 1, "one"));
+    rig.keeps = false;
+    rig.posts(message("d", 1, "there"));
+    let fails = |rig: &mut Rig| {
+        let id = rig.stores.pop_front().unwrap();
+        rig.batches.pop_front();
+        rig.step(Some(Input::Stored(id, Err("disk full".into()))));
+    };
+    fails(&mut rig);
+    let send = rig.send("c", None, "an answer");
+    assert!(matches!(
+        rig.answer(send),
+        Some(Ok(ToolAnswer::Sent { .. }))
+    ));
+    rig.done(0);
+    rig.posts(message("c", 2, "two"));
+    for _ in 0..10 {
+        rig.pass(30 * SECOND);
+        fails(&mut rig);
+    }
+    assert_eq!(rig.heard(), [["one"]]);
+    assert_eq!(
+        rig.noted(|note| matches!(note, Note::StoreFailed { .. })),
+        1
+    );
+    rig.pass(30 * SECOND);
+    rig.keeps = true;
+    let id = rig.stores.pop_front().unwrap();
+    let stored = rig.keep(id);
+    rig.step(Some(stored));
+    assert_eq!(rig.heard(), [["one"], ["there"], ["two"]]);
+    assert_eq!(rig.noted(|note| matches!(note, Note::StoreMended)), 1);
+}
+
+#[test]
+fn what_was_recorded_is_the_context_of_the_next_process_too() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.posts(message("c", 1, "one"));
+    rig.done(0);
+    for seq in 2..=4 {
+        rig.posts(quiet(seq, &seq.to_string()));
+    }
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.cursor(), 4);
+    rig.restart();
+    assert_eq!(rig.heard(), [["one"]], "what is finished wakes nobody");
+    rig.posts(message("c", 5, "five"));
+    assert_eq!(rig.context(), ["2", "3", "4"]);
+}
+
+#[test]
+fn what_was_posted_while_there_was_no_process_is_read_and_a_new_channel_is_new() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.posts(message("c", 1, "one"));
+    rig.done(0);
+    rig.pass(2 * SECOND);
+    rig.misses(message("c", 2, "two"));
+    rig.misses(message("d", 1, "a new dm"));
+    rig.guild("g").channels.push(("d", "dm"));
+    rig.restart();
+    rig.pass(SECOND);
+    assert_eq!(rig.heard(), [["one"], ["two"], ["a new dm"]]);
+    assert!(!rig.inbounds[1].recovered, "that was a moment");
+    rig.done(1);
+    rig.pass(2 * SECOND);
+    for seq in [3, 4] {
+        rig.misses(message("c", seq, "while it was off"));
+    }
+    rig.now = rig.now + 5 * MINUTE;
+    rig.restart();
+    rig.pass(MINUTE);
+    let last = rig.inbounds.last().unwrap();
+    assert_eq!((last.messages.len(), last.recovered), (2, true));
+}
+
+#[test]
+fn a_pass_that_was_not_heard_is_said_by_the_next_process() {
+    let mut rig = Rig::live(&[("c", "discuss")]);
+    rig.posts(message("c", 1, "one"));
+    rig.guild("g").words = [503; 100].into();
+    rig.done(0);
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.cursor(), 0);
+    rig.guild("g").words.clear();
+    rig.bodies.clear();
+    rig.restart();
+    assert_eq!(rig.inbounds.len(), 1);
+    let mut passes = rig.bodies.iter().rev();
+    let pass = passes.find(|body| body["content"] == "/no-reply").unwrap();
+    assert_eq!(pass["nonce"], format!("{}.pass", rig.inbounds[0].turn_id));
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.cursor(), 1);
+    assert!(rig.kept.turns.is_empty());
+}
+
+#[test]
+fn a_turn_of_which_nothing_is_left_is_over() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.posts(message("c", 1, "one"));
+    rig.guild("g").history[0]["deletedAt"] = json!("2026-01-01T00:00:01Z");
+    rig.restart();
+    rig.pass(MINUTE);
+    assert_eq!(rig.inbounds.len(), 1);
+    assert!(rig.kept.turns.is_empty());
+    rig.posts(message("c", 2, "two"));
+    rig.guild("g").channels.clear();
+    rig.restart();
+    rig.pass(MINUTE);
+    assert_eq!(rig.inbounds.len(), 2, "the agent is no member any more");
+    assert!(rig.kept.turns.is_empty());
+    let guild = &rig.kept.guilds[&GuildId::new("g").unwrap()];
+    assert!(guild.values().all(|row| row.left_at.is_some()));
+    rig.now = rig.now + 31 * 24 * 60 * MINUTE;
+    rig.restart();
+    rig.pass(MINUTE);
+    assert!(rig.kept.guilds[&GuildId::new("g").unwrap()].is_empty());
+}
+
+#[test]
+fn a_turn_that_is_another_speakers_by_now_is_not_handed_over_again() {
+    let mut rig = Rig::live(&[("c", "discuss")]);
+    rig.posts(message("c", 1, "one"));
+    rig.guild("g").stale = vec!["c1"];
+    rig.restart();
+    assert_eq!(rig.inbounds.len(), 1);
+    rig.pass(2 * SECOND);
+    assert!(rig.kept.turns.is_empty());
+    assert_eq!(rig.cursor(), 1);
+}
+
+#[test]
+fn a_rewake_of_a_turn_that_is_about_to_come_again_changes_nothing() {
+    let mut rig = Rig::live(&[("c", "discuss")]);
+    rig.posts(message("c", 1, "one"));
+    rig.guild("g").holds = true;
+    rig.restart();
+    rig.release("g");
+    rig.guild("g").holds = true;
+    let rewake = json!({"rewake": true, "wakeId": "w"});
+    rig.push(
+        "g",
+        "message.created",
+        &altered(message("c", 1, "one"), rewake),
+    );
+    rig.release("g");
+    assert_eq!(rig.heard(), [["one"], ["one"]]);
+    assert!(rig.inbounds[1].redelivered);
+}
+
+#[test]
+fn the_account_is_known_before_the_first_login() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.pass(2 * SECOND);
+    rig.user = "somebody_else";
+    rig.restart();
+    let changed = rig.noted(|note| matches!(note, Note::AccountChanged { .. }));
+    assert_eq!(changed, 1);
+}
+
+#[test]
+fn what_was_with_the_store_when_the_process_ended_may_be_kept_or_not() {
+    for survives in [false, true] {
+        let mut rig = Rig::live(&[("c", "general")]);
+        rig.pass(2 * SECOND);
+        rig.keeps = false;
+        rig.posts(message("c", 1, "one"));
+        assert_eq!(rig.batches.len(), 1);
+        if survives {
+            let batch = rig.batches.pop_front().unwrap();
+            rig.kept.apply(&batch);
+            assert!(
+                rig.kept
+                    .turns
+                    .values()
+                    .all(|turn| turn.state == TurnState::Open)
+            );
+        }
+        rig.restart();
+        rig.pass(SECOND);
+        assert_eq!(rig.heard(), [["one"]]);
+        assert_eq!(rig.inbounds[0].redelivered, survives);
+    }
+}
+
+#[test]
+fn the_end_of_a_process_keeps_what_is_left() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.pass(2 * SECOND);
+    rig.posts(quiet(1, "by the way"));
+    rig.step(Some(Input::Shutdown));
+    assert_eq!(rig.cursor(), 1);
+}

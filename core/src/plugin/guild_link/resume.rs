@@ -1,0 +1,230 @@
+//! What an earlier process left in the channels of a guild, and what a later one will find.
+
+use alloc::{collections::BTreeSet, vec::Vec};
+
+use super::GuildLink;
+use crate::{
+    fabric::types::{Channel as Listed, Message, XType},
+    id::{ChannelId, TurnId},
+    plugin::{
+        channel::Channel,
+        defect::Defect,
+        gate::{self, LoopGuard, Reason, Verdict},
+        io::Output,
+        kept::{Change, KeptChannel, TurnRecord, TurnState},
+        note::Note,
+        queue::Redelivery,
+        replay::Again,
+        shared::Shared,
+        turns::Place,
+        wakes::{Wake, pass_of},
+    },
+    time::Time,
+};
+
+impl GuildLink {
+    /// A channel as an earlier process left it, or a new one.
+    pub(super) fn resumed(
+        &mut self,
+        now: Time,
+        channel: &ChannelId,
+        is_new: bool,
+        shared: &mut Shared,
+    ) -> Channel {
+        let place = self.place(channel);
+        let Some(kept) = self.kept.remove(channel) else {
+            return Channel::new(is_new);
+        };
+        if kept.cursor.is_none() {
+            return Channel::new(false);
+        }
+        let parked = shared.records.parked();
+        let parked = parked.filter(|(guild, _, record)| {
+            *guild == self.number && record.channel == *channel && record.owes_pass
+        });
+        let parked = parked.map(|(_, turn, record)| (turn, record));
+        let (mut open, mut owed) = (Vec::new(), Vec::new());
+        for (turn, record) in parked.chain(shared.records.of(&place)) {
+            match record.state {
+                TurnState::Open => open.push((turn.clone(), record.clone())),
+                TurnState::Ended | TurnState::Parked if record.owes_pass => {
+                    owed.extend(wake_of(record).map(|wake| (pass_of(turn), wake)));
+                }
+                TurnState::Ended | TurnState::Parked => {}
+            }
+        }
+        for (nonce, wake) in owed {
+            shared.pass(now, &place, wake, nonce);
+        }
+        Channel::resume(kept, open)
+    }
+
+    /// What the next process must know of a listing: that there was one, which channels it had, and
+    /// when that was.
+    pub(super) fn keep_listing(
+        &mut self,
+        now: Time,
+        listed: &[Listed],
+        unread: &[ChannelId],
+        shared: &mut Shared,
+    ) {
+        shared.kept.alive_at = Some(now);
+        shared.keep_agent(now);
+        if !self.met {
+            shared.journal.put_soon(now, Change::Guild(self.id.clone()));
+            for channel in self.channels.keys() {
+                let row = KeptChannel::default();
+                let change = Change::Channel(self.id.clone(), channel.clone(), row);
+                shared.journal.put_soon(now, change);
+            }
+        }
+        let listed = listed.iter().map(|channel| &channel.id);
+        let listed: BTreeSet<&ChannelId> = listed.chain(unread).collect();
+        let kept = core::mem::take(&mut self.kept);
+        for (channel, row) in kept {
+            if listed.contains(&channel) {
+                self.kept.insert(channel, row);
+            } else {
+                self.keep_left(now, &channel, shared);
+            }
+        }
+        let places = shared.records.places(self.number);
+        let gone = places.filter(|(_, channel)| !listed.contains(channel));
+        let gone: Vec<Place> = gone.cloned().collect();
+        for place in gone {
+            shared.forget_idle_turns(now, &place);
+        }
+    }
+
+    /// The channel was left: its turns are over but for one that runs, and its row says so.
+    pub(super) fn keep_left(&self, now: Time, channel: &ChannelId, shared: &mut Shared) {
+        let place = self.place(channel);
+        if let Some(turn) = shared.turns.call_off(now, &shared.config, &place) {
+            shared.begun.remove(&turn);
+        }
+        shared.forget_idle_turns(now, &place);
+        let row = KeptChannel {
+            left_at: Some(now),
+            ..KeptChannel::default()
+        };
+        let change = Change::Channel(self.id.clone(), channel.clone(), row);
+        shared.journal.put_soon(now, change);
+    }
+
+    /// A message that an earlier process has finished is read again: it may be context.
+    pub(super) fn recall(&mut self, x_type: XType, message: Message, shared: &mut Shared) {
+        let Some(state) = self.channels.get_mut(&message.channel_id) else {
+            return;
+        };
+        let mut nobody = LoopGuard::default();
+        match gate::judge(&shared.config, &mut nobody, Time::ZERO, x_type, &message) {
+            Verdict::Record(Reason::NotWoken | Reason::NotAllowed) => {
+                if shared.dedup.insert(&self.id, &message.id) {
+                    state
+                        .context
+                        .record(message.into(), shared.config.context_max);
+                }
+            }
+            Verdict::Record(Reason::Deleted | Reason::Loop) | Verdict::Deliver => {}
+        }
+    }
+
+    /// Everything up to `heard` has been read: what an earlier process left open there is offered
+    /// again.
+    pub(super) fn offer_again(
+        &mut self,
+        now: Time,
+        id: &ChannelId,
+        heard: u64,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let place = self.place(id);
+        while let Some(state) = self.channels.get_mut(id)
+            && let Some(x_type) = state.x_type
+            && let Some(again) = state.replay.next_met(heard)
+        {
+            let takes_turns = x_type.takes_turns();
+            let Again {
+                turn,
+                record,
+                messages,
+                ..
+            } = again;
+            for (_, message) in &record.messages {
+                shared.dedup.insert(&self.id, message);
+            }
+            let attempts = record.attempt;
+            let is_hopeless =
+                attempts >= shared.config.attempts_max && !shared.planted.is(Defect::NeverParks);
+            if messages.is_empty() {
+                self.close(
+                    now,
+                    &place,
+                    turn,
+                    record,
+                    TurnState::Ended,
+                    takes_turns,
+                    shared,
+                );
+            } else if is_hopeless {
+                out.push(Output::Note(Note::TurnParked {
+                    turn: turn.clone(),
+                    channel: id.clone(),
+                    attempts,
+                }));
+                self.close(
+                    now,
+                    &place,
+                    turn,
+                    record,
+                    TurnState::Parked,
+                    takes_turns,
+                    shared,
+                );
+            } else {
+                let again = Redelivery {
+                    turn,
+                    attempt: attempts.saturating_add(1),
+                };
+                let Shared { turns, config, .. } = &mut *shared;
+                turns.push_again(now, config, &place, &again, messages, takes_turns);
+            }
+        }
+    }
+
+    /// A turn that an earlier process left open is not offered again.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a turn is told with its place and its end"
+    )]
+    fn close(
+        &self,
+        now: Time,
+        place: &Place,
+        turn: TurnId,
+        record: TurnRecord,
+        state: TurnState,
+        owes_pass: bool,
+        shared: &mut Shared,
+    ) {
+        for (_, message) in &record.messages {
+            shared.dedup.hand_over(&self.id, message);
+        }
+        if let Some(wake) = wake_of(&record).filter(|_| owes_pass) {
+            shared.pass(now, place, wake, pass_of(&turn));
+        }
+        let record = TurnRecord {
+            state,
+            owes_pass,
+            ..record
+        };
+        shared.record(now, place, turn, record);
+    }
+}
+
+/// What a turn was woken by.
+fn wake_of(record: &TurnRecord) -> Option<Wake> {
+    let (seq, message) = record.messages.last()?.clone();
+    Some(Wake { message, seq })
+}

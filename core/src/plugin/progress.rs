@@ -1,0 +1,163 @@
+//! The progress in one channel: up to where everything is finished, as a store keeps it.
+
+use alloc::collections::BTreeMap;
+
+use crate::{
+    canonical,
+    fabric::types::Message,
+    plugin::kept::{Cursor, KeptChannel, Mark},
+};
+
+/// How many messages beyond the cursor are remembered by their id. Where the cursor comes to rest on
+/// an older one, the store knows its `seq` alone.
+const MARKS_MAX: usize = 256;
+
+/// How far a channel has come.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// What the store has been told.
+    told: KeptChannel,
+    /// The messages on which the cursor may come to rest.
+    marks: BTreeMap<u64, Mark>,
+}
+canonical!(struct Progress { told, marks });
+
+impl Progress {
+    /// As a store gave it back.
+    pub fn resume(kept: KeptChannel) -> Self {
+        Self {
+            told: kept,
+            marks: BTreeMap::new(),
+        }
+    }
+
+    /// The highest `seq` up to which everything is finished.
+    pub fn cursor(&self) -> u64 {
+        self.told.cursor.as_ref().map_or(0, |cursor| cursor.seq)
+    }
+
+    /// A message was received.
+    pub fn on_message(&mut self, message: &Message) {
+        let mark = Mark {
+            id: message.id.clone(),
+            created_at: message.created_at,
+        };
+        self.marks.insert(message.seq, mark);
+        if self.marks.len() > MARKS_MAX {
+            self.marks.pop_first();
+        }
+    }
+
+    /// Everything up to `finished` is finished, of what was received up to `heard`; what was recorded
+    /// and not handed over begins at `context`. Gives back what a store must be told, if that is news.
+    ///
+    /// The cursor goes back only with `heard`: where a guild was restored from a backup, the same
+    /// numbers come again.
+    pub fn settle(
+        &mut self,
+        heard: u64,
+        finished: u64,
+        context: Option<u64>,
+    ) -> Option<&KeptChannel> {
+        let before = self.told.cursor.as_ref();
+        let seq = before.map_or(finished, |before| before.seq.max(finished).min(heard));
+        let context_from = context.unwrap_or_else(|| seq.saturating_add(1));
+        let moved = before.is_none_or(|before| before.seq != seq);
+        if !moved && self.told.context_from == context_from {
+            return None;
+        }
+        if moved {
+            let at = self.marks.get(&seq).cloned();
+            self.told.cursor = Some(Cursor { seq, at });
+            self.marks = self.marks.split_off(&seq);
+        }
+        self.told.context_from = context_from;
+        Some(&self.told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, vec};
+
+    use super::*;
+    use crate::{
+        fabric::types::Author,
+        id::{ChannelId, MessageId, UserId},
+        time::Wall,
+    };
+
+    fn message(seq: u64) -> Message {
+        Message {
+            id: MessageId::new(&format!("m{seq}")).unwrap(),
+            channel_id: ChannelId::new("c").unwrap(),
+            guild_id: None,
+            seq,
+            author: Author {
+                id: UserId::new("u").unwrap(),
+                name: "u".into(),
+            },
+            content: "hello".into(),
+            reply_to_id: None,
+            mentions: vec![],
+            attachments: vec![],
+            created_at: Wall::default(),
+            edited_at: None,
+            deleted_at: None,
+            nonce: None,
+            wakeup: None,
+            rewake: None,
+            wake_id: None,
+        }
+    }
+
+    fn cursor(told: Option<&KeptChannel>) -> Option<(u64, Option<&str>)> {
+        let cursor = told?.cursor.as_ref()?;
+        Some((cursor.seq, cursor.at.as_ref().map(|at| at.id.as_str())))
+    }
+
+    #[test]
+    fn a_store_is_told_what_is_news_and_which_message_that_was() {
+        let mut progress = Progress::default();
+        assert_eq!(cursor(progress.settle(4, 4, None)), Some((4, None)));
+        assert_eq!(progress.settle(4, 4, None), None);
+        for seq in 5..=7 {
+            progress.on_message(&message(seq));
+        }
+        assert_eq!(cursor(progress.settle(7, 5, None)), Some((5, Some("m5"))));
+        assert_eq!(cursor(progress.settle(7, 7, None)), Some((7, Some("m7"))));
+        assert_eq!(progress.marks.len(), 1);
+        assert_eq!(
+            cursor(progress.settle(7, 7, Some(6))),
+            Some((7, Some("m7"))),
+            "context alone"
+        );
+    }
+
+    #[test]
+    fn the_cursor_goes_back_with_what_is_heard_alone() {
+        let mut progress = Progress::default();
+        progress.settle(9, 9, None);
+        assert_eq!(
+            progress.settle(9, 3, None),
+            None,
+            "an old message runs again"
+        );
+        assert_eq!(cursor(progress.settle(5, 5, None)), Some((5, None)));
+    }
+
+    #[test]
+    fn a_turn_that_runs_for_ever_does_not_fill_the_memory() {
+        let mut progress = Progress::default();
+        progress.settle(0, 0, None);
+        for seq in 1..=1_000 {
+            progress.on_message(&message(seq));
+            assert!(progress.marks.len() <= MARKS_MAX);
+        }
+        assert_eq!(cursor(progress.settle(1_000, 5, None)), Some((5, None)));
+        assert_eq!(
+            cursor(progress.settle(1_000, 999, None)),
+            Some((999, Some("m999")))
+        );
+    }
+}

@@ -1,0 +1,237 @@
+//! Stories about the queue of one channel.
+
+use alloc::{format, string::String, vec};
+
+use super::*;
+use crate::{
+    fabric::types::Author,
+    id::{AgentId, UserId},
+    time::Wall,
+};
+
+fn config() -> Config {
+    Config::new(AgentId::new("a").unwrap())
+}
+
+fn message(seq: u64, chars: usize) -> InboundMessage {
+    InboundMessage {
+        id: MessageId::new(&format!("m{seq}")).unwrap(),
+        seq,
+        author: Author {
+            id: UserId::new("u").unwrap(),
+            name: String::new(),
+        },
+        content: "é".repeat(chars),
+        mentions: vec![],
+        reply_to: None,
+        attachments: vec![],
+        created_at: Wall::default(),
+    }
+}
+
+fn turn(id: &str) -> TurnId {
+    TurnId::new(id).unwrap()
+}
+
+fn seqs(batch: Option<Batch>) -> Vec<u64> {
+    batch
+        .into_iter()
+        .flat_map(|batch| batch.messages)
+        .map(|message| message.seq)
+        .collect()
+}
+
+#[test]
+fn turns_run_one_at_a_time_in_order() {
+    let (config, now) = (config(), Time::from_millis(1));
+    let mut queue = Queue::default();
+    assert!(queue.push(now, message(1, 1), Cause::Posted, true));
+    assert!(queue.push(now, message(2, 1), Cause::Posted, true));
+    let first = queue.next_batch(now, &config).unwrap();
+    queue.start(turn("t1"), &first);
+    assert_eq!(seqs(Some(first)), vec![1]);
+    assert_eq!(queue.next_batch(now, &config), None);
+    assert_eq!(queue.end(&turn("t0")), None);
+    assert!(queue.end(&turn("t1")).is_some());
+    assert_eq!(queue.end(&turn("t1")), None);
+    assert_eq!(seqs(queue.next_batch(now, &config)), vec![2]);
+}
+
+#[test]
+fn a_turn_that_never_ends_is_ended() {
+    let (config, now) = (config(), Time::from_millis(1));
+    let mut queue = Queue::default();
+    queue.push(now, message(1, 1), Cause::Posted, true);
+    let batch = queue.next_batch(now, &config).unwrap();
+    queue.start(turn("t1"), &batch);
+    assert_eq!(queue.next_wakeup(&config, true), None, "it is not kept yet");
+    assert_eq!(queue.running(), None);
+    queue.hand_over(now, &turn("t1"), config.turn_timeout);
+    assert_eq!(queue.call_off(), None);
+    assert_eq!(
+        queue.next_wakeup(&config, true).unwrap().at,
+        now + config.turn_timeout
+    );
+    assert_eq!(
+        queue.expire(now + config.turn_timeout - Duration::from_micros(1)),
+        None
+    );
+    assert!(queue.expire(now + config.turn_timeout).is_some());
+}
+
+#[test]
+fn an_idle_queue_is_spent_after_five_seconds_and_not_before() {
+    let (config, now) = (config(), Time::from_millis(1));
+    let mut queue = Queue::default();
+    let idle = config.queue_idle;
+    assert!(!queue.is_spent(now, idle));
+    assert_eq!(queue.next_wakeup(&config, true).unwrap().at, now + idle);
+    assert!(!queue.is_spent(now + idle - Duration::from_micros(1), idle));
+    queue.push(
+        now + idle - Duration::from_micros(1),
+        message(1, 1),
+        Cause::Posted,
+        true,
+    );
+    assert!(!queue.is_spent(now + idle, idle));
+    assert_eq!(queue.clear(), (1, 2));
+    assert!(!queue.is_spent(now + idle, idle));
+    assert!(queue.is_spent(now + idle * 2, idle));
+}
+
+#[test]
+fn what_does_not_fit_is_counted_in_the_next_turn() {
+    let (config, now) = (config(), Time::from_millis(1));
+    let mut queue = Queue::default();
+    assert!(!queue.push(now, message(1, 1), Cause::Posted, false));
+    assert!(!queue.is_spent(now + config.queue_idle * 2, config.queue_idle));
+    queue.push(now, message(2, 1), Cause::Posted, true);
+    assert_eq!(queue.next_batch(now, &config).unwrap().skipped, 1);
+    queue.push(now, message(3, 1), Cause::Posted, true);
+    assert_eq!(queue.next_batch(now, &config).unwrap().skipped, 0);
+}
+
+#[test]
+fn coalesced_turns_are_bounded_by_messages_and_characters() {
+    let span = Duration::from_millis(500);
+    let config = Config {
+        coalesce: Some(span),
+        ..config()
+    };
+    let now = Time::from_millis(1);
+    let mut queue = Queue::default();
+    queue.push(now, message(1, 30_000), Cause::Posted, true);
+    queue.push(now, message(2, 20_000), Cause::Posted, true);
+    queue.push(now, message(3, 1), Cause::Posted, true);
+    assert_eq!(queue.next_batch(now, &config), None);
+    assert_eq!(queue.next_wakeup(&config, true).unwrap().at, now + span);
+    assert_eq!(queue.next_wakeup(&config, false), None);
+    assert_eq!(seqs(queue.next_batch(now + span, &config)), vec![1, 2]);
+    assert_eq!(seqs(queue.next_batch(now + span, &config)), vec![3]);
+    for seq in 0..25 {
+        queue.push(now, message(seq, 1), Cause::Posted, true);
+    }
+    assert_eq!(
+        queue.next_batch(now, &config).unwrap().messages.len(),
+        TURN_MESSAGES_MAX
+    );
+}
+
+#[test]
+fn edits_and_deletions_reach_what_waits() {
+    let (config, now) = (config(), Time::from_millis(1));
+    let mut queue = Queue::default();
+    queue.push(now, message(1, 1), Cause::Posted, true);
+    queue.push(now, message(2, 1), Cause::Posted, true);
+    assert_eq!(queue.update(&message(2, 5), 1_000), (2, 10));
+    assert_eq!(queue.update(&message(3, 5), 1_000), (0, 0));
+    assert_eq!(queue.update(&message(2, 9), 7), (10, 10));
+    assert_eq!(queue.remove(&message(1, 1).id), Some(message(1, 1)));
+    assert_eq!(queue.remove(&message(1, 1).id), None);
+    let batch = queue.next_batch(now, &config).unwrap();
+    assert_eq!(batch.messages, vec![message(2, 5)]);
+}
+
+#[test]
+fn a_turn_that_was_begun_before_comes_first_and_whole() {
+    let (config, now) = (config(), Time::from_millis(1));
+    let mut queue = Queue::default();
+    queue.push(now, message(9, 1), Cause::Rewake, true);
+    for (id, first) in [("t1", 1), ("t2", 5)] {
+        let again = Redelivery {
+            turn: turn(id),
+            attempt: 2,
+        };
+        queue.push_again(now, &again, vec![message(first, 1), message(first + 2, 1)]);
+    }
+    assert!(queue.knows(&turn("t2")) && !queue.knows(&turn("t3")));
+    for (id, told) in [("t1", vec![1, 3]), ("t2", vec![5, 7])] {
+        let batch = queue.next_batch(now, &config).unwrap();
+        assert_eq!(batch.again.as_ref().unwrap().turn, turn(id));
+        queue.start(turn(id), &batch);
+        assert!(queue.knows(&turn(id)));
+        assert_eq!(seqs(Some(batch)), told);
+        assert!(queue.call_off().is_some());
+        assert!(!queue.knows(&turn(id)));
+    }
+    let batch = queue.next_batch(now, &config).unwrap();
+    assert_eq!((batch.again, batch.rewake), (None, true));
+}
+
+#[test]
+fn where_users_take_turns_each_turn_needs_a_permit() {
+    let (config, now) = (config(), Time::from_millis(1));
+    let mut queue = Queue::default();
+    queue.take_turns();
+    for seq in 1..=3 {
+        queue.push(now, message(seq, 1), Cause::Posted, true);
+    }
+    let id = |seq| message(seq, 1).id;
+    assert_eq!(queue.next_batch(now, &config), None);
+    assert_eq!(queue.ask_permit(now, &config), Some(id(1)));
+    assert_eq!(queue.ask_permit(now, &config), None, "it is being asked");
+    assert!(queue.on_permit(&id(2), false).is_empty(), "about another");
+    assert_eq!(queue.on_permit(&id(1), false), vec![message(1, 1)]);
+    assert_eq!(queue.fate(&id(1)), Fate::Unknown);
+    assert_eq!(queue.ask_permit(now, &config), Some(id(2)));
+    assert_eq!(queue.remove(&id(2)), Some(message(2, 1)));
+    assert!(queue.on_permit(&id(2), true).is_empty());
+    assert_eq!(
+        queue.next_batch(now, &config),
+        None,
+        "the permit was for another"
+    );
+    assert_eq!(queue.ask_permit(now, &config), Some(id(3)));
+    assert!(queue.on_permit(&id(3), true).is_empty());
+    assert_eq!(queue.fate(&id(3)), Fate::Open);
+    let batch = queue.next_batch(now, &config).unwrap();
+    assert!(batch.awaited);
+    queue.start(turn("t"), &batch);
+    queue.hand_over(now, &turn("t"), config.turn_timeout);
+    assert_eq!(queue.fate(&id(3)), Fate::Open);
+    queue.running().unwrap().posted = true;
+    assert_eq!(queue.fate(&id(3)), Fate::Posted);
+}
+
+#[test]
+fn a_permit_for_messages_that_become_one_turn_is_about_the_last() {
+    let config = Config {
+        coalesce: Some(Duration::ZERO),
+        ..config()
+    };
+    let now = Time::from_millis(1);
+    let mut queue = Queue::default();
+    queue.take_turns();
+    queue.push(now, message(1, 1), Cause::Posted, true);
+    queue.push(now, message(2, 1), Cause::Rewake, true);
+    let id = |seq| message(seq, 1).id;
+    assert_eq!(queue.ask_permit(now, &config), Some(id(2)));
+    queue.on_permit(&id(2), true);
+    queue.push(now, message(3, 1), Cause::Posted, true);
+    assert_eq!(queue.next_batch(now, &config), None);
+    assert_eq!(queue.ask_permit(now, &config), Some(id(3)));
+    queue.on_permit(&id(3), true);
+    let batch = queue.next_batch(now, &config).unwrap();
+    assert!(batch.rewake);
+    assert_eq!(seqs(Some(batch)), vec![1, 2, 3]);
+}

@@ -1,0 +1,242 @@
+//! What is read again in one channel after a start: the turns that are offered again, and the context
+//! that was recorded before.
+
+use alloc::{collections::VecDeque, vec::Vec};
+
+use crate::{
+    canonical,
+    fabric::{routes::PAGE_MAX, types::Message},
+    id::{MessageId, TurnId},
+    plugin::{
+        inbound::InboundMessage,
+        kept::{KeptChannel, TurnRecord},
+    },
+};
+
+/// Knows what the messages of a history mean that an earlier process has seen already.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Replay {
+    /// Up to here everything was finished, but for the open turns.
+    finished: u64,
+    /// From here on it may be context.
+    context_from: u64,
+    /// What is to be offered again, in order.
+    open: VecDeque<Again>,
+}
+canonical!(struct Replay { finished, context_from, open });
+
+/// A turn that an earlier process has begun, with those of its messages that have been read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// Its id.
+    pub turn: TurnId,
+    /// As it was.
+    pub record: TurnRecord,
+    /// Its messages as they are now, without those that are deleted.
+    pub messages: Vec<InboundMessage>,
+    /// How many have been met, deleted ones too.
+    met: usize,
+}
+canonical!(struct Again { turn, record, messages, met });
+
+/// What a message means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Nobody has seen it.
+    New,
+    /// It was finished, and may be context.
+    Context,
+    /// It was finished.
+    Finished,
+    /// It belongs to a turn that is offered again.
+    Open,
+}
+
+impl Replay {
+    /// What a store gave back about a channel, with the records of its open turns.
+    pub fn new(kept: &KeptChannel, open: Vec<(TurnId, TurnRecord)>) -> Self {
+        let context_from = open.iter().map(|(_, record)| record.context_from);
+        let open = open.iter().cloned().map(|(turn, record)| Again {
+            turn,
+            record,
+            messages: Vec::new(),
+            met: 0,
+        });
+        Self {
+            finished: kept.cursor.as_ref().map_or(0, |cursor| cursor.seq),
+            context_from: context_from.fold(kept.context_from, u64::min),
+            open: open.collect(),
+        }
+    }
+
+    /// After which `seq` to read: from the oldest open turn with its context on, but no more than a
+    /// page of what is finished. The context is the newest of it only, and the rest costs time.
+    pub fn start(&self) -> u64 {
+        let first = self.open.iter().map(|again| again.record.first_seq());
+        let first = first.min().unwrap_or(u64::MAX).saturating_sub(1);
+        let from = self.finished.min(first);
+        from.min(self.context_from.saturating_sub(1))
+            .max(from.saturating_sub(PAGE_MAX))
+    }
+
+    /// Up to which `seq` it is a second reading.
+    pub fn end(&self) -> u64 {
+        let last = self.open.iter().map(|again| again.record.last_seq());
+        self.finished.max(last.max().unwrap_or(0))
+    }
+
+    /// Whether everything has been offered.
+    pub fn is_over(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether a message belongs to a turn that has not been offered yet.
+    pub fn holds(&self, message: &MessageId) -> bool {
+        let mut open = self.open.iter();
+        open.any(|again| has(&again.record, message))
+    }
+
+    /// A message was read (again).
+    pub fn on_message(&mut self, message: &Message) -> Meaning {
+        let mut open = self.open.iter_mut();
+        if let Some(again) = open.find(|again| has(&again.record, &message.id)) {
+            again.met += 1;
+            if message.deleted_at.is_none() {
+                again.messages.push(message.clone().into());
+            }
+            return Meaning::Open;
+        }
+        if message.seq > self.finished {
+            Meaning::New
+        } else if message.seq >= self.context_from {
+            Meaning::Context
+        } else {
+            Meaning::Finished
+        }
+    }
+
+    /// A message was edited or deleted that may have been read.
+    pub fn amend(&mut self, newer: &Message) {
+        for again in &mut self.open {
+            again.messages.retain_mut(|known| {
+                if known.id != newer.id {
+                    return true;
+                }
+                *known = newer.clone().into();
+                newer.deleted_at.is_none()
+            });
+        }
+    }
+
+    /// The next turn to offer, everything up to `heard` having been read: what of its messages did not
+    /// come will not.
+    pub fn next_met(&mut self, heard: u64) -> Option<Again> {
+        let first = self.open.front()?;
+        let met = first.met >= first.record.messages.len() || first.record.last_seq() <= heard;
+        if met { self.open.pop_front() } else { None }
+    }
+}
+
+fn has(record: &TurnRecord, message: &MessageId) -> bool {
+    record.messages.iter().any(|(_, id)| id == message)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, vec};
+
+    use super::*;
+    use crate::{
+        fabric::types::Author,
+        id::{ChannelId, GuildId, UserId},
+        plugin::kept::{Cursor, TurnState},
+        time::Wall,
+    };
+
+    fn message(seq: u64) -> Message {
+        Message {
+            id: MessageId::new(&format!("m{seq}")).unwrap(),
+            channel_id: ChannelId::new("c").unwrap(),
+            guild_id: None,
+            seq,
+            author: Author {
+                id: UserId::new("u").unwrap(),
+                name: "u".into(),
+            },
+            content: "hello".into(),
+            reply_to_id: None,
+            mentions: vec![],
+            attachments: vec![],
+            created_at: Wall::default(),
+            edited_at: None,
+            deleted_at: None,
+            nonce: None,
+            wakeup: None,
+            rewake: None,
+            wake_id: None,
+        }
+    }
+
+    fn kept(seq: u64, context_from: u64) -> KeptChannel {
+        KeptChannel {
+            cursor: Some(Cursor { seq, at: None }),
+            context_from,
+            left_at: None,
+        }
+    }
+
+    fn open(seqs: &[u64], context_from: u64) -> (TurnId, TurnRecord) {
+        let record = TurnRecord {
+            guild: GuildId::new("g").unwrap(),
+            channel: ChannelId::new("c").unwrap(),
+            messages: seqs.iter().map(|seq| (*seq, message(*seq).id)).collect(),
+            attempt: 1,
+            context_from,
+            state: TurnState::Open,
+            owes_pass: false,
+        };
+        (TurnId::new(&format!("t{seqs:?}")).unwrap(), record)
+    }
+
+    #[test]
+    fn reading_begins_where_something_is_not_finished_or_may_be_context() {
+        let range = |replay: Replay| (replay.start(), replay.end());
+        assert_eq!(range(Replay::new(&kept(9, 10), vec![])), (9, 9));
+        assert_eq!(range(Replay::new(&kept(9, 4), vec![])), (3, 9));
+        assert_eq!(range(Replay::new(&kept(9, 0), vec![])), (0, 9));
+        let turn = vec![open(&[12, 14], 7)];
+        assert_eq!(range(Replay::new(&kept(9, 15), turn)), (6, 14));
+        let late = vec![open(&[4], 4)];
+        assert_eq!(range(Replay::new(&kept(9, 10), late)), (3, 9));
+        assert_eq!(range(Replay::new(&kept(9_000, 1), vec![])), (8_800, 9_000));
+    }
+
+    #[test]
+    fn a_turn_is_offered_when_all_of_it_has_come_or_nothing_more_of_it_can() {
+        let turns = vec![open(&[3, 5], 2), open(&[7, 8], 6)];
+        let mut replay = Replay::new(&kept(2, 2), turns);
+        let mut meanings = vec![];
+        for seq in [1, 2, 3, 4] {
+            meanings.push(replay.on_message(&message(seq)));
+            assert_eq!(replay.next_met(seq), None);
+        }
+        use Meaning::{Context, Finished, New, Open};
+        assert_eq!(meanings, [Finished, Context, Open, New]);
+        assert!(replay.holds(&message(5).id) && !replay.holds(&message(4).id));
+        assert_eq!(replay.on_message(&message(5)), Open);
+        let again = replay.next_met(0).unwrap();
+        assert_eq!(again.messages.len(), 2);
+        let blank = Message {
+            deleted_at: Some(Wall::default()),
+            ..message(7)
+        };
+        assert_eq!(replay.on_message(&blank), Open);
+        assert_eq!(replay.next_met(7), None);
+        let again = replay.next_met(8).unwrap();
+        assert!(
+            again.messages.is_empty(),
+            "one is deleted, the other is gone"
+        );
+        assert!(replay.is_over());
+    }
+}
