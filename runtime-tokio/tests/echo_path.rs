@@ -159,7 +159,7 @@ async fn a_push_is_answered_by_a_post() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("selvedge.toml");
     let config = format!(
-        "[center]\nurl = \"{base}\"\n[[agent]]\nid = \"echo\"\napi_key_env = \"ECHO_KEY\"\n"
+        "[center]\nurl = \"{base}\"\n[store]\npath = \"store.sqlite\"\n[[agent]]\nid = \"echo\"\napi_key_env = \"ECHO_KEY\"\n"
     );
     std::fs::write(&path, config).unwrap();
     let traces = folder.path().join("traces");

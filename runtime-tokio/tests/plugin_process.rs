@@ -39,7 +39,8 @@ const UNREACHABLE: &str = "[center]\nurl = \"http://127.0.0.1:1\"\n[[agent]]\nid
 fn config(text: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("selvedge.toml");
-    std::fs::write(&path, text).unwrap();
+    let store = "[store]\npath = \"store.sqlite\"\n";
+    std::fs::write(&path, format!("{text}{store}")).unwrap();
     (folder, path)
 }
 

@@ -82,7 +82,7 @@ async fn live(folder: &Path) -> Secret {
 
     let config = folder.join("selvedge.toml");
     let text = format!(
-        "[center]\nurl = \"{}\"\n[[agent]]\nid = \"echo\"\napi_key_env = \"ECHO_KEY\"\n",
+        "[center]\nurl = \"{}\"\n[store]\npath = \"store.sqlite\"\n[[agent]]\nid = \"echo\"\napi_key_env = \"ECHO_KEY\"\n",
         center.url()
     );
     std::fs::write(&config, text).unwrap();

@@ -18,7 +18,7 @@ use crate::{PATIENCE, fabric::Fault};
 /// A plugin, and the host that started it. Dropping it ends the plugin.
 #[derive(Debug)]
 pub struct Caller {
-    _plugin: Child,
+    plugin: Child,
     stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
     calls: u64,
@@ -42,7 +42,7 @@ impl Caller {
         let stdin = plugin.stdin.take().ok_or("no standard input")?;
         let stdout = plugin.stdout.take().ok_or("no standard output")?;
         let mut caller = Self {
-            _plugin: plugin,
+            plugin,
             stdin,
             lines: BufReader::new(stdout).lines(),
             calls: 0,
@@ -133,13 +133,31 @@ impl Caller {
     ///
     /// Where none comes.
     pub async fn woken_in(&mut self, channel: &str) -> Result<TurnId, Fault> {
+        self.inbound_in(channel, 0).await.map(|it| it.turn_id)
+    }
+
+    /// Waits until one more than `before` inbounds have come in a channel, and gives back the last.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not come.
+    pub async fn inbound_in(&mut self, channel: &str, before: usize) -> Result<Inbound, Fault> {
         loop {
             let of = |inbound: &&Inbound| inbound.channel.id.as_str() == channel;
-            if let Some(inbound) = self.inbounds.iter().find(of) {
-                return Ok(inbound.turn_id.clone());
+            if let Some(inbound) = self.inbounds.iter().filter(of).nth(before) {
+                return Ok(inbound.clone());
             }
             self.hear().await?;
         }
+    }
+
+    /// Kills the plugin with SIGKILL, by its own process id, and waits until it is gone.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be killed.
+    pub async fn kill(mut self) -> Result<(), Fault> {
+        Ok(self.plugin.kill().await?)
     }
 
     async fn say(&mut self, message: &Value) -> Result<(), Fault> {

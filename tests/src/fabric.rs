@@ -315,6 +315,7 @@ impl Fabric {
         if let Some(guild) = &reach.guild {
             config.push_str(&format!("[guild.guild-1]\nurl = {guild:?}\n"));
         }
+        config.push_str("[store]\npath = \"plugin.sqlite\"\n");
         config.push_str("[files]\ndir = \"exchange\"\n");
         config.push_str("[[agent]]\nid = \"echo\"\napi_key_env = \"ECHO\"\n");
         let file = self.folder.path().join("selvedge.toml");

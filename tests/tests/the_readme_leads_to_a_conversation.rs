@@ -117,6 +117,7 @@ fn shell(folder: &Path, script: &str) -> Child {
         .args(["-euc", script])
         .current_dir(folder)
         .env("PATH", path.unwrap())
+        .env("XDG_STATE_HOME", folder.join("state"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

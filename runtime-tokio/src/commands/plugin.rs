@@ -49,7 +49,9 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
         .iter()
         .map(|agent| agent.config.agent_id.clone());
     let (link, host) = host::channel(ids, config.profile, log);
-    let mut plugin = Plugin::start(&config, link, Agent::new).map_err(Failure::new)?;
+    let mut plugin = Plugin::start(&config, link, Agent::new)
+        .await
+        .map_err(Failure::new)?;
     tracing::info!(
         agents = config.agents.len(),
         center = config.center_url,

@@ -54,6 +54,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "loop_window_ms",
             "queue_idle_ms",
             "turn_timeout_ms",
+            "attempts_max",
             "settle_ms",
             "receipt_patience_ms",
             "coalesce_ms",
@@ -131,6 +132,7 @@ pub(super) const NUMBERS: &[(&str, Sets)] = &[
     ("loop_window_ms", Sets::Span(|c| &mut c.loop_window)),
     ("queue_idle_ms", Sets::Span(|c| &mut c.queue_idle)),
     ("turn_timeout_ms", Sets::Span(|c| &mut c.turn_timeout)),
+    ("attempts_max", Sets::Count32(|c| &mut c.attempts_max)),
     ("settle_ms", Sets::Span(|c| &mut c.settle)),
     (
         "receipt_patience_ms",

@@ -51,7 +51,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// The HTTP proxy.
     pub proxy: Option<Proxy>,
-    /// Where the store is; `None` for the user's state directory.
+    /// Where the store is: as it is written, else in the user's state directory; `None` where that is
+    /// not known either.
     pub store: Option<PathBuf>,
     /// The folder of files that agents' hosts and guilds exchange; `None` for no such tools.
     pub files: Option<PathBuf>,
@@ -255,7 +256,7 @@ fn read(
         profile,
         ca_file,
         proxy,
-        store: store_path,
+        store: store_path.or_else(|| state_file(env)),
         files: files_dir,
         files_bytes_max,
         record: record_dir,
@@ -495,6 +496,18 @@ fn read_agent(
         login_source,
         sync_commands,
     })
+}
+
+/// The store in the user's state directory, as the XDG Base Directory Specification names it: a
+/// relative one does not count.
+fn state_file(env: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        let path = Path::new(env.get(name)?);
+        path.is_absolute().then(|| path.to_path_buf())
+    };
+    let state = absolute("XDG_STATE_HOME");
+    let state = state.or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    Some(state.join("selvedge/plugin.sqlite"))
 }
 
 fn path_in(folder: &Path, text: &str) -> Option<PathBuf> {

@@ -328,6 +328,26 @@ fn an_override_of_nothing_is_an_error() {
 }
 
 #[test]
+fn the_store_is_in_the_users_state_directory() {
+    let store = |extra: &[(&str, &str)]| load(LEAST, extra).unwrap().store;
+    let home = ("HOME", "/home/ann");
+    assert_eq!(store(&[]), None);
+    let path = Some(PathBuf::from(
+        "/home/ann/.local/state/selvedge/plugin.sqlite",
+    ));
+    assert_eq!(store(&[home]), path);
+    assert_eq!(
+        store(&[home, ("XDG_STATE_HOME", "state")]),
+        path,
+        "a relative one"
+    );
+    let path = Some(PathBuf::from("/var/state/selvedge/plugin.sqlite"));
+    assert_eq!(store(&[home, ("XDG_STATE_HOME", "/var/state")]), path);
+    let path = Some(PathBuf::from("/srv/store"));
+    assert_eq!(store(&[home, ("SELVEDGE_STORE__PATH", "/srv/store")]), path);
+}
+
+#[test]
 fn the_lists_of_keys_agree() {
     let (_, plugin) = SECTIONS.iter().find(|(name, _)| *name == "plugin").unwrap();
     let mut listed: Vec<_> = plugin.to_vec();

@@ -13,7 +13,10 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
-    fmt, io,
+    fmt,
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -48,6 +51,10 @@ use crate::{
     http,
     recorder::Recorder,
     status::Desk,
+    store::{
+        StoreError,
+        plugin::{Owner, Store},
+    },
     tls::{self, TlsError},
 };
 
@@ -67,6 +74,15 @@ pub enum StartError {
     /// The HTTP client cannot be set up.
     #[error(transparent)]
     Http(#[from] http::SetupError),
+    /// There is no place for the store.
+    #[error("it is not known where to keep anything: set [store] path, XDG_STATE_HOME or HOME")]
+    NoPlace,
+    /// The store cannot be used.
+    #[error("the plugin's store cannot be used; name another file with [store] path")]
+    Store(#[from] StoreError),
+    /// The store's folder cannot be made.
+    #[error("the folder of the plugin's store cannot be made: {}; set [store] path", .0.display())]
+    Folder(PathBuf, #[source] io::Error),
     /// Recordings were asked for and cannot be made.
     #[error("cannot record into {}; make the folder, or leave --record and [record] dir out", .0.display())]
     Record(PathBuf, #[source] io::Error),
@@ -97,17 +113,30 @@ pub struct Shared {
     pub center_url: Arc<str>,
     /// Where agents are asked how they do.
     pub desk: Desk,
+    /// The store of all agents.
+    pub store: Store,
 }
 
 impl Shared {
-    /// For agents of `config`, none of which has begun.
-    fn new(config: &Config, host: HostLink) -> Result<Self, StartError> {
+    /// What is kept of an agent is kept under this.
+    fn owner(&self, agent: &Agent) -> Owner {
+        Owner {
+            center: self.center_url.to_string(),
+            agent: agent.config.agent_id.clone(),
+        }
+    }
+}
+
+impl Shared {
+    /// For agents of `config`, none of which has begun; and the task of their store.
+    async fn new(config: &Config, host: HostLink) -> Result<(Self, JoinHandle<()>), StartError> {
         let (http, dialer) = reach(config)?;
         let clock = Clock::start();
         let folder = config.files.as_deref();
         let files = Files::open(folder, config.files_bytes_max)
             .map_err(|error| StartError::Files(config.files.clone().unwrap_or_default(), error))?;
-        Ok(Self {
+        let (store, writer) = open_store(config.store.as_deref()).await?;
+        let shared = Self {
             clock,
             http,
             files,
@@ -116,7 +145,9 @@ impl Shared {
             host,
             center_url: config.center_url.as_str().into(),
             desk: Desk::new(clock),
-        })
+            store,
+        };
+        Ok((shared, writer))
     }
 }
 
@@ -126,6 +157,8 @@ pub struct Plugin {
     shared: Shared,
     members: BTreeMap<AgentId, Member>,
     keep: Keep,
+    /// The store's task, which ends after the last agent.
+    store: JoinHandle<()>,
 }
 
 /// What runs an agent for as long as it is wanted.
@@ -158,13 +191,13 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// Where TLS, HTTP or the recordings cannot be set up.
-    pub fn start<M, F>(config: &Config, host: HostLink, new: F) -> Result<Self, StartError>
+    /// Where TLS, HTTP, the store or the recordings cannot be set up.
+    pub async fn start<M, F>(config: &Config, host: HostLink, new: F) -> Result<Self, StartError>
     where
         M: Reports + Machine<Input = Input, Output = Output> + Send + 'static,
         F: Fn(core::Config, Kept, Rng) -> M + Send + Sync + 'static,
     {
-        let shared = Shared::new(config, host)?;
+        let (shared, store) = Shared::new(config, host).await?;
         if let Some(folder) = &config.record {
             std::fs::create_dir_all(folder)
                 .map_err(|error| StartError::Record(folder.clone(), error))?;
@@ -174,6 +207,7 @@ impl Plugin {
             config: config.clone(),
             shared,
             members: BTreeMap::new(),
+            store,
             keep: Box::new(move |agent, shared, seed, record| {
                 let keeper = Keeper {
                     agent,
@@ -216,23 +250,33 @@ impl Plugin {
         &self.shared.desk
     }
 
-    /// Tells every agent that the end has come, and waits until they have closed their connections,
-    /// but no longer than [`SHUTDOWN_PATIENCE`].
-    pub async fn shutdown(mut self) {
+    /// Tells every agent that the end has come, and waits until they have closed their connections and
+    /// what they keep is written, but no longer than [`SHUTDOWN_PATIENCE`].
+    pub async fn shutdown(self) {
+        let Self {
+            shared,
+            mut members,
+            keep,
+            store,
+            config: _,
+        } = self;
         let farewell = async {
-            for inbox in self.shared.host.detach_all() {
+            for inbox in shared.host.detach_all() {
                 // An agent that is gone needs no goodbye.
                 let _ = inbox.send(Input::Shutdown).await;
             }
-            for member in self.members.values_mut() {
+            for member in members.values_mut() {
                 let _ = (&mut member.task).await;
             }
+            // What they gave the store last is kept by then.
+            drop((shared, keep));
+            let _ = store.await;
         };
         if tokio::time::timeout(SHUTDOWN_PATIENCE, farewell)
             .await
             .is_err()
         {
-            tracing::debug!("not every connection was closed in time");
+            tracing::debug!("not everything was closed in time");
         }
     }
 }
@@ -282,12 +326,17 @@ struct Head<'h> {
     kept: &'h Kept,
 }
 
+/// What to do about a panic.
+const BUG: &str = "please report this as a bug of Selvedge, with a recording if there is one";
+/// What to do where the store cannot be read.
+const UNREADABLE: &str = "check the file of [store] path";
+
 /// How the drive of an agent ended.
 enum Ended {
     /// It was asked to.
     Done,
-    /// It must be started again.
-    Failed(String),
+    /// It must be started again: why, and what can be done about it.
+    Failed(String, &'static str),
 }
 
 impl<M, F> Keeper<F>
@@ -308,7 +357,7 @@ where
             let started = self.shared.clock.now();
             match self.live(life, rng).await {
                 Ended::Done => return,
-                Ended::Failed(why) => {
+                Ended::Failed(why, advice) => {
                     self.shared.host.detach(&self.agent.config.agent_id);
                     if self.shared.clock.now().since(started) > most {
                         wait = RESTART.0;
@@ -316,8 +365,7 @@ where
                     tracing::error!(
                         agent = self.agent.config.agent_id.as_str(),
                         %why,
-                        "the agent broke and is started again in {} s; please report this as a bug \
-                         of Selvedge, with a recording if there is one",
+                        "the agent does not run and is started again in {} s; {advice}",
                         wait.as_secs()
                     );
                     tokio::time::sleep(wait).await;
@@ -328,7 +376,18 @@ where
     }
 
     async fn live(&self, life: u64, rng: Rng) -> Ended {
-        let kept = Kept::default();
+        let agent_id = &self.agent.config.agent_id;
+        let (inbox_in, mut inbox) = mpsc::channel(INBOX_MAX);
+        let mut world = AgentWorld::new(&self.agent, self.shared.clone(), inbox_in.downgrade());
+        announce(&self.shared.host, inbox_in.downgrade());
+        self.shared.host.attach(agent_id, inbox_in);
+        // What earlier processes, and earlier lives in this one, have kept. What the host says
+        // meanwhile waits in the inbox.
+        let owner = self.shared.owner(&self.agent);
+        let kept = match self.shared.store.load(owner).await {
+            Ok(kept) => kept,
+            Err(why) => return Ended::Failed(why, UNREADABLE),
+        };
         let recorder = match self.recorder(life, &kept) {
             Ok(recorder) => recorder,
             Err(error) => {
@@ -340,12 +399,7 @@ where
                 None
             }
         };
-        let agent_id = &self.agent.config.agent_id;
         let mut machine = (self.new)(self.agent.config.clone(), kept, rng);
-        let (inbox_in, mut inbox) = mpsc::channel(INBOX_MAX);
-        let mut world = AgentWorld::new(&self.agent, self.shared.clone(), inbox_in.downgrade());
-        announce(&self.shared.host, inbox_in.downgrade());
-        self.shared.host.attach(agent_id, inbox_in);
         let clock = self.shared.clock;
         let questions = self.shared.desk.enter(agent_id);
         let drive = async move {
@@ -356,8 +410,11 @@ where
         let _ending = Ending(drive.abort_handle());
         match drive.await {
             Ok(Ok(())) => Ended::Done,
-            Ok(Err(error)) => Ended::Failed(format!("the recording cannot be written: {error}")),
-            Err(error) if error.is_panic() => Ended::Failed(panic_words(error.into_panic())),
+            Ok(Err(error)) => Ended::Failed(
+                format!("the recording cannot be written: {error}"),
+                "make room for it, or leave --record and [record] dir out",
+            ),
+            Err(error) if error.is_panic() => Ended::Failed(panic_words(error.into_panic()), BUG),
             Err(_) => Ended::Done,
         }
     }
@@ -384,6 +441,19 @@ where
         tracing::info!(agent = agent_id, path = %path.display(), "recording");
         Recorder::create(&path, &head).map(Some)
     }
+}
+
+/// Opens the store, in a folder that is made for it where that is the default one.
+async fn open_store(path: Option<&Path>) -> Result<(Store, JoinHandle<()>), StartError> {
+    let path = path.ok_or(StartError::NoPlace)?;
+    if let Some(folder) = path.parent() {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder
+            .create(folder)
+            .map_err(|error| StartError::Folder(folder.to_path_buf(), error))?;
+    }
+    Ok(Store::open(path).await?)
 }
 
 /// Tells an agent what the host does towards its first inbound.

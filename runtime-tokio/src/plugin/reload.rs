@@ -50,7 +50,7 @@ impl fmt::Display for Changes {
 
 impl Plugin {
     /// Goes over to `config`. Agents whose settings are equal keep their machines and connections; the
-    /// others are stopped, which is said where a turn of theirs is lost with it, and started if they
+    /// others are stopped, which is said where a turn of theirs is cut off with it, and started if they
     /// are still there. What agents share, such as the proxy, is the settings of each.
     ///
     /// # Errors
@@ -90,8 +90,8 @@ impl Plugin {
                 continue;
             }
             let status = report.agents.iter().find(|told| told.agent_id == id);
-            for loss in status.map(losses).unwrap_or_default() {
-                tracing::warn!(agent = id.as_str(), "{loss}");
+            for words in status.map(cut_off).unwrap_or_default() {
+                tracing::warn!(agent = id.as_str(), "{words}");
             }
             ends.push(self.end(id.clone(), member, wanted.is_some()));
             match wanted {
@@ -192,27 +192,27 @@ impl Plugin {
 }
 
 /// What an agent that is stopped now leaves undone.
-fn losses(status: &AgentStatus) -> Vec<String> {
-    let mut losses = Vec::new();
+fn cut_off(status: &AgentStatus) -> Vec<String> {
+    let mut cut_off = Vec::new();
     for guild in &status.guilds {
         for channel in &guild.busy {
             if let Some(turn) = &channel.turn {
-                losses.push(format!(
-                    "turn {} of channel {} of guild {} is lost with the agent, which the new \
-                     configuration stops: what the host still does about it is not posted",
+                cut_off.push(format!(
+                    "turn {} of channel {} of guild {} is cut off with the agent, which the new \
+                     configuration stops: it is handed over again when the agent is there again",
                     turn.turn_id, channel.channel_id, guild.guild_id
                 ));
             }
         }
     }
     if status.waiting > 0 {
-        losses.push(format!(
-            "{} message(s) that wait for a turn are lost with the agent, which the new configuration \
-             stops",
+        cut_off.push(format!(
+            "{} message(s) that wait for a turn are left in their channels by the agent, which the new \
+             configuration stops: they are read from there when it is there again",
             status.waiting
         ));
     }
-    losses
+    cut_off
 }
 
 #[cfg(test)]
@@ -231,9 +231,9 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_or_a_message_that_is_lost_is_said() {
+    fn a_turn_or_a_message_that_is_cut_off_is_said() {
         let mut status = AgentStatus::of(id("a"), AgentState::Running);
-        assert_eq!(losses(&status), [""; 0]);
+        assert_eq!(cut_off(&status), [""; 0]);
         status.waiting = 3;
         let turn = TurnStatus {
             turn_id: TurnId::new("t_1").unwrap(),
@@ -267,9 +267,9 @@ mod tests {
             joined: 1,
             busy: vec![channel],
         }];
-        let [turn, waiting] = losses(&status).try_into().unwrap();
+        let [turn, waiting] = cut_off(&status).try_into().unwrap();
         assert!(
-            turn.starts_with("turn t_1 of channel c of guild g is lost"),
+            turn.starts_with("turn t_1 of channel c of guild g is cut off"),
             "{turn}"
         );
         assert!(waiting.starts_with("3 message(s) that wait"), "{waiting}");

@@ -162,7 +162,8 @@ async fn fabric(closed: Arc<AtomicUsize>) -> String {
     origin
 }
 
-fn config(center_url: String, agents: &[&str], record: Option<PathBuf>) -> Config {
+/// A configuration whose store is in `folder`, and its recordings if there are to be any.
+fn config(center_url: String, agents: &[&str], folder: &Path, record: bool) -> Config {
     let agent = |id: &&str| Agent {
         config: core::Config::new(AgentId::new(id).unwrap()),
         login: Login::ApiKey {
@@ -178,16 +179,16 @@ fn config(center_url: String, agents: &[&str], record: Option<PathBuf>) -> Confi
         profile: Profile::Plexum,
         ca_file: None,
         proxy: None,
-        store: None,
+        store: Some(folder.join("store.sqlite")),
         files: None,
         files_bytes_max: 1,
-        record,
+        record: record.then(|| folder.join("traces")),
         status: None,
         warnings: vec![],
     }
 }
 
-fn start(config: &Config, armed: bool) -> (Plugin, HostLink, mpsc::UnboundedReceiver<Input>) {
+async fn start(config: &Config, armed: bool) -> (Plugin, HostLink, mpsc::UnboundedReceiver<Input>) {
     let ids = config
         .agents
         .iter()
@@ -200,7 +201,7 @@ fn start(config: &Config, armed: bool) -> (Plugin, HostLink, mpsc::UnboundedRece
         started: false,
         bomb: Arc::clone(&bomb),
     };
-    let plugin = Plugin::start(config, link.clone(), new).unwrap();
+    let plugin = Plugin::start(config, link.clone(), new).await.unwrap();
     (plugin, link, told)
 }
 
@@ -230,8 +231,8 @@ async fn the_world_logs_in_dials_asks_and_ends() {
     let closed = Arc::new(AtomicUsize::new(0));
     let origin = fabric(Arc::clone(&closed)).await;
     let folder = tempfile::tempdir().unwrap();
-    let config = config(origin, &["a/b"], Some(folder.path().join("traces")));
-    let (plugin, _link, mut told) = start(&config, false);
+    let config = config(origin, &["a/b"], folder.path(), true);
+    let (plugin, _link, mut told) = start(&config, false).await;
     let mut inputs = until(&mut told, is_frame).await;
     if !inputs.iter().any(|input| matches!(input, Input::Http(..))) {
         inputs.extend(until(&mut told, |input| matches!(input, Input::Http(..))).await);
@@ -277,7 +278,9 @@ async fn the_world_logs_in_dials_asks_and_ends() {
 #[tokio::test]
 async fn a_panic_ends_one_agent_and_it_comes_back() {
     let origin = fabric(Arc::default()).await;
-    let (plugin, _link, mut told) = start(&config(origin, &["a", "b"], None), true);
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(origin, &["a", "b"], folder.path(), false);
+    let (plugin, _link, mut told) = start(&config, true).await;
     // Two agents, and one of them twice.
     let mut inputs = Vec::new();
     for _ in 0..3 {
@@ -294,7 +297,9 @@ async fn a_panic_ends_one_agent_and_it_comes_back() {
 #[tokio::test]
 async fn an_agent_tells_how_it_does_and_one_that_broke_does_not_answer() {
     let origin = fabric(Arc::default()).await;
-    let (plugin, _link, mut told) = start(&config(origin, &["a"], None), true);
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(origin, &["a"], folder.path(), false);
+    let (plugin, _link, mut told) = start(&config, true).await;
     let desk = plugin.desk().clone();
     until(&mut told, |input| matches!(input, Input::Dialed(..))).await;
     // The frame that it answers breaks it, and it waits a second before it comes back.
@@ -324,10 +329,14 @@ async fn an_agent_tells_how_it_does_and_one_that_broke_does_not_answer() {
 
 #[tokio::test]
 async fn an_unreachable_center_is_said_and_the_gate_is_given_back() {
-    let (plugin, _link, mut told) = start(
-        &config("http://127.0.0.1:1".into(), &["a", "b"], None),
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(
+        "http://127.0.0.1:1".into(),
+        &["a", "b"],
+        folder.path(),
         false,
     );
+    let (plugin, _link, mut told) = start(&config, false).await;
     for _ in 0..2 {
         let failed =
             |input: &Input| matches!(input, Input::LoggedIn(_, Err(LoginFailure::Unavailable(_))));
@@ -340,7 +349,9 @@ async fn an_unreachable_center_is_said_and_the_gate_is_given_back() {
 async fn a_shutdown_does_not_wait_for_a_guild_that_does_not_answer() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
-    let (plugin, _link, mut told) = start(&config(origin, &["a"], None), false);
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(origin, &["a"], folder.path(), false);
+    let (plugin, _link, mut told) = start(&config, false).await;
     until(&mut told, |input| matches!(input, Input::Admitted(_))).await;
     timeout(SHUTDOWN_PATIENCE * 2, plugin.shutdown())
         .await
@@ -349,7 +360,9 @@ async fn a_shutdown_does_not_wait_for_a_guild_that_does_not_answer() {
 
 #[tokio::test]
 async fn a_shutdown_right_after_the_start_is_quick() {
-    let (plugin, _link, _told) = start(&config("http://127.0.0.1:1".into(), &["a"], None), false);
+    let folder = tempfile::tempdir().unwrap();
+    let config = config("http://127.0.0.1:1".into(), &["a"], folder.path(), false);
+    let (plugin, _link, _told) = start(&config, false).await;
     timeout(SHUTDOWN_PATIENCE / 2, plugin.shutdown())
         .await
         .unwrap();

@@ -30,6 +30,7 @@ use super::Shared;
 use crate::{
     config::Agent,
     driver::World,
+    store::plugin::Owner,
     ws::{self, WsHandle},
 };
 
@@ -41,6 +42,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct AgentWorld {
     agent_id: AgentId,
+    owner: Owner,
     login: Arc<center::Login>,
     shared: Shared,
     inbox: mpsc::WeakSender<Input>,
@@ -63,6 +65,7 @@ impl AgentWorld {
     pub(super) fn new(agent: &Agent, shared: Shared, inbox: mpsc::WeakSender<Input>) -> Self {
         Self {
             agent_id: agent.config.agent_id.clone(),
+            owner: shared.owner(agent),
             login: Arc::new(agent.login.clone()),
             shared,
             inbox,
@@ -219,9 +222,12 @@ impl<M: Machine<Input = Input, Output = Output>> World<M> for AgentWorld {
                 request,
                 file,
             } => self.request(id, origin, request, file),
-            Output::Store(id, _) => drop(self.spawn(|inbox| async move {
-                answer(&inbox, Input::Stored(id, Ok(()))).await;
-            })),
+            Output::Store(id, batch) => {
+                let kept = self.shared.store.keep(self.owner.clone(), batch);
+                self.spawn(|inbox| async move {
+                    answer(&inbox, Input::Stored(id, kept.await)).await;
+                });
+            }
             Output::Forget(Question::Store(_)) => {}
             Output::Forget(Question::Login(id)) => abort(self.logins.remove(&id)),
             Output::Forget(Question::Http(id)) => abort(self.requests.remove(&id)),

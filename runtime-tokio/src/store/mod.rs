@@ -1,6 +1,7 @@
 //! SQLite files: opened for their owner alone, with a schema that knows its version.
 
 pub mod guild;
+pub mod plugin;
 
 use std::{
     fs::{OpenOptions, Permissions},

@@ -98,7 +98,7 @@ impl Stage {
     /// Writes the configuration of a plugin with these agents.
     pub(crate) fn configure(&self, agents: &[&str]) -> PathBuf {
         let mut config = format!(
-            "[center]\nurl = {:?}\n[status]\nlisten = \"{}\"\n[plugin]\nbackoff_most_ms = 500\n\
+            "[center]\nurl = {:?}\n[store]\npath = \"store.sqlite\"\n[status]\nlisten = \"{}\"\n[plugin]\nbackoff_most_ms = 500\n\
              backoff_after_live_ms = 500\n",
             self.center.url(),
             self.status

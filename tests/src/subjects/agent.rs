@@ -423,7 +423,9 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
             receipt_patience: Duration::from_secs(5),
             ..Config::new(agent_id)
         };
-        let agent = agent::Agent::new(config, kept(now), Rng::from_number(11));
+        // One of the two begins anew.
+        let found = if CLAUDE { Kept::default() } else { kept(now) };
+        let agent = agent::Agent::new(config, found, Rng::from_number(11));
         (Self::default(), agent)
     }
 

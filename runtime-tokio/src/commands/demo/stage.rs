@@ -164,7 +164,7 @@ fn write_config(folder: &Path, center: &str, api_key: &str) -> std::io::Result<s
     private(&folder.join("echo.key"), api_key)?;
     let config = folder.join("selvedge.toml");
     let content = format!(
-        "[center]\nurl = \"{center}\"\n\n[[agent]]\nid = \"echo\"\napi_key_file = \"echo.key\"\n"
+        "[center]\nurl = \"{center}\"\n\n[store]\npath = \"plugin.sqlite\"\n\n[[agent]]\nid = \"echo\"\napi_key_file = \"echo.key\"\n"
     );
     private(&config, &content)?;
     Ok(config)

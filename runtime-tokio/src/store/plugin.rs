@@ -1,0 +1,223 @@
+//! The plugin's store: what the agents of a process keep, in SQLite, written by one task in order.
+
+mod rows;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use selvedge_core::{
+    id::AgentId,
+    plugin::kept::{Change, Kept},
+};
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use super::{Schema, StoreError, open};
+
+/// How many batches are taken in at once: what waits for the disk shares one commit.
+const JOBS_A_COMMIT: usize = 128;
+
+const SCHEMA: Schema = Schema {
+    kind: "plugin",
+    application_id: 0x5e1f_a6e7,
+    migrations: &["CREATE TABLE agents (
+            id INTEGER NOT NULL PRIMARY KEY,
+            center TEXT NOT NULL,
+            agent TEXT NOT NULL,
+            name TEXT,
+            user TEXT,
+            alive_at INTEGER,
+            UNIQUE (center, agent)
+        ) STRICT;
+        CREATE TABLE guilds (
+            agent INTEGER NOT NULL REFERENCES agents (id),
+            guild TEXT NOT NULL,
+            PRIMARY KEY (agent, guild)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE channels (
+            agent INTEGER NOT NULL REFERENCES agents (id),
+            guild TEXT NOT NULL,
+            channel TEXT NOT NULL,
+            seq INTEGER,
+            message TEXT,
+            created_at INTEGER,
+            context_from INTEGER NOT NULL,
+            left_at INTEGER,
+            PRIMARY KEY (agent, guild, channel)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE turns (
+            agent INTEGER NOT NULL REFERENCES agents (id),
+            turn TEXT NOT NULL,
+            guild TEXT NOT NULL,
+            channel TEXT NOT NULL,
+            messages TEXT NOT NULL,
+            attempt INTEGER NOT NULL,
+            context_from INTEGER NOT NULL,
+            state TEXT NOT NULL,
+            owes_pass INTEGER NOT NULL,
+            PRIMARY KEY (agent, turn)
+        ) STRICT, WITHOUT ROWID;"],
+    // The plugins of other accounts may use the same file.
+    exclusive: false,
+};
+
+/// An agent in the file: of that Center, by that name in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Center's URL.
+    pub center: String,
+    /// The agent.
+    pub agent: AgentId,
+}
+
+/// What the agents of a process ask of their store.
+#[derive(Debug)]
+enum Job {
+    /// Everything that is kept of an agent, after every batch before.
+    Load(Owner, oneshot::Sender<Result<Kept, String>>),
+    /// Keep this, all or none.
+    Keep(Keeping),
+}
+
+#[derive(Debug)]
+struct Keeping {
+    owner: Owner,
+    batch: Vec<Change>,
+    done: oneshot::Sender<Result<(), String>>,
+}
+
+/// The way to the store, which is closed when the last of them is gone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Bounded by its users: each agent has one batch under way, and one more at its end.
+    jobs: mpsc::UnboundedSender<Job>,
+}
+
+impl Store {
+    /// Opens the file at `path`, made where it is not there, and starts its task.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be used.
+    pub async fn open(path: &Path) -> Result<(Self, JoinHandle<()>), StoreError> {
+        let store = PluginStore {
+            connection: open(path, &SCHEMA).await?,
+            path: path.to_path_buf(),
+        };
+        let (jobs, taken) = mpsc::unbounded_channel();
+        Ok((Self { jobs }, tokio::spawn(store.serve(taken))))
+    }
+
+    /// What is kept of an agent.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, in words.
+    pub async fn load(&self, owner: Owner) -> Result<Kept, String> {
+        let (done, loaded) = oneshot::channel();
+        let sent = self.jobs.send(Job::Load(owner, done));
+        sent.map_err(|_| ENDED.to_owned())?;
+        loaded.await.unwrap_or_else(|_| Err(ENDED.to_owned()))
+    }
+
+    /// Keeps a batch of an agent, after all that it was given before.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written, in words; nothing of it is kept then.
+    pub fn keep(
+        &self,
+        owner: Owner,
+        batch: Vec<Change>,
+    ) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let (done, kept) = oneshot::channel();
+        // Where nobody takes it, nobody answers either.
+        let _ = self.jobs.send(Job::Keep(Keeping { owner, batch, done }));
+        async { kept.await.unwrap_or_else(|_| Err(ENDED.to_owned())) }
+    }
+}
+
+/// Why nothing is answered.
+const ENDED: &str = "the store's task has ended";
+
+struct PluginStore {
+    connection: SqliteConnection,
+    path: PathBuf,
+}
+
+impl PluginStore {
+    async fn serve(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        let mut taken = Vec::new();
+        let mut group = Vec::new();
+        while jobs.recv_many(&mut taken, JOBS_A_COMMIT).await > 0 {
+            for job in taken.drain(..) {
+                match job {
+                    Job::Keep(keeping) => group.push(keeping),
+                    Job::Load(owner, done) => {
+                        self.keep(&mut group).await;
+                        let loaded = self.load(&owner).await;
+                        // Who does not wait any more needs no answer.
+                        let _ = done.send(loaded.map_err(|error| error.to_string()));
+                    }
+                }
+            }
+            self.keep(&mut group).await;
+        }
+        if let Err(error) = self.connection.close().await {
+            tracing::warn!(%error, "the plugin's store did not close cleanly");
+        }
+    }
+
+    /// Commits what has gathered in one go. Where that does not work, each batch is tried by itself,
+    /// so that none suffers from another's.
+    async fn keep(&mut self, group: &mut Vec<Keeping>) {
+        if group.len() > 1 && self.commit(group).await.is_ok() {
+            for keeping in group.drain(..) {
+                let _ = keeping.done.send(Ok(()));
+            }
+        }
+        for keeping in group.drain(..) {
+            let kept = self.commit(std::slice::from_ref(&keeping)).await;
+            let _ = keeping.done.send(kept.map_err(|error| error.to_string()));
+        }
+    }
+
+    async fn commit(&mut self, group: &[Keeping]) -> Result<(), StoreError> {
+        let failed = StoreError::sqlite(&self.path);
+        // Immediate: a transaction that begins as a reader may find the file taken when it writes.
+        let begun = self.connection.begin_with("BEGIN IMMEDIATE").await;
+        let mut transaction = begun.map_err(failed)?;
+        for keeping in group {
+            let id = rows::agent(&mut transaction, &keeping.owner);
+            let id = id.await.map_err(failed)?;
+            for change in &keeping.batch {
+                rows::write(&mut transaction, id, change)
+                    .await
+                    .map_err(failed)?;
+            }
+        }
+        // Dropped before this, it is rolled back.
+        transaction.commit().await.map_err(failed)
+    }
+
+    async fn load(&mut self, owner: &Owner) -> Result<Kept, StoreError> {
+        let failed = StoreError::sqlite(&self.path);
+        let begun = self.connection.begin().await;
+        let mut transaction = begun.map_err(failed)?;
+        let kept = rows::load(&mut transaction, owner).await;
+        kept.map_err(|error| {
+            let sqlx::Error::Decode(what) = error else {
+                return failed(error);
+            };
+            StoreError::Row {
+                path: self.path.clone(),
+                what: what.to_string(),
+            }
+        })
+    }
+}
