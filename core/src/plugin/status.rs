@@ -89,7 +89,7 @@ pub struct GuildStatus {
 }
 
 /// How a connection does, and what became of those before it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LinkStatus {
     /// How far it has come.
     pub state: LinkState,

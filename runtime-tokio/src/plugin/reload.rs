@@ -219,9 +219,7 @@ fn cut_off(status: &AgentStatus) -> Vec<String> {
 mod tests {
     use selvedge_core::{
         id::{ChannelId, GuildId, TurnId},
-        plugin::status::{
-            AgentState, ChannelStatus, Ends, GuildStatus, LinkState, LinkStatus, TurnStatus,
-        },
+        plugin::status::{AgentState, ChannelStatus, GuildStatus, LinkStatus, TurnStatus},
     };
 
     use super::*;
@@ -250,19 +248,7 @@ mod tests {
         };
         status.guilds = vec![GuildStatus {
             guild_id: GuildId::new("g").unwrap(),
-            link: LinkStatus {
-                state: LinkState::Live,
-                for_ms: 0,
-                dial_in_ms: None,
-                frame_ms_ago: None,
-                event_ms_ago: None,
-                post_ms_ago: None,
-                lives: 1,
-                rotations: 0,
-                deaf: 0,
-                ends: Ends::default(),
-                trouble: None,
-            },
+            link: LinkStatus::default(),
             channels: 1,
             joined: 1,
             busy: vec![channel],

@@ -170,12 +170,6 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
             writeln!(text, "{name}{{{labels}}} {}", value(&guild.link))?;
         }
     }
-    let name = "selvedge_link_rotations_total";
-    let help = "Connections that were replaced while they went on.";
-    head(text, name, "counter", help)?;
-    for (labels, guild) in links(report) {
-        writeln!(text, "{name}{{{labels}}} {}", guild.link.rotations)?;
-    }
     let name = "selvedge_link_ends_total";
     let help = "Connections that have ended, by how far they had come.";
     head(text, name, "counter", help)?;

@@ -1,5 +1,7 @@
 //! Tests of the status: what is a problem, and how it is told to machines and to people.
 
+use std::collections::BTreeSet;
+
 use selvedge_core::{
     id::{AgentId, ChannelId, GuildId, TurnId, UserId},
     plugin::status::{ChannelStatus, Ends, LinkStatus, Trouble, TurnStatus},
@@ -126,13 +128,20 @@ fn a_scraper_reads_a_series_for_each_link_and_name() {
         "selvedge_link_rotations_total{agent=\"a\",guild=\"g\\\"1\"} 1",
         "selvedge_link_deaf_total{agent=\"a\",guild=\"g\\\"1\"} 4",
         "# TYPE selvedge_link_ends_total counter",
-        "selvedge_link_rotations_total{agent=\"a\",guild=\"g\\\"1\"} 1",
         "selvedge_link_ends_total{agent=\"a\",guild=\"g\\\"1\",reason=\"live\"} 2",
         "selvedge_link_ends_total{agent=\"a\",guild=\"g\\\"1\",reason=\"login\"} 0",
     ] {
         assert!(text.lines().any(|told| told == line), "{line}\n{text}");
     }
     assert!(!text.contains("post_age_seconds{"), "it has never posted");
+    // A scraper takes nothing of a text in which a series, or what is said of a name, comes twice.
+    let series = text
+        .lines()
+        .filter_map(|line| Some(line.rsplit_once(' ')?.0));
+    let mut seen = BTreeSet::new();
+    for series in series {
+        assert!(seen.insert(series), "{series} comes twice\n{text}");
+    }
     for hidden in ["hall", "t_1", "\"c\""] {
         assert!(!text.contains(hidden), "{hidden}\n{text}");
     }
