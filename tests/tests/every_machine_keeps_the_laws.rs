@@ -177,9 +177,7 @@ every_machine_keeps_the_laws! {
     the_agent: agent::Agent,
         [Login Dial Transport HangUp Http Forget Notify Sent Channels Live Down Rotated NotRotated Deaf
          GapAccepted Left Skipped TurnTimedOut BadCommands CommandsReplaced], written, recorded, asked;
-    the_agent_of_claude: agent::ClaudeAgent,
-        [Login Dial Transport HangUp Http Forget Notify Sent Channels Live Down Rotated NotRotated Deaf
-         GapAccepted Left Skipped TurnTimedOut OfferedAgain], written, recorded, asked;
+    the_agent_of_claude: agent::ClaudeAgent, [Notify Sent TurnTimedOut OfferedAgain], written, recorded, asked;
     the_guild: guild::Guild,
         [Introspect Resolve Store Load Forget Transport Close Respond Fatal Posted Member NoMember
          Amended Canvas NoCanvas Commands Turn Rewoken Commanded Newest],

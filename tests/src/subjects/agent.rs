@@ -50,6 +50,8 @@ pub struct Agent<const CLAUDE: bool = false> {
     next_call: u64,
     /// What the host has done towards its first inbound.
     begun: u8,
+    /// Turns whose notification is on its way to such a host.
+    unwritten: Vec<TurnId>,
     over: bool,
 }
 
@@ -201,12 +203,18 @@ impl<const CLAUDE: bool> Agent<CLAUDE> {
         Some(Input::Transport(*conn, Event::Frame(frame(peer))))
     }
 
-    /// What a host of this profile begins with.
+    /// What a host of this profile begins with, and what becomes of what it is handed.
     fn begins(&mut self) -> Option<Input> {
         let event = match self.begun {
             0 => HostEvent::Ready { turns: false },
             1 => HostEvent::ToolsListed,
-            _ => return None,
+            _ => {
+                return self
+                    .unwritten
+                    .pop()
+                    .map(HostEvent::Written)
+                    .map(Input::Host);
+            }
         };
         self.begun += 1;
         Some(Input::Host(event))
@@ -532,7 +540,12 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
             }
             Output::Forget(Question::Http(id)) => self.requests.retain(|(open, ..)| open != id),
             Output::Forget(Question::Store(id)) => self.stores.retain(|open| open != id),
-            Output::Notify(inbound) => self.turns.push(inbound.turn_id.clone()),
+            Output::Notify(inbound) => {
+                self.turns.push(inbound.turn_id.clone());
+                if CLAUDE {
+                    self.unwritten.push(inbound.turn_id.clone());
+                }
+            }
             Output::Answer { .. } | Output::Note(_) => {}
         }
     }
