@@ -160,7 +160,7 @@ async fn through_three_rotations_nothing_is_lost_and_nothing_comes_twice() {
     let path = folder.path().join("selvedge.toml");
     // Alice talks faster than the loop guard likes.
     let config = format!(
-        "[center]\nurl = \"{}\"\n[[agent]]\nid = \"echo\"\napi_key_env = \"ECHO_KEY\"\n\
+        "[center]\nurl = \"{}\"\n[store]\npath = \"store.sqlite\"\n[[agent]]\nid = \"echo\"\napi_key_env = \"ECHO_KEY\"\n\
          [plugin]\nloop_turns = 1000000\n",
         center.url()
     );

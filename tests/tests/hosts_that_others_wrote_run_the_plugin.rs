@@ -106,7 +106,7 @@ async fn a_host_on_the_sdk_for_python_is_woken_as_claude_is() {
 fn configured(profile: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let config = format!(
-        "[center]\nurl = \"http://127.0.0.1:1\"\n[host]\nprofile = \"{profile}\"\n\
+        "[center]\nurl = \"http://127.0.0.1:1\"\n[store]\npath = \"store.sqlite\"\n[host]\nprofile = \"{profile}\"\n\
          [[agent]]\nid = \"echo\"\napi_key_env = \"ECHO\"\n"
     );
     fs::write(folder.path().join("selvedge.toml"), config).unwrap();

@@ -31,7 +31,7 @@ struct Plugin<R> {
 }
 
 fn command(folder: &TempDir) -> Command {
-    let config = "[center]\nurl = \"http://127.0.0.1:1\"\n\
+    let config = "[center]\nurl = \"http://127.0.0.1:1\"\n[store]\npath = \"store.sqlite\"\n\
                   [[agent]]\nid = \"echo\"\napi_key_env = \"ECHO\"\n";
     let file = folder.path().join("selvedge.toml");
     fs::write(&file, config).unwrap();
