@@ -42,9 +42,6 @@ const PASSWORD_CHARS_MIN: usize = 8;
 /// The longest password, in bytes: all of it is hashed.
 const PASSWORD_BYTES_MAX: usize = 1_024;
 
-/// What ids of users begin with.
-pub(super) const USER_ID_PREFIX: &str = "u_";
-
 /// What answers Center's calls.
 pub(super) struct Center {
     store: CenterStore,
@@ -368,18 +365,10 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     if !(1..=NAME_CHARS_MAX).contains(&length) {
         return Err(format!("name: expected 1 to {NAME_CHARS_MAX} characters"));
     }
-    if name.trim() != name
-        || name.contains(|c: char| is_invisible(c) || matches!(c, '<' | '>' | ','))
-    {
+    if name.trim() != name || name.contains(|c: char| is_invisible(c) || matches!(c, '<' | '>')) {
         return Err(
-            "name: expected no <, >, comma, control or invisible character, or space at an end"
-                .into(),
+            "name: expected no <, >, control or invisible character, or space at an end".into(),
         );
-    }
-    if name.starts_with(USER_ID_PREFIX) {
-        return Err(format!(
-            "name: expected none that begins like an id, with {USER_ID_PREFIX}"
-        ));
     }
     Ok(())
 }

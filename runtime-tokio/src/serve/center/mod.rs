@@ -253,7 +253,7 @@ async fn add_user(
         }
         None => None,
     };
-    let id = UserId::new(&random::id(api::USER_ID_PREFIX)?)
+    let id = UserId::new(&random::id("u_")?)
         .ok_or_else(|| ServeError::Bug("a user id of ours is no id".into()))?;
     let api_key = random::key("sk_")?;
     let fresh = store
