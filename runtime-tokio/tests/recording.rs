@@ -141,6 +141,7 @@ fn replayed(recording: &str) -> Vec<Inbound> {
             | Output::HangUp(_)
             | Output::Http { .. }
             | Output::Store(..)
+            | Output::Claim(..)
             | Output::Forget(_)
             | Output::Answer { .. }
             | Output::Note(_) => None,

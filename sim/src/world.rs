@@ -340,6 +340,9 @@ impl World {
                 self.disk.write(id, batch);
                 self.schedule(self.disk.commit, Event::Commit);
             }
+            Output::Claim(id, _) => {
+                self.schedule(Duration::ZERO, Event::Agent(Input::Claimed(id, Ok(()))));
+            }
             Output::Forget(_) => {}
             Output::Note(note) => {
                 let note = serde_json::to_value(note).unwrap_or_default();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     fabric::center::Session,
     http::{CallId, Failure, Request, Response},
-    id::TurnId,
+    id::{TurnId, UserId},
     plugin::{
         inbound::Inbound,
         kept::Change,
@@ -31,6 +31,10 @@ pub enum Http {}
 #[derive(Clone, Copy, Debug)]
 pub enum Store {}
 
+/// The kind of a claim to the account.
+#[derive(Clone, Copy, Debug)]
+pub enum Claim {}
+
 /// Everything that can happen to an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,6 +51,8 @@ pub enum Input {
     Http(RequestId<Http>, Result<Response, Failure>),
     /// The store keeps a batch now, or could not; in the words of the runtime.
     Stored(RequestId<Store>, Result<(), String>),
+    /// The account is this process's from now on, or held by another one, in words.
+    Claimed(RequestId<Claim>, Result<(), String>),
     /// Something happened at the agent's host.
     Host(HostEvent),
     /// The process is about to end: close every connection and go silent.
@@ -123,6 +129,10 @@ pub enum Output {
         /// The file of this machine that goes with it. [`Failure::Local`] says that there is none.
         file: Option<Transfer>,
     },
+    /// Make sure that no other process serves this account of the agent's Center. Answered by
+    /// [`Input::Claimed`]; where another one does, the agent is started anew with what its store has then
+    /// once that one has ended.
+    Claim(RequestId<Claim>, UserId),
     /// Keep these changes, all or none, after those of every batch before; see
     /// [`Kept::apply`](crate::plugin::kept::Kept::apply). Answered by [`Input::Stored`].
     Store(RequestId<Store>, Vec<Change>),
@@ -150,6 +160,8 @@ pub enum Question {
     Http(RequestId<Http>),
     /// A batch for the store.
     Store(RequestId<Store>),
+    /// A claim to the account.
+    Claim(RequestId<Claim>),
 }
 
 impl Recorded for Input {
@@ -169,6 +181,7 @@ impl Recorded for Input {
             | Self::Transport(_, ws::Event::Frame(Frame::Binary(_)) | ws::Event::Closed(_))
             | Self::Http(..)
             | Self::Stored(..)
+            | Self::Claimed(..)
             | Self::Host(_)
             | Self::Shutdown => {}
         }

@@ -13,6 +13,7 @@ pub mod backfill;
 pub mod catch_up;
 pub mod channel;
 pub mod chronicle;
+pub mod claim;
 pub mod claude;
 pub mod commands;
 pub mod config;

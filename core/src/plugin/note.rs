@@ -245,6 +245,11 @@ pub enum Note {
     },
     /// The store keeps what it is given again.
     StoreMended,
+    /// Another process serves the account.
+    Claimed {
+        /// Which.
+        by: String,
+    },
     /// A queue was full: a message is counted as skipped.
     Skipped {
         /// The guild.
@@ -285,6 +290,7 @@ impl Note {
             | Self::TurnParked { .. }
             | Self::Skipped { .. } => Level::Warn,
             Self::AccountChanged { .. }
+            | Self::Claimed { .. }
             | Self::StoreFailed { .. }
             | Self::NoAccess { .. }
             | Self::NoOrigin { .. }
@@ -476,6 +482,10 @@ impl fmt::Display for Note {
             Self::StoreFailed { why } => write!(
                 f,
                 "the store cannot be written: {why}; no turn begins until it can, nothing is lost"
+            ),
+            Self::Claimed { by } => write!(
+                f,
+                "the account is served by {by}: this agent waits until that one has ended"
             ),
             Self::StoreMended => f.write_str("the store can be written again"),
             Self::Skipped { guild, channel } => write!(

@@ -5,6 +5,7 @@
 //! beside them, by whoever owns the process.
 
 mod gate;
+mod lock;
 mod reload;
 mod world;
 
@@ -25,7 +26,7 @@ use std::{
 use futures::{FutureExt as _, future::BoxFuture};
 use selvedge_core::{
     Machine, Rng,
-    id::AgentId,
+    id::{AgentId, UserId},
     plugin::{
         config as core,
         io::{Input, Output},
@@ -35,12 +36,12 @@ use selvedge_core::{
 };
 use serde::Serialize;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{AbortHandle, JoinHandle},
 };
 
-use self::world::AgentWorld;
 pub use self::{gate::Gate, reload::Changes};
+use self::{lock::Slot, world::AgentWorld};
 use crate::{
     clock::Clock,
     config::{Agent, Config},
@@ -115,9 +116,16 @@ pub struct Shared {
     pub desk: Desk,
     /// The store of all agents.
     pub store: Store,
+    /// Its file.
+    pub place: Arc<Path>,
 }
 
 impl Shared {
+    /// The lock of an account.
+    fn lock_of(&self, user: &UserId) -> PathBuf {
+        lock::path(&self.place, &self.center_url, user)
+    }
+
     /// What is kept of an agent is kept under this.
     fn owner(&self, agent: &Agent) -> Owner {
         Owner {
@@ -135,7 +143,8 @@ impl Shared {
         let folder = config.files.as_deref();
         let files = Files::open(folder, config.files_bytes_max)
             .map_err(|error| StartError::Files(config.files.clone().unwrap_or_default(), error))?;
-        let (store, writer) = open_store(config.store.as_deref()).await?;
+        let place: Arc<Path> = config.store.as_deref().ok_or(StartError::NoPlace)?.into();
+        let (store, writer) = open_store(&place).await?;
         let shared = Self {
             clock,
             http,
@@ -146,6 +155,7 @@ impl Shared {
             center_url: config.center_url.as_str().into(),
             desk: Desk::new(clock),
             store,
+            place,
         };
         Ok((shared, writer))
     }
@@ -215,6 +225,7 @@ impl Plugin {
                     seed,
                     record,
                     new: Arc::clone(&new),
+                    slot: Arc::default(),
                 };
                 keeper.keep().boxed()
             }),
@@ -312,6 +323,8 @@ struct Keeper<F> {
     seed: [u8; 32],
     record: Option<PathBuf>,
     new: Arc<F>,
+    /// The lock of its account.
+    slot: Arc<Slot>,
 }
 
 /// The first line of a recording: what a replay builds the machine from.
@@ -335,6 +348,8 @@ const UNREADABLE: &str = "check the file of [store] path";
 enum Ended {
     /// It was asked to.
     Done,
+    /// It must be started again, since another process has given its account up.
+    Anew,
     /// It must be started again: why, and what can be done about it.
     Failed(String, &'static str),
 }
@@ -357,6 +372,13 @@ where
             let started = self.shared.clock.now();
             match self.live(life, rng).await {
                 Ended::Done => return,
+                Ended::Anew => {
+                    self.shared.host.detach(&self.agent.config.agent_id);
+                    tracing::info!(
+                        agent = self.agent.config.agent_id.as_str(),
+                        "the account is free: the agent starts"
+                    );
+                }
                 Ended::Failed(why, advice) => {
                     self.shared.host.detach(&self.agent.config.agent_id);
                     if self.shared.clock.now().since(started) > most {
@@ -378,7 +400,10 @@ where
     async fn live(&self, life: u64, rng: Rng) -> Ended {
         let agent_id = &self.agent.config.agent_id;
         let (inbox_in, mut inbox) = mpsc::channel(INBOX_MAX);
-        let mut world = AgentWorld::new(&self.agent, self.shared.clone(), inbox_in.downgrade());
+        let (anew, freed) = oneshot::channel();
+        let claim = (Arc::clone(&self.slot), anew);
+        let shared = self.shared.clone();
+        let mut world = AgentWorld::new(&self.agent, shared, inbox_in.downgrade(), claim);
         announce(&self.shared.host, inbox_in.downgrade());
         self.shared.host.attach(agent_id, inbox_in);
         // What earlier processes, and earlier lives in this one, have kept. What the host says
@@ -408,7 +433,12 @@ where
         };
         let drive = tokio::spawn(drive);
         let _ending = Ending(drive.abort_handle());
-        match drive.await {
+        let ended = tokio::select! {
+            biased;
+            ended = drive => ended,
+            Ok(()) = freed => return Ended::Anew,
+        };
+        match ended {
             Ok(Ok(())) => Ended::Done,
             Ok(Err(error)) => Ended::Failed(
                 format!("the recording cannot be written: {error}"),
@@ -444,8 +474,7 @@ where
 }
 
 /// Opens the store, in a folder that is made for it where that is the default one.
-async fn open_store(path: Option<&Path>) -> Result<(Store, JoinHandle<()>), StartError> {
-    let path = path.ok_or(StartError::NoPlace)?;
+async fn open_store(path: &Path) -> Result<(Store, JoinHandle<()>), StartError> {
     if let Some(folder) = path.parent() {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);

@@ -90,6 +90,7 @@ impl Machine for Toy {
             | Input::Transport(..)
             | Input::Http(..)
             | Input::Stored(..)
+            | Input::Claimed(..)
             | Input::Host(_) => {}
         }
     }
@@ -251,6 +252,7 @@ async fn the_world_logs_in_dials_asks_and_ends() {
             Input::Admitted(_)
             | Input::LoggedIn(..)
             | Input::Stored(..)
+            | Input::Claimed(..)
             | Input::Host(_)
             | Input::Shutdown => {}
         }

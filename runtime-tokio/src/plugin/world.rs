@@ -11,9 +11,9 @@ use selvedge_core::{
     Machine, RequestId, Time,
     fabric::center,
     http::Request,
-    id::AgentId,
+    id::{AgentId, UserId},
     plugin::{
-        io::{Http, Input, Login, Output, Question},
+        io::{Claim, Http, Input, Login, Output, Question},
         login_gate::Ticket,
         note::{Level, Note},
         transfer::Transfer,
@@ -22,11 +22,11 @@ use selvedge_core::{
 };
 use serde_json::Value;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{AbortHandle, JoinSet},
 };
 
-use super::Shared;
+use super::{Shared, lock::Slot};
 use crate::{
     config::Agent,
     driver::World,
@@ -50,7 +50,13 @@ pub(super) struct AgentWorld {
     logins: BTreeMap<RequestId<Login>, AbortHandle>,
     requests: BTreeMap<RequestId<Http>, AbortHandle>,
     connections: Connections,
+    slot: Arc<Slot>,
+    /// Says that the agent must start anew.
+    anew: Option<oneshot::Sender<()>>,
 }
+
+/// How often an account is tried that another process serves.
+const CLAIM_PERIOD: Duration = Duration::from_secs(1);
 
 type Connections = Arc<Mutex<BTreeMap<ConnId, Connection>>>;
 
@@ -62,7 +68,12 @@ struct Connection {
 }
 
 impl AgentWorld {
-    pub(super) fn new(agent: &Agent, shared: Shared, inbox: mpsc::WeakSender<Input>) -> Self {
+    pub(super) fn new(
+        agent: &Agent,
+        shared: Shared,
+        inbox: mpsc::WeakSender<Input>,
+        (slot, anew): (Arc<Slot>, oneshot::Sender<()>),
+    ) -> Self {
         Self {
             agent_id: agent.config.agent_id.clone(),
             owner: shared.owner(agent),
@@ -73,6 +84,8 @@ impl AgentWorld {
             logins: BTreeMap::new(),
             requests: BTreeMap::new(),
             connections: Connections::default(),
+            slot,
+            anew: Some(anew),
         }
     }
 
@@ -160,6 +173,30 @@ impl AgentWorld {
         entry.extend(task.map(|task| (conn, Connection { task, handle: None })));
     }
 
+    /// Takes the account for this process, or says who has it; then it is tried on, and once it is free the
+    /// agent starts anew, with what its store has by then.
+    fn claim(&mut self, id: RequestId<Claim>, user: &UserId) {
+        let lock = self.shared.lock_of(user);
+        let (slot, anew) = (Arc::clone(&self.slot), self.anew.take());
+        self.spawn(|inbox| async move {
+            match slot.take(&lock) {
+                Ok(()) => return answer(&inbox, Input::Claimed(id, Ok(()))).await,
+                Err(by) => answer(&inbox, Input::Claimed(id, Err(by))).await,
+            }
+            drop(inbox);
+            loop {
+                tokio::time::sleep(CLAIM_PERIOD).await;
+                if slot.take(&lock).is_ok() {
+                    break;
+                }
+            }
+            if let Some(anew) = anew {
+                // An agent that is gone does not start anew.
+                let _ = anew.send(());
+            }
+        });
+    }
+
     fn hang_up(&mut self, conn: ConnId) {
         if let Some(connection) = lock(&self.connections).remove(&conn) {
             connection.task.abort();
@@ -228,7 +265,8 @@ impl<M: Machine<Input = Input, Output = Output>> World<M> for AgentWorld {
                     answer(&inbox, Input::Stored(id, kept.await)).await;
                 });
             }
-            Output::Forget(Question::Store(_)) => {}
+            Output::Claim(id, user) => self.claim(id, &user),
+            Output::Forget(Question::Store(_) | Question::Claim(_)) => {}
             Output::Forget(Question::Login(id)) => abort(self.logins.remove(&id)),
             Output::Forget(Question::Http(id)) => abort(self.requests.remove(&id)),
             Output::Notify(inbound) => self.shared.host.notify(inbound, self.inbox.clone()),

@@ -15,7 +15,7 @@ use selvedge_core::{
     plugin::{
         agent,
         config::{Config, Profile},
-        io::{HostEvent, Http, Input, Login, LoginFailure, Output, Question, Store},
+        io::{Claim, HostEvent, Http, Input, Login, LoginFailure, Output, Question, Store},
         kept::{Change, Cursor, Kept, KeptAgent, KeptChannel, TurnRecord, TurnState},
         tools::{Ask, Tool},
     },
@@ -42,6 +42,7 @@ pub struct Agent<const CLAUDE: bool = false> {
     requests_ever: Vec<RequestId<Http>>,
     /// Batches that the store has not answered, and all there ever were.
     stores: Vec<RequestId<Store>>,
+    claim: Option<RequestId<Claim>>,
     stores_ever: Vec<RequestId<Store>>,
     dialing: Vec<ConnId>,
     peers: BTreeMap<ConnId, Peer>,
@@ -236,6 +237,9 @@ impl<const CLAUDE: bool> Agent<CLAUDE> {
         }
         if let Some((id, method, target)) = self.request(a) {
             return Some(Input::Http(id, Self::response(method, &target, a, b)));
+        }
+        if let Some(id) = self.claim.take() {
+            return Some(Input::Claimed(id, Ok(())));
         }
         if let Some(id) = take(&mut self.stores, a) {
             return Some(Input::Stored(id, Ok(())));
@@ -495,6 +499,13 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
             }
             24..=30 => return self.host(kind % Self::KINDS - 24, a, b),
             31 if a % 64 == 0 => self.end(),
+            31 if a % 64 == 1 => {
+                let id = self
+                    .claim
+                    .take()
+                    .unwrap_or_else(|| RequestId::from_number(b));
+                Input::Claimed(id, Err("another process".to_string()))
+            }
             31 if a % 2 == 0 => {
                 let late = take(&mut self.stores_ever.clone(), a / 2);
                 let id = late.unwrap_or_else(|| RequestId::from_number(b));
@@ -540,6 +551,8 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
             }
             Output::Forget(Question::Http(id)) => self.requests.retain(|(open, ..)| open != id),
             Output::Forget(Question::Store(id)) => self.stores.retain(|open| open != id),
+            Output::Claim(id, _) => self.claim = Some(*id),
+            Output::Forget(Question::Claim(_)) => self.claim = None,
             Output::Notify(inbound) => {
                 self.turns.push(inbound.turn_id.clone());
                 if CLAUDE {
@@ -564,6 +577,7 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
             Input::LoggedIn(id, _) => Some(Traffic::Answer(("login", id.number()))),
             Input::Http(id, _) => Some(Traffic::Answer(("http", id.number()))),
             Input::Stored(id, _) => Some(Traffic::Answer(("store", id.number()))),
+            Input::Claimed(id, _) => Some(Traffic::Answer(("claim", id.number()))),
             Input::Host(HostEvent::Call { call, .. }) => Some(Traffic::Call(("tool", call.0))),
             Input::Admitted(_)
             | Input::Dialed(..)
@@ -589,6 +603,7 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
             | Output::Dial { .. }
             | Output::Http { .. }
             | Output::Store(..)
+            | Output::Claim(..)
             | Output::Forget(_)
             | Output::Notify(_)
             | Output::Answer { .. }
@@ -601,9 +616,11 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
             Output::Login(id) => Some(Traffic::Ask(("login", id.number()))),
             Output::Http { id, .. } => Some(Traffic::Ask(("http", id.number()))),
             Output::Store(id, _) => Some(Traffic::Ask(("store", id.number()))),
+            Output::Claim(id, _) => Some(Traffic::Ask(("claim", id.number()))),
             Output::Forget(Question::Login(id)) => Some(Traffic::Forget(("login", id.number()))),
             Output::Forget(Question::Http(id)) => Some(Traffic::Forget(("http", id.number()))),
             Output::Forget(Question::Store(id)) => Some(Traffic::Forget(("store", id.number()))),
+            Output::Forget(Question::Claim(id)) => Some(Traffic::Forget(("claim", id.number()))),
             Output::Answer { call, .. } => Some(Traffic::Reply(("tool", call.0))),
             Output::Dial { .. }
             | Output::Transport(..)

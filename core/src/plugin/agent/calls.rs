@@ -33,6 +33,9 @@ impl Agent {
     ) -> Result<Option<ToolAnswer>, String> {
         self.on_named(&tool);
         tool.fits()?;
+        if let Some(why) = self.claim.refusal() {
+            return Err(why);
+        }
         match tool {
             Tool::Send {
                 channel,

@@ -24,12 +24,13 @@ use crate::{
     plugin::{
         account::{Account, LoginEnd},
         activity::Activity,
+        claim::Claim,
         commands::Commands,
         config::{Config, Profile},
         dedup::Dedup,
         defect::{Defect, Planted},
         guild_link::GuildLink,
-        io::{HostEvent, Input, Login, LoginFailure, Output, Question},
+        io::{self, HostEvent, Input, Login, LoginFailure, Output, Question},
         jobs::Jobs,
         journal::Journal,
         kept::{Change, Kept},
@@ -68,10 +69,11 @@ pub struct Agent {
     too_many_said: bool,
     /// Why the last login failed, until one succeeds.
     no_login: Option<String>,
+    claim: Claim,
     phase: Phase,
 }
 canonical!(struct Agent {
-    shared, guilds, numbers, kept, start, start_at, said, too_many_said, phase; - rng, no_login
+    shared, guilds, numbers, kept, start, start_at, said, too_many_said, claim, phase; - rng, no_login
 });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +145,7 @@ impl Agent {
             said: BTreeSet::new(),
             too_many_said: false,
             no_login: None,
+            claim: Claim::default(),
             phase: Phase::Running,
             rng,
         }
@@ -218,6 +221,37 @@ impl Agent {
 
     fn on_session(&mut self, now: Time, out: &mut Vec<Output>) {
         self.no_login = None;
+        let Some(session) = self.shared.account.peek() else {
+            return;
+        };
+        if let Some((id, user)) = self.claim.ask(now, &session.user.id) {
+            out.push(Output::Claim(id, user));
+        }
+        if self.claim.is_held() {
+            self.meet_guilds(now, out);
+        }
+    }
+
+    /// The account is this process's, or another one's.
+    fn on_claimed(
+        &mut self,
+        now: Time,
+        id: RequestId<io::Claim>,
+        answer: Result<(), String>,
+        out: &mut Vec<Output>,
+    ) {
+        let by = answer.as_ref().err().cloned();
+        if !self.claim.on_answer(id, answer) {
+            return;
+        }
+        match by {
+            None => self.meet_guilds(now, out),
+            Some(by) => out.push(Output::Note(Note::Claimed { by })),
+        }
+    }
+
+    /// Connects to the guilds of a session, and lets go what waited for it.
+    fn meet_guilds(&mut self, now: Time, out: &mut Vec<Output>) {
         let Some(session) = self.shared.account.peek() else {
             return;
         };
@@ -460,7 +494,10 @@ impl Agent {
         if let Some(id) = self.shared.account.login_due(now) {
             out.push(Output::Login(id));
         }
-        if let Some((id, batch)) = self.shared.journal.next_due(now) {
+        // Another process may be writing the same rows.
+        if self.claim.is_held()
+            && let Some((id, batch)) = self.shared.journal.next_due(now)
+        {
             out.push(Output::Store(id, batch));
         }
     }
@@ -508,7 +545,12 @@ impl Agent {
         if let Some(id) = self.shared.account.withdraw() {
             out.push(Output::Forget(Question::Login(id)));
         }
-        if let Some((id, batch)) = self.shared.journal.close(now) {
+        if let Some(id) = self.claim.withdraw() {
+            out.push(Output::Forget(Question::Claim(id)));
+        }
+        if self.claim.is_held()
+            && let Some((id, batch)) = self.shared.journal.close(now)
+        {
             out.push(Output::Store(id, batch));
         }
         while let Some(id) = self.shared.journal.withdraw() {
@@ -567,6 +609,7 @@ impl Machine for Agent {
                 }
             }
             (Phase::Running, Input::Stored(id, result)) => self.on_stored(now, id, result, out),
+            (Phase::Running, Input::Claimed(id, answer)) => self.on_claimed(now, id, answer, out),
             (Phase::Running, Input::Host(event)) => self.on_host(now, event, out),
         }
     }
@@ -599,7 +642,10 @@ impl Machine for Agent {
             self.shared.opening.next_wakeup(),
             self.shared.receipts.next_wakeup(),
             self.shared.commands.next_wakeup(),
-            self.shared.journal.next_wakeup(),
+            self.shared
+                .journal
+                .next_wakeup()
+                .filter(|_| self.claim.is_held()),
             self.start_at.map(|at| Wakeup {
                 at,
                 why: "login due",

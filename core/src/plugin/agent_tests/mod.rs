@@ -1,6 +1,7 @@
 //! Stories about the whole agent: it against a Center, guilds and a host that are played by hand.
 
 mod catch_up;
+mod claim;
 mod claude;
 mod commands;
 mod connecting;
@@ -88,6 +89,8 @@ struct Rig {
     notes: Vec<Note>,
     inbounds: Vec<Inbound>,
     answers: Vec<(u64, Result<ToolAnswer, ToolError>)>,
+    /// Another process that serves the account.
+    rival: Option<String>,
     forgotten: Vec<Question>,
     calls: u64,
     /// What the store has, once a batch is answered.
@@ -130,6 +133,7 @@ impl Rig {
             notes: vec![],
             inbounds: vec![],
             answers: vec![],
+            rival: None,
             forgotten: vec![],
             calls: 0,
             kept: Kept::default(),
@@ -254,6 +258,13 @@ impl Rig {
                 } else {
                     self.stores.push_back(id);
                     vec![]
+                }
+            }
+            Output::Claim(id, user) => {
+                assert_eq!(user.as_str(), self.user);
+                match &self.rival {
+                    Some(rival) => vec![Input::Claimed(id, Err(rival.clone()))],
+                    None => vec![Input::Claimed(id, Ok(()))],
                 }
             }
             Output::Forget(question) => {
