@@ -104,7 +104,7 @@ fn the_core_and_the_simulator_name_no_clock_and_no_task() {
 
 #[test]
 fn the_npm_locks_carry_no_addresses() {
-    for folder in ["interop", "browser", "hosts"] {
+    for folder in ["interop", "browser", "hosts", "nest"] {
         let lock = root().join("tests").join(folder).join("package-lock.json");
         let lock = fs::read_to_string(lock).unwrap();
         for word in ["\"resolved\"", "http:", "https:"] {
