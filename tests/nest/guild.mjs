@@ -53,6 +53,10 @@ function bearer(text) {
 
 // What the guild stores and tells.
 
+/** How many answers to posts are lost from now on. */
+let lost = 0;
+/** How many messages are pushed to nobody from now on. */
+let muted = 0;
 const room = (channel) => `channel:${channel.id}`;
 const others = (channel, author) => [...channel.members].filter((id) => id !== author.id);
 const woken = {
@@ -80,7 +84,9 @@ function store(gateway, channel, author, { content, replyToId = null }) {
   };
   channel.messages.push(message);
   const wakes = woken[channel.xType](channel, author);
-  const sockets = gateway.sockets().filter((socket) => socket.rooms.has(room(channel)));
+  const inRoom = gateway.sockets().filter((socket) => socket.rooms.has(room(channel)));
+  const sockets = muted > 0 ? [] : inRoom;
+  muted = Math.max(muted - 1, 0);
   for (const socket of sockets) {
     socket.emit("message.created", { ...message, wakeup: wakes.includes(socket.data.user.id) });
   }
@@ -118,9 +124,6 @@ class Center {
 }
 Controller("auth")(Center);
 decorate(Center, "login", Post("login"), Body());
-
-/** How many answers to posts are lost from now on. */
-let lost = 0;
 
 class Guild {
   list(request) {
@@ -215,7 +218,7 @@ const wishes = {
   /** Alice posts in this channel. */
   post: (id, body) => store(gateway(), channels.get(id), users.get("alice"), body),
   /** What stands in this channel is printed. */
-  read: (id) => print({ channel: id, messages: channels.get(id).messages }),
+  read: (id) => print({ read: id, messages: channels.get(id).messages }),
   /** Every connection breaks off. */
   cut: () => gateway().sockets().forEach((socket) => socket.conn.close(true)),
   /** Every token dies. */
@@ -225,6 +228,10 @@ const wishes = {
   /** The answers to so many posts are lost after the posts are stored. */
   lose: (count) => {
     lost = count;
+  },
+  /** So many messages are stored and pushed to nobody. */
+  mute: (count) => {
+    muted = count;
   },
   /** This channel is closed. */
   close: (id) => {

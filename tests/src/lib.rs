@@ -23,6 +23,7 @@ pub mod histories;
 pub mod history;
 pub mod host;
 pub mod laws;
+pub mod nest;
 pub mod npm;
 pub mod proxy;
 pub mod python;
