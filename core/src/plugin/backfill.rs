@@ -15,10 +15,13 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub enum Read {
     /// The newest message alone: the guild does not tell its number otherwise.
     Newest,
-    /// So many messages after this `seq`.
+    /// So many messages after this `seq`, up to another. A guild that does not know where to begin
+    /// answers those that are nearest to the end.
     After {
         /// Nothing up to here.
         seq: u64,
+        /// Nothing behind this one.
+        until: u64,
         /// How many at most.
         limit: u64,
     },

@@ -261,14 +261,13 @@ impl Sequence {
             return Some((Read::Newest, 0));
         }
         let (heard, until) = self.missing()?;
-        if heard < self.again {
-            let limit = self.backfill.limit().min(until.min(self.again) - heard);
-            return Some((Read::After { seq: heard, limit }, 0));
-        }
-        let seq = until.saturating_sub(most).max(heard);
+        let (seq, until) = match heard < self.again {
+            true => (heard, until.min(self.again)),
+            false => (until.saturating_sub(most).max(heard), until),
+        };
         self.heard = Some(seq);
-        let limit = self.backfill.limit().min(until - seq);
-        Some((Read::After { seq, limit }, seq - heard))
+        let limit = self.backfill.limit().min(until.saturating_sub(seq));
+        Some((Read::After { seq, until, limit }, seq - heard))
     }
 
     /// How the reading goes.
@@ -280,6 +279,8 @@ impl Sequence {
     pub fn on_page(&mut self, now: Time, page: Page) -> Released {
         self.backfill.on_answered();
         let before = self.heard;
+        let until = self.missing().map(|(_, until)| until);
+        let is_full = page.messages.len() as u64 >= self.backfill.limit();
         for message in page.messages {
             if before.is_some_and(|heard| message.seq > heard)
                 && let Entry::Vacant(place) = self.ahead.entry(message.seq)
@@ -296,6 +297,10 @@ impl Sequence {
         match self.missing() {
             None => self.plan(now),
             Some(_) if self.heard > before => self.backfill.on_filled(now, page.has_more),
+            // It was the end of what is missing: the guild does not know where to begin.
+            Some((_, left)) if is_full && until.is_some_and(|until| left < until) => {
+                self.backfill.on_filled(now, true);
+            }
             Some(_) => {
                 if self.backfill.on_unfilled(now) {
                     return self.accept_gap(now);
@@ -463,7 +468,8 @@ mod tests {
     }
 
     fn after(seq: u64, limit: u64) -> Option<(Read, u64)> {
-        Some((Read::After { seq, limit }, 0))
+        let until = seq + limit;
+        Some((Read::After { seq, until, limit }, 0))
     }
 
     #[test]
@@ -606,17 +612,9 @@ mod tests {
         let mut sequence = joined(3);
         sequence.on_conn_end(OLD, false);
         sequence.on_joined(at(1), Some(1_000));
-        let read = asked(&mut sequence, 200);
-        assert_eq!(
-            read,
-            Some((
-                Read::After {
-                    seq: 800,
-                    limit: 200
-                },
-                797
-            ))
-        );
+        let (seq, until, limit) = (800, 1_000, 200);
+        let read = Some((Read::After { seq, until, limit }, 797));
+        assert_eq!(asked(&mut sequence, 200), read);
         assert_eq!(sequence.heard(), Some(800));
     }
 
@@ -634,7 +632,8 @@ mod tests {
         sequence.on_page(at(3), page(&[6], true));
         assert!(!sequence.is_rereading());
         let limit = 200;
-        let skipped = Some((Read::After { seq: 699, limit }, 693));
+        let (seq, until) = (699, 899);
+        let skipped = Some((Read::After { seq, until, limit }, 693));
         assert_eq!(asked(&mut sequence, 200), skipped);
     }
 
@@ -692,6 +691,8 @@ mod tests {
         asked(&mut sequence, 200);
         let released = sequence.on_page(at(2), page(&[1], false));
         assert_eq!(released.messages.len(), 1 + AHEAD_MAX);
-        assert_eq!(asked(&mut sequence, u64::MAX), after(257, 200));
+        let (seq, until, limit) = (257, 1_999, 200);
+        let read = Some((Read::After { seq, until, limit }, 0));
+        assert_eq!(asked(&mut sequence, u64::MAX), read);
     }
 }

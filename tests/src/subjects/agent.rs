@@ -101,7 +101,7 @@ impl<const CLAUDE: bool> Agent<CLAUDE> {
             } else {
                 format!(r#"{{"ok":true,"changed":{}}}"#, b.is_multiple_of(2))
             }
-        } else if target.ends_with("/messages?limit=1&afterSeq=0") {
+        } else if target.ends_with("/messages?limit=1&afterSeq=0&beforeSeq=2") {
             let first = message_json(a % 5, 1, "u_self", "false", "tea?\\n\\norigin: c1", false);
             format!(r#"{{"messages":[{first}],"hasMore":false}}"#)
         } else if method == Method::Post && target.ends_with("/channels") {
@@ -129,6 +129,7 @@ impl<const CLAUDE: bool> Agent<CLAUDE> {
         let channel = target.split("/c").nth(2).unwrap_or_default();
         let channel = channel.split('/').next().and_then(|id| id.parse().ok());
         let after = query.split("afterSeq=").nth(1);
+        let after = after.and_then(|rest| rest.split('&').next());
         let after: u64 = after.and_then(|seq| seq.parse().ok()).unwrap_or(a % 50);
         let rows: Vec<_> = (1..=b % 9)
             .filter(|row| (a >> row) % 4 != 3)

@@ -43,7 +43,53 @@ fn what_was_said_during_a_reconnect_is_read() {
     rig.pass(5 * SECOND);
     rig.done(1);
     assert_eq!(rig.heard(), [["one"], ["two"], ["three"]]);
-    assert_eq!(reads(&rig), ["limit=2&afterSeq=1"]);
+    assert_eq!(reads(&rig), ["limit=2&afterSeq=1&beforeSeq=4"]);
+}
+
+/// The guild knows no `afterSeq` and answers what is nearest to `beforeSeq`, which is not what comes
+/// first in the gap.
+#[test]
+fn a_gap_before_newer_messages_is_filled_by_a_guild_that_pages_back() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.guild("g").pages_back = true;
+    for seq in 1..=2 {
+        stores(&mut rig, message("c", seq, &seq.to_string()));
+    }
+    for seq in 3..=4 {
+        stores(&mut rig, message("c", seq, &seq.to_string()));
+        rig.says("c", seq, &seq.to_string());
+    }
+    rig.pass(SECOND);
+    for turn in 0..3 {
+        rig.done(turn);
+    }
+    assert_eq!(rig.heard(), [["1"], ["2"], ["3"], ["4"]]);
+    assert_eq!(reads(&rig), ["limit=2&afterSeq=0&beforeSeq=3"]);
+}
+
+/// The same where it takes several pages.
+#[test]
+fn a_gap_is_filled_from_its_end_page_by_page() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.guild("g").pages_back = true;
+    rig.guild("g").holds = true;
+    for seq in 1..=150 {
+        let row = altered(message("c", seq, "x"), json!({"wakeup": seq == 1}));
+        stores(&mut rig, row);
+    }
+    rig.says("c", 151, "far away");
+    rig.pass(SECOND);
+    let (id, ..) = rig.open.pop().unwrap();
+    rig.step(Some(Input::Http(id, Err(Failure::TooLarge))));
+    rig.release("g");
+    rig.done(0);
+    assert_eq!(rig.heard(), [["x"], ["far away"]]);
+    let pages = [
+        "limit=150&afterSeq=0&beforeSeq=151",
+        "limit=100&afterSeq=0&beforeSeq=151",
+        "limit=50&afterSeq=0&beforeSeq=51",
+    ];
+    assert_eq!(reads(&rig), pages);
 }
 
 #[test]
@@ -93,7 +139,10 @@ fn a_page_that_is_too_long_is_asked_for_in_parts() {
     rig.step(Some(Input::Http(id, Err(Failure::TooLarge))));
     assert_eq!(
         reads(&rig),
-        ["limit=199&afterSeq=0", "limit=100&afterSeq=0"]
+        [
+            "limit=199&afterSeq=0&beforeSeq=200",
+            "limit=100&afterSeq=0&beforeSeq=200"
+        ]
     );
     rig.release("g");
     assert_eq!(rig.heard(), [["long"]]);
@@ -138,7 +187,7 @@ fn after_a_long_time_the_oldest_messages_are_skipped_and_counted() {
     }
     rig.reset("g");
     rig.pass(5 * SECOND);
-    assert_eq!(reads(&rig), ["limit=200&afterSeq=100"]);
+    assert_eq!(reads(&rig), ["limit=200&afterSeq=100&beforeSeq=301"]);
     assert_eq!(rig.inbounds[0].skipped, 100);
     assert_eq!(rig.inbounds[0].messages[0].seq, 300);
     let skipped = |note: &Note| matches!(note, Note::BackfillSkipped { skipped: 100, .. });

@@ -467,7 +467,7 @@ fn a_discussion_knows_where_it_came_from() {
     assert_eq!(
         rig.asked,
         [
-            "GET /api/channels/d/messages?limit=1&afterSeq=0",
+            "GET /api/channels/d/messages?limit=1&afterSeq=0&beforeSeq=2",
             "PATCH /api/channels/d",
             "POST /api/channels/c/messages"
         ]

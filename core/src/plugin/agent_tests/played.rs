@@ -41,6 +41,8 @@ pub(super) struct Guild {
     pub(super) history: Vec<Value>,
     /// Statuses of the next answers to reads of history, before they are good.
     pub(super) histories: VecDeque<u16>,
+    /// It knows no `afterSeq`.
+    pub(super) pages_back: bool,
     /// The `joinedSeq` of every channel.
     pub(super) joined_seq: Option<u64>,
     /// The next answers to what is none of these, statuses and bodies.
@@ -70,6 +72,7 @@ impl Guild {
             words: VecDeque::new(),
             history: Vec::new(),
             histories: VecDeque::new(),
+            pages_back: false,
             joined_seq: None,
             answers: VecDeque::new(),
             stale: Vec::new(),
@@ -92,10 +95,13 @@ impl Guild {
             let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
             pairs.find(|(key, _)| *key == name)?.1.parse::<u64>().ok()
         };
-        let (after, limit) = (number("afterSeq"), number("limit").unwrap());
+        let after = number("afterSeq").filter(|_| !self.pages_back);
+        let (before, limit) = (number("beforeSeq"), number("limit").unwrap());
         let rows = self.history.iter().filter(|row| {
             let seq = row["seq"].as_u64().unwrap();
-            row["channelId"] == channel && after.is_none_or(|after| seq > after)
+            row["channelId"] == channel
+                && after.is_none_or(|after| seq > after)
+                && before.is_none_or(|before| seq < before)
         });
         let rows: Vec<_> = rows.collect();
         let limit = usize::try_from(limit).unwrap();

@@ -68,14 +68,17 @@ impl GuildLink {
             channel: id.clone(),
             newest: read == Read::Newest,
         };
-        let (after, limit) = match read {
-            Read::Newest => (None, 1),
-            Read::After { seq, limit } => (Some(seq), limit),
-        };
-        let page = Paging {
-            after,
-            before: None,
-            limit,
+        let page = match read {
+            Read::Newest => Paging {
+                after: None,
+                before: None,
+                limit: 1,
+            },
+            Read::After { seq, until, limit } => Paging {
+                after: Some(seq),
+                before: Some(until.saturating_add(1)),
+                limit,
+            },
         };
         let request = |token| Some(routes::history(token, id, page));
         match shared.ask(now, &self.id, errand, request, out) {

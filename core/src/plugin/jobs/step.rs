@@ -191,7 +191,8 @@ impl Step {
             Self::Trace { channel, .. } => {
                 let first = Paging {
                     after: Some(0),
-                    before: None,
+                    // Also a guild that does not know where to begin answers the first one.
+                    before: Some(2),
                     limit: 1,
                 };
                 Ok(routes::history(token, channel, first))
