@@ -212,7 +212,7 @@ const wishes = {
     channels.set(id, { id, name: id, xType, closed: false, members, messages: [] });
     const occurredAt = new Date().toISOString();
     for (const socket of gateway().sockets()) {
-      socket.emit("channel.joined", { channelId: id, userId: socket.data.user.id, occurredAt });
+      socket.emit("channel.joined", { channelId: id, userId: socket.data.user.id, xType, occurredAt });
     }
   },
   /** Alice posts in this channel. */

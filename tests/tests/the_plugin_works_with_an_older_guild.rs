@@ -47,3 +47,97 @@ async fn it_joins_hears_and_answers() {
     assert_eq!(nest.posted("c").await, ["echo: tea?"]);
     nest.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_it_is_told_of_is_joined_and_heard() {
+    let Some((mut nest, mut caller)) = joined(true).await else {
+        return;
+    };
+    nest.wish(&json!({"create": "late"})).await;
+    nest.saw(&json!({"joined": "echo", "channel": "late"}))
+        .await;
+    nest.posts("late", "tea?", 1).await;
+    let inbound = caller.inbound_in("late", 0).await.unwrap();
+    answer(&mut caller, &inbound).await.unwrap();
+    assert_eq!(nest.posted("late").await, ["echo: tea?"]);
+    nest.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_during_a_reconnect_is_read_back() {
+    let Some((mut nest, mut caller)) = joined(true).await else {
+        return;
+    };
+    nest.posts("c", "one", 1).await;
+    answers(&mut nest, &mut caller, 0, &["one"]).await;
+    nest.wish(&json!({"cut": true})).await;
+    for content in ["two", "three", "four"] {
+        nest.posts("c", content, 0).await;
+    }
+    nest.saw(&json!({"joined": "echo", "channel": "c"})).await;
+    answers(&mut nest, &mut caller, 1, &["two", "three", "four"]).await;
+    nest.stop().await;
+}
+
+/// The guild knows no `afterSeq`, and the newest messages are not those that are missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_before_newer_messages_is_read_back() {
+    let Some((mut nest, mut caller)) = joined(true).await else {
+        return;
+    };
+    nest.posts("c", "one", 1).await;
+    answers(&mut nest, &mut caller, 0, &["one"]).await;
+    nest.wish(&json!({"mute": 2})).await;
+    for (content, heard) in [("two", 0), ("three", 0), ("four", 1), ("five", 1)] {
+        nest.posts("c", content, heard).await;
+    }
+    let missed = ["two", "three", "four", "five"];
+    answers(&mut nest, &mut caller, 1, &missed).await;
+    nest.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_is_refused_leads_to_a_login() {
+    let Some((mut nest, mut caller)) = joined(true).await else {
+        return;
+    };
+    nest.posts("c", "hello?", 1).await;
+    answers(&mut nest, &mut caller, 0, &["hello?"]).await;
+    nest.wish(&json!({"revoke": true})).await;
+    nest.wish(&json!({"cut": true})).await;
+    nest.posts("c", "tea?", 0).await;
+    nest.saw(&json!({"refused": "socket"})).await;
+    nest.saw(&json!({"login": "echo"})).await;
+    nest.saw(&json!({"joined": "echo", "channel": "c"})).await;
+    answers(&mut nest, &mut caller, 1, &["tea?"]).await;
+    nest.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_refused_leads_to_a_login() {
+    let Some((mut nest, mut caller)) = joined(true).await else {
+        return;
+    };
+    nest.posts("c", "tea?", 1).await;
+    let inbound = caller.inbound_in("c", 0).await.unwrap();
+    nest.wish(&json!({"revoke": true})).await;
+    answer(&mut caller, &inbound).await.unwrap();
+    nest.saw(&json!({"refused": "request"})).await;
+    nest.saw(&json!({"login": "echo"})).await;
+    assert_eq!(nest.posted("c").await, ["echo: tea?"]);
+    nest.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_acks_a_join_is_taken_as_done() {
+    let Some((mut nest, mut caller)) = joined(false).await else {
+        return;
+    };
+    nest.posts("c", "tea?", 1).await;
+    answers(&mut nest, &mut caller, 0, &["tea?"]).await;
+    nest.wish(&json!({"cut": true})).await;
+    nest.posts("c", "coffee?", 0).await;
+    nest.saw(&json!({"joined": "echo", "channel": "c"})).await;
+    answers(&mut nest, &mut caller, 1, &["coffee?"]).await;
+    nest.stop().await;
+}
