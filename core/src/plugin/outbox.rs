@@ -10,8 +10,9 @@ use core::time::Duration;
 
 use crate::{
     canonical,
-    fabric::types::Message,
+    fabric::types::{Message, Page},
     http::{Failure, Response},
+    id::UserId,
     machine::Wakeup,
     plugin::{
         post::{Draft, PARTS_MAX, Post, Sent},
@@ -61,8 +62,10 @@ pub struct Outbox {
     lanes: BTreeMap<Place, VecDeque<PostId>>,
     /// The longest message of each guild that has refused longer ones, by the guild's number.
     shorter: BTreeMap<u32, usize>,
+    /// Whether a guild, by its number, knows posts by their nonces: what its answer to one showed.
+    nonces: BTreeMap<u32, bool>,
 }
-canonical!(struct Outbox { posts, lanes, shorter });
+canonical!(struct Outbox { posts, lanes, shorter, nonces });
 
 impl Outbox {
     /// An empty outbox.
@@ -71,6 +74,7 @@ impl Outbox {
             posts: Tries::new(rng),
             lanes: BTreeMap::new(),
             shorter: BTreeMap::new(),
+            nonces: BTreeMap::new(),
         }
     }
 
@@ -89,7 +93,8 @@ impl Outbox {
     ) -> Result<(), String> {
         let taken = self.shorter.get(&draft.place.0);
         let chars_max = taken.map_or(chars_max, |taken| chars_max.min(*taken));
-        let post = Post::new(draft, chars_max, patience)?;
+        let mut post = Post::new(draft, chars_max, patience)?;
+        post.looks = post.again && self.must_look(&post.place);
         let place = post.place.clone();
         let id = self.posts.push(post, &TERMS, now + patience);
         let lane = self.lanes.entry(place).or_default();
@@ -100,8 +105,15 @@ impl Outbox {
         Ok(())
     }
 
-    /// The next post to send. The owner sends it and later says [`on_answer`](Self::on_answer), or
-    /// says [`on_blocked`](Self::on_blocked) where there is no token for it.
+    /// Whether what is posted twice to a guild may appear twice: as long as it has not shown that it
+    /// knows nonces.
+    fn must_look(&self, place: &Place) -> bool {
+        self.nonces.get(&place.0) != Some(&true)
+    }
+
+    /// The next post to send. The owner sends it and later says [`on_answer`](Self::on_answer); where
+    /// it [looks](Post::looks) first, the owner asks for history and says
+    /// [`on_looked`](Self::on_looked). It says [`on_blocked`](Self::on_blocked) where there is no token for it.
     pub fn next_due(&mut self, now: Time) -> Option<(PostId, &Post)> {
         self.posts.next_due(now)
     }
@@ -155,7 +167,66 @@ impl Outbox {
         answer: Result<Response, Failure>,
     ) -> Posted {
         let outcome = self.posts.on_answer(now, id, answer);
+        if let Some(place) = self.posts.doubted(id).map(|post| post.place.clone()) {
+            let looks = self.must_look(&place);
+            if let Some(post) = self.posts.work(id) {
+                post.looks = looks;
+            }
+        }
         self.posted(now, outcome)
+    }
+
+    /// What stands in the channel of a post, or why that is not known: it may be among that.
+    pub fn on_looked(
+        &mut self,
+        now: Time,
+        id: PostId,
+        me: &UserId,
+        answer: Result<Response, Failure>,
+    ) -> Posted {
+        let page = match &answer {
+            Ok(response) if (200..300).contains(&response.status) => {
+                serde_json::from_slice::<Page>(&response.body)
+            }
+            Ok(_) | Err(_) => return self.on_answer(now, id, answer),
+        };
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                let why = format!("the guild's history cannot be read: {error}");
+                return self.on_answer(now, id, Err(Failure::Broken(why.into())));
+            }
+        };
+        let Some(post) = self.posts.work(id) else {
+            return Posted::Again;
+        };
+        let found = page
+            .messages
+            .into_iter()
+            .find(|message| post.is(me, message));
+        let Some(message) = found else {
+            post.looks = false;
+            self.posts.start(now, id);
+            return Posted::Again;
+        };
+        match self.posts.close(id) {
+            Some(post) => self.stands(now, post, message, true),
+            None => Posted::Again,
+        }
+    }
+
+    /// A message of a post stands in the channel, and perhaps did before the call.
+    fn stands(&mut self, now: Time, mut post: Post, message: Message, already: bool) -> Posted {
+        post.since = post.since.max(message.seq);
+        post.sent.push(Sent {
+            already,
+            message: Box::new(message),
+        });
+        if post.advance() {
+            return self.follow(now, post);
+        }
+        self.go_on(now, &post);
+        Posted::Done(post)
     }
 
     fn posted(&mut self, now: Time, outcome: Outcome<Post>) -> Posted {
@@ -176,17 +247,11 @@ impl Outbox {
                 }
                 self.follow(now, post)
             }
-            Outcome::Good(mut post, body) => match serde_json::from_slice::<Message>(&body) {
+            Outcome::Good(post, body) => match serde_json::from_slice::<Message>(&body) {
                 Ok(message) => {
-                    post.sent.push(Sent {
-                        already: post.heard.is_some_and(|heard| message.seq <= heard),
-                        message: Box::new(message),
-                    });
-                    if post.advance() {
-                        return self.follow(now, post);
-                    }
-                    self.go_on(now, &post);
-                    Posted::Done(post)
+                    self.nonces.insert(post.place.0, message.nonce.is_some());
+                    let already = post.heard.is_some_and(|heard| message.seq <= heard);
+                    self.stands(now, post, message, already)
                 }
                 Err(error) => {
                     let why = format!(
@@ -199,7 +264,8 @@ impl Outbox {
     }
 
     /// The first of a lane is followed by what belongs to it.
-    fn follow(&mut self, now: Time, post: Post) -> Posted {
+    fn follow(&mut self, now: Time, mut post: Post) -> Posted {
+        post.looks = post.again && self.must_look(&post.place);
         let lane = self.lanes.entry(post.place.clone()).or_default();
         let give_up_at = now + post.patience;
         let id = self.posts.push(post, &TERMS, give_up_at);
@@ -222,7 +288,12 @@ impl Outbox {
         };
         lane.pop_front();
         match lane.front() {
-            Some(next) => self.posts.start(now, *next),
+            Some(next) => {
+                if let Some(next) = self.posts.work(*next) {
+                    next.since = next.since.max(post.since);
+                }
+                self.posts.start(now, *next);
+            }
             None => {
                 self.lanes.remove(&post.place);
             }
@@ -289,6 +360,8 @@ mod tests {
             attachments: vec![AttachmentRef { id: "f".into() }],
             nonce: format!("n{call}"),
             heard: Some(6),
+            again: false,
+            since: 6,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
         types::Message,
     },
     http::CallId,
-    id::MessageId,
+    id::{MessageId, UserId},
     plugin::{split::split, turns::Place},
 };
 
@@ -34,6 +34,10 @@ pub struct Draft {
     pub nonce: String,
     /// The highest `seq` of the channel that was known before the call.
     pub heard: Option<u64>,
+    /// Its turn was handed over before, and it may have been posted then.
+    pub again: bool,
+    /// Own messages up to this `seq` are others.
+    pub since: u64,
 }
 
 /// A message on its way.
@@ -52,11 +56,15 @@ pub struct Post {
     attachments: Vec<AttachmentRef>,
     nonce: String,
     pub(super) heard: Option<u64>,
+    pub(super) again: bool,
+    pub(super) since: u64,
+    /// It may stand in the channel, and the guild would not notice: history is asked first.
+    pub(super) looks: bool,
     /// How long each message is tried.
     pub(super) patience: Duration,
 }
 canonical!(struct Post {
-    call, place, body, sent, rest, attachments, nonce, heard, patience
+    call, place, body, sent, rest, attachments, nonce, heard, again, since, looks, patience
 });
 
 /// A message that stands in its channel.
@@ -79,6 +87,8 @@ impl Post {
             attachments,
             nonce,
             heard,
+            again,
+            since,
         } = draft;
         let mut rest = split(&content, chars_max);
         if rest.len() > PARTS_MAX {
@@ -104,10 +114,22 @@ impl Post {
             attachments,
             nonce,
             heard,
+            again,
+            since,
+            looks: false,
             patience,
         };
         post.take();
         Ok(post)
+    }
+
+    /// Whether this message of `me` is the one that is to be posted. One with a nonce says so itself.
+    pub(super) fn is(&self, me: &UserId, message: &Message) -> bool {
+        message.author.id == *me
+            && message.seq > self.since
+            && message.content == self.body.content
+            && message.reply_to_id == self.body.reply_to_id
+            && (message.nonce.is_none() || message.nonce == self.body.nonce)
     }
 
     /// How many messages there are altogether.

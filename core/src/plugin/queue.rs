@@ -110,11 +110,13 @@ pub struct Running {
     pub sends: u32,
     /// Whether one of them stands in the channel.
     pub posted: bool,
+    /// The highest `seq` of those that do; 0 before.
+    pub own_seq: u64,
     /// `None` until it is handed over.
     deadline: Option<Time>,
 }
 canonical!(struct Running {
-    turn, first_seq, last_seq, messages, awaited, sends, posted, deadline
+    turn, first_seq, last_seq, messages, awaited, sends, posted, own_seq, deadline
 });
 
 /// What has become of a message in a queue.
@@ -344,6 +346,7 @@ impl Queue {
             awaited: batch.awaited,
             sends: 0,
             posted: false,
+            own_seq: 0,
             deadline: None,
         });
     }

@@ -111,6 +111,8 @@ pub(super) enum Errand {
     },
     /// A post.
     Post(PostId),
+    /// The history in which a post may stand already.
+    Look(PostId),
     /// A step of a job.
     Job(TryId),
     /// A word to a turn engine about this message.
@@ -124,6 +126,7 @@ canonical!(
         Fields { guild, channel },
         History { guild, channel, newest },
         Post(id),
+        Look(id),
         Job(id),
         Word(debt, message),
         Commands { guild },

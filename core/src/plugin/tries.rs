@@ -131,6 +131,17 @@ impl<W> Tries<W> {
         self.open.get(&id).map(|open| (id, &open.work))
     }
 
+    /// What is to be done by one that is under way.
+    pub fn work(&mut self, id: TryId) -> Option<&mut W> {
+        self.open.get_mut(&id).map(|open| &mut open.work)
+    }
+
+    /// The same of one that may have been carried out already.
+    pub fn doubted(&mut self, id: TryId) -> Option<&mut W> {
+        let open = self.open.get_mut(&id).filter(|open| open.uncertain);
+        open.map(|open| &mut open.work)
+    }
+
     /// It waits for a login, until its patience has run out: see [`expire`](Self::expire).
     pub fn on_blocked(&mut self, id: TryId) {
         if let Some(open) = self.open.get(&id) {

@@ -302,6 +302,7 @@ impl Turns {
         config: &Config,
         place: &Place,
         nonce: &str,
+        seq: u64,
     ) -> Option<(Place, Running)> {
         let says_done = self.host == Some(true);
         let running = self.running(place)?;
@@ -309,6 +310,7 @@ impl Turns {
             return None;
         }
         running.posted = true;
+        running.own_seq = running.own_seq.max(seq);
         let turn = running.turn.clone();
         if says_done {
             return None;

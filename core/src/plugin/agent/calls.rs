@@ -59,6 +59,8 @@ impl Agent {
                         attachments: attachments.iter().map(AttachmentRef::from).collect(),
                         nonce: String::new(),
                         heard,
+                        again: false,
+                        since: heard.unwrap_or_default(),
                     },
                 )?;
                 Ok(None)
@@ -209,17 +211,26 @@ impl Agent {
         }
         let shared = &mut self.shared;
         shared.has_room()?;
-        let nonce = match shared.turns.running(&draft.place) {
+        let (nonce, again, since) = match shared.turns.running(&draft.place) {
             Some(running) => {
                 running.sends += 1;
-                format!("{}.{}", running.turn, running.sends)
+                let nonce = format!("{}.{}", running.turn, running.sends);
+                let record = shared.records.get(&draft.place, &running.turn);
+                let again = record.is_some_and(|record| record.attempt > 1);
+                let since = if again { running.last_seq } else { draft.since };
+                (nonce, again, since.max(running.own_seq))
             }
-            None => shared.nonce(draft.call),
+            None => (shared.nonce(draft.call), false, draft.since),
         };
         let config = &shared.config;
         shared.outbox.push(
             now,
-            Draft { nonce, ..draft },
+            Draft {
+                nonce,
+                again,
+                since,
+                ..draft
+            },
             config.message_chars_max,
             config.send_patience,
         )

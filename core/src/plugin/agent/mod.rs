@@ -16,7 +16,11 @@ use alloc::{
 
 use crate::{
     canonical,
-    fabric::{center::Session, routes, session::Command},
+    fabric::{
+        center::Session,
+        routes::{self, PAGE_MAX, Paging},
+        session::Command,
+    },
     http::{Failure, Response},
     id::GuildId,
     link::{self, backoff::Backoff},
@@ -338,6 +342,13 @@ impl Agent {
                 let posted = self.shared.outbox.on_answer(now, id, answer);
                 self.on_posted(now, posted, session, out);
             }
+            Errand::Look(id) => {
+                let Some(me) = self.shared.account.user().cloned() else {
+                    return;
+                };
+                let posted = self.shared.outbox.on_looked(now, id, &me, answer);
+                self.on_posted(now, posted, session, out);
+            }
             Errand::Job(id) => {
                 let progress = self.shared.jobs.on_answer(now, id, answer);
                 self.on_job(now, progress, session, out);
@@ -509,11 +520,13 @@ impl Agent {
             let Some(guild) = self.guilds.get(&number) else {
                 continue;
             };
-            let request = |token| routes::post_message(token, &channel, &body).ok();
-            match self
-                .shared
-                .ask(now, &guild.id, Errand::Post(id), request, out)
-            {
+            let since = post.looks.then_some(post.since);
+            let errand = since.map_or(Errand::Post(id), |_| Errand::Look(id));
+            let request = |token| match since {
+                Some(since) => Some(routes::history(token, &channel, newest(since))),
+                None => routes::post_message(token, &channel, &body).ok(),
+            };
+            match self.shared.ask(now, &guild.id, errand, request, out) {
                 Asked::Yes(_) => {}
                 Asked::Blocked => {
                     self.shared.outbox.on_blocked(id);
@@ -568,6 +581,16 @@ impl Agent {
                 result: Err(ToolError(why)),
             });
         }
+    }
+}
+
+/// As much of a channel's history as one page has, the newest where the guild does not know where to
+/// begin.
+fn newest(since: u64) -> Paging {
+    Paging {
+        after: Some(since),
+        before: None,
+        limit: PAGE_MAX,
     }
 }
 

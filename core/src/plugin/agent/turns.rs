@@ -52,7 +52,7 @@ impl Agent {
         if let Some(nonce) = post.body.nonce.as_ref().filter(|_| stands) {
             self.shared.wakes.on_posted(&post.place, nonce);
             let Shared { turns, config, .. } = &mut self.shared;
-            let ended = turns.on_posted(now, config, &post.place, nonce);
+            let ended = turns.on_posted(now, config, &post.place, nonce, post.since);
             self.on_turn_end(now, ended, out);
         }
         if self.shared.outbox.is_free(&post.place) {

@@ -11,6 +11,7 @@ mod jobs;
 mod keeping;
 mod membership;
 mod messages;
+mod older;
 mod played;
 mod posting;
 mod rotation;

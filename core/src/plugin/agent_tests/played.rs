@@ -43,6 +43,8 @@ pub(super) struct Guild {
     pub(super) histories: VecDeque<u16>,
     /// It knows no `afterSeq`.
     pub(super) pages_back: bool,
+    /// It knows no nonces, and its history has what is posted.
+    pub(super) no_nonces: bool,
     /// The `joinedSeq` of every channel.
     pub(super) joined_seq: Option<u64>,
     /// The next answers to what is none of these, statuses and bodies.
@@ -73,6 +75,7 @@ impl Guild {
             history: Vec::new(),
             histories: VecDeque::new(),
             pages_back: false,
+            no_nonces: false,
             joined_seq: None,
             answers: VecDeque::new(),
             stale: Vec::new(),
@@ -132,11 +135,16 @@ impl Guild {
         } else if request.method == Method::Post {
             let seq = self.seq;
             self.seq += 1;
-            let message = json!({
+            let mut message = json!({
                 "id": format!("p{seq}"), "channelId": "c", "seq": seq,
                 "author": {"id": ME}, "content": sent["content"], "nonce": sent["nonce"],
                 "createdAt": "2026-01-01T00:00:00Z",
             });
+            if self.no_nonces {
+                message["nonce"] = Value::Null;
+                message["replyToId"] = sent["replyToId"].clone();
+                self.history.push(message.clone());
+            }
             (&mut self.posts, message)
         } else if let Some((channel, query)) = path.split_once("/messages?") {
             let page = self.page(channel.trim_start_matches('/'), query);
