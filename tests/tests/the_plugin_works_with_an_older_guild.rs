@@ -49,21 +49,6 @@ async fn it_joins_hears_and_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_that_it_is_told_of_is_joined_and_heard() {
-    let Some((mut nest, mut caller)) = joined(true).await else {
-        return;
-    };
-    nest.wish(&json!({"create": "late"})).await;
-    nest.saw(&json!({"joined": "echo", "channel": "late"}))
-        .await;
-    nest.posts("late", "tea?", 1).await;
-    let inbound = caller.inbound_in("late", 0).await.unwrap();
-    answer(&mut caller, &inbound).await.unwrap();
-    assert_eq!(nest.posted("late").await, ["echo: tea?"]);
-    nest.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_was_said_during_a_reconnect_is_read_back() {
     let Some((mut nest, mut caller)) = joined(true).await else {
         return;
@@ -139,5 +124,38 @@ async fn without_acks_a_join_is_taken_as_done() {
     nest.posts("c", "coffee?", 0).await;
     nest.saw(&json!({"joined": "echo", "channel": "c"})).await;
     answers(&mut nest, &mut caller, 1, &["coffee?"]).await;
+    nest.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_whose_answer_is_lost_does_not_appear_twice() {
+    let Some((mut nest, mut caller)) = joined(true).await else {
+        return;
+    };
+    nest.posts("c", "tea?", 1).await;
+    let inbound = caller.inbound_in("c", 0).await.unwrap();
+    nest.wish(&json!({"lose": 1})).await;
+    let sent = answer(&mut caller, &inbound).await.unwrap();
+    assert_eq!(sent.get("already_posted"), Some(&json!(true)), "{sent}");
+    assert_eq!(nest.posted("c").await, ["echo: tea?"]);
+    nest.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_that_is_handed_over_again_says_nothing_twice() {
+    let Some((mut nest, mut caller)) = joined(true).await else {
+        return;
+    };
+    nest.posts("c", "tea?", 1).await;
+    let inbound = caller.inbound_in("c", 0).await.unwrap();
+    answer(&mut caller, &inbound).await.unwrap();
+    caller.kill().await.unwrap();
+    let mut caller = nest.start_caller().await.unwrap();
+    let again = caller.inbound_in("c", 0).await.unwrap();
+    assert!(again.redelivered);
+    assert_eq!(again.turn_id, inbound.turn_id);
+    let sent = answer(&mut caller, &again).await.unwrap();
+    assert_eq!(sent.get("already_posted"), Some(&json!(true)), "{sent}");
+    assert_eq!(nest.posted("c").await, ["echo: tea?"]);
     nest.stop().await;
 }

@@ -37,7 +37,7 @@ pub struct Sent {
     pub message_id: String,
     /// Its position in the channel.
     pub seq: u64,
-    /// The message was in the channel before this call, and was not posted again.
+    /// The message was in the channel already, and was not posted again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub already_posted: bool,
     /// What it says, where it was there before.
