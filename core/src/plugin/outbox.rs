@@ -111,9 +111,9 @@ impl Outbox {
         self.nonces.get(&place.0) != Some(&true)
     }
 
-    /// The next post to send. The owner sends it and later says [`on_answer`](Self::on_answer); where
-    /// it [looks](Post::looks) first, the owner asks for history and says
-    /// [`on_looked`](Self::on_looked). It says [`on_blocked`](Self::on_blocked) where there is no token for it.
+    /// The next post to send. The owner sends it and later says [`on_answer`](Self::on_answer); where it
+    /// looks first, the owner asks for history and says [`on_looked`](Self::on_looked). It says
+    /// [`on_blocked`](Self::on_blocked) where there is no token for it.
     pub fn next_due(&mut self, now: Time) -> Option<(PostId, &Post)> {
         self.posts.next_due(now)
     }
