@@ -49,8 +49,9 @@ await step("a document goes to the channel in which its form was opened", async 
   await alice.sees("#channel-name", "first");
 });
 
+let third;
 await step("who is taken out of a channel is told so, and its form is closed", async () => {
-  const third = await bob.create("third", "general", me);
+  third = await bob.create("third", "general", me);
   await alice.open("third");
   await alice.click("Add");
   await dialog.getByLabel("Members").fill("echo");
@@ -189,6 +190,8 @@ await step("who has no known name is shown by the beginning of the id", async ()
 });
 
 await step("no browser complained", async () => {
+  // The page may have been reading these just when its person was taken out.
+  forgive(`/channels/${third}/members`);
   assert.deepEqual(alice.complaints, []);
 });
 
