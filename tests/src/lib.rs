@@ -37,4 +37,4 @@ pub mod turns;
 
 /// How long a test waits for any one thing. It bounds a test that fails, and is no measure of how
 /// long anything takes: beside a build, a process alone may take many seconds to start.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
