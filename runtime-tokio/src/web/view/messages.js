@@ -81,20 +81,32 @@ export function messages(fabric, state, composer) {
     requestAnimationFrame(() => (log.scrollTop += first.isConnected ? place() - before : 0));
   });
   byId("newest").addEventListener("click", () => fabric.toEnd());
+  const measured = () => `${log.clientWidth} ${log.clientHeight} ${log.scrollHeight}`;
+  /** What was measured when the end was last put in view. */
+  let size = "";
   const toBottom = () => {
     if (state.here?.window?.follows) log.scrollTop = log.scrollHeight;
+    size = measured();
   };
-  // Where the window is resized, the end stays in view; `scroll` events of that come later.
-  new ResizeObserver(toBottom).observe(log);
-  log.addEventListener("scroll", () => {
+  /** Finds out where the reader is, after a `scroll` event and after a change of size. */
+  const look = () => {
     const window = state.here?.window;
     if (!window || shown !== state.current) return;
+    // Where the window is resized, the end stays in view. A `scroll` event can come of an earlier change
+    // of size, and see one that was not looked at yet: that is not a reader who goes further up.
+    if (measured() !== size) {
+      toBottom();
+      if (window.follows) return;
+    }
     const follows = log.scrollHeight - log.scrollTop - log.clientHeight < END;
     if (follows === window.follows) return;
     window.follows = follows;
     fabric.read();
     state.changed();
-  });
+  };
+  const resized = new ResizeObserver(look);
+  for (const box of [log, byId("messages")]) resized.observe(box);
+  log.addEventListener("scroll", look);
 
   state.watch(() => {
     const { here } = state;
