@@ -1,5 +1,6 @@
 //! Recordings: what an input must tell so that it can be written down, and the redaction of it.
 
+mod digest;
 mod escapes;
 mod known;
 mod matcher;
@@ -10,6 +11,7 @@ use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use self::digest::digests;
 pub(crate) use self::strings::{name_broken, name_parameter, name_strings};
 use self::{known::Memory, matcher::Automaton, pass::Pass};
 use crate::secret::Secret;
@@ -63,6 +65,15 @@ impl Redactor {
             redacted(input, [&own].into(), &mut self.steps)
         });
         serde_json::to_string(&clean?)
+    }
+
+    /// The outputs of a step in a few words, their secrets replaced as in [`line`](Self::line): see
+    /// [`digests`].
+    pub fn digests<O: Serialize>(&mut self, outputs: &[O]) -> Vec<String> {
+        let Self { memory, steps } = self;
+        let automata: Vec<_> = memory.automata().collect();
+        let mut pass = Pass { automata, steps };
+        digests(outputs, &mut |text| pass.clean(text))
     }
 
     /// How much work it has done so far, by the bytes that were looked at: for whoever watches what

@@ -3,6 +3,7 @@
 use std::{io, ops::ControlFlow, time::Duration};
 
 use selvedge_core::{Machine, Time, record::Recorded, step};
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::{clock::Clock, recorder::Recorder};
@@ -64,29 +65,52 @@ impl<I: Send> Outlet<I> for mpsc::Sender<I> {
     }
 }
 
-/// Sees every step of a machine before it is taken: the one place that every input passes.
-pub trait Tap<I> {
+/// Sees every step of a machine: the one place that every input passes.
+pub trait Tap<M: Machine> {
     /// A step is about to be taken, with an input or without.
     ///
     /// # Errors
     ///
     /// Where it cannot be written down; the drive ends with that.
-    fn step(&mut self, now: Time, input: Option<&I>) -> io::Result<()>;
+    fn before(&mut self, now: Time, input: Option<&M::Input>) -> io::Result<()>;
+
+    /// It has been taken, and this is to be carried out now.
+    ///
+    /// # Errors
+    ///
+    /// As of [`before`](Self::before): nothing of it is carried out.
+    fn after(&mut self, outputs: &[M::Output]) -> io::Result<()>;
 }
 
 /// Nothing is written down.
-impl<I> Tap<I> for () {
-    fn step(&mut self, _: Time, _: Option<&I>) -> io::Result<()> {
+impl<M: Machine> Tap<M> for () {
+    fn before(&mut self, _: Time, _: Option<&M::Input>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn after(&mut self, _: &[M::Output]) -> io::Result<()> {
         Ok(())
     }
 }
 
-impl<I: Recorded> Tap<I> for Option<Recorder> {
-    fn step(&mut self, now: Time, input: Option<&I>) -> io::Result<()> {
+impl<M> Tap<M> for Option<Recorder<M::Input, M::Output>>
+where
+    M: Machine,
+    M::Input: Recorded + Clone + Send + 'static,
+    M::Output: Serialize + Clone + Send + 'static,
+{
+    fn before(&mut self, now: Time, input: Option<&M::Input>) -> io::Result<()> {
         match (self, input) {
-            (Some(recorder), Some(input)) => recorder.input(now, input),
+            (Some(recorder), Some(input)) => recorder.input(now, input.clone()),
             (Some(recorder), None) => recorder.tick(now),
             (None, _) => Ok(()),
+        }
+    }
+
+    fn after(&mut self, outputs: &[M::Output]) -> io::Result<()> {
+        match self {
+            Some(recorder) => recorder.outputs(outputs.to_vec()),
+            None => Ok(()),
         }
     }
 }
@@ -119,7 +143,7 @@ pub async fn drive<M, W>(
     clock: Clock,
     inbox: &mut impl Inbox<M::Input>,
     world: &mut W,
-    tap: impl Tap<M::Input>,
+    tap: impl Tap<M>,
 ) -> io::Result<()>
 where
     M: Machine,
@@ -138,7 +162,7 @@ pub async fn drive_watched<M, W>(
     clock: Clock,
     inbox: &mut impl Inbox<M::Input>,
     world: &mut W,
-    mut tap: impl Tap<M::Input>,
+    mut tap: impl Tap<M>,
     mut onlooker: impl Onlooker<M>,
 ) -> io::Result<()>
 where
@@ -181,18 +205,20 @@ fn play<M: Machine, W: World<M>>(
     now: Time,
     inputs: Vec<M::Input>,
     world: &mut W,
-    tap: &mut impl Tap<M::Input>,
+    tap: &mut impl Tap<M>,
 ) -> io::Result<ControlFlow<()>> {
     let mut outputs = Vec::new();
     if inputs.is_empty() {
-        tap.step(now, None)?;
+        tap.before(now, None)?;
         step(machine, now, None, &mut outputs);
+        tap.after(&outputs)?;
         return Ok(carry_out(world, now, &mut outputs));
     }
     let mut unsettled = 0;
     for input in inputs {
-        tap.step(now, Some(&input))?;
+        tap.before(now, Some(&input))?;
         step(machine, now, Some(input), &mut outputs);
+        tap.after(&outputs)?;
         unsettled += outputs.len();
         if carry_out(world, now, &mut outputs).is_break() {
             return Ok(ControlFlow::Break(()));
@@ -260,7 +286,7 @@ mod tests {
         }
     }
 
-    async fn driven(inputs: &[u32], tap: impl Tap<u32>) -> (io::Result<()>, Putting) {
+    async fn driven(inputs: &[u32], tap: impl Tap<Repeat>) -> (io::Result<()>, Putting) {
         let (inbox_in, mut inbox) = mpsc::channel(16_384);
         for input in inputs {
             inbox_in.send(*input).await.unwrap();
@@ -281,12 +307,16 @@ mod tests {
         assert_eq!(world.done, [[1, 0]], "the world breaks off");
         /// Cannot write.
         struct Full(u32);
-        impl Tap<u32> for Full {
-            fn step(&mut self, _: Time, input: Option<&u32>) -> io::Result<()> {
+        impl Tap<Repeat> for Full {
+            fn before(&mut self, _: Time, input: Option<&u32>) -> io::Result<()> {
                 match input == Some(&self.0) {
                     true => Err(io::ErrorKind::StorageFull.into()),
                     false => Ok(()),
                 }
+            }
+
+            fn after(&mut self, _: &[u32]) -> io::Result<()> {
+                Ok(())
             }
         }
         let (result, world) = driven(&[1, 2, 3], Full(3)).await;
@@ -349,9 +379,13 @@ mod tests {
     async fn whoever_looks_is_answered_by_a_machine_that_is_never_at_rest_and_is_no_input() {
         /// Counts what is written down.
         struct Written<'t>(&'t mut u64);
-        impl Tap<()> for Written<'_> {
-            fn step(&mut self, _: Time, _: Option<&()>) -> io::Result<()> {
+        impl Tap<Count> for Written<'_> {
+            fn before(&mut self, _: Time, _: Option<&()>) -> io::Result<()> {
                 *self.0 += 1;
+                Ok(())
+            }
+
+            fn after(&mut self, _: &[u64]) -> io::Result<()> {
                 Ok(())
             }
         }

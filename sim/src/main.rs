@@ -1,10 +1,17 @@
-//! `selvedge-sim`: runs traces in virtual time.
+//! `selvedge-sim`: runs traces in virtual time, and replays recordings.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
 use selvedge_core::plugin::defect::Planted;
 use selvedge_sim::{
+    replay,
     script::Script,
     world::{Report, World},
 };
@@ -27,21 +34,62 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         log: usize,
     },
+    /// Takes every step of a recording (`--record`) again: the outputs must be the same. Replays the
+    /// recordings of its own version.
+    Replay {
+        /// The recordings.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
-    let Command::Trace { file, log } = Cli::parse().command;
-    match trace(&file, log) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(why) => {
-            say(&format!("selvedge-sim: {}: {why}", file.display()));
-            ExitCode::FAILURE
+    let good = match Cli::parse().command {
+        Command::Trace { file, log } => said(&file, trace(&file, log)),
+        Command::Replay { files } => {
+            // All of them, also after one that differs.
+            let bad = files.iter().filter(|file| !said(file, replay(file)));
+            bad.count() == 0
         }
+    };
+    match good {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
 }
 
-fn trace(file: &PathBuf, log: usize) -> Result<bool, String> {
+/// Whether it went well; where it could not be done, why is said.
+fn said(file: &Path, result: Result<bool, String>) -> bool {
+    result.unwrap_or_else(|why| {
+        say(&format!("selvedge-sim: {}: {why}", file.display()));
+        false
+    })
+}
+
+fn replay(file: &Path) -> Result<bool, String> {
+    let text = File::open(file).map_err(|error| error.to_string())?;
+    let went = replay::replay(BufReader::new(text)).map_err(|error| error.to_string())?;
+    let span = went
+        .span
+        .map_or(Duration::ZERO, |(from, to)| to.since(from));
+    say(&format!(
+        "{}: {} of version {}, {} steps with {} outputs in {:.1} s{}",
+        file.display(),
+        went.machine,
+        went.version,
+        went.steps,
+        went.outputs,
+        span.as_secs_f64(),
+        if went.cut_off { ", cut off" } else { "" },
+    ));
+    match &went.difference {
+        None => say("ok: the outputs are the same"),
+        Some(difference) => say(&format!("FAILED: the outputs differ\n{difference}")),
+    }
+    Ok(went.difference.is_none())
+}
+
+fn trace(file: &Path, log: usize) -> Result<bool, String> {
     let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
     let script = Script::parse(&text).map_err(|error| error.to_string())?;
     let defect = script.defect().map_err(|error| error.to_string())?;

@@ -66,6 +66,8 @@ pub struct Fabric {
     guild_port: u16,
     guild_key: String,
     folder: TempDir,
+    /// Where guild and plugin are recorded, if they are.
+    recordings: Option<PathBuf>,
     client: Client,
     clock: Clock,
     alice: String,
@@ -83,6 +85,15 @@ impl Fabric {
     ///
     /// Where a process does not come up.
     pub async fn start() -> Result<Self, Fault> {
+        Self::start_recorded(None).await
+    }
+
+    /// The same, with recordings of guild and plugin in a folder.
+    ///
+    /// # Errors
+    ///
+    /// Where a process does not come up.
+    pub async fn start_recorded(recordings: Option<PathBuf>) -> Result<Self, Fault> {
         let folder = tempfile::tempdir()?;
         let (center_port, guild_port) = (free_port()?, free_port()?);
         let client = Client::new(&tls::client_config(None)?, None)?;
@@ -99,6 +110,7 @@ impl Fabric {
             guild_port,
             guild_key: String::new(),
             folder,
+            recordings,
             client,
             clock: Clock::start(),
             alice: String::new(),
@@ -175,7 +187,11 @@ impl Fabric {
     ///
     /// Where it does not come up.
     pub async fn start_guild(&mut self) -> Result<(), Fault> {
-        let guild = command(&self.folder, ["guild"])
+        let mut guild = command(&self.folder, ["guild"]);
+        if let Some(folder) = &self.recordings {
+            guild.arg("--record").arg(folder);
+        }
+        let guild = guild
             .env("FABRIC_BACKEND_GUILD_CENTER_BASE_URL", self.center_url())
             .env("FABRIC_BACKEND_GUILD_CENTER_API_KEY", &self.guild_key)
             .env("FABRIC_BACKEND_GUILD_NODE_ID", "guild-1")
@@ -323,6 +339,9 @@ impl Fabric {
         let mut plugin = Command::new(binary::selvedge());
         plugin.arg("plugin").arg("--config").arg(&file);
         plugin.env("ECHO", key);
+        if let Some(folder) = &self.recordings {
+            plugin.arg("--record").arg(folder);
+        }
         if let Some(proxy) = &reach.proxy {
             plugin.env("SELVEDGE_NET__PROXY", proxy);
         }

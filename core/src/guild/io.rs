@@ -20,7 +20,7 @@ use crate::{
     id::{ChannelId, FileId, MessageId, UserId},
     record::{Recorded, name_parameter},
     request::RequestId,
-    secret::Secret,
+    secret::{self, Secret},
     socketio::secrets,
     time::Wall,
 };
@@ -74,7 +74,8 @@ pub enum Input {
 }
 
 /// Everything a guild node asks of the world.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Output {
     /// Do this at the Socket.IO path.
     Effect(Effect),
@@ -86,7 +87,10 @@ pub enum Output {
         response: Response,
     },
     /// Ask Center whether a token is good.
-    Introspect(RequestId<Introspect>, Secret),
+    Introspect(
+        RequestId<Introspect>,
+        #[serde(with = "secret::recorded")] Secret,
+    ),
     /// Ask Center for the user of a name.
     Resolve(RequestId<Resolve>, String),
     /// Write these facts in one transaction. Transactions are committed in the order in which they
@@ -112,7 +116,8 @@ pub enum Output {
 }
 
 /// A question of any kind, to be forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Question {
     /// To Center, about a token.
     Introspect(RequestId<Introspect>),
@@ -125,7 +130,7 @@ pub enum Question {
 }
 
 /// A file that is to be received.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Incoming {
     /// The request whose body it is.
     pub call: CallId,

@@ -102,7 +102,8 @@ pub enum LoginFailure {
 }
 
 /// Everything an agent asks of the world.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Output {
     /// Log in at Center, once the login gate allows it: say [`Input::Admitted`] when the request is
     /// sent.
@@ -152,7 +153,8 @@ pub enum Output {
 }
 
 /// A question of any kind, to be forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Question {
     /// A login.
     Login(RequestId<Login>),

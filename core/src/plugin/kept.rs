@@ -112,7 +112,8 @@ canonical!(
 );
 
 /// One row of a store as it is from now on. The changes of a batch are kept together or not at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// The agent itself.
     Agent(KeptAgent),

@@ -25,16 +25,15 @@ impl Pass<'_> {
     pub(super) fn tree(&mut self, tree: &mut Value) {
         match tree {
             Value::String(text) => {
-                if let Some(changes) = self.text(text.as_bytes(), DEPTH) {
+                if let Some(clean) = self.clean(text.as_bytes()) {
                     // Whole characters become others.
-                    let clean: Vec<_> = made(text.bytes(), changes).collect();
                     *text = String::from_utf8_lossy(&clean).into_owned();
                 }
             }
             Value::Array(items) => match bytes(items) {
                 Some(bytes) => {
-                    if let Some(changes) = self.text(&bytes, DEPTH) {
-                        *items = made(bytes.into_iter(), changes).map(Value::from).collect();
+                    if let Some(clean) = self.clean(&bytes) {
+                        *items = clean.into_iter().map(Value::from).collect();
                     }
                 }
                 None => items.iter_mut().for_each(|item| self.tree(item)),
@@ -42,6 +41,12 @@ impl Pass<'_> {
             Value::Object(fields) => fields.values_mut().for_each(|field| self.tree(field)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
+    }
+
+    /// A text without its secrets; `None` where it has none.
+    pub(super) fn clean(&mut self, text: &[u8]) -> Option<Vec<u8>> {
+        let changes = self.text(text, DEPTH)?;
+        Some(made(text.iter().copied(), changes).collect())
     }
 
     /// What must become of a text; `None` where it has no secrets.

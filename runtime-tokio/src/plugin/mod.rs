@@ -449,7 +449,7 @@ where
         }
     }
 
-    fn recorder(&self, life: u64, kept: &Kept) -> io::Result<Option<Recorder>> {
+    fn recorder(&self, life: u64, kept: &Kept) -> io::Result<Option<Recorder<Input, Output>>> {
         let Some(folder) = &self.record else {
             return Ok(None);
         };

@@ -192,7 +192,7 @@ fn record(
     seed: [u8; 32],
     config: &Config,
     rows: &[Fact],
-) -> Result<Recorder, ServeError> {
+) -> Result<Recorder<Input, Output>, ServeError> {
     let failed = |path: &Path| {
         let path = path.to_path_buf();
         |source| ServeError::Record { path, source }
@@ -216,7 +216,7 @@ async fn start<M>(
     mut machine: M,
     (store, disk): (GuildStore, Disk),
     listener: TcpListener,
-    recorder: Option<Recorder>,
+    recorder: Option<Recorder<Input, Output>>,
     options: GuildOptions,
 ) -> Result<RunningGuild, ServeError>
 where

@@ -121,7 +121,8 @@ impl Arrival {
 }
 
 /// What a server of sessions asks of the world.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Do this with a WebSocket.
     Transport(ConnId, ws::Action),
@@ -132,6 +133,7 @@ pub enum Effect {
         /// 200, or the status of a refusal.
         status: u16,
         /// A payload or `ok`, as text; or with a refusal, the reason as JSON.
+        #[serde(with = "text::body")]
         body: Bytes,
     },
 }

@@ -1,0 +1,396 @@
+//! What a step brought out, in a few words: the kinds of its outputs, and a hash over their content.
+
+use alloc::{format, string::String, vec::Vec};
+use core::fmt;
+
+use serde::{
+    Serialize, Serializer,
+    ser::{
+        SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+        SerializeTupleStruct, SerializeTupleVariant,
+    },
+};
+
+/// How many texts of a step are remembered with what they were hashed to: what goes to every socket of
+/// a room is hashed once, and compared then.
+const REMEMBERED: usize = 4;
+
+/// The outputs of one step as a recording has them: `http 6b2c…`, or `transport*1000 91f0…` where several
+/// of a kind follow one another.
+///
+/// Two lists are equal where the outputs are, byte for byte, but for one case in 2⁶⁴. What `substitute`
+/// makes of a text is hashed in its place: so the outputs of a machine that knows a secret equal those of
+/// one that knows its placeholder.
+pub fn digests<O: Serialize>(
+    outputs: &[O],
+    substitute: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
+) -> Vec<String> {
+    let mut texts = Texts {
+        seen: Vec::new(),
+        next: 0,
+        substitute,
+    };
+    let mut groups: Vec<(&str, usize, u64)> = Vec::new();
+    for output in outputs {
+        let mut digest = Digest {
+            hash: START,
+            kind: None,
+            texts: &mut texts,
+        };
+        // Nothing in it can fail, and if a type refuses, it does so every time.
+        let _ = output.serialize(&mut digest);
+        let (kind, hash) = (digest.kind.unwrap_or("output"), digest.hash);
+        match groups.last_mut() {
+            Some((last, count, all)) if *last == kind => {
+                *count += 1;
+                *all = round(*all, hash);
+            }
+            _ => groups.push((kind, 1, hash)),
+        }
+    }
+    let words = groups.into_iter().map(|(kind, count, hash)| match count {
+        1 => format!("{kind} {hash:016x}"),
+        _ => format!("{kind}*{count} {hash:016x}"),
+    });
+    words.collect()
+}
+
+const START: u64 = 0x243f_6a88_85a3_08d3;
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+const SALT: u64 = 0xa409_3822_299f_31d0;
+
+/// One round over eight bytes: a multiplication whose halves are folded into one another.
+fn round(hash: u64, word: u64) -> u64 {
+    let product = u128::from(hash ^ word ^ SALT) * u128::from(FACTOR);
+    (product as u64) ^ ((product >> 64) as u64) ^ hash.rotate_left(23)
+}
+
+fn rounds(mut hash: u64, bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        hash = round(hash, u64::from_le_bytes(*word));
+    }
+    let mut last = [0; 8];
+    for (into, byte) in last.iter_mut().zip(rest) {
+        *into = *byte;
+    }
+    hash = round(hash, u64::from_le_bytes(last));
+    round(hash, bytes.len() as u64)
+}
+
+/// Hashes texts as they are to be written down.
+struct Texts<'s> {
+    seen: Vec<(Vec<u8>, u64)>,
+    next: usize,
+    substitute: &'s mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
+}
+
+impl Texts<'_> {
+    fn hash(&mut self, text: &[u8]) -> u64 {
+        if let Some((_, hash)) = self.seen.iter().find(|(known, _)| known == text) {
+            return *hash;
+        }
+        let other = (self.substitute)(text);
+        let hash = rounds(START, other.as_deref().unwrap_or(text));
+        match self.seen.get_mut(self.next) {
+            Some(seen) => *seen = (text.to_vec(), hash),
+            None => self.seen.push((text.to_vec(), hash)),
+        }
+        self.next = (self.next + 1) % REMEMBERED;
+        hash
+    }
+}
+
+struct Digest<'d, 's> {
+    hash: u64,
+    /// The first variant that was met: what the output is called.
+    kind: Option<&'static str>,
+    texts: &'d mut Texts<'s>,
+}
+
+impl Digest<'_, '_> {
+    fn word(&mut self, word: u64) {
+        self.hash = round(self.hash, word);
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        let hash = self.texts.hash(text);
+        self.word(hash);
+    }
+
+    fn variant(&mut self, name: &'static str) {
+        self.kind.get_or_insert(name);
+        self.hash = rounds(self.hash, name.as_bytes());
+    }
+}
+
+/// What has no content of its own, told apart by a number.
+const NOTHING: u64 = 1;
+const SOMETHING: u64 = 2;
+const END: u64 = 3;
+
+macro_rules! words {
+    ($($method:ident $number:ty),*) => {
+        $(fn $method(self, number: $number) -> Result<(), fmt::Error> {
+            self.word(number as u64);
+            Ok(())
+        })*
+    };
+}
+
+impl Serializer for &mut Digest<'_, '_> {
+    type Ok = ();
+    type Error = fmt::Error;
+    type SerializeSeq = Self;
+    type SerializeTuple = Self;
+    type SerializeTupleStruct = Self;
+    type SerializeTupleVariant = Self;
+    type SerializeMap = Self;
+    type SerializeStruct = Self;
+    type SerializeStructVariant = Self;
+
+    words!(
+        serialize_bool bool, serialize_char char,
+        serialize_i8 i8, serialize_i16 i16, serialize_i32 i32, serialize_i64 i64,
+        serialize_u8 u8, serialize_u16 u16, serialize_u32 u32, serialize_u64 u64
+    );
+
+    fn serialize_f32(self, number: f32) -> fmt::Result {
+        self.serialize_f64(number.into())
+    }
+
+    fn serialize_f64(self, number: f64) -> fmt::Result {
+        self.word(number.to_bits());
+        Ok(())
+    }
+
+    fn serialize_str(self, text: &str) -> fmt::Result {
+        self.text(text.as_bytes());
+        Ok(())
+    }
+
+    fn serialize_bytes(self, bytes: &[u8]) -> fmt::Result {
+        self.text(bytes);
+        Ok(())
+    }
+
+    fn serialize_none(self) -> fmt::Result {
+        self.word(NOTHING);
+        Ok(())
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> fmt::Result {
+        self.word(SOMETHING);
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> fmt::Result {
+        self.serialize_none()
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> fmt::Result {
+        self.serialize_none()
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> fmt::Result {
+        self.variant(variant);
+        Ok(())
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> fmt::Result {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> fmt::Result {
+        self.variant(variant);
+        value.serialize(self)
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Self, fmt::Error> {
+        self.word(SOMETHING);
+        Ok(self)
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Self, fmt::Error> {
+        Ok(self)
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, fmt::Error> {
+        Ok(self)
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Self, fmt::Error> {
+        self.variant(variant);
+        Ok(self)
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Self, fmt::Error> {
+        self.word(SOMETHING);
+        Ok(self)
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, fmt::Error> {
+        Ok(self)
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Self, fmt::Error> {
+        self.variant(variant);
+        Ok(self)
+    }
+}
+
+macro_rules! items {
+    ($($of:ident $method:ident $end:expr),*) => {
+        $(impl $of for &mut Digest<'_, '_> {
+            type Ok = ();
+            type Error = fmt::Error;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> fmt::Result {
+                value.serialize(&mut **self)
+            }
+
+            fn end(self) -> fmt::Result {
+                self.word($end);
+                Ok(())
+            }
+        })*
+    };
+}
+items!(
+    SerializeSeq serialize_element END,
+    SerializeTuple serialize_element END,
+    SerializeTupleStruct serialize_field END,
+    SerializeTupleVariant serialize_field END
+);
+
+macro_rules! fields {
+    ($($of:ident),*) => {
+        $(impl $of for &mut Digest<'_, '_> {
+            type Ok = ();
+            type Error = fmt::Error;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> fmt::Result {
+                // A field that is left out where it is empty must not make its neighbour take its place.
+                self.hash = rounds(self.hash, name.as_bytes());
+                value.serialize(&mut **self)
+            }
+
+            fn end(self) -> fmt::Result {
+                self.word(END);
+                Ok(())
+            }
+        })*
+    };
+}
+fields!(SerializeStruct, SerializeStructVariant);
+
+impl SerializeMap for &mut Digest<'_, '_> {
+    type Ok = ();
+    type Error = fmt::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> fmt::Result {
+        key.serialize(&mut **self)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> fmt::Result {
+        value.serialize(&mut **self)
+    }
+
+    fn end(self) -> fmt::Result {
+        self.word(END);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{string::ToString as _, vec};
+
+    use super::*;
+
+    #[derive(Serialize)]
+    enum Output {
+        Say(&'static str, Option<u32>),
+        Two {
+            left: &'static str,
+            right: &'static str,
+        },
+        Nothing,
+    }
+    use Output::{Nothing, Say, Two};
+
+    fn plain(outputs: &[Output]) -> Vec<String> {
+        digests(outputs, &mut |_| None)
+    }
+
+    #[test]
+    fn equal_outputs_are_told_alike_and_others_are_not() {
+        let some = [Say("a", None), Say("b", Some(1)), Nothing];
+        assert_eq!(
+            plain(&some),
+            plain(&[Say("a", None), Say("b", Some(1)), Nothing])
+        );
+        let told = plain(&some);
+        let kinds: Vec<_> = told.iter().filter_map(|it| it.split(' ').next()).collect();
+        assert_eq!(kinds, ["Say*2", "Nothing"]);
+        let others = [
+            vec![Say("b", Some(1)), Say("a", None), Nothing],
+            vec![Say("a", Some(1)), Say("b", None), Nothing],
+            vec![Say("a", None), Say("b", Some(2)), Nothing],
+            vec![Say("a", None), Nothing],
+            vec![Nothing, Say("a", None), Say("b", Some(1))],
+        ];
+        for other in others {
+            assert_ne!(plain(&other), told);
+        }
+        let two = |left, right| plain(&[Two { left, right }]);
+        assert_ne!(two("ab", "c"), two("a", "bc"));
+        assert_ne!(two("", "a"), two("a", ""));
+    }
+
+    #[test]
+    fn a_text_counts_as_what_is_put_in_its_place() {
+        let hide = |text: &[u8]| (text == b"secret").then(|| b"S0----".to_vec());
+        assert_eq!(
+            digests(&[Say("secret", None)], &mut { hide }),
+            plain(&[Say("S0----", None)])
+        );
+        assert_ne!(plain(&[Say("secret", None)]), plain(&[Say("S0----", None)]));
+    }
+
+    #[test]
+    fn a_text_that_goes_to_many_is_looked_at_once() {
+        let long = "x".repeat(700);
+        let outputs: Vec<_> = (0..1_000)
+            .map(|number| (number, long.to_string()))
+            .collect();
+        let mut looks = 0;
+        digests(&outputs, &mut |_| {
+            looks += 1;
+            None
+        });
+        assert_eq!(looks, 1);
+    }
+}

@@ -1,0 +1,116 @@
+//! What a guild and a plugin have recorded on real sockets gives the same outputs in the simulator.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use selvedge_sim::replay::{ReplayError, Replayed, replay};
+use selvedge_tests::{PATIENCE, fabric::Fabric};
+use tokio::sync::mpsc;
+
+/// A conversation with an echo agent and a guild that is killed in the middle of it; what was recorded.
+async fn recorded(folder: &Path) -> Vec<PathBuf> {
+    let mut fabric = Fabric::start_recorded(Some(folder.to_path_buf()))
+        .await
+        .unwrap();
+    let (events, mut seen) = mpsc::channel(1_024);
+    let agent = fabric.start_agent(Stdio::null(), events).await.unwrap();
+    tokio::spawn(async move { while seen.recv().await.is_some() {} });
+    let round = fabric.create("round", "discuss", &agent).await.unwrap();
+    let hall = fabric.create("hall", "general", &agent).await.unwrap();
+    for times in 0..2 {
+        for channel in [&round, &hall] {
+            let said = fabric
+                .post(channel, &format!("number {times}"))
+                .await
+                .unwrap();
+            let reply = fabric.reply(&said, PATIENCE).await.unwrap();
+            assert!(reply.is_some(), "number {times} in {channel}");
+        }
+        if times == 0 {
+            fabric.kill_guild().await.unwrap();
+            fabric.start_guild().await.unwrap();
+        }
+    }
+    agent.shutdown().await;
+    fabric.stop().await.unwrap();
+    let files = fs::read_dir(folder).unwrap();
+    files.map(|file| file.unwrap().path()).collect()
+}
+
+fn replayed(recording: &str) -> Result<Replayed, ReplayError> {
+    replay(recording.as_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_of_real_sockets_replays_to_the_same_outputs() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = recorded(folder.path()).await;
+    let (mut guilds, mut agents) = (0, 0);
+    for file in files {
+        let recording = fs::read_to_string(&file).unwrap();
+        let went = replayed(&recording).unwrap();
+        if let Some(difference) = &went.difference {
+            panic!("{}:\n{difference}", file.display());
+        }
+        assert!(went.outputs > 30, "{went:?}");
+        match went.machine {
+            "guild" => guilds += 1,
+            _ => agents += 1,
+        }
+        finds_what_was_changed(&recording);
+    }
+    assert_eq!((guilds, agents), (2, 1));
+}
+
+/// A recording from which one line is taken, or in which an output is another one, does not pass.
+fn finds_what_was_changed(recording: &str) {
+    let lines: Vec<_> = recording.lines().collect();
+    let outs = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.starts_with(r#"{"out""#));
+    let outs: Vec<_> = outs.map(|(at, _)| at).collect();
+    let middle = *outs.get(outs.len() / 2).unwrap();
+    let but = |change: &dyn Fn(usize, &str) -> Option<String>| {
+        let changed = lines
+            .iter()
+            .enumerate()
+            .filter_map(|(at, line)| change(at, line));
+        changed.map(|line| line + "\n").collect::<String>()
+    };
+    let without = but(&|at, line| (at != middle).then(|| line.to_owned()));
+    let found = replayed(&without).unwrap().difference.unwrap();
+    assert!(
+        found.recorded.is_empty() && !found.replayed.is_empty(),
+        "{found}"
+    );
+    let altered = but(&|at, line| {
+        let hash = line.rfind('"').filter(|_| at == middle);
+        let Some(digit) = hash.and_then(|end| end.checked_sub(1)) else {
+            return Some(line.to_owned());
+        };
+        let (head, rest) = line.split_at(digit);
+        let other = if rest.starts_with('0') { '1' } else { '0' };
+        Some(format!("{head}{other}{}", rest.get(1..)?))
+    });
+    let found = replayed(&altered).unwrap().difference.unwrap();
+    assert_eq!(found.recorded.len(), found.replayed.len(), "{found}");
+    assert_eq!(usize::try_from(found.line).unwrap(), middle, "{found}");
+}
+
+#[test]
+fn what_is_no_recording_is_said() {
+    assert!(matches!(replayed(""), Err(ReplayError::Empty)));
+    for (text, line) in [("{}\n", 1), ("{\"machine\":\"guest\"}\n", 1)] {
+        let error = replayed(text).unwrap_err();
+        assert!(
+            error.to_string().contains(&format!("line {line} ")),
+            "{error}"
+        );
+    }
+}
