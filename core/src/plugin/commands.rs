@@ -260,10 +260,9 @@ impl Commands {
     /// It is asked again after a while, from the start: nobody knows what was carried out.
     fn again(&mut self, now: Time, guild: u32, after: Option<Duration>) -> Heard {
         if let Some(sync) = self.open.get_mut(&guild) {
-            let wait = retry::wait(&mut self.rng, sync.failures, RETRY_MOST);
+            let wait = retry::wait_after(&mut self.rng, sync.failures, RETRY_MOST, after);
             sync.failures = sync.failures.saturating_add(1);
             sync.step = Step::Compare;
-            let wait = after.unwrap_or_default().min(RETRY_MOST) + wait;
             self.due.set(guild, Some(now + wait));
         }
         Heard::Again

@@ -134,37 +134,25 @@ impl LoopGuard {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{string::String, vec};
+    use alloc::string::String;
     use core::time::Duration;
 
     use super::*;
     use crate::{
         fabric::types::Author,
-        id::{AgentId, ChannelId, MessageId},
+        id::{AgentId, ChannelId},
+        plugin::samples,
         time::Wall,
     };
 
     fn message(wakeup: Option<bool>) -> Message {
         Message {
-            id: MessageId::new("m").unwrap(),
-            channel_id: ChannelId::new("c").unwrap(),
-            guild_id: None,
-            seq: 1,
             author: Author {
                 id: user("alice"),
                 name: String::new(),
             },
-            content: String::new(),
-            reply_to_id: None,
-            mentions: vec![],
-            attachments: vec![],
-            created_at: Wall::default(),
-            edited_at: None,
-            deleted_at: None,
-            nonce: None,
             wakeup,
-            rewake: None,
-            wake_id: None,
+            ..samples::message(1)
         }
     }
 

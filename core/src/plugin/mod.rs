@@ -9,6 +9,7 @@ pub mod activity;
 pub mod agent;
 #[cfg(test)]
 mod agent_tests;
+pub mod ahead;
 pub mod backfill;
 pub mod catch_up;
 pub mod channel;
@@ -41,6 +42,8 @@ pub mod receipts;
 pub mod records;
 pub mod replay;
 pub mod retry;
+#[cfg(test)]
+mod samples;
 pub mod sequence;
 mod shared;
 pub mod split;

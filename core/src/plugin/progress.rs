@@ -78,38 +78,8 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{format, vec};
-
     use super::*;
-    use crate::{
-        fabric::types::Author,
-        id::{ChannelId, MessageId, UserId},
-        time::Wall,
-    };
-
-    fn message(seq: u64) -> Message {
-        Message {
-            id: MessageId::new(&format!("m{seq}")).unwrap(),
-            channel_id: ChannelId::new("c").unwrap(),
-            guild_id: None,
-            seq,
-            author: Author {
-                id: UserId::new("u").unwrap(),
-                name: "u".into(),
-            },
-            content: "hello".into(),
-            reply_to_id: None,
-            mentions: vec![],
-            attachments: vec![],
-            created_at: Wall::default(),
-            edited_at: None,
-            deleted_at: None,
-            nonce: None,
-            wakeup: None,
-            rewake: None,
-            wake_id: None,
-        }
-    }
+    use crate::plugin::samples::message;
 
     fn cursor(told: Option<&KeptChannel>) -> Option<(u64, Option<&str>)> {
         let cursor = told?.cursor.as_ref()?;

@@ -147,35 +147,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        fabric::types::Author,
-        id::{ChannelId, GuildId, UserId},
-        plugin::kept::{Cursor, TurnState},
+        id::{ChannelId, GuildId},
+        plugin::{
+            kept::{Cursor, TurnState},
+            samples::message,
+        },
         time::Wall,
     };
-
-    fn message(seq: u64) -> Message {
-        Message {
-            id: MessageId::new(&format!("m{seq}")).unwrap(),
-            channel_id: ChannelId::new("c").unwrap(),
-            guild_id: None,
-            seq,
-            author: Author {
-                id: UserId::new("u").unwrap(),
-                name: "u".into(),
-            },
-            content: "hello".into(),
-            reply_to_id: None,
-            mentions: vec![],
-            attachments: vec![],
-            created_at: Wall::default(),
-            edited_at: None,
-            deleted_at: None,
-            nonce: None,
-            wakeup: None,
-            rewake: None,
-            wake_id: None,
-        }
-    }
 
     fn kept(seq: u64, context_from: u64) -> KeptChannel {
         KeptChannel {

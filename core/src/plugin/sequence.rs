@@ -1,23 +1,19 @@
 //! The sequence of one channel: what has been heard, what waits behind a gap, and what history must
 //! tell.
 
-use alloc::{
-    collections::{BTreeMap, btree_map::Entry},
-    vec::Vec,
-};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::{
     canonical,
     fabric::types::{Message, Page},
-    plugin::backfill::{Backfill, Read},
+    plugin::{
+        ahead::Ahead,
+        backfill::{Backfill, Read},
+    },
     time::Time,
     ws::ConnId,
 };
-
-/// How many messages wait behind a gap, or before the join's answer. What is beyond is read again
-/// from history: a peer that never fills a gap would otherwise fill the memory.
-const AHEAD_MAX: usize = 256;
 
 /// Puts the messages of one channel in order, and knows what is missing.
 ///
@@ -44,21 +40,12 @@ pub struct Sequence {
     tells: bool,
     /// The newest message must be asked for.
     asks_newest: bool,
-    ahead: BTreeMap<u64, Ahead>,
+    ahead: Ahead,
     backfill: Backfill,
 }
 canonical!(struct Sequence {
     heard, again, joined, met, anywhere, told, tells, asks_newest, ahead, backfill
 });
-
-/// A message that is ahead of its sequence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Ahead {
-    message: Message,
-    /// The last connection that it came by; `None` where it was read.
-    by: Option<ConnId>,
-}
-canonical!(struct Ahead { message, by });
 
 /// What became passable.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -101,7 +88,7 @@ impl Sequence {
     /// What follows `seq` is for the agent, unless that was settled before.
     pub fn start(&mut self, now: Time, seq: u64) -> Released {
         if self.heard.is_none() {
-            let before_first = self.before_first().unwrap_or(seq);
+            let before_first = self.ahead.before_first().unwrap_or(seq);
             self.heard = Some(seq.min(before_first));
             self.anywhere = false;
         }
@@ -190,7 +177,7 @@ impl Sequence {
         self.backfill.on_answered();
         self.asks_newest = false;
         if !self.joined {
-            self.heard = self.before_first();
+            self.heard = self.ahead.before_first();
             self.again = 0;
             self.anywhere = true;
             self.joined = true;
@@ -202,15 +189,13 @@ impl Sequence {
     /// A connection has ended: what came by it and waits behind a gap is dropped, since history
     /// brings it again. `joined` tells whether the channel is joined on another one.
     pub fn on_conn_end(&mut self, conn: ConnId, joined: bool) {
+        self.ahead.on_conn_end(conn, joined);
         if joined {
-            self.ahead.retain(|_, ahead| ahead.by != Some(conn));
             if self.missing().is_none() && !self.asks_newest {
                 self.backfill.settle();
             }
             return;
         }
-        self.ahead
-            .retain(|_, ahead| ahead.by.is_some_and(|by| by != conn));
         self.joined = false;
         self.told = 0;
         self.asks_newest = false;
@@ -232,9 +217,7 @@ impl Sequence {
         if !self.met {
             self.heard = self.heard.map(|heard| heard.min(seq.saturating_sub(1)));
         }
-        let by = Some(by);
-        let ahead = self.ahead.entry(seq).or_insert(Ahead { message, by });
-        ahead.by = ahead.by.max(by);
+        self.ahead.push(message, by);
         let released = self.release(now + patience);
         self.bound();
         released
@@ -242,11 +225,7 @@ impl Sequence {
 
     /// A message that may wait behind a gap was edited or deleted.
     pub fn amend(&mut self, newer: &Message) {
-        if let Some(ahead) = self.ahead.get_mut(&newer.seq)
-            && ahead.message.id == newer.id
-        {
-            ahead.message.amend(newer);
-        }
+        self.ahead.amend(newer);
     }
 
     /// When to read history.
@@ -282,10 +261,8 @@ impl Sequence {
         let until = self.missing().map(|(_, until)| until);
         let is_full = page.messages.len() as u64 >= self.backfill.limit();
         for message in page.messages {
-            if before.is_some_and(|heard| message.seq > heard)
-                && let Entry::Vacant(place) = self.ahead.entry(message.seq)
-            {
-                place.insert(Ahead { message, by: None });
+            if before.is_some_and(|heard| message.seq > heard) {
+                self.ahead.fill(message);
             }
         }
         let messages = self.passable();
@@ -326,22 +303,17 @@ impl Sequence {
     /// The first stretch that is missing: after which `seq`, and up to which.
     fn missing(&self) -> Option<(u64, u64)> {
         let heard = self.heard.filter(|_| self.joined)?;
-        let until = self.before_first().unwrap_or(self.told);
+        let until = self.ahead.before_first().unwrap_or(self.told);
         (until > heard).then_some((heard, until))
     }
 
-    fn before_first(&self) -> Option<u64> {
-        let first = self.ahead.keys().next();
-        first.map(|first| first.saturating_sub(1))
-    }
-
-    /// Keeps what waits within its limit: the oldest where it is not known what is missing, and
-    /// otherwise what is read next.
+    /// Keeps what waits within its limit: the oldest goes where it is not known what is missing, and
+    /// otherwise what is read last.
     fn bound(&mut self) {
-        while self.ahead.len() > AHEAD_MAX {
+        while self.ahead.is_overfull() {
             if !self.joined {
-                self.ahead.pop_first();
-            } else if let Some((seq, _)) = self.ahead.pop_last() {
+                self.ahead.drop_first();
+            } else if let Some(seq) = self.ahead.drop_last() {
                 self.told = self.told.max(seq);
             }
         }
@@ -370,329 +342,13 @@ impl Sequence {
         if !self.joined || (self.heard.is_none() && !self.anywhere) {
             return messages;
         }
-        while let Some(entry) = self.ahead.first_entry() {
-            let seq = *entry.key();
-            match self.heard {
-                Some(heard) if seq > heard.saturating_add(1) => break,
-                Some(heard) if seq <= heard => {
-                    entry.remove();
-                }
-                Some(_) | None => {
-                    messages.push(entry.remove().message);
-                    self.heard = Some(seq);
-                }
-            }
+        while let Some(message) = self.ahead.pop_after(self.heard) {
+            self.heard = Some(message.seq);
+            messages.push(message);
         }
         messages
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use alloc::{format, vec};
-
-    use super::*;
-    use crate::{
-        fabric::types::Author,
-        id::{ChannelId, MessageId, UserId},
-        time::Wall,
-    };
-
-    const PATIENCE: Duration = Duration::from_millis(250);
-    const OLD: ConnId = ConnId(1);
-    const NEW: ConnId = ConnId(2);
-
-    fn message(seq: u64) -> Message {
-        Message {
-            id: MessageId::new(&format!("m{seq}")).unwrap(),
-            channel_id: ChannelId::new("c").unwrap(),
-            guild_id: None,
-            seq,
-            author: Author {
-                id: UserId::new("u").unwrap(),
-                name: "u".into(),
-            },
-            content: "hello".into(),
-            reply_to_id: None,
-            mentions: vec![],
-            attachments: vec![],
-            created_at: Wall::default(),
-            edited_at: None,
-            deleted_at: None,
-            nonce: None,
-            wakeup: None,
-            rewake: None,
-            wake_id: None,
-        }
-    }
-
-    fn page(seqs: &[u64], has_more: bool) -> Page {
-        Page {
-            messages: seqs.iter().map(|seq| message(*seq)).collect(),
-            has_more,
-        }
-    }
-
-    fn seqs(released: Released) -> (Vec<u64>, u64) {
-        let messages = released.messages.iter();
-        (
-            messages.map(|message| message.seq).collect(),
-            released.missing,
-        )
-    }
-
-    fn at(millis: u64) -> Time {
-        Time::from_millis(millis)
-    }
-
-    fn joined(last: u64) -> Sequence {
-        let mut sequence = Sequence::default();
-        sequence.start(Time::ZERO, last);
-        sequence.on_joined(Time::ZERO, Some(last));
-        sequence
-    }
-
-    fn push(sequence: &mut Sequence, now: u64, seq: u64) -> (Vec<u64>, u64) {
-        push_by(sequence, OLD, now, seq)
-    }
-
-    fn push_by(sequence: &mut Sequence, by: ConnId, now: u64, seq: u64) -> (Vec<u64>, u64) {
-        seqs(sequence.on_message(at(now), message(seq), by, PATIENCE))
-    }
-
-    /// Asks what to read, as its owner does.
-    fn asked(sequence: &mut Sequence, most: u64) -> Option<(Read, u64)> {
-        let read = sequence.read(most);
-        sequence.backfill().on_asked();
-        read
-    }
-
-    fn after(seq: u64, limit: u64) -> Option<(Read, u64)> {
-        let until = seq + limit;
-        Some((Read::After { seq, until, limit }, 0))
-    }
-
-    #[test]
-    fn what_comes_in_order_passes_and_what_was_heard_does_not() {
-        let mut sequence = joined(3);
-        assert_eq!(push(&mut sequence, 1, 4), (vec![4], 0));
-        assert_eq!(push(&mut sequence, 1, 4), (vec![], 0));
-        assert_eq!(push(&mut sequence, 1, 1), (vec![], 0));
-        assert_eq!(sequence.heard(), Some(4));
-        assert_eq!(sequence.read_at(), None);
-    }
-
-    #[test]
-    fn a_gap_is_waited_for_and_then_read() {
-        let mut sequence = joined(0);
-        assert_eq!(push(&mut sequence, 1, 3), (vec![], 0));
-        assert_eq!(push(&mut sequence, 100, 5), (vec![], 0));
-        assert_eq!(sequence.read_at(), Some(at(251)));
-        assert_eq!(push(&mut sequence, 200, 1), (vec![1], 0));
-        assert_eq!(asked(&mut sequence, 200), after(1, 1));
-        assert_eq!(push(&mut sequence, 300, 6), (vec![], 0));
-        let released = sequence.on_page(at(301), page(&[2], true));
-        assert_eq!(seqs(released), (vec![2, 3], 0));
-        assert_eq!(sequence.read_at(), Some(at(301)), "there is more");
-        assert_eq!(push(&mut sequence, 302, 4), (vec![4, 5, 6], 0));
-        assert_eq!(sequence.read_at(), None);
-    }
-
-    #[test]
-    fn a_gap_that_three_reads_do_not_fill_is_accepted() {
-        let mut sequence = joined(5);
-        sequence.on_listed(at(1), Some(9));
-        let mut now = at(1);
-        for read in 1..=3 {
-            assert_eq!(sequence.read_at(), Some(now));
-            assert_eq!(
-                asked(&mut sequence, 200),
-                after(5, if read == 1 { 4 } else { 2 })
-            );
-            let released = sequence.on_page(now, page(&[8, 9], false));
-            let wanted = if read == 3 {
-                (vec![8, 9], 2)
-            } else {
-                (vec![], 0)
-            };
-            assert_eq!(seqs(released), wanted);
-            now = now + Duration::from_secs(1);
-        }
-        assert_eq!(sequence.read_at(), None);
-        assert_eq!(sequence.heard(), Some(9));
-    }
-
-    #[test]
-    fn reads_that_fail_leave_the_gap_open() {
-        let mut sequence = joined(0);
-        push(&mut sequence, 1, 2);
-        for failure in 0..10 {
-            asked(&mut sequence, 200);
-            assert_eq!(sequence.backfill().failures(), failure);
-            sequence.backfill().on_failed(at(1_000));
-            assert_eq!(
-                push(&mut sequence, 500, 3 + u64::from(failure)),
-                (vec![], 0)
-            );
-            assert_eq!(sequence.read_at(), Some(at(1_000)));
-        }
-        asked(&mut sequence, 200);
-        let released = sequence.on_page(at(1_000), page(&[1], true));
-        assert_eq!(seqs(released), ((1..=12).collect(), 0));
-    }
-
-    #[test]
-    fn what_was_said_while_there_was_no_connection_is_read() {
-        let mut sequence = joined(3);
-        push(&mut sequence, 1, 5);
-        sequence.on_conn_end(OLD, false);
-        assert_eq!(sequence.read_at(), None);
-        assert_eq!(push(&mut sequence, 2, 7), (vec![], 0), "before its join");
-        assert_eq!(seqs(sequence.on_joined(at(3), Some(6))), (vec![], 0));
-        assert_eq!(sequence.read_at(), Some(at(3)));
-        assert_eq!(asked(&mut sequence, 200), after(3, 3));
-        let mut rows = page(&[4, 5, 6, 7], false);
-        rows.messages[3].content = "as it is stored".into();
-        let released = sequence.on_page(at(4), rows);
-        assert_eq!(released.messages[3].content, "hello", "the push wins");
-        assert_eq!(seqs(released), (vec![4, 5, 6, 7], 0));
-    }
-
-    #[test]
-    fn a_push_by_either_of_two_connections_counts_once() {
-        let mut sequence = joined(3);
-        assert_eq!(push_by(&mut sequence, NEW, 1, 4), (vec![4], 0));
-        assert_eq!(push_by(&mut sequence, OLD, 2, 4), (vec![], 0));
-        assert_eq!(push_by(&mut sequence, OLD, 2, 6), (vec![], 0));
-        assert_eq!(push_by(&mut sequence, NEW, 3, 6), (vec![], 0));
-        assert_eq!(push_by(&mut sequence, OLD, 4, 5), (vec![5, 6], 0));
-        assert_eq!(sequence.read_at(), None);
-    }
-
-    #[test]
-    fn what_a_second_join_tells_of_is_waited_for_before_it_is_read() {
-        let mut sequence = joined(3);
-        assert_eq!(
-            seqs(sequence.on_joined_again(at(251), Some(2))),
-            (vec![], 0)
-        );
-        assert_eq!(
-            sequence.heard(),
-            Some(3),
-            "the push was faster than the ack"
-        );
-        sequence.on_joined_again(at(251), Some(4));
-        assert_eq!(sequence.read_at(), Some(at(251)));
-        assert_eq!(push_by(&mut sequence, OLD, 9, 4), (vec![4], 0));
-        assert_eq!(sequence.read_at(), None);
-        sequence.on_joined_again(at(300), None);
-        assert_eq!(sequence.read_at(), Some(at(300)));
-        assert_eq!(asked(&mut sequence, 200), Some((Read::Newest, 0)));
-    }
-
-    #[test]
-    fn what_waits_behind_a_gap_is_dropped_with_the_last_connection_it_came_by() {
-        let mut sequence = joined(3);
-        push_by(&mut sequence, OLD, 1, 6);
-        push_by(&mut sequence, NEW, 1, 6);
-        push_by(&mut sequence, OLD, 1, 8);
-        sequence.on_conn_end(OLD, true);
-        assert_eq!(sequence.read_at(), Some(at(251)), "4 and 5");
-        assert_eq!(push_by(&mut sequence, NEW, 2, 4), (vec![4], 0));
-        assert_eq!(push_by(&mut sequence, NEW, 2, 5), (vec![5, 6], 0));
-        assert_eq!(sequence.read_at(), None);
-        push_by(&mut sequence, NEW, 3, 9);
-        push_by(&mut sequence, OLD, 3, 10);
-        sequence.on_conn_end(NEW, false);
-        assert_eq!(sequence.ahead.keys().collect::<Vec<_>>(), [&10]);
-    }
-
-    #[test]
-    fn only_the_newest_are_read_after_a_long_time() {
-        let mut sequence = joined(3);
-        sequence.on_conn_end(OLD, false);
-        sequence.on_joined(at(1), Some(1_000));
-        let (seq, until, limit) = (800, 1_000, 200);
-        let read = Some((Read::After { seq, until, limit }, 797));
-        assert_eq!(asked(&mut sequence, 200), read);
-        assert_eq!(sequence.heard(), Some(800));
-    }
-
-    #[test]
-    fn what_an_earlier_process_has_heard_is_read_again_and_never_skipped() {
-        let mut sequence = Sequence::default();
-        sequence.resume(2, 6);
-        assert_eq!(push(&mut sequence, 1, 900), (vec![], 0), "before the join");
-        assert_eq!(seqs(sequence.on_joined(at(1), Some(900))), (vec![], 0));
-        assert_eq!(asked(&mut sequence, 200), after(2, 4));
-        let released = sequence.on_page(at(2), page(&[3, 4, 5], true));
-        assert_eq!(seqs(released), (vec![3, 4, 5], 0));
-        assert!(sequence.is_rereading());
-        assert_eq!(asked(&mut sequence, 200), after(5, 1));
-        sequence.on_page(at(3), page(&[6], true));
-        assert!(!sequence.is_rereading());
-        let limit = 200;
-        let (seq, until) = (699, 899);
-        let skipped = Some((Read::After { seq, until, limit }, 693));
-        assert_eq!(asked(&mut sequence, 200), skipped);
-    }
-
-    #[test]
-    fn what_overtakes_the_answer_of_the_join_is_kept() {
-        let mut sequence = Sequence::default();
-        assert_eq!(push(&mut sequence, 1, 8), (vec![], 0));
-        assert_eq!(push(&mut sequence, 1, 7), (vec![], 0));
-        sequence.start(at(1), 8);
-        assert_eq!(push(&mut sequence, 1, 6), (vec![], 0));
-        assert_eq!(seqs(sequence.on_joined(at(1), Some(8))), (vec![6, 7, 8], 0));
-    }
-
-    #[test]
-    fn nothing_is_in_order_before_the_start_is_known() {
-        let mut sequence = Sequence::default();
-        assert_eq!(seqs(sequence.on_joined(at(1), Some(2))), (vec![], 0));
-        assert_eq!(push(&mut sequence, 1, 2), (vec![], 0));
-        assert_eq!(sequence.read_at(), None);
-        assert_eq!(seqs(sequence.start(at(1), 0)), (vec![], 0));
-        assert_eq!(asked(&mut sequence, 200), after(0, 1));
-    }
-
-    #[test]
-    fn a_guild_that_tells_no_seq_is_asked_for_its_newest_message() {
-        let mut sequence = Sequence::default();
-        assert_eq!(seqs(sequence.on_joined(at(1), None)), (vec![], 0));
-        assert_eq!(push(&mut sequence, 1, 42), (vec![], 0));
-        assert_eq!(asked(&mut sequence, 200), Some((Read::Newest, 0)));
-        sequence.start(at(2), 41);
-        assert_eq!(seqs(sequence.on_newest(at(2), 41)), (vec![42], 0));
-        sequence.on_listed(at(3), None);
-        assert_eq!(asked(&mut sequence, 200), Some((Read::Newest, 0)));
-        assert_eq!(seqs(sequence.on_newest(at(4), 44)), (vec![], 0));
-        assert_eq!(asked(&mut sequence, 200), after(42, 2));
-    }
-
-    #[test]
-    fn a_guild_without_history_starts_at_its_first_message() {
-        let mut sequence = Sequence::default();
-        sequence.on_joined(at(1), None);
-        asked(&mut sequence, 200);
-        assert_eq!(seqs(sequence.on_no_history(at(2))), (vec![], 0));
-        assert_eq!(push(&mut sequence, 3, 41), (vec![41], 0));
-        assert_eq!(sequence.read_at(), None);
-    }
-
-    #[test]
-    fn a_gap_does_not_fill_the_memory() {
-        let mut sequence = joined(0);
-        for seq in 2..2_000 {
-            assert_eq!(push(&mut sequence, 1, seq), (vec![], 0));
-            assert!(sequence.ahead.len() <= AHEAD_MAX);
-        }
-        asked(&mut sequence, 200);
-        let released = sequence.on_page(at(2), page(&[1], false));
-        assert_eq!(released.messages.len(), 1 + AHEAD_MAX);
-        let (seq, until, limit) = (257, 1_999, 200);
-        let read = Some((Read::After { seq, until, limit }, 0));
-        assert_eq!(asked(&mut sequence, u64::MAX), read);
-    }
-}
+mod tests;

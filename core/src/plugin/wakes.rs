@@ -249,9 +249,8 @@ impl Wakes {
 
     fn again(&mut self, now: Time, debt: Debt, after: Option<Duration>) -> Heard {
         if let Some(owed) = self.owed.get_mut(&debt) {
-            let wait = retry::wait(&mut self.rng, owed.failures, RETRY_MOST);
+            let wait = retry::wait_after(&mut self.rng, owed.failures, RETRY_MOST, after);
             owed.failures = owed.failures.saturating_add(1);
-            let wait = after.unwrap_or_default().min(RETRY_MOST) + wait;
             self.due.set(debt, Some(now + wait));
         }
         Heard::Again

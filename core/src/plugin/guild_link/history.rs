@@ -174,8 +174,8 @@ impl GuildLink {
     ) {
         if let Some(state) = self.channels.get_mut(id) {
             let backfill = state.sequence.backfill();
-            let wait = retry::wait(&mut self.rng, backfill.failures(), RETRY_MOST);
-            backfill.on_failed(now + wait.max(after.unwrap_or_default().min(RETRY_MOST)));
+            let wait = retry::wait_after(&mut self.rng, backfill.failures(), RETRY_MOST, after);
+            backfill.on_failed(now + wait);
             self.touch(id);
         }
         out.push(Output::Note(Note::HistoryFailed {
