@@ -40,11 +40,15 @@ pub struct Sequence {
     tells: bool,
     /// The newest message must be asked for.
     asks_newest: bool,
+    /// The first contact was read, up to here: until something newer is pushed, a push up to here may
+    /// have been overtaken by that.
+    read_up_to: Option<u64>,
     ahead: Ahead,
     backfill: Backfill,
 }
 canonical!(struct Sequence {
-    heard, again, joined, met, anywhere, told, tells, asks_newest, ahead, backfill
+    heard, again, joined, met, anywhere, told, tells, asks_newest, read_up_to, ahead,
+    backfill
 });
 
 /// What became passable.
@@ -167,6 +171,7 @@ impl Sequence {
             self.told = self.told.max(last);
             self.release(now)
         } else {
+            self.read_up_to = Some(last).filter(|_| !self.met);
             self.open(now, last)
         }
     }
@@ -197,6 +202,7 @@ impl Sequence {
             return;
         }
         self.joined = false;
+        self.read_up_to = None;
         self.told = 0;
         self.asks_newest = false;
         self.backfill = Backfill::default();
@@ -211,6 +217,11 @@ impl Sequence {
         patience: Duration,
     ) -> Released {
         let seq = message.seq;
+        if let Some(read) = self.read_up_to.take_if(|_| self.joined)
+            && seq <= read
+        {
+            self.heard = Some(seq.saturating_sub(1));
+        }
         if self.joined && self.heard.is_some_and(|heard| seq <= heard) {
             return Released::default();
         }

@@ -274,6 +274,35 @@ fn a_guild_that_tells_no_seq_is_asked_for_its_newest_message() {
     assert_eq!(rig.heard(), [["lost"], ["meanwhile"]]);
 }
 
+/// The guild has stored a message after the join, and its answer of what is newest overtakes the push.
+#[test]
+fn a_push_is_newer_than_a_first_contact_that_is_read() {
+    let row = |seq, content| {
+        let mut row = message("c", seq, content);
+        row["wakeup"] = Value::Null;
+        row
+    };
+    let guild = Guild {
+        last_seq: None,
+        history: vec![row(1, "long ago"), row(2, "one"), row(3, "two")],
+        ..Guild::new(&[("c", "general")])
+    };
+    let mut rig = Rig::new(&[("g", guild)]);
+    rig.start();
+    assert_eq!(reads(&rig), ["limit=1"]);
+    assert_eq!(rig.inbounds.len(), 0);
+    for (seq, content) in [(2, "one"), (3, "two")] {
+        rig.says("c", seq, content);
+    }
+    rig.pass(2 * SECOND);
+    rig.done(0);
+    assert_eq!(rig.heard(), [["one"], ["two"]]);
+    rig.says("c", 1, "long ago");
+    rig.pass(MINUTE);
+    rig.done(1);
+    assert_eq!(rig.inbounds.len(), 2, "what came before it is old");
+}
+
 #[test]
 fn thousands_of_channels_do_not_ask_at_once() {
     let mut rig = Rig::live(&[]);

@@ -255,6 +255,32 @@ fn a_guild_that_tells_no_seq_is_asked_for_its_newest_message() {
 }
 
 #[test]
+fn what_is_pushed_after_a_join_is_newer_than_the_first_contact() {
+    let contact = || {
+        let mut sequence = Sequence::default();
+        sequence.on_joined(at(1), None);
+        asked(&mut sequence, 200);
+        sequence.start(at(2), 43);
+        assert_eq!(seqs(sequence.on_newest(at(2), 43)), (vec![], 0));
+        sequence
+    };
+    let mut sequence = contact();
+    assert_eq!(push(&mut sequence, 3, 42), (vec![42], 0));
+    assert_eq!(sequence.read_at(), Some(at(253)), "43 may be on its way");
+    assert_eq!(push(&mut sequence, 4, 43), (vec![43], 0));
+    assert_eq!(sequence.read_at(), None);
+    let mut sequence = contact();
+    assert_eq!(push(&mut sequence, 3, 44), (vec![44], 0));
+    assert_eq!(push(&mut sequence, 4, 42), (vec![], 0), "an old one");
+    let mut sequence = contact();
+    sequence.on_conn_end(OLD, false);
+    sequence.on_joined(at(5), None);
+    asked(&mut sequence, 200);
+    assert_eq!(seqs(sequence.on_newest(at(6), 43)), (vec![], 0));
+    assert_eq!(push(&mut sequence, 7, 43), (vec![], 0), "not the first");
+}
+
+#[test]
 fn a_guild_without_history_starts_at_its_first_message() {
     let mut sequence = Sequence::default();
     sequence.on_joined(at(1), None);
