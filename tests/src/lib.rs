@@ -1,7 +1,7 @@
 //! Helpers of the tests from outside: the laws of every machine and the machines under them, real
 //! processes on loopback, TLS and a proxy before them, the official Socket.IO peers from npm, hosts of
-//! the plugin from npm and PyPI, and what the conformance suites of Engine.IO and Socket.IO are played
-//! with.
+//! the plugin from npm and PyPI, and what the conformance suites of Engine.IO, Socket.IO and MCP are
+//! played with.
 //!
 //! A law is held over random histories of a machine:
 //!
@@ -25,6 +25,7 @@ pub mod host;
 pub mod laws;
 pub mod nest;
 pub mod npm;
+pub mod over_http;
 pub mod proxy;
 pub mod python;
 pub mod relay;

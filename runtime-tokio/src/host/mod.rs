@@ -21,7 +21,7 @@ use rmcp::{
     RoleServer, ServiceError, ServiceExt as _,
     model::{CustomNotification, ServerNotification},
     service::{Peer, ServerInitializeError},
-    transport::async_rw::AsyncRwTransport,
+    transport::{Transport, async_rw::AsyncRwTransport},
 };
 use selvedge_core::{
     http::CallId,
@@ -39,8 +39,8 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
 };
 
-pub use self::beginnings::Beginnings;
-use self::{beginnings::Begun, log::LogFeed, roster::Roster, server::Server, wire::Wire};
+pub use self::{beginnings::Beginnings, server::Server, wire::Wire};
+use self::{beginnings::Begun, log::LogFeed, roster::Roster};
 
 /// The experimental capability of a client that says when a turn is done.
 pub const TURNS_CAPABILITY: &str = "selvedge/turns";
@@ -156,6 +156,18 @@ impl HostLink {
 }
 
 impl Host {
+    /// The handler of a session that is not served here: nothing but answers goes out on it.
+    pub fn handler(&self) -> Server {
+        let roster = Arc::clone(&self.roster);
+        Server::new(roster, self.profile, self.log.threshold())
+    }
+
+    /// The transport of that session, as the [`handler`](Self::handler) needs it.
+    pub fn wire<T: Transport<RoleServer>>(&self, transport: T) -> Wire<T> {
+        let roster = Arc::clone(&self.roster);
+        Wire::new(transport, roster, self.begun.clone(), None)
+    }
+
     /// Serves MCP until the input ends, or the output cannot be written any more.
     ///
     /// # Errors
@@ -166,6 +178,7 @@ impl Host {
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
+        let server = self.handler();
         let Self {
             roster,
             profile,
@@ -176,8 +189,7 @@ impl Host {
         let (ended_in, ended) = oneshot::channel();
         let initialised = begun.subscribe();
         let transport = AsyncRwTransport::new_server(read, write);
-        let wire = Wire::new(transport, Arc::clone(&roster), begun, ended_in);
-        let server = Server::new(roster, profile, log.threshold());
+        let wire = Wire::new(transport, roster, begun, Some(ended_in));
         let talk = async {
             let running = match server.serve(wire).await {
                 Ok(running) => running,

@@ -53,8 +53,9 @@ impl Pending {
     }
 }
 
+/// What the plugin is as an MCP server. Its calls are those that a [`Wire`](super::Wire) has begun.
 #[derive(Debug)]
-pub(super) struct Server {
+pub struct Server {
     // Keeps the calls' other ends alive for as long as the server is.
     _roster: Arc<Roster>,
     profile: Profile,

@@ -16,13 +16,10 @@ use rmcp::{
         JsonRpcMessage, JsonRpcNotification, JsonRpcRequest, RequestId,
     },
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
-    transport::{Transport, async_rw::AsyncRwTransport},
+    transport::Transport,
 };
 use selvedge_core::plugin::commands;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::{TURNS_CAPABILITY, beginnings::Begun, closed, roster::Roster, server::Pending};
 
@@ -41,8 +38,9 @@ enum Phase {
 
 type InFlight = Arc<Mutex<Vec<(RequestId, OwnedSemaphorePermit)>>>;
 
-pub(super) struct Wire<R: AsyncRead, W: AsyncWrite> {
-    inner: AsyncRwTransport<RoleServer, R, W>,
+/// A session of the host on some transport, as rmcp is to see it.
+pub struct Wire<T> {
+    inner: T,
     roster: Arc<Roster>,
     begun: watch::Sender<Begun>,
     ended: Option<oneshot::Sender<()>>,
@@ -51,23 +49,19 @@ pub(super) struct Wire<R: AsyncRead, W: AsyncWrite> {
     in_flight: InFlight,
 }
 
-impl<R, W> Wire<R, W>
-where
-    R: AsyncRead + Send + Unpin + 'static,
-    W: AsyncWrite + Send + Unpin + 'static,
-{
+impl<T: Transport<RoleServer>> Wire<T> {
     /// `begun` is told of the host's first steps, `ended` when it has said its last word.
     pub(super) fn new(
-        inner: AsyncRwTransport<RoleServer, R, W>,
+        inner: T,
         roster: Arc<Roster>,
         begun: watch::Sender<Begun>,
-        ended: oneshot::Sender<()>,
+        ended: Option<oneshot::Sender<()>>,
     ) -> Self {
         Self {
             inner,
             roster,
             begun,
-            ended: Some(ended),
+            ended,
             phase: Phase::Fresh,
             room: Arc::new(Semaphore::new(REQUESTS_MAX)),
             in_flight: InFlight::default(),
@@ -182,11 +176,7 @@ where
     }
 }
 
-impl<R, W> Transport<RoleServer> for Wire<R, W>
-where
-    R: AsyncRead + Send + Unpin + 'static,
-    W: AsyncWrite + Send + Unpin + 'static,
-{
+impl<T: Transport<RoleServer>> Transport<RoleServer> for Wire<T> {
     type Error = io::Error;
 
     fn send(
@@ -227,7 +217,7 @@ where
     }
 
     async fn close(&mut self) -> Result<(), io::Error> {
-        self.inner.close().await
+        self.inner.close().await.map_err(|_| closed())
     }
 }
 
