@@ -14,6 +14,9 @@ use crate::{
 /// The longest wait between two attempts at one listing.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
+/// How soon a listing follows what hints at changes: several hints lead to one.
+const SOON: Duration = Duration::from_secs(1);
+
 /// How many pushes are remembered while a listing is under way. With more, the listing is thrown
 /// away and another one is asked for.
 const PUSHED_MAX: usize = 10_000;
@@ -34,13 +37,15 @@ pub struct Membership {
     /// The listing under way was asked for before the present connection, or more was pushed since
     /// than can be remembered: another one must follow it.
     outdated: bool,
+    /// Something hinted at changes while a listing was under way, which may not know of them.
+    hinted: bool,
     failures: u32,
     /// Whether a listing has been answered on the present connection.
     listed: bool,
     up: bool,
 }
 canonical!(struct Membership {
-    channels, pushed, listing, outdated, failures, listed, up; - every
+    channels, pushed, listing, outdated, hinted, failures, listed, up; - every
 });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +83,7 @@ impl Membership {
             pushed: BTreeMap::new(),
             listing: Listing::Unwanted,
             outdated: false,
+            hinted: false,
             failures: 0,
             listed: false,
             up: false,
@@ -139,6 +145,7 @@ impl Membership {
     pub fn on_listing_asked(&mut self) {
         self.pushed.clear();
         self.outdated = false;
+        self.hinted = false;
         self.listing = Listing::Asked;
     }
 
@@ -165,8 +172,9 @@ impl Membership {
     pub fn relist(&mut self, now: Time) {
         match self.listing {
             Listing::Due(_) if self.failures > 0 => {}
-            Listing::Due(at) => self.listing = Listing::Due(at.min(now + Duration::from_secs(1))),
-            Listing::Unwanted | Listing::Blocked | Listing::Asked => {}
+            Listing::Due(at) => self.listing = Listing::Due(at.min(now + SOON)),
+            Listing::Asked => self.hinted = true,
+            Listing::Unwanted | Listing::Blocked => {}
         }
     }
 
@@ -193,7 +201,8 @@ impl Membership {
             return Changes::default();
         }
         self.listed = true;
-        self.listing = Listing::Due(now + self.every);
+        let hinted = core::mem::take(&mut self.hinted);
+        self.listing = Listing::Due(now + if hinted { SOON } else { self.every });
         let pushed = core::mem::take(&mut self.pushed);
         let listed = channels.iter().map(|channel| &channel.id);
         let listed: BTreeSet<&ChannelId> = listed.chain(unread).collect();
@@ -357,6 +366,13 @@ mod tests {
         let mut membership = up_with(&["a"]);
         membership.relist(at(1));
         assert!(membership.listing_due(at(2)));
+        membership.on_listing_asked();
+        membership.relist(at(2));
+        membership.on_listing(at(3), &listed(&["a"]), &[], MOST);
+        assert!(membership.listing_due(at(4)), "it was asked before");
+        membership.on_listing_asked();
+        membership.on_listing(at(4), &listed(&["a"]), &[], MOST);
+        assert!(!membership.listing_due(at(5)), "once for each");
     }
 
     #[test]

@@ -247,3 +247,50 @@ fn many_new_channels_are_read_a_few_at_a_time() {
     }
     assert_eq!(answered, 100);
 }
+
+/// A guild that cannot be asked for one channel has told of a new one.
+#[test]
+fn a_new_channel_of_a_guild_that_reads_none_is_listed_at_once() {
+    let mut rig = Rig::live(&[]);
+    rig.guild("g").reads = [404; 100].into();
+    rig.guild("g").last_seq = None;
+    rig.guild("g").channels = vec![("c", "general"), ("d", "general")];
+    for channel in ["c", "d"] {
+        rig.push("g", "channel.joined", &membership(channel, json!({})));
+    }
+    let listings = |rig: &Rig| {
+        let asked = rig.asked.iter();
+        asked.filter(|asked| asked.contains("/channels?")).count()
+    };
+    let before = listings(&rig);
+    rig.pass(SECOND);
+    assert_eq!(listings(&rig), before + 1, "one for both");
+    rig.says("c", 1, "hello");
+    rig.pass(SECOND);
+    assert_eq!(rig.heard(), [["hello"]]);
+    rig.pass(MINUTE - 2 * SECOND);
+    assert_eq!(listings(&rig), before + 1);
+}
+
+/// The same where the listing does not tell of it either.
+#[test]
+fn a_channel_that_cannot_be_read_at_all_does_not_hurry_the_listings() {
+    let mut rig = Rig::live(&[]);
+    rig.guild("g").reads = [404; 100].into();
+    rig.push("g", "channel.joined", &membership("c", json!({})));
+    let before = rig.asked.len();
+    rig.guild("g").holds = true;
+    rig.pass(SECOND);
+    rig.guild("g").body = Some(json!([{"id": "c", "xType": "of the future"}]));
+    rig.release("g");
+    for _ in 0..10 {
+        rig.guild("g").body = Some(json!([{"id": "c", "xType": "of the future"}]));
+        rig.pass(MINUTE);
+    }
+    let asked = rig.asked.len() - before;
+    assert!(
+        asked <= 2 * 20,
+        "{asked} requests in ten minutes: {:?}",
+        rig.asked
+    );
+}

@@ -215,10 +215,16 @@ impl GuildLink {
         out: &mut Vec<Output>,
     ) {
         self.reads.remove(channel);
+        let has_none = answer.as_ref().is_ok_and(|answer| answer.status == 404);
         match read::<Listed>(answer) {
             Ok(listed) => {
                 self.on_fields(now, &listed, shared, out);
                 self.on_numbers(now, &listed, sent.at, shared, out);
+            }
+            // Not every guild can be asked for one channel; its listing tells the same.
+            Err(_) if has_none => {
+                self.membership.relist(now);
+                self.read_later(now, channel, shared.config.listing_every);
             }
             Err(unread) => {
                 let why = match unread {
@@ -228,7 +234,7 @@ impl GuildLink {
                     }
                     Unread::Failed(why, _) => why,
                 };
-                self.read_later(now, channel);
+                self.read_later(now, channel, READ_AGAIN);
                 out.push(Output::Note(Note::ListingFailed {
                     guild: self.id.clone(),
                     why,
@@ -254,17 +260,17 @@ impl GuildLink {
             Asked::Yes(id) => {
                 self.reads.insert(channel, id);
             }
-            Asked::Blocked | Asked::Impossible(_) => self.read_later(now, &channel),
+            Asked::Blocked | Asked::Impossible(_) => self.read_later(now, &channel, READ_AGAIN),
         }
     }
 
-    fn read_later(&mut self, now: Time, channel: &ChannelId) {
+    fn read_later(&mut self, now: Time, channel: &ChannelId, wait: Duration) {
         if self
             .channels
             .get(channel)
             .is_some_and(|state| state.x_type.is_none() || state.waits_for_start())
         {
-            self.unknown.set(channel.clone(), Some(now + READ_AGAIN));
+            self.unknown.set(channel.clone(), Some(now + wait));
         }
     }
 
