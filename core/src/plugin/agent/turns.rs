@@ -174,7 +174,13 @@ impl Agent {
         while let Some((place, inbound)) = self.shared.receipts.next_due(now) {
             let guild = self.guilds.get(&place.0);
             if guild.is_some_and(|guild| guild.membership.contains(&place.1)) {
-                let (turn, channel) = (inbound.turn_id.clone(), place.1);
+                let turn = inbound.turn_id.clone();
+                if let Some(record) = self.shared.records.get(&place, &turn).cloned() {
+                    let attempt = inbound.attempt;
+                    let record = TurnRecord { attempt, ..record };
+                    self.shared.record(now, &place, turn.clone(), record);
+                }
+                let channel = place.1;
                 out.push(Output::Note(Note::OfferedAgain { turn, channel }));
                 out.push(Output::Notify(inbound));
             }

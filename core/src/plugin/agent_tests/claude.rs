@@ -84,6 +84,21 @@ fn a_turn_without_a_receipt_is_handed_over_once_more_and_never_twice() {
 }
 
 #[test]
+fn an_offer_that_is_made_once_more_counts_after_a_restart() {
+    let mut rig = open(&[("c", "general")]);
+    let row = message("c", 1, "one");
+    rig.guild("g").history.push(row.clone());
+    rig.push("g", "message.created", &row);
+    rig.pass(2 * MINUTE);
+    rig.guild("g").last_seq = Some(1);
+    rig.restart();
+    rig.host(HostEvent::ToolsListed);
+    rig.pass(SECOND);
+    let expected = [("one", 1, false), ("one", 2, true), ("one", 3, true)];
+    assert_eq!(offers(&rig), expected);
+}
+
+#[test]
 fn any_call_that_names_the_channel_is_the_receipt() {
     let no_reply = || Tool::NoReply {
         channel: ChannelId::new("c").unwrap(),

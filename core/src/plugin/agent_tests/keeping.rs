@@ -222,6 +222,22 @@ fn what_was_recorded_is_the_context_of_the_next_process_too() {
 }
 
 #[test]
+fn what_the_turn_engine_refused_is_the_context_of_the_next_process_too() {
+    let mut rig = Rig::live(&[("c", "discuss")]);
+    rig.posts(message("c", 1, "one"));
+    rig.done(0);
+    rig.guild("g").stale = vec!["c2"];
+    rig.posts(message("c", 2, "two"));
+    rig.posts(quiet(3, "three"));
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.cursor(), 3);
+    rig.restart();
+    assert_eq!(rig.heard(), [["one"]]);
+    rig.posts(message("c", 4, "four"));
+    assert_eq!(rig.context(), ["two", "three"]);
+}
+
+#[test]
 fn what_was_posted_while_there_was_no_process_is_read_and_a_new_channel_is_new() {
     let mut rig = Rig::live(&[("c", "general")]);
     rig.posts(message("c", 1, "one"));

@@ -132,7 +132,7 @@ impl GuildLink {
             }
             match state.replay.on_message(&message) {
                 Meaning::Open | Meaning::Finished => {}
-                Meaning::Context => self.recall(x_type, message, shared),
+                Meaning::Context => self.recall(message, shared),
                 Meaning::New => {
                     let is_new = shared.dedup.insert(&self.id, &message.id);
                     if is_new || shared.planted.is(Defect::HearsTwice) {

@@ -4,12 +4,11 @@ use alloc::{collections::BTreeSet, vec::Vec};
 
 use super::GuildLink;
 use crate::{
-    fabric::types::{Channel as Listed, Message, XType},
+    fabric::types::{Channel as Listed, Message},
     id::{ChannelId, TurnId},
     plugin::{
         channel::Channel,
         defect::Defect,
-        gate::{self, LoopGuard, Reason, Verdict},
         io::Output,
         kept::{Change, KeptChannel, TurnRecord, TurnState},
         note::Note,
@@ -111,21 +110,16 @@ impl GuildLink {
         shared.journal.put_soon(now, change);
     }
 
-    /// A message that an earlier process has finished is read again: it may be context.
-    pub(super) fn recall(&mut self, x_type: XType, message: Message, shared: &mut Shared) {
+    /// A message that an earlier process has finished is read again, and none of its turns had it: it is
+    /// context. Some of them would have woken the agent, had its author or the guild's turn engine
+    /// not been against it.
+    pub(super) fn recall(&mut self, message: Message, shared: &mut Shared) {
         let Some(state) = self.channels.get_mut(&message.channel_id) else {
             return;
         };
-        let mut nobody = LoopGuard::default();
-        match gate::judge(&shared.config, &mut nobody, Time::ZERO, x_type, &message) {
-            Verdict::Record(Reason::NotWoken | Reason::NotAllowed) => {
-                if shared.dedup.insert(&self.id, &message.id) {
-                    state
-                        .context
-                        .record(message.into(), shared.config.context_max);
-                }
-            }
-            Verdict::Record(Reason::Deleted | Reason::Loop) | Verdict::Deliver => {}
+        if message.deleted_at.is_none() && shared.dedup.insert(&self.id, &message.id) {
+            let most = shared.config.context_max;
+            state.context.record(message.into(), most);
         }
     }
 
