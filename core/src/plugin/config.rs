@@ -93,6 +93,10 @@ pub struct Config {
     /// How many messages wait in all channels of the agent together; further ones are counted as
     /// skipped. Default 10,000.
     pub waiting_agent_max: usize,
+    /// How many bytes of text wait in all channels of the agent together. Of what is beyond only the ids
+    /// are kept, and it is read again for its turn: an agent whose host hangs must not take the memory
+    /// of all others. Default 1 MiB.
+    pub waiting_bytes_max: usize,
     /// How many recorded messages a turn brings along as context. Default 50, and at most 32 KiB.
     pub context_max: usize,
     /// How long a post, or what another tool asks, is tried again while its guild cannot be reached.
@@ -143,6 +147,7 @@ impl Config {
             coalesce: None,
             waiting_max: 1_000,
             waiting_agent_max: 10_000,
+            waiting_bytes_max: 1 << 20,
             context_max: 50,
             send_patience: Duration::from_secs(60),
             transfer_patience: Duration::from_secs(10 * 60),

@@ -40,6 +40,7 @@ pub mod progress;
 pub mod queue;
 pub mod receipts;
 pub mod records;
+pub mod refetch;
 pub mod replay;
 pub mod retry;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The queue of one channel: turns run one at a time, and none can wedge it.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{collections::VecDeque, string::String, vec::Vec};
 use core::time::Duration;
 
 use crate::{
@@ -36,11 +36,25 @@ canonical!(struct Queue { waiting, skipped, permit, running, held, idle_since })
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Waiting {
     message: InboundMessage,
+    /// How many characters its text has.
+    chars: usize,
+    /// It waits without its text, which is read again for its turn.
+    is_bare: bool,
     cause: Cause,
     again: Option<Redelivery>,
     arrived_at: Time,
 }
-canonical!(struct Waiting { message, cause, again, arrived_at });
+canonical!(struct Waiting { message, chars, is_bare, cause, again, arrived_at });
+
+impl Waiting {
+    /// Its text is not kept.
+    fn strip(&mut self) {
+        self.is_bare = true;
+        self.message.content = String::new();
+        self.message.mentions = Vec::new();
+        self.message.attachments = Vec::new();
+    }
+}
 
 /// A turn that an earlier process has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +159,8 @@ pub struct Batch {
     pub awaited: bool,
     /// Which turn this was in an earlier process.
     pub again: Option<Redelivery>,
+    /// Those of the messages that have waited without their text.
+    pub bare: Vec<(u64, MessageId)>,
 }
 
 impl Queue {
@@ -155,20 +171,21 @@ impl Queue {
         }
     }
 
-    /// A message waits from now on; `false` where the queue is full, and it is counted as skipped.
-    pub fn push(&mut self, now: Time, message: InboundMessage, cause: Cause, room: bool) -> bool {
+    /// A message waits from now on, with its text or without.
+    pub fn push(&mut self, now: Time, message: InboundMessage, cause: Cause, whole: bool) {
         self.idle_since = None;
-        if !room {
-            self.skip(1);
-            return false;
-        }
-        self.waiting.push_back(Waiting {
+        let mut waiting = Waiting {
+            chars: message.content.chars().count(),
             message,
+            is_bare: false,
             cause,
             again: None,
             arrived_at: now,
-        });
-        true
+        };
+        if !whole {
+            waiting.strip();
+        }
+        self.waiting.push_back(waiting);
     }
 
     /// A turn that an earlier process has begun goes before everything that is new.
@@ -178,7 +195,9 @@ impl Queue {
         let at = before.count();
         for message in messages.into_iter().rev() {
             let held = Waiting {
+                chars: message.content.chars().count(),
                 message,
+                is_bare: false,
                 cause: Cause::Posted,
                 again: Some(again.clone()),
                 arrived_at: now,
@@ -253,6 +272,11 @@ impl Queue {
             skipped: core::mem::take(&mut self.skipped),
             rewake: taken.iter().any(|next| next.cause == Cause::Rewake),
             recovered: taken.iter().any(|next| next.cause == Cause::Recovered),
+            bare: taken
+                .iter()
+                .filter(|next| next.is_bare)
+                .map(|next| (next.message.seq, next.message.id.clone()))
+                .collect(),
             messages: taken.into_iter().map(|next| next.message).collect(),
             awaited,
         })
@@ -275,7 +299,7 @@ impl Queue {
         };
         let mut chars = 0;
         let fits = |next: &&Waiting| {
-            chars += next.message.content.chars().count();
+            chars += next.chars;
             chars <= TURN_CHARS_MAX && recovers(next) == recovered
         };
         let further = self.waiting.iter().take(most).take_while(fits).count();
@@ -302,23 +326,25 @@ impl Queue {
         })
     }
 
-    /// The turn engine has answered about this message. Gives back what is not to be handed over,
-    /// which is everything up to it where the wake is not the agent's any more.
-    pub fn on_permit(&mut self, message: &MessageId, given: bool) -> Vec<InboundMessage> {
+    /// The turn engine has answered about this message. What is not to be handed over waits no more,
+    /// which is everything up to it where the wake is not the agent's any more: how many those are, and
+    /// those of them that have their text.
+    pub fn on_permit(&mut self, message: &MessageId, given: bool) -> (usize, Vec<InboundMessage>) {
         if self.permit != Permit::Asked(message.clone()) {
-            return Vec::new();
+            return (0, Vec::new());
         }
         if given {
             self.permit = Permit::Given(message.clone());
-            return Vec::new();
+            return (0, Vec::new());
         }
         self.permit = Permit::Wanted;
         let at = self
             .waiting
             .iter()
             .position(|held| held.message.id == *message);
-        let stale = self.waiting.drain(..at.map_or(0, |at| at + 1));
-        stale.map(|held| held.message).collect()
+        let length = at.map_or(0, |at| at + 1);
+        let stale = self.waiting.drain(..length).filter(|held| !held.is_bare);
+        (length, stale.map(|held| held.message).collect())
     }
 
     /// What has become of a message.
@@ -381,7 +407,7 @@ impl Queue {
     }
 
     /// A waiting message was edited: the bytes of its text before and after; zeros where it is not
-    /// here. An edit that adds more than `room` bytes is left out: the text stays as it arrived.
+    /// here. Where it adds more than `room` bytes, the text is not kept.
     pub fn update(&mut self, message: &InboundMessage, room: usize) -> (usize, usize) {
         let known = self
             .waiting
@@ -389,11 +415,14 @@ impl Queue {
             .find(|known| known.message.id == message.id);
         let Some(known) = known else { return (0, 0) };
         let before = known.message.content.len();
-        if message.content.len() > before.saturating_add(room) {
-            return (before, before);
+        known.chars = message.content.chars().count();
+        if !known.is_bare {
+            known.message.clone_from(message);
         }
-        known.message.clone_from(message);
-        (before, message.content.len())
+        if message.content.len() > before.saturating_add(room) {
+            known.strip();
+        }
+        (before, known.message.content.len())
     }
 
     /// A waiting message was deleted: gives it back where it was there.

@@ -30,6 +30,7 @@ use crate::{
         queue::Running,
         receipts::Receipts,
         records::Records,
+        refetch::Refetch,
         token::SessionNumber,
         transfer::Transfer,
         tries::TryId,
@@ -62,8 +63,9 @@ pub(super) struct Shared {
     pub(super) commands: Commands,
     pub(super) journal: Journal,
     pub(super) records: Records,
-    /// Turns that have begun, and are handed over once that is kept: one of a channel at most.
-    pub(super) begun: BTreeMap<TurnId, Inbound>,
+    /// Turns that have begun and are not handed over yet: one of a channel at most.
+    pub(super) begun: BTreeMap<TurnId, Begun>,
+    pub(super) refetch: Refetch,
     /// The guild whose channel has the plain session id; the channel of the same id in another guild
     /// has one with its guild's.
     pub(super) sessions: BTreeMap<ChannelId, u32>,
@@ -77,9 +79,19 @@ pub(super) struct Shared {
 }
 canonical!(struct Shared {
     account, http, dedup, turns, outbox, jobs, wakes, activity, opening, receipts, commands, journal,
-    records, begun, sessions;
+    records, begun, refetch, sessions;
     - config, own, nonces, kept, planted
 });
+
+/// A turn that has begun. It is handed over once the store knows of it and all of its text is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Begun {
+    pub(super) inbound: Inbound,
+    /// Those of its messages that have waited without their text.
+    pub(super) bare: Vec<(u64, MessageId)>,
+    pub(super) is_kept: bool,
+}
+canonical!(struct Begun { inbound, bare, is_kept });
 
 /// What a REST request was sent for, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +131,8 @@ pub(super) enum Errand {
     Word(Debt, MessageId),
     /// The slash commands of a guild.
     Commands { guild: u32 },
+    /// What has waited without its text.
+    Bare(Place),
 }
 canonical!(
     enum Errand {
@@ -130,6 +144,7 @@ canonical!(
         Job(id),
         Word(debt, message),
         Commands { guild },
+        Bare(place),
     }
 );
 

@@ -20,10 +20,6 @@ use crate::{
 /// A channel of one of the agent's guilds; guilds are numbered in the order of their appearance.
 pub type Place = (u32, ChannelId);
 
-/// How many bytes of text wait in all queues of an agent together. What is beyond is counted as
-/// skipped: an agent whose host hangs must not take the process along.
-const WAITING_BYTES_MAX: usize = 16 * 1_024 * 1_024;
-
 /// All queues of one agent.
 ///
 /// Whatever touches a queue ends in a look at its deadline, so that the next one is always known.
@@ -151,16 +147,17 @@ impl Turns {
         if takes_turns {
             queue.take_turns();
         }
-        let room = queue.waiting() < config.waiting_max
-            && self.waiting < config.waiting_agent_max
-            && self.waiting_bytes + bytes <= WAITING_BYTES_MAX;
-        let taken = queue.push(now, message, cause, room);
-        if taken {
+        let room = queue.waiting() < config.waiting_max && self.waiting < config.waiting_agent_max;
+        if room {
+            let whole = self.waiting_bytes + bytes <= config.waiting_bytes_max;
+            queue.push(now, message, cause, whole);
             self.waiting += 1;
-            self.waiting_bytes += bytes;
+            self.waiting_bytes += if whole { bytes } else { 0 };
+        } else {
+            queue.skip(1);
         }
         self.touched(now, config, place);
-        taken
+        room
     }
 
     /// So many messages in `place` are left out: the next turn there says so.
@@ -213,7 +210,8 @@ impl Turns {
         self.waiting_bytes -= bytes_of(messages);
     }
 
-    /// The turn engine has answered about this message: gives back what is not to be handed over.
+    /// The turn engine has answered about this message: gives back what is not to be handed over and has
+    /// its text.
     pub fn on_permit(
         &mut self,
         now: Time,
@@ -225,8 +223,9 @@ impl Turns {
         let Some(queue) = self.queues.get_mut(place) else {
             return Vec::new();
         };
-        let stale = queue.on_permit(message, given);
-        self.gone(&stale);
+        let (gone, stale) = queue.on_permit(message, given);
+        self.waiting -= gone;
+        self.waiting_bytes -= bytes_of(&stale);
         self.touched(now, config, place);
         stale
     }
@@ -365,9 +364,9 @@ impl Turns {
     }
 
     /// A message that may be waiting was edited.
-    pub fn update(&mut self, place: &Place, message: &InboundMessage) {
+    pub fn update(&mut self, config: &Config, place: &Place, message: &InboundMessage) {
         if let Some(queue) = self.queues.get_mut(place) {
-            let room = WAITING_BYTES_MAX.saturating_sub(self.waiting_bytes);
+            let room = config.waiting_bytes_max.saturating_sub(self.waiting_bytes);
             let (before, after) = queue.update(message, room);
             self.waiting_bytes = self.waiting_bytes - before + after;
         }

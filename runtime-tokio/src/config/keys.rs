@@ -60,6 +60,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "coalesce_ms",
             "waiting_max",
             "waiting_agent_max",
+            "waiting_bytes_max",
             "context_max",
             "send_patience_ms",
             "transfer_patience_ms",
@@ -143,6 +144,10 @@ pub(super) const NUMBERS: &[(&str, Sets)] = &[
     (
         "waiting_agent_max",
         Sets::Count(|c| &mut c.waiting_agent_max),
+    ),
+    (
+        "waiting_bytes_max",
+        Sets::Count(|c| &mut c.waiting_bytes_max),
     ),
     ("context_max", Sets::Count(|c| &mut c.context_max)),
     ("send_patience_ms", Sets::Span(|c| &mut c.send_patience)),

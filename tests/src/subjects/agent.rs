@@ -424,6 +424,7 @@ impl<const CLAUDE: bool> Subject for Agent<CLAUDE> {
             dedup_max: 16,
             waiting_max: 2,
             waiting_agent_max: 5,
+            waiting_bytes_max: 40,
             context_max: 5,
             calls_max: 8,
             channels_max: 6,

@@ -3,6 +3,7 @@
 mod calls;
 mod commands;
 mod jobs;
+mod refetching;
 mod status;
 mod storing;
 mod turns;
@@ -43,6 +44,7 @@ use crate::{
         outbox::{Outbox, Posted},
         receipts::Receipts,
         records::Records,
+        refetch::Refetch,
         shared::{Asked, Errand, Purpose, Shared},
         tools::{ToolAnswer, ToolError},
         turns::{Due, Turns},
@@ -134,6 +136,7 @@ impl Agent {
                 journal,
                 records: Records::default(),
                 begun: BTreeMap::new(),
+                refetch: Refetch::new(rng.fork("refetch")),
                 sessions: BTreeMap::new(),
                 own,
                 nonces,
@@ -292,6 +295,7 @@ impl Agent {
         self.shared.outbox.on_token(now);
         self.shared.jobs.on_token(now);
         self.shared.wakes.on_token(now);
+        self.shared.refetch.on_token(now);
         self.shared.commands.on_token(now);
         if self.guilds.is_empty() {
             self.start_at = Some(now + self.start.longest(&self.shared.config.backoff));
@@ -356,6 +360,7 @@ impl Agent {
             Errand::Commands { guild } => {
                 self.on_commands_answer(now, guild, session, answer, out);
             }
+            Errand::Bare(place) => self.on_bare_answer(now, &place, session, answer, out),
             Errand::Word(debt, message) => {
                 let place = debt.0.clone();
                 match self.shared.wakes.on_answer(now, debt, &message, answer) {
@@ -498,6 +503,7 @@ impl Agent {
         self.send_posts(now, out);
         self.ask_for_jobs(now, out);
         self.say_words(now, out);
+        self.read_bare(now, out);
         self.ask_about_commands(now, out);
         if self.start_at.take_if(|at| *at <= now).is_some() {
             self.shared.account.want();
@@ -661,6 +667,7 @@ impl Machine for Agent {
             self.shared.outbox.next_wakeup(),
             self.shared.jobs.next_wakeup(),
             self.shared.wakes.next_wakeup(),
+            self.shared.refetch.next_wakeup(),
             self.shared.activity.next_wakeup(),
             self.shared.opening.next_wakeup(),
             self.shared.receipts.next_wakeup(),

@@ -8,11 +8,12 @@ use crate::{
     id::{ChannelId, GuildId, MessageId, TurnId},
     plugin::{
         defect::Defect,
+        inbound::Inbound,
         io::{Output, Store},
         journal::Stored,
         kept::{Change, KeptChannel, TurnState},
         note::Note,
-        shared::Shared,
+        shared::{Begun, Shared},
         turns::Place,
     },
     request::RequestId,
@@ -95,6 +96,9 @@ impl Agent {
         for change in changes {
             match change {
                 Change::Turn(turn, record) if record.state == TurnState::Open => {
+                    if let Some(begun) = self.shared.begun.get_mut(&turn) {
+                        begun.is_kept = true;
+                    }
                     self.hand_over(now, &turn, out);
                 }
                 Change::Turn(..)
@@ -107,16 +111,49 @@ impl Agent {
         }
     }
 
-    /// A turn has begun, and its store knows: the host gets it.
+    /// A turn that has begun: the host gets it, if the store knows of it and its text is there.
     pub(super) fn hand_over(&mut self, now: Time, turn: &TurnId, out: &mut Vec<Output>) {
-        let Some(inbound) = self.shared.begun.remove(turn) else {
+        let Shared {
+            begun,
+            turns,
+            refetch,
+            config,
+            ..
+        } = &mut self.shared;
+        let ready = begun.get(turn).filter(|begun| begun.is_kept);
+        let place = turns.place_of(turn).filter(|place| refetch.is_whole(place));
+        let (Some(_), Some(place)) = (ready, place.cloned()) else {
             return;
         };
-        let Shared { turns, config, .. } = &mut self.shared;
+        let Some(Begun {
+            mut inbound, bare, ..
+        }) = begun.remove(turn)
+        else {
+            return;
+        };
+        refetch.complete(&place, &bare, &mut inbound);
+        if inbound.messages.is_empty() {
+            self.call_off(now, &place, inbound, out);
+            return;
+        }
         if let Some(place) = turns.hand_over(now, config, turn) {
             self.shared.activity.on_start(now, place.clone());
             self.shared.offer(place, inbound, out);
         }
+    }
+
+    /// Nothing is left of a turn that was to be handed over: it has ended, and the next one says what it
+    /// would have said besides.
+    fn call_off(&mut self, now: Time, place: &Place, inbound: Inbound, out: &mut Vec<Output>) {
+        self.shared.turns.skip(place, inbound.skipped);
+        self.with_guild(place.0, |guild, shared| {
+            if let Some(channel) = guild.channels.get_mut(&place.1) {
+                for message in inbound.context {
+                    channel.context.record(message, shared.config.context_max);
+                }
+            }
+        });
+        self.end_turn(now, &inbound.turn_id, out);
     }
 
     /// A pass was heard: what it held back is finished.

@@ -17,7 +17,7 @@ use crate::{
         note::Note,
         post::Post,
         queue::{Batch, Running},
-        shared::{Asked, Errand, Shared},
+        shared::{Asked, Begun, Errand, Shared},
         tools::Tool,
         turns::Place,
         wakes::Word,
@@ -70,7 +70,9 @@ impl Agent {
     ) {
         if let Some((place, ended)) = ended {
             self.shared.receipts.close(&place);
-            self.shared.begun.remove(&ended.turn);
+            if self.shared.begun.remove(&ended.turn).is_some() {
+                self.shared.refetch.stop(&place);
+            }
             self.shared.on_ended(now, &place, ended);
             self.settle_cursor(now, &place);
             if self.shared.activity.on_end(&place) {
@@ -154,10 +156,15 @@ impl Agent {
             rewake: batch.rewake,
         };
         self.shared.record(now, place, turn_id.clone(), record);
-        self.shared.begun.insert(turn_id.clone(), inbound);
-        if self.shared.planted.is(Defect::NotifiesBeforeCommit) {
-            self.hand_over(now, &turn_id, out);
-        }
+        let begun = Begun {
+            inbound,
+            bare: batch.bare,
+            is_kept: self.shared.planted.is(Defect::NotifiesBeforeCommit),
+        };
+        let (turn, place) = (turn_id.clone(), place.clone());
+        self.shared.refetch.begin(now, place, turn, &begun.bare);
+        self.shared.begun.insert(turn_id.clone(), begun);
+        self.hand_over(now, &turn_id, out);
     }
 
     /// A tool call that names a channel shows that the host got the channel's inbound.

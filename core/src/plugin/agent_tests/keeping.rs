@@ -5,7 +5,7 @@ use crate::plugin::kept::TurnState;
 
 impl Rig {
     /// Somebody posts in a channel of the only guild: it is stored and pushed.
-    fn posts(&mut self, row: Value) {
+    pub(super) fn posts(&mut self, row: Value) {
         self.misses(row.clone());
         self.push("g", "message.created", &row);
     }
@@ -33,7 +33,7 @@ impl Rig {
     }
 
     /// The cursor that is kept of `c`.
-    fn cursor(&self) -> u64 {
+    pub(super) fn cursor(&self) -> u64 {
         let guild = &self.kept.guilds[&GuildId::new("g").unwrap()];
         let row = &guild[&ChannelId::new("c").unwrap()];
         row.cursor.as_ref().unwrap().seq

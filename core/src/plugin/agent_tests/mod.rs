@@ -1,5 +1,6 @@
 //! Stories about the whole agent: it against a Center, guilds and a host that are played by hand.
 
+mod bare;
 mod catch_up;
 mod claim;
 mod claude;

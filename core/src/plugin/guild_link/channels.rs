@@ -356,14 +356,14 @@ impl Listing {
     }
 }
 
-pub(super) enum Unread {
+pub(in crate::plugin) enum Unread {
     Unauthorized,
     /// Why, in words, and how long the guild wants to be left alone.
     Failed(String, Option<Duration>),
 }
 
 /// The value of a good answer, or why there is none.
-pub(super) fn read<T: serde::de::DeserializeOwned>(
+pub(in crate::plugin) fn read<T: serde::de::DeserializeOwned>(
     answer: Result<Response, Failure>,
 ) -> Result<T, Unread> {
     let failed = |why| Unread::Failed(why, None);

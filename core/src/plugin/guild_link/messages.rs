@@ -290,7 +290,8 @@ impl GuildLink {
         };
         let message = InboundMessage::from(message);
         state.context.update(&message);
-        shared.turns.update(&place, &message);
+        let Shared { turns, config, .. } = shared;
+        turns.update(config, &place, &message);
     }
 
     pub(super) fn on_deleted(&mut self, now: Time, mut message: Message, shared: &mut Shared) {

@@ -1,6 +1,6 @@
 //! One guild of an agent: its link, its channels, and the way of a message through the filters.
 
-mod channels;
+pub(in crate::plugin) mod channels;
 mod connections;
 mod history;
 mod messages;

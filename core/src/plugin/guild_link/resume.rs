@@ -100,6 +100,7 @@ impl GuildLink {
         let place = self.place(channel);
         if let Some(turn) = shared.turns.call_off(now, &shared.config, &place) {
             shared.begun.remove(&turn);
+            shared.refetch.stop(&place);
         }
         shared.forget_idle_turns(now, &place);
         let row = KeptChannel {

@@ -45,8 +45,8 @@ fn seqs(batch: Option<Batch>) -> Vec<u64> {
 fn turns_run_one_at_a_time_in_order() {
     let (config, now) = (config(), Time::from_millis(1));
     let mut queue = Queue::default();
-    assert!(queue.push(now, message(1, 1), Cause::Posted, true));
-    assert!(queue.push(now, message(2, 1), Cause::Posted, true));
+    queue.push(now, message(1, 1), Cause::Posted, true);
+    queue.push(now, message(2, 1), Cause::Posted, true);
     let first = queue.next_batch(now, &config).unwrap();
     queue.start(turn("t1"), &first);
     assert_eq!(seqs(Some(first)), vec![1]);
@@ -103,7 +103,7 @@ fn an_idle_queue_is_spent_after_five_seconds_and_not_before() {
 fn what_does_not_fit_is_counted_in_the_next_turn() {
     let (config, now) = (config(), Time::from_millis(1));
     let mut queue = Queue::default();
-    assert!(!queue.push(now, message(1, 1), Cause::Posted, false));
+    queue.skip(1);
     assert!(!queue.is_spent(now + config.queue_idle * 2, config.queue_idle));
     queue.push(now, message(2, 1), Cause::Posted, true);
     assert_eq!(queue.next_batch(now, &config).unwrap().skipped, 1);
@@ -145,7 +145,6 @@ fn edits_and_deletions_reach_what_waits() {
     queue.push(now, message(2, 1), Cause::Posted, true);
     assert_eq!(queue.update(&message(2, 5), 1_000), (2, 10));
     assert_eq!(queue.update(&message(3, 5), 1_000), (0, 0));
-    assert_eq!(queue.update(&message(2, 9), 7), (10, 10));
     assert_eq!(queue.remove(&message(1, 1).id), Some(message(1, 1)));
     assert_eq!(queue.remove(&message(1, 1).id), None);
     let batch = queue.next_batch(now, &config).unwrap();
@@ -190,19 +189,19 @@ fn where_users_take_turns_each_turn_needs_a_permit() {
     assert_eq!(queue.next_batch(now, &config), None);
     assert_eq!(queue.ask_permit(now, &config), Some(id(1)));
     assert_eq!(queue.ask_permit(now, &config), None, "it is being asked");
-    assert!(queue.on_permit(&id(2), false).is_empty(), "about another");
-    assert_eq!(queue.on_permit(&id(1), false), vec![message(1, 1)]);
+    assert_eq!(queue.on_permit(&id(2), false), (0, vec![]), "about another");
+    assert_eq!(queue.on_permit(&id(1), false), (1, vec![message(1, 1)]));
     assert_eq!(queue.fate(&id(1)), Fate::Unknown);
     assert_eq!(queue.ask_permit(now, &config), Some(id(2)));
     assert_eq!(queue.remove(&id(2)), Some(message(2, 1)));
-    assert!(queue.on_permit(&id(2), true).is_empty());
+    assert_eq!(queue.on_permit(&id(2), true), (0, vec![]));
     assert_eq!(
         queue.next_batch(now, &config),
         None,
         "the permit was for another"
     );
     assert_eq!(queue.ask_permit(now, &config), Some(id(3)));
-    assert!(queue.on_permit(&id(3), true).is_empty());
+    assert_eq!(queue.on_permit(&id(3), true), (0, vec![]));
     assert_eq!(queue.fate(&id(3)), Fate::Open);
     let batch = queue.next_batch(now, &config).unwrap();
     assert!(batch.awaited);
@@ -234,4 +233,41 @@ fn a_permit_for_messages_that_become_one_turn_is_about_the_last() {
     let batch = queue.next_batch(now, &config).unwrap();
     assert!(batch.rewake);
     assert_eq!(seqs(Some(batch)), vec![1, 2, 3]);
+}
+
+#[test]
+fn what_waits_without_its_text_counts_as_long_as_it_is() {
+    let config = Config {
+        coalesce: Some(Duration::ZERO),
+        ..config()
+    };
+    let now = Time::from_millis(1);
+    let mut queue = Queue::default();
+    for (seq, whole) in [(1, true), (2, false), (3, false)] {
+        queue.push(now, message(seq, 20_000), Cause::Posted, whole);
+    }
+    assert_eq!(queue.update(&message(3, 40_000), 1 << 20), (0, 0));
+    let batch = queue.next_batch(now, &config).unwrap();
+    assert_eq!(batch.bare, [(2, message(2, 1).id)]);
+    let lengths = batch.messages.iter().map(|message| message.content.len());
+    assert_eq!(lengths.collect::<Vec<_>>(), [40_000, 0]);
+    queue.push(now, message(4, 1), Cause::Posted, true);
+    assert_eq!(queue.update(&message(4, 5), 8), (2, 10));
+    assert_eq!(
+        queue.update(&message(4, 10), 8),
+        (10, 0),
+        "it grew too much"
+    );
+    assert_eq!(queue.clear(), (2, 0));
+}
+
+#[test]
+fn what_has_no_text_is_no_context_where_its_wake_was_stale() {
+    let (config, now) = (config(), Time::from_millis(1));
+    let mut queue = Queue::default();
+    queue.take_turns();
+    queue.push(now, message(1, 1), Cause::Posted, false);
+    let id = message(1, 1).id;
+    assert_eq!(queue.ask_permit(now, &config), Some(id.clone()));
+    assert_eq!(queue.on_permit(&id, false), (1, vec![]));
 }
