@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use rustix::process::Pid;
 use selvedge_core::{
     id::TurnId,
     plugin::inbound::{self, Inbound},
@@ -149,6 +150,17 @@ impl Caller {
             }
             self.hear().await?;
         }
+    }
+
+    /// The process of the plugin.
+    ///
+    /// # Panics
+    ///
+    /// Where it has ended.
+    #[expect(clippy::expect_used, reason = "a helper of tests fails the test")]
+    pub fn id(&self) -> Pid {
+        let id = self.plugin.id().and_then(|id| i32::try_from(id).ok());
+        id.and_then(Pid::from_raw).expect("a plugin that runs")
     }
 
     /// Kills the plugin with SIGKILL, by its own process id, and waits until it is gone.

@@ -289,6 +289,35 @@ impl Fabric {
         Ok(plugin)
     }
 
+    /// Runs `selvedge store …` for the agent's plugin, to its end: what it prints, or its words where
+    /// it fails. The key of the agent is not in its environment.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not start, or does not end.
+    pub async fn store(&self, words: &[&str]) -> Result<Result<String, String>, Fault> {
+        let mut store = Command::new(binary::selvedge());
+        let (command, rest) = words.split_first().ok_or("no command")?;
+        store.arg("store").arg(command).arg("--config");
+        store.arg(self.folder.path().join("selvedge.toml"));
+        store
+            .args(rest)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = timeout(PATIENCE, store.output()).await??;
+        let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Ok(match output.status.success() {
+            true => Ok(said(&output.stdout)),
+            false => Err(said(&output.stderr)),
+        })
+    }
+
+    /// The file of the agent's store; there once the plugin has started.
+    pub fn store_path(&self) -> PathBuf {
+        self.folder.path().join("plugin.sqlite")
+    }
+
     /// Asks the guild something as alice.
     ///
     /// # Errors
@@ -342,6 +371,7 @@ impl Fabric {
         if let Some(folder) = &self.recordings {
             plugin.arg("--record").arg(folder);
         }
+        plugin.env("XDG_STATE_HOME", self.folder.path().join("state"));
         if let Some(proxy) = &reach.proxy {
             plugin.env("SELVEDGE_NET__PROXY", proxy);
         }

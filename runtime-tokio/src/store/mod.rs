@@ -1,7 +1,13 @@
 //! SQLite files: opened for their owner alone, with a schema that knows its version.
 
+mod backup;
 pub mod guild;
 pub mod plugin;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::backup::folder_of;
 
 use std::{
     fs::{OpenOptions, Permissions},
@@ -12,7 +18,7 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, SqliteConnection,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous},
 };
 
@@ -79,6 +85,32 @@ pub enum StoreError {
         path: PathBuf,
         /// What it said.
         source: sqlx::Error,
+    },
+    /// It could not be brought to the newest version.
+    #[error(
+        "{path}: cannot be brought from version {found} of the {kind} schema to {known}: {source}; \
+         nothing in it has changed, and the program before this one still works with it: mend that \
+         and start again"
+    )]
+    Migration {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+        /// The version that it has.
+        found: usize,
+        /// The one that it should get.
+        known: usize,
+        /// What SQLite said.
+        source: sqlx::Error,
+    },
+    /// Its pages do not fit together.
+    #[error("{path}: is damaged ({what}); restore a backup of it")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite found first.
+        what: String,
     },
     /// A row is not what this program writes.
     #[error("{path}: {what}: the file was changed by something else, or is damaged")]
@@ -150,6 +182,30 @@ pub async fn open(path: &Path, schema: &Schema) -> Result<SqliteConnection, Stor
     Ok(connection)
 }
 
+/// Brings a copy that nobody else knows of to the newest version, and runs `statements` in it. It is
+/// one file then, without a log beside it.
+async fn bring_up(
+    path: &Path,
+    schema: &Schema,
+    statements: &'static str,
+) -> Result<(), StoreError> {
+    let failed = StoreError::sqlite(path);
+    let mut connection = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Delete)
+        .foreign_keys(true)
+        .disable_statement_logging()
+        .connect()
+        .await
+        .map_err(failed)?;
+    migrate(&mut connection, path, schema).await?;
+    let ran = sqlx::raw_sql(statements).execute(&mut connection).await;
+    ran.map_err(failed)?;
+    backup::check(&mut connection, path).await?;
+    connection.close().await.map_err(failed)
+}
+
+/// All steps or none: a file whose migration fails is what it was.
 async fn migrate(
     connection: &mut SqliteConnection,
     path: &Path,
@@ -160,6 +216,41 @@ async fn migrate(
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
+    let found = version(connection, path, schema).await?;
+    let known = schema.migrations.len();
+    if found == known {
+        // Nothing is written, for which there may be no room.
+        let end = sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await;
+        return end.map(drop).map_err(failed);
+    }
+    // A pragma takes no parameters; these are two numbers of ours.
+    let seal = format!(
+        "PRAGMA application_id = {}; PRAGMA user_version = {known}; COMMIT",
+        schema.application_id
+    );
+    let steps = schema.migrations.iter().skip(found).copied();
+    for step in steps.chain([seal.as_str()]) {
+        let step = sqlx::raw_sql(AssertSqlSafe(step.to_owned()));
+        step.execute(&mut *connection)
+            .await
+            .map_err(|source| StoreError::Migration {
+                path: path.to_path_buf(),
+                kind: schema.kind,
+                found,
+                known,
+                source,
+            })?;
+    }
+    Ok(())
+}
+
+/// The version of an open database; 0 where nothing is in it yet.
+async fn version(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    schema: &Schema,
+) -> Result<usize, StoreError> {
+    let failed = StoreError::sqlite(path);
     let (application_id,): (i32,) = sqlx::query_as("PRAGMA application_id")
         .fetch_one(&mut *connection)
         .await
@@ -189,22 +280,7 @@ async fn migrate(
             known,
         });
     }
-    for migration in schema.migrations.iter().skip(found) {
-        sqlx::raw_sql(*migration)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed)?;
-    }
-    // A pragma takes no parameters; these are two numbers of ours.
-    let seal = format!(
-        "PRAGMA application_id = {}; PRAGMA user_version = {known}; COMMIT",
-        schema.application_id
-    );
-    sqlx::raw_sql(AssertSqlSafe(seal))
-        .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
-    Ok(())
+    Ok(found)
 }
 
 /// Makes the file with mode 0600, or gives it that mode; SQLite gives its side files the same.
@@ -217,89 +293,4 @@ fn make_private(path: &Path) -> io::Result<()> {
         .mode(0o600)
         .open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))
-}
-
-#[cfg(test)]
-mod tests {
-    use sqlx::Connection as _;
-
-    use super::*;
-
-    const TOY: Schema = Schema {
-        kind: "toy",
-        application_id: 7,
-        migrations: &["CREATE TABLE a (x INTEGER)", "CREATE TABLE b (x INTEGER)"],
-        exclusive: true,
-    };
-
-    #[tokio::test]
-    async fn a_file_is_private_and_moves_up_through_the_versions() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("toy.sqlite");
-        let first = Schema {
-            migrations: &["CREATE TABLE a (x INTEGER)"],
-            ..TOY
-        };
-        for schema in [&first, &TOY, &TOY] {
-            let mut connection = open(&path, schema).await.unwrap();
-            sqlx::query("INSERT INTO a VALUES (1)")
-                .execute(&mut connection)
-                .await
-                .unwrap();
-            connection.close().await.unwrap();
-        }
-        let mut connection = open(&path, &TOY).await.unwrap();
-        let (rows,): (i64,) = sqlx::query_as("SELECT (SELECT count(*) FROM a) + count(*) FROM b")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-        assert_eq!(rows, 3);
-        for file in std::fs::read_dir(folder.path()).unwrap() {
-            let mode = file.unwrap().metadata().unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
-        }
-        connection.close().await.unwrap();
-
-        let error = open(&path, &first).await.unwrap_err();
-        assert!(matches!(
-            error,
-            StoreError::Newer {
-                found: 2,
-                known: 1,
-                ..
-            }
-        ));
-        assert!(
-            error.to_string().contains("run the newer program"),
-            "{error}"
-        );
-        let other = Schema {
-            application_id: 8,
-            ..TOY
-        };
-        let error = open(&path, &other).await.unwrap_err();
-        assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_held_is_refused_in_words() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("toy.sqlite");
-        let held = open(&path, &TOY).await.unwrap();
-        let error = open(&path, &TOY).await.unwrap_err();
-        assert!(matches!(error, StoreError::InUse { .. }), "{error}");
-        held.close().await.unwrap();
-        open(&path, &TOY).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_file_that_cannot_be_made_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("missing").join("toy.sqlite");
-        let error = open(&path, &TOY).await.unwrap_err();
-        assert!(matches!(error, StoreError::File { .. }), "{error}");
-        std::fs::write(folder.path().join("text"), "not a database at all").unwrap();
-        let error = open(&folder.path().join("text"), &TOY).await.unwrap_err();
-        assert!(matches!(error, StoreError::Sqlite { .. }), "{error}");
-    }
 }

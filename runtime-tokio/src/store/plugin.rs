@@ -17,7 +17,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Schema, StoreError, open};
+use super::{Schema, StoreError, backup, open};
 
 /// How many batches are taken in at once: what waits for the disk shares one commit.
 const JOBS_A_COMMIT: usize = 128;
@@ -142,6 +142,100 @@ impl Store {
     }
 }
 
+/// What is in a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The version of its schema, and the one that this program works with.
+    pub version: (usize, usize),
+    /// What is kept of each agent; nothing where the version is an older one, which is read only once
+    /// it was brought to the newer.
+    pub agents: Vec<(Owner, Kept)>,
+}
+
+/// Looks at the store at `path`, which a plugin may be using, and changes nothing there.
+///
+/// # Errors
+///
+/// Where it cannot be read, is damaged, or is of a version that is not known.
+pub async fn look(path: &Path) -> Result<Look, StoreError> {
+    let (mut connection, version) = backup::open_to_read(path, &SCHEMA).await?;
+    backup::check(&mut connection, path).await?;
+    let known = SCHEMA.migrations.len();
+    let mut agents = Vec::new();
+    if version == known {
+        let owners = rows::owners(&mut connection).await;
+        for owner in owners.map_err(unreadable(path))? {
+            let kept = rows::load(&mut connection, &owner).await;
+            agents.push((owner, kept.map_err(unreadable(path))?));
+        }
+    }
+    Ok(Look {
+        version: (version, known),
+        agents,
+    })
+}
+
+/// Copies the store at `path`, which a plugin may be using, to a new file at `to`. When this returns,
+/// the copy is on the disk and was read again.
+///
+/// # Errors
+///
+/// Where the store cannot be read, or the copy cannot be written or is there already; then there is
+/// none.
+pub async fn back_up(path: &Path, to: &Path) -> Result<(), StoreError> {
+    backup::copy(path, to, &SCHEMA).await
+}
+
+/// How a store that was restored goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoesOn {
+    /// Where the backup was: what was posted since then was missed, and is caught up on.
+    WhereItWas,
+    /// With what is posted from now on. Turns that were open are forgotten.
+    FromNow,
+}
+
+impl GoesOn {
+    const fn statements(self) -> &'static str {
+        match self {
+            // As long ago as can be: however young the backup is, this is an outage to the agents.
+            Self::WhereItWas => "UPDATE agents SET alive_at = 0 WHERE alive_at IS NOT NULL",
+            Self::FromNow => {
+                "DELETE FROM turns;
+                 UPDATE channels SET seq = NULL, message = NULL, created_at = NULL, context_from = 0
+                 WHERE left_at IS NULL"
+            }
+        }
+    }
+}
+
+/// Puts a copy of the backup `from` in the place of the store at `path`, which nobody may use
+/// meanwhile. Gives back what the former store is called now, if there was one.
+///
+/// # Errors
+///
+/// Where the backup cannot be used, or its copy cannot be written; then the store is what it was.
+pub async fn restore(
+    from: &Path,
+    path: &Path,
+    goes_on: GoesOn,
+) -> Result<Option<PathBuf>, StoreError> {
+    backup::put(from, path, &SCHEMA, goes_on.statements()).await
+}
+
+/// A row that cannot be read is not SQLite's fault.
+fn unreadable(path: &Path) -> impl Fn(sqlx::Error) -> StoreError + Copy {
+    move |error| {
+        let sqlx::Error::Decode(what) = error else {
+            return StoreError::sqlite(path)(error);
+        };
+        StoreError::Row {
+            path: path.to_path_buf(),
+            what: what.to_string(),
+        }
+    }
+}
+
 /// Why nothing is answered.
 const ENDED: &str = "the store's task has ended";
 
@@ -188,36 +282,45 @@ impl PluginStore {
     }
 
     async fn commit(&mut self, group: &[Keeping]) -> Result<(), StoreError> {
-        let failed = StoreError::sqlite(&self.path);
         // Immediate: a transaction that begins as a reader may find the file taken when it writes.
-        let begun = self.connection.begin_with("BEGIN IMMEDIATE").await;
-        let mut transaction = begun.map_err(failed)?;
+        self.sql("BEGIN IMMEDIATE").await?;
+        let written = self.write(group).await;
+        let committed = match written {
+            Ok(()) => self.sql("COMMIT").await,
+            Err(error) => Err(error),
+        };
+        if committed.is_err() {
+            // Where the disk is full, SQLite has rolled everything back already, and says so here.
+            let _ = self.sql("ROLLBACK").await;
+        }
+        committed
+    }
+
+    async fn write(&mut self, group: &[Keeping]) -> Result<(), StoreError> {
+        let failed = StoreError::sqlite(&self.path);
         for keeping in group {
-            let id = rows::agent(&mut transaction, &keeping.owner);
+            let id = rows::agent(&mut self.connection, &keeping.owner);
             let id = id.await.map_err(failed)?;
             for change in &keeping.batch {
-                rows::write(&mut transaction, id, change)
-                    .await
-                    .map_err(failed)?;
+                let written = rows::write(&mut self.connection, id, change);
+                written.await.map_err(failed)?;
             }
         }
-        // Dropped before this, it is rolled back.
-        transaction.commit().await.map_err(failed)
+        Ok(())
     }
 
     async fn load(&mut self, owner: &Owner) -> Result<Kept, StoreError> {
-        let failed = StoreError::sqlite(&self.path);
-        let begun = self.connection.begin().await;
-        let mut transaction = begun.map_err(failed)?;
-        let kept = rows::load(&mut transaction, owner).await;
-        kept.map_err(|error| {
-            let sqlx::Error::Decode(what) = error else {
-                return failed(error);
-            };
-            StoreError::Row {
-                path: self.path.clone(),
-                what: what.to_string(),
-            }
-        })
+        self.sql("BEGIN").await?;
+        let kept = rows::load(&mut self.connection, owner).await;
+        // Nothing was written, and reading on would hold back who writes.
+        let _ = self.sql("ROLLBACK").await;
+        kept.map_err(unreadable(&self.path))
+    }
+
+    async fn sql(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        // Not by the transactions of the library: it counts one that SQLite has ended by itself as open
+        // for good.
+        let done = sqlx::raw_sql(sql).execute(&mut self.connection).await;
+        done.map(drop).map_err(StoreError::sqlite(&self.path))
     }
 }

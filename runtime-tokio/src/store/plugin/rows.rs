@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use selvedge_core::{
     Time, Wall,
-    id::{ChannelId, GuildId, MessageId, TurnId, UserId},
+    id::{AgentId, ChannelId, GuildId, MessageId, TurnId, UserId},
     plugin::kept::{Change, Cursor, Kept, KeptAgent, KeptChannel, Mark, TurnRecord, TurnState},
 };
 use sqlx::{Row as _, SqliteConnection, query, sqlite::SqliteRow};
@@ -88,6 +88,19 @@ pub(super) async fn write(
             .bind(turn.as_str()),
     };
     query.execute(db).await.map(drop)
+}
+
+/// Everybody of whom anything is kept.
+pub(super) async fn owners(db: &mut SqliteConnection) -> sqlx::Result<Vec<Owner>> {
+    let rows = query("SELECT center, agent FROM agents ORDER BY id");
+    let rows = rows.fetch_all(db).await?;
+    let owners = rows.iter().map(|row| {
+        Ok(Owner {
+            center: row.try_get("center")?,
+            agent: id(row, "agent", AgentId::new)?,
+        })
+    });
+    owners.collect()
 }
 
 /// Everything that is kept of an agent.

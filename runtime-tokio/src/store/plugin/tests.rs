@@ -1,6 +1,6 @@
 //! What is kept in the file is what [`Kept::apply`] says.
 
-use std::time::Duration;
+use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
 use selvedge_core::{
     Time, Wall,
@@ -178,4 +178,200 @@ async fn what_cannot_be_written_is_said_and_works_later() {
     store.keep(owner("echo"), batch()).await.unwrap();
     let kept = store.load(owner("echo")).await.unwrap();
     assert!(kept.guilds.contains_key(&guild("g")));
+}
+
+/// A store that is in use, with what is kept in it.
+async fn in_use(path: &Path) -> (Store, JoinHandle<()>, Kept) {
+    let (store, task) = Store::open(path).await.unwrap();
+    let mut kept = Kept::default();
+    for batch in batches() {
+        kept.apply(&batch);
+        store.keep(owner("echo"), batch).await.unwrap();
+    }
+    (store, task, kept)
+}
+
+#[tokio::test]
+async fn a_store_in_use_is_looked_at_and_copied_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let (store, task, kept) = in_use(&path).await;
+    let found = look(&path).await.unwrap();
+    assert_eq!(found.version, (1, 1));
+    assert_eq!(found.agents, [(owner("echo"), kept.clone())]);
+    let copy = folder.path().join("it's a ?1 copy.sqlite");
+    back_up(&path, &copy).await.unwrap();
+    let mode = std::fs::metadata(&copy).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let again = back_up(&path, &copy).await.unwrap_err().to_string();
+    assert!(again.contains("exists"), "{again}");
+    drop(store);
+    task.await.unwrap();
+    assert_eq!(look(&copy).await.unwrap(), found);
+    assert_eq!(
+        look(&path).await.unwrap(),
+        found,
+        "and of one that nobody uses"
+    );
+    let mut names: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["it's a ?1 copy.sqlite", "store.sqlite"],
+        "a look makes no file"
+    );
+    let nowhere = folder.path().join("no/where");
+    assert!(back_up(&path, &nowhere).await.is_err());
+}
+
+#[tokio::test]
+async fn a_store_that_is_damaged_or_newer_is_not_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let (store, task, _) = in_use(&path).await;
+    for number in 0..200 {
+        let change = Change::Turn(turn(&format!("t.{number}")), record(9, TurnState::Parked));
+        store.keep(owner("echo"), vec![change]).await.unwrap();
+    }
+    drop(store);
+    task.await.unwrap();
+    let good = std::fs::read(&path).unwrap();
+    let mut damaged = good.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 2_048].fill(0xff);
+    std::fs::write(&path, &damaged).unwrap();
+    let copy = folder.path().join("copy");
+    for error in [
+        look(&path).await.unwrap_err(),
+        back_up(&path, &copy).await.unwrap_err(),
+        restore(&path, &copy, GoesOn::WhereItWas).await.unwrap_err(),
+    ] {
+        let error = error.to_string();
+        let said = ["damaged", "malformed"]
+            .iter()
+            .any(|said| error.contains(said));
+        assert!(said, "{error}");
+    }
+    assert!(!copy.exists());
+    let mut newer = good;
+    // The user version, at its place in the header.
+    newer[60..64].copy_from_slice(&7_u32.to_be_bytes());
+    std::fs::write(&path, &newer).unwrap();
+    let refused = restore(&path, &copy, GoesOn::WhereItWas).await;
+    let error = refused.unwrap_err().to_string();
+    assert!(
+        error.contains("has version 7 of the plugin schema"),
+        "{error}"
+    );
+    assert!(!copy.exists());
+}
+
+#[tokio::test]
+async fn a_restored_store_is_the_backup_and_the_former_one_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let backup = folder.path().join("backup.sqlite");
+    let (store, task, kept) = in_use(&path).await;
+    back_up(&path, &backup).await.unwrap();
+    let later = Change::NoTurn(turn("t.2"));
+    store
+        .keep(owner("echo"), vec![later.clone()])
+        .await
+        .unwrap();
+    // As a crash leaves it: what was kept last is in the log alone.
+    let crashed = folder.path().join("crashed.sqlite");
+    for suffix in ["", "-wal"] {
+        let (from, to) = (
+            backup::beside(&path, suffix),
+            backup::beside(&crashed, suffix),
+        );
+        std::fs::copy(from, to).unwrap();
+    }
+    drop(store);
+    task.await.unwrap();
+
+    let aside = restore(&backup, &crashed, GoesOn::WhereItWas)
+        .await
+        .unwrap();
+    let aside = aside.unwrap();
+    assert_eq!(aside, folder.path().join("crashed.sqlite.before-restore"));
+    let mut newest = kept.clone();
+    newest.apply(&[later]);
+    let found = look(&aside).await.unwrap();
+    assert_eq!(
+        found.agents,
+        [(owner("echo"), newest)],
+        "nothing of it is lost"
+    );
+    let mut restored = kept.clone();
+    restored.agent.alive_at = Some(Time::ZERO);
+    let found = look(&crashed).await.unwrap();
+    assert_eq!(found.agents, [(owner("echo"), restored)]);
+    let mode = std::fs::metadata(&crashed).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    for suffix in ["-wal", "-shm"] {
+        assert!(!backup::beside(&crashed, suffix).exists());
+    }
+
+    let aside = restore(&backup, &crashed, GoesOn::FromNow).await.unwrap();
+    assert!(aside.unwrap().ends_with("crashed.sqlite.before-restore-2"));
+    let found = look(&crashed).await.unwrap();
+    let [(_, from_now)] = found.agents.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert!(from_now.turns.is_empty());
+    let row = &from_now.guilds[&guild("g")][&channel("c")];
+    assert_eq!(*row, KeptChannel::default());
+    assert_eq!(from_now.agent, kept.agent);
+
+    let missing = folder.path().join("new.sqlite");
+    let aside = restore(&backup, &missing, GoesOn::WhereItWas)
+        .await
+        .unwrap();
+    assert_eq!(aside, None);
+    Store::open(&missing).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_keeps_what_was_there_and_takes_more_once_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let (store, task, mut kept) = in_use(&path).await;
+    drop(store);
+    task.await.unwrap();
+    let mut store = PluginStore {
+        connection: open(&path, &SCHEMA).await.unwrap(),
+        path: path.clone(),
+    };
+    let pages = async |store: &mut PluginStore, most: &'static str| {
+        let set = sqlx::raw_sql(most).execute(&mut store.connection);
+        set.await.unwrap();
+    };
+    pages(&mut store, "PRAGMA max_page_count = 1").await;
+    let batch: Vec<Change> = (0..500)
+        .map(|number| Change::Turn(turn(&format!("t.{number}")), record(9, TurnState::Open)))
+        .collect();
+    let keep = async |store: &mut PluginStore| {
+        let (done, answer) = oneshot::channel();
+        let keeping = Keeping {
+            owner: owner("echo"),
+            batch: batch.clone(),
+            done,
+        };
+        store.keep(&mut vec![keeping]).await;
+        answer.await.unwrap()
+    };
+    for _ in 0..3 {
+        let why = keep(&mut store).await.unwrap_err();
+        assert!(why.contains("database or disk is full"), "{why}");
+        let found = store.load(&owner("echo")).await.unwrap();
+        assert_eq!(found, kept, "all of a batch or nothing");
+    }
+    pages(&mut store, "PRAGMA max_page_count = 100000").await;
+    keep(&mut store).await.unwrap();
+    kept.apply(&batch);
+    assert_eq!(store.load(&owner("echo")).await.unwrap(), kept);
 }
