@@ -166,6 +166,7 @@ async fn a_push_is_answered_by_a_post() {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_selvedge"));
     command
         .env("ECHO_KEY", "very-secret")
+        .env("XDG_STATE_HOME", folder.path().join("state"))
         .arg("plugin")
         .arg("--config")
         .arg(&path)

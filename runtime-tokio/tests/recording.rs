@@ -90,6 +90,7 @@ async fn live(folder: &Path) -> Secret {
     command
         .env("ECHO_KEY", echo.api_key.expose())
         .env("SELVEDGE_LOG", "warn")
+        .env("XDG_STATE_HOME", folder.join("state"))
         .arg("plugin")
         .arg("--config")
         .arg(config)

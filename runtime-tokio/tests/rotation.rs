@@ -168,6 +168,7 @@ async fn through_three_rotations_nothing_is_lost_and_nothing_comes_twice() {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_selvedge"));
     command
         .env("ECHO_KEY", echo.api_key.expose())
+        .env("XDG_STATE_HOME", path.with_file_name("state"))
         .arg("plugin")
         .arg("--config")
         .arg(&path);

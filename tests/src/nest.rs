@@ -63,6 +63,7 @@ impl Nest {
         let mut plugin = Command::new(binary::selvedge());
         plugin.arg("plugin").arg("--config").arg(&file);
         plugin.env("ECHO", "key-of-echo");
+        plugin.env("XDG_STATE_HOME", self.folder.path().join("state"));
         Caller::start(plugin).await
     }
 

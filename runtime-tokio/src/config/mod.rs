@@ -54,6 +54,9 @@ pub struct Config {
     /// Where the store is: as it is written, else in the user's state directory; `None` where that is
     /// not known either.
     pub store: Option<PathBuf>,
+    /// Where the locks of accounts are, in the user's state directory whatever the store is; `None`
+    /// where that is not known.
+    pub locks: Option<PathBuf>,
     /// The folder of files that agents' hosts and guilds exchange; `None` for no such tools.
     pub files: Option<PathBuf>,
     /// The longest file that is downloaded, in bytes.
@@ -109,12 +112,7 @@ impl Config {
         path: &Path,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|error| ConfigError {
-            problems: vec![format!(
-                "cannot read the configuration {}: {error}",
-                path.display()
-            )],
-        })?;
+        let text = text_of(path)?;
         let env: BTreeMap<String, String> = env.collect();
         let mut problems = Problems::new(path.display().to_string());
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
@@ -128,6 +126,56 @@ impl Config {
             Some(_) | None => Err(ConfigError { problems }),
         }
     }
+}
+
+/// Where the store of the configuration at `path` is, whatever else is wrong with it: who makes a
+/// backup may not have the keys of its agents. `None` where that is not known.
+///
+/// # Errors
+///
+/// Where the file cannot be read, or its section `[store]` is wrong.
+pub fn store_of(
+    path: &Path,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Option<PathBuf>, ConfigError> {
+    let text = text_of(path)?;
+    let env: BTreeMap<String, String> = env.collect();
+    let mut problems = Problems::new(path.display().to_string());
+    let mut tree = tree::parse(&text, &mut problems);
+    let overrides = env
+        .iter()
+        .filter(|(name, _)| name.starts_with("SELVEDGE_STORE__"));
+    let overrides = overrides.map(|(name, value)| (name.clone(), value.clone()));
+    overrides::apply(&mut tree, overrides, &mut problems);
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    let store = read_store(&mut tree, folder, &env, &mut problems);
+    let problems = problems.into_found();
+    match problems.is_empty() {
+        true => Ok(store),
+        false => Err(ConfigError { problems }),
+    }
+}
+
+fn text_of(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|error| ConfigError {
+        problems: vec![format!(
+            "cannot read the configuration {}: {error}; name it with --config",
+            path.display()
+        )],
+    })
+}
+
+/// Where the store is: as it is written, else in the user's state directory.
+fn read_store(
+    tree: &mut Table,
+    folder: &Path,
+    env: &BTreeMap<String, String>,
+    problems: &mut Problems,
+) -> Option<PathBuf> {
+    let mut store = section(tree, "store", problems);
+    let path = store.read("path", "a path", |text| path_in(folder, text));
+    store.finish();
+    path.or_else(|| Some(state_folder(env)?.join("plugin.sqlite")))
 }
 
 /// `None` comes with at least one problem.
@@ -160,9 +208,7 @@ fn read(
 
     let origins = read_guilds(&mut tree, problems);
 
-    let mut store = section(&mut tree, "store", problems);
-    let store_path = store.read("path", "a path", |text| path_in(folder, text));
-    store.finish();
+    let store = read_store(&mut tree, folder, env, problems);
 
     let mut host = section(&mut tree, "host", problems);
     let profile = host.read("profile", "\"plexum\" or \"claude\"", |text| match text {
@@ -256,7 +302,8 @@ fn read(
         profile,
         ca_file,
         proxy,
-        store: store_path.or_else(|| state_file(env)),
+        store,
+        locks: state_folder(env).map(|state| state.join("locks")),
         files: files_dir,
         files_bytes_max,
         record: record_dir,
@@ -498,16 +545,16 @@ fn read_agent(
     })
 }
 
-/// The store in the user's state directory, as the XDG Base Directory Specification names it: a
+/// The folder in the user's state directory, as the XDG Base Directory Specification names it: a
 /// relative one does not count.
-fn state_file(env: &BTreeMap<String, String>) -> Option<PathBuf> {
+fn state_folder(env: &BTreeMap<String, String>) -> Option<PathBuf> {
     let absolute = |name: &str| {
         let path = Path::new(env.get(name)?);
         path.is_absolute().then(|| path.to_path_buf())
     };
     let state = absolute("XDG_STATE_HOME");
     let state = state.or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
-    Some(state.join("selvedge/plugin.sqlite"))
+    Some(state.join("selvedge"))
 }
 
 fn path_in(folder: &Path, text: &str) -> Option<PathBuf> {

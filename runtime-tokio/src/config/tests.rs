@@ -264,7 +264,7 @@ fn what_is_missing_is_named() {
     let error = Config::load(Path::new("/nonexistent/x.toml"), env(&[])).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot read the configuration /nonexistent/x.toml: No such file or directory (os error 2)"
+        "cannot read the configuration /nonexistent/x.toml: No such file or directory (os error 2); name it with --config"
     );
 }
 

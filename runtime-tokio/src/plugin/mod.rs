@@ -5,7 +5,7 @@
 //! beside them, by whoever owns the process.
 
 mod gate;
-mod lock;
+pub(crate) mod lock;
 mod reload;
 mod world;
 
@@ -15,7 +15,7 @@ mod tests;
 use std::{
     collections::BTreeMap,
     fmt,
-    fs::DirBuilder,
+    fs::{DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
@@ -53,7 +53,7 @@ use crate::{
     recorder::Recorder,
     status::Desk,
     store::{
-        StoreError,
+        StoreError, folder_of,
         plugin::{Owner, Store},
     },
     tls::{self, TlsError},
@@ -81,9 +81,15 @@ pub enum StartError {
     /// The store cannot be used.
     #[error("the plugin's store cannot be used; name another file with [store] path")]
     Store(#[from] StoreError),
-    /// The store's folder cannot be made.
-    #[error("the folder of the plugin's store cannot be made: {}; set [store] path", .0.display())]
+    /// The store's folder cannot be made or written.
+    #[error(
+        "the folder of the plugin's store {} cannot be made, or nothing can be made in it; let the user \
+         that the plugin runs as write there, or set [store] path", .0.display()
+    )]
     Folder(PathBuf, #[source] io::Error),
+    /// A backup is being restored.
+    #[error("the plugin's store is being restored from a backup; start again when that has ended")]
+    Restoring,
     /// Recordings were asked for and cannot be made.
     #[error("cannot record into {}; make the folder, or leave --record and [record] dir out", .0.display())]
     Record(PathBuf, #[source] io::Error),
@@ -118,12 +124,16 @@ pub struct Shared {
     pub store: Store,
     /// Its file.
     pub place: Arc<Path>,
+    /// Says that it is in use.
+    _in_use: Arc<File>,
+    /// Where the locks of accounts are, besides those beside the store.
+    locks: Option<Arc<Path>>,
 }
 
 impl Shared {
-    /// The lock of an account.
-    fn lock_of(&self, user: &UserId) -> PathBuf {
-        lock::path(&self.place, &self.center_url, user)
+    /// The files of an account's lock.
+    fn locks_of(&self, user: &UserId) -> Vec<PathBuf> {
+        lock::paths(self.locks.as_deref(), &self.place, &self.center_url, user)
     }
 
     /// What is kept of an agent is kept under this.
@@ -144,7 +154,7 @@ impl Shared {
         let files = Files::open(folder, config.files_bytes_max)
             .map_err(|error| StartError::Files(config.files.clone().unwrap_or_default(), error))?;
         let place: Arc<Path> = config.store.as_deref().ok_or(StartError::NoPlace)?.into();
-        let (store, writer) = open_store(&place).await?;
+        let (in_use, store, writer) = open_store(&place).await?;
         let shared = Self {
             clock,
             http,
@@ -156,6 +166,8 @@ impl Shared {
             desk: Desk::new(clock),
             store,
             place,
+            _in_use: Arc::new(in_use),
+            locks: lock::folder(config.locks.as_deref()),
         };
         Ok((shared, writer))
     }
@@ -474,7 +486,7 @@ where
 }
 
 /// Opens the store, in a folder that is made for it where that is the default one.
-async fn open_store(path: &Path) -> Result<(Store, JoinHandle<()>), StartError> {
+async fn open_store(path: &Path) -> Result<(File, Store, JoinHandle<()>), StartError> {
     if let Some(folder) = path.parent() {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
@@ -482,7 +494,14 @@ async fn open_store(path: &Path) -> Result<(Store, JoinHandle<()>), StartError> 
             .create(folder)
             .map_err(|error| StartError::Folder(folder.to_path_buf(), error))?;
     }
-    Ok(Store::open(path).await?)
+    let in_use = lock::share_store(path).map_err(|error| {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return StartError::Restoring;
+        }
+        StartError::Folder(folder_of(path).to_path_buf(), error)
+    })?;
+    let (store, writer) = Store::open(path).await?;
+    Ok((in_use, store, writer))
 }
 
 /// Tells an agent what the host does towards its first inbound.

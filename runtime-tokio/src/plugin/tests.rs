@@ -181,6 +181,7 @@ fn config(center_url: String, agents: &[&str], folder: &Path, record: bool) -> C
         ca_file: None,
         proxy: None,
         store: Some(folder.join("store.sqlite")),
+        locks: None,
         files: None,
         files_bytes_max: 1,
         record: record.then(|| folder.join("traces")),

@@ -176,7 +176,7 @@ impl AgentWorld {
     /// Takes the account for this process, or says who has it; then it is tried on, and once it is free the
     /// agent starts anew, with what its store has by then.
     fn claim(&mut self, id: RequestId<Claim>, user: &UserId) {
-        let lock = self.shared.lock_of(user);
+        let lock = self.shared.locks_of(user);
         let (slot, anew) = (Arc::clone(&self.slot), self.anew.take());
         self.spawn(|inbox| async move {
             match slot.take(&lock) {

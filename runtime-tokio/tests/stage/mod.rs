@@ -156,6 +156,8 @@ impl Stage {
 pub(crate) fn selvedge(command: &str, config: &Path) -> Command {
     let mut selvedge = Command::new(env!("CARGO_BIN_EXE_selvedge"));
     selvedge.arg(command).arg("--config").arg(config);
+    // Locks are kept there, whatever the store is.
+    selvedge.env("XDG_STATE_HOME", config.with_file_name("state"));
     selvedge
 }
 

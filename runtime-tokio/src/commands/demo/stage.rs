@@ -146,6 +146,8 @@ impl Stage {
 fn plugin(config: &Path) -> Result<Command, DemoError> {
     let mut command = echo::plugin(config)
         .map_err(|error| DemoError::at("plugin", format!("this program is not found: {error}")))?;
+    // Nothing of it outlives the demo.
+    command.env("XDG_STATE_HOME", config.with_file_name("state"));
     if std::env::var_os("SELVEDGE_LOG").is_none() {
         command.env("SELVEDGE_LOG", "warn");
     }
