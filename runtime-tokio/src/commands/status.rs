@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::{Failure, configured};
 use crate::{
     http::Client,
+    report::chain,
     status::{PATH, Report, table},
     tls,
 };
@@ -46,7 +47,9 @@ pub async fn run(args: StatusArgs) -> Result<(), Failure> {
             args.config.display()
         )));
     };
-    let report = ask(listen).await?;
+    let report = ask(listen).await.map_err(|unanswered| match unanswered {
+        Unanswered::Nobody(words) | Unanswered::Other(words) => Failure::words(words),
+    })?;
     let mut out = io::stdout();
     let written = match args.json {
         true => serde_json::to_writer_pretty(&out, &report)
@@ -57,11 +60,21 @@ pub async fn run(args: StatusArgs) -> Result<(), Failure> {
     written.map_err(Failure::new)
 }
 
-async fn ask(listen: SocketAddr) -> Result<Report, Failure> {
+/// Why no plugin has told its status, in words that say what to do.
+pub(super) enum Unanswered {
+    /// Nobody listens there.
+    Nobody(String),
+    /// Somebody does, and it is no plugin, or cannot be understood.
+    Other(String),
+}
+
+/// Asks the plugin that listens there how it does.
+pub(super) async fn ask(listen: SocketAddr) -> Result<Report, Unanswered> {
     let addr = reachable(listen);
+    let other = |error: &(dyn std::error::Error + 'static)| Unanswered::Other(chain(error));
     // Whatever proxy the agents use: this one is asked by its address.
-    let tls = tls::client_config(None).map_err(Failure::new)?;
-    let client = Client::new(&tls, None).map_err(Failure::new)?;
+    let tls = tls::client_config(None).map_err(|error| other(&error))?;
+    let client = Client::new(&tls, None).map_err(|error| other(&error))?;
     let request = Request {
         method: Method::Get,
         target: PATH.to_owned(),
@@ -71,17 +84,19 @@ async fn ask(listen: SocketAddr) -> Result<Report, Failure> {
     let origin = format!("http://{addr}");
     match timeout(PATIENCE, client.send(&origin, request)).await {
         Ok(Ok(answer)) => serde_json::from_slice(&answer.body).map_err(|_| {
-            Failure::words(format!(
+            Unanswered::Other(format!(
                 "what answers at {addr} is not this version of the plugin; see what listens there, \
                  or start the plugin again"
             ))
         }),
-        Ok(Err(HttpFailure::Unreachable(_))) => Err(Failure::words(format!(
+        Ok(Err(HttpFailure::Unreachable(_))) => Err(Unanswered::Nobody(format!(
             "no plugin answers at {addr}: it does not run, or runs with another configuration; its \
              host starts it, and `selvedge doctor` says whether it could work"
         ))),
-        Ok(Err(failure)) => Err(Failure::words(format!("the plugin at {addr}: {failure}"))),
-        Err(_) => Err(Failure::words(format!(
+        Ok(Err(failure)) => Err(Unanswered::Other(format!(
+            "the plugin at {addr}: {failure}"
+        ))),
+        Err(_) => Err(Unanswered::Other(format!(
             "the plugin at {addr} did not answer in {PATIENCE:?}; see its log"
         ))),
     }

@@ -29,20 +29,23 @@ impl<W: Write> Examination<'_, W> {
     pub(super) async fn agent(&mut self, agent: &Agent) -> io::Result<()> {
         self.findings
             .about(format_args!("agent {}", agent.config.agent_id));
+        self.parked(agent)?;
         let center = &self.config.center_url;
         let login = self.http.login_dated(center, &agent.login);
         let (session, date) = match timeout(agent.config.login_patience, login).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(failure)) => {
                 let words = login_words(self.config, agent, &failure);
-                return self.findings.error(words);
+                self.findings.error(words)?;
+                return self.known_lock(agent);
             }
             Err(_) => {
                 let waited = agent.config.login_patience;
-                return self.findings.error(format_args!(
+                self.findings.error(format_args!(
                     "Center at {center} did not answer in {waited:?}; see whether it is overloaded, \
                      or what lies between it and this machine"
-                ));
+                ))?;
+                return self.known_lock(agent);
             }
         };
         let (user, count) = (&session.user, session.grants.len());
@@ -51,7 +54,16 @@ impl<W: Write> Examination<'_, W> {
             clipped(&user.name, NAME_SHOWN),
             user.id
         ))?;
+        let user = user.id.clone();
         self.clock(&format!("Center at {center}"), date)?;
+        let before = self.kept(agent).and_then(|kept| kept.agent.user.clone());
+        if let Some(before) = before.filter(|before| *before != user) {
+            self.findings.error(format_args!(
+                "the store knows this agent as {before}, and the agent stops where it becomes another: \
+                 give it the key of that account, or another id"
+            ))?;
+        }
+        self.lock(&user)?;
         if let Some(wanted) = &agent.config.guilds {
             for guild in wanted {
                 if !session.grants.iter().any(|grant| grant.guild_id == *guild) {
@@ -75,6 +87,14 @@ impl<W: Write> Examination<'_, W> {
             }
         }
         Ok(())
+    }
+
+    /// Who serves the account that the agent had before, where no login tells which it is.
+    fn known_lock(&mut self, agent: &Agent) -> io::Result<()> {
+        match self.kept(agent).and_then(|kept| kept.agent.user.clone()) {
+            Some(user) => self.lock(&user),
+            None => Ok(()),
+        }
     }
 
     /// How long the tokens of a guild live.

@@ -150,7 +150,7 @@ impl<W: Write> Examination<'_, W> {
             ""
         };
         Ok(match channels.len() {
-            0 => "a member of no channel yet".into(),
+            0 => "a member of no channel yet: somebody has to take it into one".into(),
             count => format!("{count} channel(s): {}{more}", names.join(", ")),
         })
     }

@@ -4,13 +4,17 @@
 mod account;
 mod findings;
 mod guild;
+mod store;
 
+#[cfg(test)]
+mod store_tests;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::BTreeSet,
     io::{self, Write},
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,8 +23,8 @@ use rustix::fs::Access;
 use selvedge_core::Wall;
 
 use self::findings::Findings;
-use super::{Failure, configured};
-use crate::{clock::Clock, config::Config, dial::Dialer, http::Client, tls};
+use super::{Failure, configured, status};
+use crate::{clock::Clock, config::Config, dial::Dialer, http::Client, store::plugin::Look, tls};
 
 /// How far apart two clocks may be. What a server writes down is judged by its own clock; beyond this
 /// the dates of messages mislead, and some servers refuse a token that is not yet valid.
@@ -61,6 +65,12 @@ pub async fn run(args: DoctorArgs) -> Result<(), Failure> {
 pub async fn examine(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
     let mut findings = Findings::new(out);
     machine(config, &mut findings).map_err(Failure::new)?;
+    let store = store::store(config, &mut findings)
+        .await
+        .map_err(Failure::new)?;
+    if let Some(listen) = config.status {
+        told(listen, &mut findings).await.map_err(Failure::new)?;
+    }
     let tls = tls::client_config(config.ca_file.as_deref());
     let reach = tls.map_err(Failure::new).and_then(|tls| {
         let http = Client::new(&tls, config.proxy.as_ref()).map_err(Failure::new)?;
@@ -78,6 +88,7 @@ pub async fn examine(config: &Config, out: &mut impl Write) -> Result<(), Failur
         dialer,
         clock: Clock::start(),
         config,
+        store,
         clocks: BTreeSet::new(),
         findings,
     };
@@ -115,6 +126,21 @@ fn machine<W: Write>(config: &Config, findings: &mut Findings<'_, W>) -> io::Res
     Ok(())
 }
 
+/// Whether the plugin can tell its status where it is to.
+async fn told<W: Write>(listen: SocketAddr, findings: &mut Findings<'_, W>) -> io::Result<()> {
+    match status::ask(listen).await {
+        Ok(_) => findings.ok(format_args!(
+            "[status] listen: a plugin answers at {listen}"
+        )),
+        Err(status::Unanswered::Nobody(_)) => {
+            findings.ok(format_args!("[status] listen: nobody uses {listen} now"))
+        }
+        Err(status::Unanswered::Other(words)) => findings.error(format_args!(
+            "[status] listen: {words}; free the address, or set another one"
+        )),
+    }
+}
+
 /// Whether a folder takes files; one that is not there is made when it is needed.
 fn usable(folder: &Path) -> Result<(), String> {
     let there = folder.ancestors().find(|folder| folder.exists());
@@ -132,6 +158,8 @@ struct Examination<'c, W> {
     dialer: Dialer,
     clock: Clock,
     config: &'c Config,
+    /// What is in the store, if that could be read.
+    store: Option<Look>,
     /// The servers whose clocks have been looked at.
     clocks: BTreeSet<String>,
     findings: Findings<'c, W>,

@@ -13,7 +13,7 @@ use crate::config::{Agent, Profile};
 
 /// What Center and guild answer; `{base}` in it is where they are.
 #[derive(Clone, Copy)]
-struct Fabric {
+pub(super) struct Fabric {
     login: &'static str,
     health: &'static str,
     channels: &'static str,
@@ -22,7 +22,7 @@ struct Fabric {
     behind: Option<Duration>,
 }
 
-const GOOD: Fabric = Fabric {
+pub(super) const GOOD: Fabric = Fabric {
     login: r#"201 {"user":{"id":"u_1","name":"Echo"},"accessToken":"a","guildAccessTokens":[
         {"guildNodeId":"n","guildId":"g1","token":"t","baseUrl":"{base}"}]}"#,
     health: r#"200 {"ok":true,"nodeId":"n","version":"0.1.0"}"#,
@@ -32,7 +32,7 @@ const GOOD: Fabric = Fabric {
 };
 
 /// Center and guild in one.
-async fn serve(fabric: Fabric) -> String {
+pub(super) async fn serve(fabric: Fabric) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let base = origin.clone();
@@ -91,6 +91,30 @@ async fn checked(fabric: Fabric) -> (String, Result<(), String>) {
 }
 
 async fn checked_at(origin: String) -> (String, Result<(), String>) {
+    let folder = tempfile::tempdir().unwrap();
+    checked_in(folder.path(), origin).await
+}
+
+/// The same with a store in that folder; the folder, and how much room there is, have other names.
+pub(super) async fn checked_in(folder: &Path, origin: String) -> (String, Result<(), String>) {
+    let mut out = Vec::new();
+    let result = examine(&config(folder, origin.clone()), &mut out).await;
+    let told = String::from_utf8(out).unwrap();
+    let told = told.replace(&origin, "ORIGIN");
+    let told = told.replace(&folder.display().to_string(), "FOLDER");
+    let lines = told
+        .lines()
+        .map(|line| match line.split_once("the disk of FOLDER has ") {
+            Some((start, _)) => format!("{start}the disk of FOLDER has room\n"),
+            None => format!("{line}\n"),
+        });
+    (
+        lines.collect(),
+        result.map_err(|failure| failure.to_string()),
+    )
+}
+
+pub(super) fn config(folder: &Path, origin: String) -> Config {
     let mut agent = Agent {
         config: plugin::config::Config::new(AgentId::new("echo").unwrap()),
         login: Login::ApiKey {
@@ -100,24 +124,21 @@ async fn checked_at(origin: String) -> (String, Result<(), String>) {
         sync_commands: false,
     };
     agent.config.step_timeout = Duration::from_secs(1);
-    let config = Config {
-        center_url: origin.clone(),
+    Config {
+        center_url: origin,
         agents: vec![agent],
         logins_max: 1,
         profile: Profile::Plexum,
         ca_file: None,
         proxy: None,
-        store: None,
+        store: Some(folder.join("store.sqlite")),
+        locks: Some(folder.join("locks")),
         files: None,
         files_bytes_max: 1,
         record: None,
         status: None,
         warnings: vec![],
-    };
-    let mut out = Vec::new();
-    let result = examine(&config, &mut out).await;
-    let told = String::from_utf8(out).unwrap().replace(&origin, "ORIGIN");
-    (told, result.map_err(|failure| failure.to_string()))
+    }
 }
 
 /// The lines that are errors, without what each begins with.
@@ -136,8 +157,11 @@ async fn what_works_is_told_check_by_check() {
         "\
 ok       the configuration has 1 agent(s)
 ok       nobody else can change the configuration, or read a key in a file
+ok       the store: the disk of FOLDER has room
+ok       the store: FOLDER/store.sqlite is made at the first start of the plugin
 ok       agent echo: logged in as Echo (u_1), in 1 guild(s)
 ok       agent echo: Center at ORIGIN does not tell the time
+ok       agent echo: no process of this machine serves the account now
 ok       agent echo: guild g1: a token lives 900 s
 ok       agent echo: guild g1 at ORIGIN: runs version 0.1.0
 ok       agent echo: guild g1 at ORIGIN does not tell the time
