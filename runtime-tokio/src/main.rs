@@ -49,6 +49,8 @@ enum Command {
     Doctor(commands::doctor::DoctorArgs),
     /// Asks the running plugin of a configuration how each agent and each link does.
     Status(commands::status::StatusArgs),
+    /// Copies the plugin's store, and puts a copy in its place.
+    Store(commands::store::StoreArgs),
     /// Runs the plugin of a configuration with an agent that repeats what it is told.
     Echo(commands::echo::EchoArgs),
     /// Serves an embedded guild node, with its own Center where that is wanted.
@@ -75,7 +77,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let (layer, feed) = selvedge::host::log::channel();
     let unless_set = match cli.command {
         // The terminal is for the conversation, or for what is found.
-        Command::Demo(_) | Command::Doctor(_) | Command::Status(_) => "warn",
+        Command::Demo(_) | Command::Doctor(_) | Command::Status(_) | Command::Store(_) => "warn",
         Command::Plugin(_) | Command::Echo(_) | Command::Guild(_) | Command::Center(_) => "info",
     };
     start_log(cli.log_format, unless_set, layer).map_err(Failure::new)?;
@@ -94,6 +96,7 @@ async fn dispatch(command: Command, log: LogFeed) -> Result<(), Failure> {
         Command::Plugin(args) => commands::plugin::run(args, log).await,
         Command::Doctor(args) => commands::doctor::run(args).await,
         Command::Status(args) => commands::status::run(args).await,
+        Command::Store(args) => commands::store::run(args).await,
         Command::Echo(args) => commands::echo::run(args).await,
         Command::Guild(args) => commands::guild::run(args).await.map_err(Failure::new),
         Command::Center(args) => commands::center::run(args).await.map_err(Failure::new),

@@ -18,6 +18,8 @@ const COMMIT: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct Disk {
     kept: Kept,
+    /// A copy of what was committed, made once.
+    backup: Kept,
     writing: VecDeque<(RequestId<Store>, Vec<Change>)>,
     /// How long a commit takes.
     pub commit: Duration,
@@ -27,6 +29,7 @@ impl Default for Disk {
     fn default() -> Self {
         Self {
             kept: Kept::default(),
+            backup: Kept::default(),
             writing: VecDeque::new(),
             commit: COMMIT,
         }
@@ -50,6 +53,16 @@ impl Disk {
     pub fn kill(&mut self, commits: bool) {
         while commits && self.commit().is_some() {}
         self.writing.clear();
+    }
+
+    /// What is committed by now is copied.
+    pub fn back_up(&mut self) {
+        self.backup.clone_from(&self.kept);
+    }
+
+    /// The copy takes the place of what was committed since.
+    pub fn restore(&mut self) {
+        self.kept.clone_from(&self.backup);
     }
 
     /// What the next process finds.

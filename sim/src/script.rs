@@ -147,6 +147,10 @@ pub enum Act {
     },
     /// The plugin and its host start again.
     Start,
+    /// Somebody makes a backup of the plugin's disk.
+    BackUp,
+    /// Somebody puts that backup in the disk's place, while the plugin is killed.
+    Restore,
     /// The plugin's disk takes so many milliseconds for a commit.
     DelayCommits(u64),
 }

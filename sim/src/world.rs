@@ -588,6 +588,8 @@ impl World {
             Act::DelayRest(ms) => self.rest_delay = Duration::from_millis(ms),
             Act::Kill { commits } => self.kill(commits),
             Act::Start => self.start(),
+            Act::BackUp => self.disk.back_up(),
+            Act::Restore => self.disk.restore(),
             Act::DelayCommits(ms) => self.disk.commit = Duration::from_millis(ms),
         }
     }

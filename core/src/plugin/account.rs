@@ -245,6 +245,11 @@ impl Account {
                         "Center refused the account ({status}: {message}); check its key or \
                          password in the configuration"
                     )
+                } else if matches!(status, 300..=399 | 404 | 405) {
+                    alloc::format!(
+                        "Center answered {status}: {message}; check that [center] url is a Fabric Center, \
+                         without /api"
+                    )
                 } else {
                     alloc::format!("Center answered {status}: {message}")
                 };

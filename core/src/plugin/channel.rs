@@ -42,6 +42,8 @@ pub struct Channel {
     pub unanswered: Option<UserId>,
     /// Whether somebody else was seen posting as this account; said once.
     pub foreign_posts: bool,
+    /// Whether the store was seen to be older than the channel; said once.
+    pub older_store: bool,
     /// The newest wake that was not a new message.
     pub wake_id: Option<String>,
     /// Whom the guild wakes there, in channels with a list of them.
@@ -51,8 +53,8 @@ pub struct Channel {
     held: VecDeque<Message>,
 }
 canonical!(struct Channel {
-    name, x_type, sequence, progress, replay, context, guard, unanswered, foreign_posts, wake_id,
-    wake_mapping, is_new,
+    name, x_type, sequence, progress, replay, context, guard, unanswered, foreign_posts,
+    older_store, wake_id, wake_mapping, is_new,
     held
 });
 

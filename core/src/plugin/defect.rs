@@ -50,11 +50,13 @@ pub enum Defect {
     NotifiesBeforeCommit,
     /// A turn during which the process ends is offered again for ever.
     NeverParks,
+    /// What a store says is true, however old the store is.
+    TrustsOldStores,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -78,6 +80,7 @@ impl Defect {
         Self::RenamesRedelivered,
         Self::NotifiesBeforeCommit,
         Self::NeverParks,
+        Self::TrustsOldStores,
     ];
 
     /// The name that traces use.
@@ -106,6 +109,7 @@ impl Defect {
             Self::RenamesRedelivered => "renames_redelivered",
             Self::NotifiesBeforeCommit => "notifies_before_commit",
             Self::NeverParks => "never_parks",
+            Self::TrustsOldStores => "trusts_old_stores",
         }
     }
 }

@@ -245,6 +245,14 @@ pub enum Note {
     },
     /// The store keeps what it is given again.
     StoreMended,
+    /// The store does not know of turns that earlier processes have handed over in a channel: it was
+    /// restored from a backup.
+    StoreIsOlder {
+        /// The guild.
+        guild: GuildId,
+        /// The channel.
+        channel: ChannelId,
+    },
     /// Another process serves the account.
     Claimed {
         /// Which.
@@ -288,6 +296,7 @@ impl Note {
             | Self::BadCommands { .. }
             | Self::CommandsRefused { .. }
             | Self::TurnParked { .. }
+            | Self::StoreIsOlder { .. }
             | Self::Skipped { .. } => Level::Warn,
             Self::AccountChanged { .. }
             | Self::Claimed { .. }
@@ -486,6 +495,11 @@ impl fmt::Display for Note {
             Self::Claimed { by } => write!(
                 f,
                 "the account is served by {by}: this agent waits until that one has ended"
+            ),
+            Self::StoreIsOlder { guild, channel } => write!(
+                f,
+                "the store is older than what this agent has posted in channel {channel} of guild \
+                 {guild}: what was handed over there before it was restored is not handed over again"
             ),
             Self::StoreMended => f.write_str("the store can be written again"),
             Self::Skipped { guild, channel } => write!(

@@ -437,6 +437,22 @@ impl Queue {
         self.waiting.remove(at).map(|known| known.message)
     }
 
+    /// Everything up to `seq` was handed over by an earlier process: gives back what of it waits. What
+    /// the guild wakes the agent with once more stays.
+    pub fn overtake(&mut self, seq: u64) -> Vec<InboundMessage> {
+        let known = |held: &Waiting| held.message.seq <= seq && held.cause != Cause::Rewake;
+        let waiting = core::mem::take(&mut self.waiting);
+        let (known, waiting): (VecDeque<_>, _) = waiting.into_iter().partition(known);
+        self.waiting = waiting;
+        let known: Vec<_> = known.into_iter().map(|held| held.message).collect();
+        if let Permit::Asked(of) | Permit::Given(of) = &self.permit
+            && known.iter().any(|message| message.id == *of)
+        {
+            self.permit = Permit::Wanted;
+        }
+        known
+    }
+
     /// Drops everything that waits, and says how many messages and how many bytes of text; a
     /// running turn goes on. What was skipped is forgotten with it.
     pub fn clear(&mut self) -> (usize, usize) {

@@ -62,6 +62,11 @@ impl Records {
             .map(|(_, record)| record)
     }
 
+    /// Whether a turn of `place` is known, parked or not.
+    pub fn knows(&self, place: &Place, turn: &TurnId) -> bool {
+        self.get(place, turn).is_some() || self.parked.contains_key(&(place.0, turn.clone()))
+    }
+
     /// Forgets a turn of `place` that is not parked; whether it was known.
     pub fn remove(&mut self, place: &Place, turn: &TurnId) -> bool {
         let Some(turns) = self.places.get_mut(place) else {

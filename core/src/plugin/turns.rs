@@ -248,7 +248,8 @@ impl Turns {
         let turn = match &batch.again {
             Some(again) => again.turn.clone(),
             None => {
-                let turn = TurnId::new(&format!("{}.{}", self.prefix, self.next_turn))?;
+                let last = batch.messages.last().map_or(0, |last| last.seq);
+                let turn = TurnId::new(&format!("{}.{}.{last}", self.prefix, self.next_turn))?;
                 self.next_turn += 1;
                 turn
             }
@@ -383,6 +384,22 @@ impl Turns {
         }
         self.touched(now, config, place);
         removed.is_some()
+    }
+
+    /// Everything in `place` up to `seq` was handed over by an earlier process: gives back what of it
+    /// waits here, which is not to be handed over again.
+    pub fn overtake(
+        &mut self,
+        now: Time,
+        config: &Config,
+        place: &Place,
+        seq: u64,
+    ) -> Vec<InboundMessage> {
+        let queue = self.queues.get_mut(place);
+        let known = queue.map_or_else(Vec::new, |queue| queue.overtake(seq));
+        self.gone(&known);
+        self.touched(now, config, place);
+        known
     }
 
     /// The channel was left: what waits is dropped and counted, a running turn ends by itself.

@@ -270,6 +270,23 @@ pub fn pass_of(turn: &TurnId) -> String {
     alloc::format!("{turn}.pass")
 }
 
+/// The turn in which a post of an agent was made, all of whose nonces begin with `own`, and the `seq`
+/// of that turn's last message; `None` where its nonce does not tell. Turns of a channel begin in the
+/// order of their messages.
+pub fn turn_of(own: &str, nonce: &str) -> Option<(TurnId, u64)> {
+    // The process, the number of the turn in it, the `seq`; then those of the post and of its part.
+    let mut words = nonce.strip_prefix(own)?.split('.');
+    let (process, number, last) = (words.next()?, words.next()?, words.next()?);
+    // A post of no turn has the number of its call behind that of the process.
+    if process.contains('-') {
+        return None;
+    }
+    let last = last.parse().ok()?;
+    let turn = TurnId::new(&alloc::format!("{own}{process}.{number}.{last}"))?;
+    words.nth(1)?.parse::<u64>().ok()?;
+    Some((turn, last))
+}
+
 /// Whether a post with this nonce was made in the turn.
 pub fn is_of(turn: &TurnId, nonce: &str) -> bool {
     let rest = nonce.strip_prefix(turn.as_str());

@@ -9,6 +9,7 @@ pub mod plugin;
 pub mod serving;
 mod session;
 pub mod status;
+pub mod store;
 
 use std::{error::Error, fmt, path::Path};
 
@@ -19,9 +20,12 @@ use crate::{
 
 /// The configuration at `path`, with what the environment of the process overrides.
 fn configured(path: &Path) -> Result<Config, ConfigError> {
-    let env = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Config::load(path, env)
+    Config::load(path, environment())
+}
+
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Why a command failed: one sentence with its causes.

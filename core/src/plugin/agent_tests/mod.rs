@@ -15,6 +15,7 @@ mod messages;
 mod older;
 mod played;
 mod posting;
+mod restored;
 mod rotation;
 mod status;
 mod turns;

@@ -128,6 +128,7 @@ impl GuildLink {
                     let (guild, channel) = (self.id.clone(), id.clone());
                     out.push(Output::Note(Note::ForeignPost { guild, channel }));
                 }
+                self.on_own_post(now, &place, &message, shared, out);
                 continue;
             }
             match state.replay.on_message(&message) {

@@ -16,7 +16,7 @@ use crate::{
         replay::Again,
         shared::Shared,
         turns::Place,
-        wakes::{Wake, pass_of},
+        wakes::{Wake, pass_of, turn_of},
     },
     time::Time,
 };
@@ -185,6 +185,42 @@ impl GuildLink {
                 let Shared { turns, config, .. } = &mut *shared;
                 turns.push_again(now, config, &place, &again, messages, takes_turns);
             }
+        }
+    }
+
+    /// A post of the account was read. Where an earlier process made it in a turn that the store should
+    /// know and does not, the store is older than the channel: it was restored from a backup. That
+    /// turn and all before it were handed over, and are not once more.
+    pub(super) fn on_own_post(
+        &mut self,
+        now: Time,
+        place: &Place,
+        post: &Message,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(state) = self.channels.get_mut(&place.1) else {
+            return;
+        };
+        let nonce = post.nonce.as_deref().unwrap_or_default();
+        let Some((turn, last)) = turn_of(&shared.own, nonce) else {
+            return;
+        };
+        if last <= state.progress.cursor()
+            || nonce.starts_with(&shared.nonces)
+            || shared.records.knows(place, &turn)
+            || shared.planted.is(Defect::TrustsOldStores)
+        {
+            return;
+        }
+        let Shared { turns, config, .. } = &mut *shared;
+        let known = turns.overtake(now, config, place, last);
+        for message in &known {
+            shared.dedup.hand_over(&self.id, &message.id);
+        }
+        if !core::mem::replace(&mut state.older_store, true) {
+            let (guild, channel) = (self.id.clone(), place.1.clone());
+            out.push(Output::Note(Note::StoreIsOlder { guild, channel }));
         }
     }
 
