@@ -63,6 +63,48 @@ async fn said(stage: &Stage, log: &Path, words: &str, times: usize) {
     }
 }
 
+/// A certificate to trust. Nothing here is signed by it.
+const ROOT: &str = "\
+    -----BEGIN CERTIFICATE-----\n\
+    MIIBeTCCAR+gAwIBAgIUFx+EBaguSGtSwRePHD+928MihMwwCgYIKoZIzj0EAwIw\n\
+    ETEPMA0GA1UEAwwGYSB0ZXN0MCAXDTI2MTEyOTE0MzYxMFoYDzIxMjYxMTA1MTQz\n\
+    NjEwWjARMQ8wDQYDVQQDDAZhIHRlc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC\n\
+    AAQsD3FvTQyrlxZJEIJIsiq0MHSjttj25fJ1AP+fvBk0vSrk0Ve2Z9T7mwrt7U1W\n\
+    uniyxTnMUC+tLumXPo/RzGBHo1MwUTAdBgNVHQ4EFgQUFQsV/xakkUwATkgTml+i\n\
+    GjPwrSwwHwYDVR0jBBgwFoAUFQsV/xakkUwATkgTml+iGjPwrSwwDwYDVR0TAQH/\n\
+    BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEAnJ7iw+gsvRYWacOL1I42bSzdmzCi\n\
+    NyJZO09EukC66dQCIGm3ukDctkcGvEMaUd+RjNx9N+5EeEXDbpEf0o7OtkRU\n\
+    -----END CERTIFICATE-----\n\
+    ";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roots_that_are_renewed_under_the_same_name_are_taken() {
+    let (stage, guild) = Stage::start().await;
+    stage.account("a").await;
+    let (config, log) = (stage.configure(&["a"]), stage.path("log"));
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}[net]\nca_file = \"ca.pem\"\n")).unwrap();
+    let ca = stage.path("ca.pem");
+    fs::write(&ca, ROOT).unwrap();
+    let plugin = Plugin::start(&config, &log, "human");
+    stage.until_ready(200).await;
+    until_live(&stage, &["a"]).await;
+    hang_up(&plugin);
+    said(&stage, &log, "read again: 1 agent(s) go on untouched", 1).await;
+    fs::write(&ca, "no certificate").unwrap();
+    hang_up(&plugin);
+    said(&stage, &log, "there is no certificate in it", 1).await;
+    said(&stage, &log, "nothing has changed", 1).await;
+    fs::write(&ca, ROOT.repeat(2)).unwrap();
+    hang_up(&plugin);
+    said(&stage, &log, "0 agent(s) go on untouched; restarted: a", 1).await;
+    until_live(&stage, &["a"]).await;
+    hang_up(&plugin);
+    said(&stage, &log, "read again: 1 agent(s) go on untouched", 2).await;
+    guild.shutdown().await.unwrap();
+    stage.center.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn agents_that_a_new_configuration_leaves_as_they_are_notice_nothing() {
     let (stage, guild) = Stage::start().await;

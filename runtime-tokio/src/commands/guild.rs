@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, value_parser};
 use reqwest::Url;
 use selvedge_core::{
     Secret,
@@ -18,7 +18,10 @@ use selvedge_core::{
 use super::serving::{CommandError, Wishes, say};
 use crate::{
     http::Client,
-    serve::{CenterOptions, GuildOptions, RunningCenter, ServeError, start_center, start_guild},
+    serve::{
+        CenterOptions, GuildOptions, RunningCenter, ServeError, center::TOKEN_LIFE_MAX,
+        start_center, start_guild,
+    },
     store::StoreError,
     tls,
 };
@@ -67,6 +70,14 @@ pub struct GuildArgs {
     /// data folder.
     #[arg(long, requires = "with_center")]
     pub center_admin_key_file: Option<PathBuf>,
+    /// How long tokens of the embedded Center live, in seconds.
+    #[arg(
+        long,
+        default_value_t = 900,
+        requires = "with_center",
+        value_parser = value_parser!(u64).range(1..=TOKEN_LIFE_MAX.as_secs())
+    )]
+    pub center_token_life: u64,
     /// The port of the guild node. Default: `FABRIC_BACKEND_GUILD_PORT`, or 7002.
     #[arg(long)]
     pub port: Option<u16>,
@@ -184,6 +195,7 @@ async fn embedded_center(args: &GuildArgs) -> Result<RunningCenter, CommandError
     options
         .admin_key_file
         .clone_from(&args.center_admin_key_file);
+    options.token_life = Duration::from_secs(args.center_token_life);
     Ok(start_center(options).await?)
 }
 
@@ -500,6 +512,10 @@ mod tests {
         assert_eq!(url.as_deref(), Some("https://c.example"));
         assert!(public("c.example").is_err());
         assert!(Cli::try_parse_from(["x"]).is_ok());
+        assert_eq!(cli.guild.center_token_life, 900);
+        let life = |life| Cli::try_parse_from(["x", "--with-center", "--center-token-life", life]);
+        assert_eq!(life("60").unwrap().guild.center_token_life, 60);
+        assert!(life("0").is_err());
         assert!(Cli::try_parse_from(["x", "--center-admin-key-file", "k"]).is_err());
     }
 }

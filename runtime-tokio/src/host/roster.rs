@@ -92,24 +92,23 @@ impl Roster {
     /// The host has these slash commands: the parameters of its notification, as JSON.
     pub(super) fn on_commands(&self, params: String) {
         let mut state = self.lock();
-        let Some(agent) = state.syncs.clone() else {
-            tracing::warn!(
-                "the host's commands are ignored: no agent of the configuration has sync_commands \
-                 = true"
-            );
-            return;
-        };
         if params.len() > COMMANDS_BYTES_MAX {
             tracing::warn!(
-                agent = agent.as_str(),
                 "the host's commands are left as they were: {} bytes are too many, {} are allowed",
                 params.len(),
                 COMMANDS_BYTES_MAX
             );
             return;
         }
+        // Kept in any case: another configuration may name an agent for them.
         state.commands = Some(params);
-        state.hand_commands_over(&agent);
+        match state.syncs.clone() {
+            Some(agent) => state.hand_commands_over(&agent),
+            None => tracing::warn!(
+                "the host's commands are ignored: no agent of the configuration has sync_commands \
+                 = true"
+            ),
+        }
     }
 
     pub(super) fn detach(&self, agent: &AgentId) -> Option<mpsc::Sender<Input>> {

@@ -176,6 +176,8 @@ impl Shared {
 /// The running agents of a process.
 pub struct Plugin {
     config: Config,
+    /// What was in the file of additional roots, which may be renewed under the same name.
+    roots: Option<Vec<u8>>,
     shared: Shared,
     members: BTreeMap<AgentId, Member>,
     keep: Keep,
@@ -227,6 +229,7 @@ impl Plugin {
         let new = Arc::new(new);
         let mut plugin = Self {
             config: config.clone(),
+            roots: roots(config),
             shared,
             members: BTreeMap::new(),
             store,
@@ -282,6 +285,7 @@ impl Plugin {
             keep,
             store,
             config: _,
+            roots: _,
         } = self;
         let farewell = async {
             for inbox in shared.host.detach_all() {
@@ -309,6 +313,11 @@ fn reach(config: &Config) -> Result<(http::Client, Arc<Dialer>), StartError> {
     let tls = tls::client_config(config.ca_file.as_deref())?;
     let http = http::Client::new(&tls, config.proxy.as_ref())?;
     Ok((http, Arc::new(Dialer::new(tls, config.proxy.clone()))))
+}
+
+/// What is in the file of additional roots, if it can be read.
+fn roots(config: &Config) -> Option<Vec<u8>> {
+    std::fs::read(config.ca_file.as_deref()?).ok()
 }
 
 /// A seed that nobody can guess.

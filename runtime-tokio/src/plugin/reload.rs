@@ -59,7 +59,8 @@ impl Plugin {
     pub async fn reload(&mut self, config: &Config) -> Result<Changes, StartError> {
         let (config, waiting) = self.taken(config);
         let mut shared = None;
-        if !self.reaches_as(&config) {
+        let roots = super::roots(&config);
+        if !self.reaches_as(&config) || roots != self.roots {
             let (http, dialer) = super::reach(&config)?;
             shared = Some(Shared {
                 http,
@@ -104,6 +105,7 @@ impl Plugin {
             self.shared = shared;
         }
         self.config = config.clone();
+        self.roots = roots;
         self.say_who_syncs();
         for agent in &config.agents {
             let id = &agent.config.agent_id;
