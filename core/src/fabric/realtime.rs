@@ -48,6 +48,23 @@ pub const CHANNEL_LEFT: &str = "channel.left";
 pub struct Auth {
     /// The guild token.
     pub token: String,
+    /// Whether the socket is told how others are and that they type. A client that shows that to
+    /// nobody leaves it out, so that a crowd of such clients costs nothing for each pair of them; a
+    /// guild that does not know the key tells it all the same. Default: true.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub chatter: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde takes"
+)]
+const fn is_yes(chatter: &bool) -> bool {
+    *chatter
 }
 
 /// A refused CONNECT's message where the token is to blame.

@@ -218,6 +218,7 @@ impl Session {
         };
         let auth = realtime::Auth {
             token: token.expose().to_string(),
+            chatter: false,
         };
         let auth = serde_json::to_string(&auth)
             .ok()
@@ -370,7 +371,10 @@ mod tests {
             SessionOutput::Transport(ws::Action::Send(frame))
         };
         let open = r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
-        assert_eq!(hear(open), [send(r#"40/realtime,{"token":"t"}"#)]);
+        assert_eq!(
+            hear(open),
+            [send(r#"40/realtime,{"token":"t","chatter":false}"#)]
+        );
         let end = End {
             unauthorized: true,
             why: "the guild refused: unauthorized".to_string(),

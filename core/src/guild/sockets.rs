@@ -5,7 +5,7 @@ use alloc::{
     format,
     vec::Vec,
 };
-use core::time::Duration;
+use core::{iter, time::Duration};
 
 use bytestring::ByteString;
 use serde::Serialize;
@@ -67,17 +67,25 @@ canonical!(struct Sockets {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
     /// Its CONNECT waits for an answer.
-    Asking { token: Option<Secret> },
+    Asking {
+        token: Option<Secret>,
+        hears_chatter: bool,
+    },
     /// It is somebody's.
     Live {
         identity: Identity,
         rooms: BTreeSet<ChannelId>,
+        /// Whether it is told how others are and that they type.
+        hears_chatter: bool,
         /// What it may send: events of any kind, and those of them that others hear of at once.
         events: Bucket,
         chatter: Bucket,
     },
 }
-canonical!(enum Stage { Asking { token }, Live { identity, rooms, events, chatter } });
+canonical!(enum Stage {
+    Asking { token, hears_chatter },
+    Live { identity, rooms, hears_chatter, events, chatter },
+});
 
 /// What a session asks of the guild.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +157,7 @@ impl Sockets {
     /// Whether a session waits to be admitted with this token.
     pub(super) fn is_asking(&self, session: SessionId, with: &Secret) -> bool {
         match self.stages.get(&session) {
-            Some(Stage::Asking { token }) => token.as_ref() == Some(with),
+            Some(Stage::Asking { token, .. }) => token.as_ref() == Some(with),
             Some(Stage::Live { .. }) | None => false,
         }
     }
@@ -176,9 +184,10 @@ impl Sockets {
         out: &mut Vec<Output>,
     ) {
         let user = identity.author.id.clone();
-        if !self.waits(session) {
+        let Some(Stage::Asking { hears_chatter, .. }) = self.stages.get(&session) else {
             return;
-        }
+        };
+        let hears_chatter = *hears_chatter;
         let others = self.users.get(&user).map_or(0, BTreeSet::len);
         if others >= limits.sockets_per_user_max {
             return self.refuse(now, session, realtime::TOO_MANY_SOCKETS, out);
@@ -186,6 +195,7 @@ impl Sockets {
         let live = Stage::Live {
             identity,
             rooms: BTreeSet::new(),
+            hears_chatter,
             events: Bucket::new(limits.events_max, limits.events_refill),
             chatter: Bucket::new(CHATTER_MAX, CHATTER_REFILL),
         };
@@ -317,12 +327,12 @@ impl Sockets {
         self.push_to_room(now, &removal.channel_id, CANVAS_REMOVED, removal, out);
     }
 
-    /// `typing` to the channel's room.
+    /// `typing` to those sockets in the channel's room that are told of it.
     pub(super) fn push_typing(&mut self, now: Time, typing: &Activity, out: &mut Vec<Output>) {
-        self.push_to_room(now, &typing.channel_id, TYPING, typing, out);
+        self.push_chatter(now, iter::once(&typing.channel_id), TYPING, typing, out);
     }
 
-    /// `presence` to the rooms of `channels`, once to each socket that is in any of them.
+    /// `presence` to the rooms of `channels`, once to each socket in any of them that is told of it.
     pub(super) fn push_presence<'c>(
         &mut self,
         now: Time,
@@ -330,9 +340,23 @@ impl Sockets {
         presence: &Presence,
         out: &mut Vec<Output>,
     ) {
+        self.push_chatter(now, channels, PRESENCE, presence, out);
+    }
+
+    fn push_chatter<'c>(
+        &mut self,
+        now: Time,
+        channels: impl Iterator<Item = &'c ChannelId>,
+        name: &str,
+        payload: &impl Serialize,
+        out: &mut Vec<Output>,
+    ) {
         let rooms = channels.filter_map(|channel| self.channels.get(channel));
-        let sessions: BTreeSet<_> = rooms.flatten().copied().collect();
-        let emission = event(PRESENCE, presence);
+        let hearing = rooms
+            .flatten()
+            .filter(|session| self.hears_chatter(session));
+        let sessions: BTreeSet<_> = hearing.copied().collect();
+        let emission = event(name, payload);
         for session in sessions {
             self.emit(now, session, emission.as_ref(), out);
         }
@@ -405,6 +429,13 @@ impl Sockets {
             why: "close a stranger",
         });
         earliest([self.sessions.next_wakeup(), close])
+    }
+
+    fn hears_chatter(&self, session: &SessionId) -> bool {
+        match self.stages.get(session) {
+            Some(Stage::Live { hears_chatter, .. }) => *hears_chatter,
+            Some(Stage::Asking { .. }) | None => false,
+        }
     }
 
     fn waits(&self, session: SessionId) -> bool {
@@ -486,9 +517,11 @@ impl Sockets {
                     namespace, auth, ..
                 } => {
                     if namespace.as_str() == realtime::NAMESPACE {
-                        let token = token_of(auth.as_deref());
+                        let auth = auth_of(auth.as_deref());
+                        let (token, hears_chatter) = auth.unzip();
                         let asking = Stage::Asking {
                             token: token.clone(),
+                            hears_chatter: hears_chatter.unwrap_or_default(),
                         };
                         heard.extend(self.set_stage(session, Some(asking)));
                         heard.push(Heard::Connect { session, token });
@@ -561,12 +594,12 @@ fn namespace() -> Namespace {
     Namespace::new(realtime::NAMESPACE).unwrap_or_else(Namespace::root)
 }
 
-/// The token in a CONNECT's payload.
-fn token_of(auth: Option<&str>) -> Option<Secret> {
-    let Auth { token } = serde_json::from_str(auth?).ok()?;
+/// The token in a CONNECT's payload, and whether the socket is told of chatter.
+fn auth_of(auth: Option<&str>) -> Option<(Secret, bool)> {
+    let Auth { token, chatter } = serde_json::from_str(auth?).ok()?;
     (1..=TOKEN_BYTES_MAX)
         .contains(&token.len())
-        .then(|| Secret::new(&token))
+        .then(|| (Secret::new(&token), chatter))
 }
 
 /// An event with one argument. One that does not serialise, which is a bug of its type, is not

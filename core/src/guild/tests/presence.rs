@@ -49,6 +49,30 @@ fn typing_reaches_the_room_of_a_member_alone() {
 }
 
 #[test]
+fn a_socket_that_wants_no_chatter_is_told_of_messages_alone() {
+    let mut world = World::with_users();
+    let channel = world.channel("A", "general", &["b"]);
+    let quiet = world.connect_with(&json!({"token": "B", "chatter": false}));
+    let listener = world.connect_with(&json!({"token": "B", "chatter": true}));
+    let payload = json!({ "channelId": channel });
+    for conn in [quiet, listener] {
+        world.emit(conn, "join_channel", &payload);
+    }
+    let talker = world.connect("A");
+    for (name, payload) in [
+        ("typing", &payload),
+        ("presence", &json!({"status": "busy"})),
+    ] {
+        world.emit(talker, name, payload);
+        assert_eq!(event_names(&world.pushes()), [(listener, name)]);
+    }
+    world.seen.clear();
+    world.post("A", &channel, "hello");
+    let heard = [quiet, listener].map(|conn| (conn, "message.created"));
+    assert_eq!(event_names(&world.pushes()), heard);
+}
+
+#[test]
 fn a_typist_in_a_hurry_is_acknowledged_but_not_passed_on_for_ever() {
     let mut world = World::with_users();
     let channel = world.channel("A", "general", &["b"]);

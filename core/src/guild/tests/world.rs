@@ -488,8 +488,12 @@ impl World {
 
     /// Opens a WebSocket and sends CONNECT; returns the connection.
     pub(super) fn connect(&mut self, token: &str) -> u64 {
+        self.connect_with(&json!({ "token": token }))
+    }
+
+    /// The same, with this payload.
+    pub(super) fn connect_with(&mut self, auth: &Value) -> u64 {
         let conn = self.open();
-        let auth = json!({ "token": token });
         self.frame(conn, &format!("40/realtime,{auth}"));
         conn
     }
