@@ -5,12 +5,14 @@
 // and `expiresAt`, tokens without `iat`, no acks of `join_channel` but with the option `joinAcks`. A
 // socket with a dead token is accepted, and disconnected right after.
 //
-// The users are alice and echo, whose API keys are `key-of-NAME`. Each line of the standard input is a
-// wish of one of the names below with what it is about. What happens is printed as JSON lines, the
-// first of them `{"port": N}`. It stops when its input ends, and by itself after ten minutes.
+// The users are alice and echo, or those of the option `users`, whose API keys are `key-of-NAME`. Each
+// line of the standard input is a wish of one of the names below with what it is about. What happens is
+// printed as JSON lines, the first of them `{"port": N}`. It stops when its input ends, and by itself
+// after ten minutes. With the option `data`, a file, it goes on there where one before it was killed.
 
 import "reflect-metadata";
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
+import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import {
   Body, ConflictException, Controller, ForbiddenException, Get, Module, NotFoundException,
@@ -21,17 +23,36 @@ import {
   ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway, WebSocketServer,
 } from "@nestjs/websockets";
 
-const { joinAcks = false } = JSON.parse(process.argv[2] ?? "{}");
+const { joinAcks = false, users: names = ["alice", "echo"], port = 0, data } = JSON.parse(
+  process.argv[2] ?? "{}",
+);
 const NODE = "guild-1";
 const TOKEN_LIFE_S = 900;
 const PAGE_MAX = 200;
-const users = new Map(["alice", "echo"].map((name) => [name, { id: `u-${name}`, name }]));
+const users = new Map(names.map((name) => [name, { id: `u-${name}`, name }]));
 const channels = new Map();
 const print = (line) => console.log(JSON.stringify(line));
 
+// What outlives the process: it is written before anybody hears of it.
+
+const kept = data && existsSync(data) ? readFileSync(data, "utf8").trim().split("\n") : [];
+const keep = (line) => data && appendFileSync(data, `${JSON.stringify(line)}\n`);
+let secret = randomBytes(32);
+for (const line of kept.map((line) => JSON.parse(line))) {
+  if (line.secret) {
+    secret = Buffer.from(line.secret, "hex");
+  } else if (line.xType) {
+    channels.set(line.id, { ...line, members: new Set(line.members), messages: [] });
+  } else {
+    channels.get(line.channelId).messages.push(line);
+  }
+}
+if (kept.length === 0) {
+  keep({ secret: secret.toString("hex") });
+}
+
 // Tokens.
 
-let secret = randomBytes(32);
 const base64url = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
 const signature = (text) => createHmac("sha256", secret).update(text).digest("base64url");
 
@@ -82,6 +103,7 @@ function store(gateway, channel, author, { content, replyToId = null }) {
     id: `m-${randomUUID()}`, channelId: channel.id, seq: channel.messages.length + 1, author, content,
     replyToId, mentions: [], attachments: [], createdAt: new Date().toISOString(),
   };
+  keep(message);
   channel.messages.push(message);
   const wakes = woken[channel.xType](channel, author);
   const inRoom = gateway.sockets().filter((socket) => socket.rooms.has(room(channel)));
@@ -202,14 +224,17 @@ Module({ controllers: [Center, Guild], providers: [Realtime] })(Application);
 const app = await NestFactory.create(Application, { logger: ["error"] });
 const gateway = () => app.get(Realtime);
 app.setGlobalPrefix("api");
-await app.listen(0, "127.0.0.1");
+await app.listen(port, "127.0.0.1");
 
 /** What a test can wish, by the name of the wish. */
 const wishes = {
   /** A channel of this id with everybody in it. */
   create: (id, { xType = "general" }) => {
-    const members = new Set([...users.values()].map((user) => user.id));
-    channels.set(id, { id, name: id, xType, closed: false, members, messages: [] });
+    const channel = { id, name: id, xType, closed: false };
+    const members = [...users.values()].map((user) => user.id);
+    keep({ ...channel, members });
+    channels.set(id, { ...channel, members: new Set(members), messages: [] });
+    print({ created: id });
     const occurredAt = new Date().toISOString();
     for (const socket of gateway().sockets()) {
       socket.emit("channel.joined", { channelId: id, userId: socket.data.user.id, xType, occurredAt });
