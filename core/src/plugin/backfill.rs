@@ -25,7 +25,27 @@ pub enum Read {
         /// How many at most.
         limit: u64,
     },
+    /// The message with this `seq` alone: is it still the one that it was?
+    Anchor {
+        /// Its number.
+        seq: u64,
+    },
+    /// The newest messages, whatever their numbers.
+    Back {
+        /// Only those before this one.
+        before: Option<u64>,
+        /// How many at most.
+        limit: u64,
+    },
 }
+canonical!(
+    enum Read {
+        Newest,
+        After { seq, until, limit },
+        Anchor { seq },
+        Back { before, limit },
+    }
+);
 
 /// The reading of one channel's history, one request at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

@@ -112,10 +112,14 @@ impl Channel {
         released
     }
 
-    /// The join was answered with the newest `seq`, where the guild tells it.
+    /// The join was answered with the newest `seq`, where the guild tells it. While it was
+    /// away it may have been restored from a backup.
     pub fn on_joined(&mut self, now: Time, last_seq: Option<u64>) -> Released {
         if let Some(last) = last_seq {
             self.start_at_newest(now, last);
+        }
+        if let Some(anchor) = self.progress.anchor() {
+            self.sequence.doubt(anchor.clone());
         }
         self.sequence.on_joined(now, last_seq)
     }

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     canonical,
+    fabric::types::Message,
     id::{ChannelId, GuildId, MessageId, TurnId, UserId},
+    plugin::dedup::is_another,
     time::{Time, Wall},
 };
 
@@ -69,6 +71,21 @@ pub struct Mark {
     pub created_at: Wall,
 }
 canonical!(struct Mark { id, created_at });
+
+impl Mark {
+    /// Of this message.
+    pub fn of(message: &Message) -> Self {
+        Self {
+            id: message.id.clone(),
+            created_at: message.created_at,
+        }
+    }
+
+    /// Whether this message is the one.
+    pub fn is(&self, message: &Message) -> bool {
+        message.id == self.id && !is_another(self.created_at, message.created_at)
+    }
+}
 
 /// A turn, as it must be known to hand it over again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

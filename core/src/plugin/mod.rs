@@ -10,6 +10,7 @@ pub mod agent;
 #[cfg(test)]
 mod agent_tests;
 pub mod ahead;
+pub mod anchor;
 pub mod backfill;
 pub mod catch_up;
 pub mod channel;

@@ -151,6 +151,18 @@ pub enum Note {
         /// How many.
         skipped: u64,
     },
+    /// A guild was restored from a backup: what was read of it before may be gone, and what it has
+    /// now may bear numbers that were others' before.
+    Restored {
+        /// The guild.
+        guild: GuildId,
+        /// The channel.
+        channel: ChannelId,
+        /// How many messages were posted there since.
+        found: usize,
+        /// How many of them are counted as skipped, because they are too many.
+        skipped: u64,
+    },
     /// Messages are missing that the guild's history does not have either.
     GapAccepted {
         /// The guild.
@@ -287,6 +299,7 @@ impl Note {
             | Self::Deaf { .. }
             | Self::HistoryFailed { .. }
             | Self::BackfillSkipped { .. }
+            | Self::Restored { .. }
             | Self::GapAccepted { .. }
             | Self::BadPush { .. }
             | Self::ForeignPost { .. }
@@ -417,6 +430,18 @@ impl fmt::Display for Note {
                 "too much was missed in channel {channel} of guild {guild}: the {skipped} oldest \
                  message(s) are counted as skipped"
             ),
+            Self::Restored {
+                guild,
+                channel,
+                found,
+                skipped,
+            } => {
+                write!(
+                    f,
+                    "guild {guild} was restored from a backup: {found} message(s) of channel \
+                     {channel} are new, {skipped} before them are counted as skipped"
+                )
+            }
             Self::GapAccepted {
                 guild,
                 channel,

@@ -36,13 +36,30 @@ impl Progress {
         self.told.cursor.as_ref().map_or(0, |cursor| cursor.seq)
     }
 
+    /// Where the cursor stands, and on what, once that is known.
+    pub fn anchor(&self) -> Option<&Cursor> {
+        self.told.cursor.as_ref()
+    }
+
+    /// The cursor's message was looked up. Gives back what a store must be told, if that is news.
+    pub fn on_anchor(&mut self, seq: u64, mark: Mark) -> Option<&KeptChannel> {
+        let cursor = self.told.cursor.as_mut();
+        let cursor = cursor.filter(|cursor| cursor.seq == seq && cursor.at.is_none())?;
+        cursor.at = Some(mark);
+        Some(&self.told)
+    }
+
+    /// The guild was restored from a backup, and everything up to here is finished by the numbers that
+    /// it has now. Gives back what a store must be told.
+    pub fn restart(&mut self, cursor: Cursor) -> &KeptChannel {
+        self.told.cursor = Some(cursor);
+        self.marks.clear();
+        &self.told
+    }
+
     /// A message was received.
     pub fn on_message(&mut self, message: &Message) {
-        let mark = Mark {
-            id: message.id.clone(),
-            created_at: message.created_at,
-        };
-        self.marks.insert(message.seq, mark);
+        self.marks.insert(message.seq, Mark::of(message));
         if self.marks.len() > MARKS_MAX {
             self.marks.pop_first();
         }

@@ -24,6 +24,8 @@ const RECOVERED_MAX: usize = 200;
 pub struct Queue {
     waiting: VecDeque<Waiting>,
     skipped: u64,
+    /// The next turn is one after the guild was restored from a backup.
+    recovered: bool,
     permit: Permit,
     running: Option<Running>,
     /// What was missed during an outage is not complete, or waits for what is more urgent.
@@ -31,7 +33,7 @@ pub struct Queue {
     /// Since when there has been nothing to do.
     idle_since: Option<Time>,
 }
-canonical!(struct Queue { waiting, skipped, permit, running, held, idle_since });
+canonical!(struct Queue { waiting, skipped, recovered, permit, running, held, idle_since });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Waiting {
@@ -153,7 +155,7 @@ pub struct Batch {
     pub skipped: u64,
     /// Whether the guild woke the agent once more with one of them.
     pub rewake: bool,
-    /// Whether they were missed during an outage.
+    /// Whether they were missed during an outage, or the guild was restored from a backup before.
     pub recovered: bool,
     /// Whether the guild's turn engine waits for a post or a pass about the last of them.
     pub awaited: bool,
@@ -210,6 +212,12 @@ impl Queue {
     pub fn skip(&mut self, skipped: u64) {
         self.idle_since = None;
         self.skipped = self.skipped.saturating_add(skipped);
+    }
+
+    /// The guild was restored from a backup: the next turn says that it is one after that.
+    pub fn recover(&mut self) {
+        self.idle_since = None;
+        self.recovered = true;
     }
 
     /// What was missed during an outage waits until it is released.
@@ -271,7 +279,8 @@ impl Queue {
             again: taken.first_mut().and_then(|next| next.again.take()),
             skipped: core::mem::take(&mut self.skipped),
             rewake: taken.iter().any(|next| next.cause == Cause::Rewake),
-            recovered: taken.iter().any(|next| next.cause == Cause::Recovered),
+            recovered: core::mem::take(&mut self.recovered)
+                || taken.iter().any(|next| next.cause == Cause::Recovered),
             bare: taken
                 .iter()
                 .filter(|next| next.is_bare)
@@ -457,6 +466,7 @@ impl Queue {
     /// running turn goes on. What was skipped is forgotten with it.
     pub fn clear(&mut self) -> (usize, usize) {
         self.skipped = 0;
+        self.recovered = false;
         self.permit = Permit::Free;
         self.held = false;
         let dropped = core::mem::take(&mut self.waiting);
@@ -480,8 +490,9 @@ impl Queue {
     }
 
     fn is_idle(&self) -> bool {
-        // What was skipped must reach the next turn, however late that comes.
-        self.waiting.is_empty() && self.running.is_none() && self.skipped == 0 && !self.held
+        // What the next turn must say must reach it, however late that comes.
+        let says = self.skipped > 0 || self.recovered;
+        self.waiting.is_empty() && self.running.is_none() && !says && !self.held
     }
 
     /// When the next turn can start.

@@ -1,7 +1,10 @@
 //! What is read again in one channel after a start: the turns that are offered again, and the context
 //! that was recorded before.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{
+    collections::{BTreeSet, VecDeque},
+    vec::Vec,
+};
 
 use crate::{
     canonical,
@@ -11,6 +14,7 @@ use crate::{
         inbound::InboundMessage,
         kept::{KeptChannel, TurnRecord},
     },
+    time::Wall,
 };
 
 /// Knows what the messages of a history mean that an earlier process has seen already.
@@ -22,8 +26,19 @@ pub struct Replay {
     context_from: u64,
     /// What is to be offered again, in order.
     open: VecDeque<Again>,
+    /// The guild was restored from a backup since.
+    restored: Option<Restored>,
 }
-canonical!(struct Replay { finished, context_from, open });
+canonical!(struct Replay { finished, context_from, open, restored });
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Restored {
+    /// What was posted later than this is new, whatever its number.
+    since: Option<Wall>,
+    /// What is not found up to here is gone.
+    newest: u64,
+}
+canonical!(struct Restored { since, newest });
 
 /// A turn that an earlier process has begun, with those of its messages that have been read again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +49,8 @@ pub struct Again {
     pub record: TurnRecord,
     /// Its messages as they are now, without those that are deleted.
     pub messages: Vec<InboundMessage>,
-    /// How many have been met, deleted ones too.
-    met: usize,
+    /// Those that have been met, deleted ones too.
+    met: BTreeSet<MessageId>,
 }
 canonical!(struct Again { turn, record, messages, met });
 
@@ -60,12 +75,13 @@ impl Replay {
             turn,
             record,
             messages: Vec::new(),
-            met: 0,
+            met: BTreeSet::new(),
         });
         Self {
             finished: kept.cursor.as_ref().map_or(0, |cursor| cursor.seq),
             context_from: context_from.fold(kept.context_from, u64::min),
             open: open.collect(),
+            restored: None,
         }
     }
 
@@ -100,19 +116,27 @@ impl Replay {
     pub fn on_message(&mut self, message: &Message) -> Meaning {
         let mut open = self.open.iter_mut();
         if let Some(again) = open.find(|again| has(&again.record, &message.id)) {
-            again.met += 1;
-            if message.deleted_at.is_none() {
+            let is_first = again.met.insert(message.id.clone());
+            if is_first && message.deleted_at.is_none() {
                 again.messages.push(message.clone().into());
             }
             return Meaning::Open;
         }
-        if message.seq > self.finished {
+        let since = self.restored.as_ref().and_then(|restored| restored.since);
+        if message.seq > self.finished || since.is_some_and(|since| message.created_at > since) {
             Meaning::New
         } else if message.seq >= self.context_from {
             Meaning::Context
         } else {
             Meaning::Finished
         }
+    }
+
+    /// The guild was restored from a backup: its newest message is this, and what was posted later
+    /// than `since` is new, although its numbers may have been others' before.
+    pub fn on_restored(&mut self, newest: u64, since: Option<Wall>) {
+        self.finished = self.finished.min(newest);
+        self.restored = Some(Restored { since, newest });
     }
 
     /// A message was edited or deleted that may have been read.
@@ -132,7 +156,10 @@ impl Replay {
     /// come will not.
     pub fn next_met(&mut self, heard: u64) -> Option<Again> {
         let first = self.open.front()?;
-        let met = first.met >= first.record.messages.len() || first.record.last_seq() <= heard;
+        let restored = self.restored.as_ref();
+        let met = first.met.len() >= first.record.messages.len()
+            || first.record.last_seq() <= heard
+            || restored.is_some_and(|restored| restored.newest <= heard);
         if met { self.open.pop_front() } else { None }
     }
 }
@@ -144,6 +171,7 @@ fn has(record: &TurnRecord, message: &MessageId) -> bool {
 #[cfg(test)]
 mod tests {
     use alloc::{format, vec};
+    use core::time::Duration;
 
     use super::*;
     use crate::{
@@ -152,7 +180,6 @@ mod tests {
             kept::{Cursor, TurnState},
             samples::message,
         },
-        time::Wall,
     };
 
     fn kept(seq: u64, context_from: u64) -> KeptChannel {
@@ -216,5 +243,27 @@ mod tests {
             "one is deleted, the other is gone"
         );
         assert!(replay.is_over());
+    }
+
+    #[test]
+    fn after_a_restore_what_is_new_goes_by_its_date_and_what_is_gone_is_not_waited_for() {
+        let turns = vec![open(&[3], 3), open(&[12], 12)];
+        let mut replay = Replay::new(&kept(9, 10), turns);
+        let later = |seq| Message {
+            id: MessageId::new(&format!("n{seq}")).unwrap(),
+            created_at: Wall::default() + Duration::from_secs(1),
+            ..message(seq)
+        };
+        replay.on_message(&message(3));
+        replay.on_restored(5, Some(Wall::default()));
+        for _ in 0..2 {
+            assert_eq!(replay.on_message(&message(3)), Meaning::Open);
+        }
+        assert_eq!(replay.on_message(&message(4)), Meaning::Context);
+        assert_eq!(replay.on_message(&later(4)), Meaning::New);
+        assert_eq!(replay.on_message(&message(6)), Meaning::New);
+        assert_eq!(replay.next_met(4).unwrap().messages.len(), 1, "once");
+        assert_eq!(replay.next_met(4), None);
+        assert!(replay.next_met(5).unwrap().messages.is_empty());
     }
 }

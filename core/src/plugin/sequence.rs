@@ -9,7 +9,9 @@ use crate::{
     fabric::types::{Message, Page},
     plugin::{
         ahead::Ahead,
+        anchor::{Anchor, Found},
         backfill::{Backfill, Read},
+        kept::{Cursor, Mark},
     },
     time::Time,
     ws::ConnId,
@@ -44,11 +46,12 @@ pub struct Sequence {
     /// have been overtaken by that.
     read_up_to: Option<u64>,
     ahead: Ahead,
+    anchor: Anchor,
     backfill: Backfill,
 }
 canonical!(struct Sequence {
     heard, again, joined, met, anywhere, told, tells, asks_newest, read_up_to, ahead,
-    backfill
+    anchor, backfill
 });
 
 /// What became passable.
@@ -138,6 +141,10 @@ impl Sequence {
         self.joined = true;
         self.met = true;
         self.told = last;
+        let known = self.known().unwrap_or_default();
+        if last < known {
+            self.anchor.lose(known);
+        }
         self.heard = self.heard.map(|heard| heard.min(last));
         self.again = self.again.min(last);
         self.release(now)
@@ -196,11 +203,12 @@ impl Sequence {
     pub fn on_conn_end(&mut self, conn: ConnId, joined: bool) {
         self.ahead.on_conn_end(conn, joined);
         if joined {
-            if self.missing().is_none() && !self.asks_newest {
+            if !self.wants() {
                 self.backfill.settle();
             }
             return;
         }
+        self.anchor.on_conn_end();
         self.joined = false;
         self.read_up_to = None;
         self.told = 0;
@@ -250,6 +258,9 @@ impl Sequence {
         if self.asks_newest {
             return Some((Read::Newest, 0));
         }
+        if let Some(read) = self.anchor.read(self.backfill.limit()) {
+            return Some((read, 0));
+        }
         let (heard, until) = self.missing()?;
         let (seq, until) = match heard < self.again {
             true => (heard, until.min(self.again)),
@@ -298,6 +309,65 @@ impl Sequence {
         released
     }
 
+    /// The guild was away: whether it still has this message is to be looked up, once it is joined.
+    pub fn doubt(&mut self, anchor: Cursor) {
+        self.anchor.doubt(anchor);
+    }
+
+    /// Whether it has is not looked up (any more).
+    pub fn trust(&mut self, now: Time) {
+        self.backfill.on_answered();
+        self.anchor.trust();
+        self.plan(now);
+    }
+
+    /// The page that [`Read::Anchor`] asked for. Gives back what stands there where that was not
+    /// known.
+    pub fn on_looked_up(&mut self, now: Time, page: &Page) -> Option<Mark> {
+        self.backfill.on_answered();
+        let known = self.known().unwrap_or_default();
+        let mark = self.anchor.on_looked_up(page, known);
+        self.plan(now);
+        mark
+    }
+
+    /// A page that [`Read::Back`] asked for. Gives back what is found once that is all: at most the
+    /// newest `most` messages, which [`go_on`](Self::go_on) then releases.
+    pub fn on_back(&mut self, now: Time, page: Page, most: usize) -> Option<Found> {
+        self.backfill.on_answered();
+        let found = self.anchor.on_back(page, most);
+        if let Some(found) = &found {
+            // What is read once more comes first.
+            let again = self.heard.filter(|_| self.is_rereading());
+            let heard = found.cursor.seq;
+            self.heard = Some(again.map_or(heard, |again| again.min(heard)));
+            self.told = self.told.max(found.newest);
+            for message in &found.messages {
+                self.ahead.fill(message.clone());
+            }
+        }
+        self.plan(now);
+        found
+    }
+
+    /// Releases what is in order by now.
+    pub fn go_on(&mut self, now: Time) -> Released {
+        let released = self.release(now);
+        self.bound();
+        released
+    }
+
+    /// Up to where everything was heard, by this process or an earlier one.
+    fn known(&self) -> Option<u64> {
+        self.heard.map(|heard| heard.max(self.again))
+    }
+
+    /// Whether there is anything to be read.
+    fn wants(&self) -> bool {
+        let anchor = self.joined && self.anchor.read(1).is_some();
+        anchor || self.asks_newest || self.missing().is_some()
+    }
+
     /// Goes on behind the present gap.
     pub fn accept_gap(&mut self, now: Time) -> Released {
         let Some((heard, until)) = self.missing() else {
@@ -313,7 +383,9 @@ impl Sequence {
 
     /// The first stretch that is missing: after which `seq`, and up to which.
     fn missing(&self) -> Option<(u64, u64)> {
-        let heard = self.heard.filter(|_| self.joined)?;
+        let heard = self
+            .heard
+            .filter(|_| self.joined && !self.anchor.is_lost())?;
         let until = self.ahead.before_first().unwrap_or(self.told);
         (until > heard).then_some((heard, until))
     }
@@ -341,16 +413,16 @@ impl Sequence {
     }
 
     fn plan(&mut self, at: Time) {
-        match self.missing() {
-            Some(_) => self.backfill.want(at),
-            None if self.asks_newest => self.backfill.want(at),
-            None => self.backfill.settle(),
+        match self.wants() {
+            true => self.backfill.want(at),
+            false => self.backfill.settle(),
         }
     }
 
     fn passable(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
-        if !self.joined || (self.heard.is_none() && !self.anywhere) {
+        let knows_where = self.heard.is_some() || self.anywhere;
+        if !self.joined || !knows_where || self.anchor.is_lost() {
             return messages;
         }
         while let Some(message) = self.ahead.pop_after(self.heard) {

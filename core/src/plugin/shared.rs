@@ -15,6 +15,7 @@ use crate::{
     plugin::{
         account::{Account, Token},
         activity::Activity,
+        backfill::Read,
         commands::Commands,
         config::{Config, Profile},
         dedup::Dedup,
@@ -115,11 +116,11 @@ pub(super) enum Errand {
     Listing { guild: u32 },
     /// The fields of one channel.
     Fields { guild: u32, channel: ChannelId },
-    /// The history of one channel; perhaps of its newest message alone.
+    /// Some of the history of one channel.
     History {
         guild: u32,
         channel: ChannelId,
-        newest: bool,
+        read: Read,
     },
     /// A post.
     Post(PostId),
@@ -138,7 +139,7 @@ canonical!(
     enum Errand {
         Listing { guild },
         Fields { guild, channel },
-        History { guild, channel, newest },
+        History { guild, channel, read },
         Post(id),
         Look(id),
         Job(id),

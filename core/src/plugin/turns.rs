@@ -165,6 +165,11 @@ impl Turns {
         self.queues.entry(place.clone()).or_default().skip(skipped);
     }
 
+    /// The guild was restored from a backup: the next turn in `place` says so.
+    pub fn recover(&mut self, place: &Place) {
+        self.queues.entry(place.clone()).or_default().recover();
+    }
+
     /// What was missed in `place` during an outage waits until it is released.
     pub fn hold(&mut self, now: Time, config: &Config, place: &Place) {
         self.queues.entry(place.clone()).or_default().hold();

@@ -338,9 +338,9 @@ impl Agent {
             Errand::History {
                 guild,
                 channel,
-                newest,
+                read,
             } => self.with_guild(guild, |guild, shared| {
-                guild.on_history_answer(now, &channel, newest, sent, answer, shared, out);
+                guild.on_history_answer(now, &channel, read, sent, answer, shared, out);
             }),
             Errand::Post(id) => {
                 let posted = self.shared.outbox.on_answer(now, id, answer);

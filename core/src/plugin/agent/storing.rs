@@ -42,7 +42,7 @@ impl Agent {
                 record.state = TurnState::Ended;
             }
             for (_, message) in &record.messages {
-                if record.state != TurnState::Open && shared.dedup.insert(id, message) {
+                if record.state != TurnState::Open && shared.dedup.insert(id, message, None) {
                     shared.dedup.hand_over(id, message);
                 }
             }

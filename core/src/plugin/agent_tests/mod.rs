@@ -7,6 +7,7 @@ mod claude;
 mod commands;
 mod connecting;
 mod files;
+mod guild_restored;
 mod history;
 mod jobs;
 mod keeping;

@@ -66,7 +66,7 @@ impl GuildLink {
         let errand = Errand::History {
             guild: self.number,
             channel: id.clone(),
-            newest: read == Read::Newest,
+            read,
         };
         let page = match read {
             Read::Newest => Paging {
@@ -77,6 +77,16 @@ impl GuildLink {
             Read::After { seq, until, limit } => Paging {
                 after: Some(seq),
                 before: Some(until.saturating_add(1)),
+                limit,
+            },
+            Read::Anchor { seq } => Paging {
+                after: None,
+                before: Some(seq.saturating_add(1)),
+                limit: 1,
+            },
+            Read::Back { before, limit } => Paging {
+                after: None,
+                before,
                 limit,
             },
         };
@@ -100,7 +110,7 @@ impl GuildLink {
         &mut self,
         now: Time,
         id: &ChannelId,
-        newest: bool,
+        what: Read,
         sent: Sent,
         answer: Result<Response, Failure>,
         shared: &mut Shared,
@@ -116,16 +126,27 @@ impl GuildLink {
             return;
         }
         let released = match read::<Page>(answer) {
-            Ok(page) if newest => {
-                let last = page.messages.last().map_or(0, |message| message.seq);
-                let released = state.on_newest(now, last);
-                self.on_told(now, id, sent.at, last, shared);
-                self.catch_up(now, id, shared);
-                released
-            }
-            Ok(page) => self.on_page(now, id, page, shared),
-            Err(Unread::Failed(..)) if has_none && newest => state.sequence.on_no_history(now),
-            Err(Unread::Failed(..)) if has_none => self.on_page(now, id, Page::default(), shared),
+            Ok(page) => match what {
+                Read::Newest => {
+                    let last = page.messages.last().map_or(0, |message| message.seq);
+                    let released = state.on_newest(now, last);
+                    self.on_told(now, id, sent.at, last, shared);
+                    self.catch_up(now, id, shared);
+                    released
+                }
+                Read::After { .. } => self.on_page(now, id, page, shared),
+                Read::Anchor { seq } => self.on_looked_up(now, id, seq, page, shared),
+                Read::Back { .. } => self.on_back(now, id, page, shared, out),
+            },
+            Err(Unread::Failed(..)) if has_none => match what {
+                Read::Newest => state.sequence.on_no_history(now),
+                Read::After { .. } => self.on_page(now, id, Page::default(), shared),
+                Read::Anchor { .. } => {
+                    state.sequence.trust(now);
+                    Released::default()
+                }
+                Read::Back { .. } => self.on_back(now, id, Page::default(), shared, out),
+            },
             Err(Unread::Unauthorized) if state.sequence.backfill().on_refused(now) => {
                 shared.account.invalidate(sent.session);
                 self.touch(id);
@@ -145,8 +166,17 @@ impl GuildLink {
     }
 
     fn on_page(&mut self, now: Time, id: &ChannelId, page: Page, shared: &Shared) -> Released {
+        let page = self.readable(id, page, shared);
         let Some(state) = self.channels.get_mut(id) else {
             return Released::default();
+        };
+        state.sequence.on_page(now, page)
+    }
+
+    /// A page as its messages would have been pushed, as far as that is known.
+    pub(super) fn readable(&self, id: &ChannelId, page: Page, shared: &Shared) -> Page {
+        let Some(state) = self.channels.get(id) else {
+            return Page::default();
         };
         let Page { messages, has_more } = page;
         let mut messages: Vec<_> = messages
@@ -161,7 +191,7 @@ impl GuildLink {
                 message.wakeup = Some(state.derive_wakeup(user, message));
             }
         }
-        state.sequence.on_page(now, Page { messages, has_more })
+        Page { messages, has_more }
     }
 
     fn history_failed(

@@ -135,7 +135,8 @@ impl GuildLink {
                 Meaning::Open | Meaning::Finished => {}
                 Meaning::Context => self.recall(message, shared),
                 Meaning::New => {
-                    let is_new = shared.dedup.insert(&self.id, &message.id);
+                    let posted_at = Some(message.created_at);
+                    let is_new = shared.dedup.insert(&self.id, &message.id, posted_at);
                     if is_new || shared.planted.is(Defect::HearsTwice) {
                         self.pass_gate(now, &place, x_type, message, shared, out);
                     }
@@ -184,7 +185,8 @@ impl GuildLink {
             shared.pass(now, place, wake_of(&message), nonce);
             return;
         }
-        shared.dedup.insert(&self.id, &message.id);
+        let posted_at = Some(message.created_at);
+        shared.dedup.insert(&self.id, &message.id, posted_at);
         state.context.remove(&message.id);
         self.pass_gate(now, place, x_type, message, shared, out);
     }

@@ -4,6 +4,7 @@ pub(in crate::plugin) mod channels;
 mod connections;
 mod history;
 mod messages;
+mod restored;
 mod resume;
 mod status;
 

@@ -118,7 +118,8 @@ impl GuildLink {
         let Some(state) = self.channels.get_mut(&message.channel_id) else {
             return;
         };
-        if message.deleted_at.is_none() && shared.dedup.insert(&self.id, &message.id) {
+        let posted_at = Some(message.created_at);
+        if message.deleted_at.is_none() && shared.dedup.insert(&self.id, &message.id, posted_at) {
             let most = shared.config.context_max;
             state.context.record(message.into(), most);
         }
@@ -147,7 +148,7 @@ impl GuildLink {
                 ..
             } = again;
             for (_, message) in &record.messages {
-                shared.dedup.insert(&self.id, message);
+                shared.dedup.insert(&self.id, message, None);
             }
             let attempts = record.attempt;
             let is_hopeless =

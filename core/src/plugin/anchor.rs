@@ -1,0 +1,229 @@
+//! The anchor of a channel: the message by which a guild is known again, and what is read where it is
+//! gone, because the guild was restored from a backup.
+
+use alloc::vec::Vec;
+
+use crate::{
+    canonical,
+    fabric::types::{Message, Page},
+    plugin::{
+        backfill::Read,
+        kept::{Cursor, Mark},
+    },
+    time::Wall,
+};
+
+/// How many pages are read back at most. What lies before that is neither read nor counted: a guild
+/// that pages without end must not be read without end.
+const PAGES_MAX: u32 = 10;
+
+/// What is known of one channel's anchor.
+///
+/// It is [doubted](Self::doubt) whenever the guild was away, and then looked up; or
+/// [lost](Self::lose) where the guild shows that it has less than before.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Anchor {
+    state: State,
+}
+canonical!(struct Anchor { state });
+
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+enum State {
+    /// Nothing speaks against it.
+    #[default]
+    Held,
+    /// It is to be looked up.
+    Doubted(Cursor),
+    /// It is gone, or may be: what was posted after it is being read, the newest first.
+    Lost(Search),
+}
+canonical!(
+    enum State {
+        Held,
+        Doubted(cursor),
+        Lost(search),
+    }
+);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Search {
+    anchor: Cursor,
+    /// What was heard or read before, by the numbers that the guild had then.
+    known: u64,
+    /// Before which `seq` the next page ends; `None` for the newest.
+    before: Option<u64>,
+    pages: u32,
+    newest: Option<Cursor>,
+    /// The newest messages, the last one first.
+    messages: Vec<Message>,
+    older: u64,
+}
+canonical!(struct Search { anchor, known, before, pages, newest, messages, older });
+
+/// What a guild has that was restored from a backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Whether it was restored at all.
+    pub restored: bool,
+    /// What was posted later than this is new; `None` where that is not known.
+    pub since: Option<Wall>,
+    /// The newest of what is not: everything up to here is finished.
+    pub cursor: Cursor,
+    /// The newest of all.
+    pub newest: u64,
+    /// What was posted since, in order.
+    pub messages: Vec<Message>,
+    /// How many before them were posted since, too, and are too many.
+    pub skipped: u64,
+}
+
+impl Anchor {
+    /// The guild was away: whether this is still there is to be looked up.
+    pub fn doubt(&mut self, anchor: Cursor) {
+        if self.state == State::Held && anchor.seq > 0 {
+            self.state = State::Doubted(anchor);
+        }
+    }
+
+    /// It is not looked up (any more).
+    pub fn trust(&mut self) {
+        if matches!(self.state, State::Doubted(_)) {
+            self.state = State::Held;
+        }
+    }
+
+    /// The guild has less than the messages up to `known` that it had. `false` where there is nothing
+    /// to go by.
+    pub fn lose(&mut self, known: u64) -> bool {
+        if let State::Doubted(anchor) = &self.state {
+            self.state = State::Lost(Search {
+                anchor: anchor.clone(),
+                known,
+                before: None,
+                pages: 0,
+                newest: None,
+                messages: Vec::new(),
+                older: 0,
+            });
+        }
+        self.is_lost()
+    }
+
+    /// Whether what is new is being looked for: until then nothing is in order.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.state, State::Lost(_))
+    }
+
+    /// The connection has ended: what was read may be old by the time there is another one.
+    pub fn on_conn_end(&mut self) {
+        if let State::Lost(search) = &mut self.state {
+            search.before = None;
+            search.pages = 0;
+            search.newest = None;
+            search.messages.clear();
+            search.older = 0;
+        }
+    }
+
+    /// What is to be read for it, at most `limit` messages.
+    pub fn read(&self, limit: u64) -> Option<Read> {
+        match &self.state {
+            State::Held => None,
+            State::Doubted(anchor) => Some(Read::Anchor { seq: anchor.seq }),
+            State::Lost(search) => Some(Read::Back {
+                before: search.before,
+                limit,
+            }),
+        }
+    }
+
+    /// The page that ends where the anchor stood, in a channel of which all up to `known` was heard.
+    /// Gives back what stands there where that was not known.
+    pub fn on_looked_up(&mut self, page: &Page, known: u64) -> Option<Mark> {
+        let State::Doubted(anchor) = &self.state else {
+            return None;
+        };
+        let found = page.messages.iter().find(|told| told.seq == anchor.seq);
+        // A guild that does not page tells nothing.
+        let beyond = page.messages.iter().any(|told| told.seq > anchor.seq);
+        match (&anchor.at, found) {
+            (Some(at), Some(found)) if at.is(found) => {}
+            (Some(_), None) if beyond => {}
+            (Some(_), Some(_) | None) => {
+                self.lose(known);
+                return None;
+            }
+            (None, found) => {
+                let mark = found.map(Mark::of);
+                self.state = State::Held;
+                return mark;
+            }
+        }
+        self.state = State::Held;
+        None
+    }
+
+    /// A page of what is newest, or of what comes before it. Once enough is read, gives back the
+    /// newest `most` of what was posted since.
+    pub fn on_back(&mut self, page: Page, most: usize) -> Option<Found> {
+        let State::Lost(search) = &mut self.state else {
+            return None;
+        };
+        search.pages += 1;
+        let since = search.anchor.at.as_ref().map(|at| at.created_at);
+        let mut known = None;
+        let mut moved = false;
+        for message in page.messages.into_iter().rev() {
+            if search.before.is_some_and(|before| message.seq >= before) {
+                continue;
+            }
+            let here = Cursor {
+                seq: message.seq,
+                at: Some(Mark::of(&message)),
+            };
+            search.newest.get_or_insert_with(|| here.clone());
+            if since.is_none_or(|since| message.created_at <= since) {
+                known = Some(here);
+                break;
+            }
+            moved = true;
+            search.before = Some(message.seq);
+            if search.messages.len() < most {
+                search.messages.push(message);
+            } else {
+                search.older += 1;
+            }
+        }
+        let is_first = search.before.is_some_and(|before| before <= 1);
+        if known.is_none() && moved && !is_first && search.pages < PAGES_MAX {
+            return None;
+        }
+        let newest = search.newest.as_ref().map_or(0, |newest| newest.seq);
+        let is_there = known.as_ref() == Some(&search.anchor);
+        let restored = !is_there || newest < search.known;
+        let mut messages = core::mem::take(&mut search.messages);
+        messages.reverse();
+        let skipped = search.older;
+        let cursor = match (messages.first(), known) {
+            (Some(first), known) => {
+                let seq = first.seq.saturating_sub(1);
+                known
+                    .filter(|known| known.seq == seq)
+                    .unwrap_or(Cursor { seq, at: None })
+            }
+            (None, known) => known.unwrap_or_default(),
+        };
+        self.state = State::Held;
+        Some(Found {
+            restored,
+            since,
+            cursor,
+            newest,
+            messages,
+            skipped,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
