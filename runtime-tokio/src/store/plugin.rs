@@ -186,10 +186,12 @@ pub async fn back_up(path: &Path, to: &Path) -> Result<(), StoreError> {
     backup::copy(path, to, &SCHEMA).await
 }
 
-/// How a store that was restored goes on.
+/// How a store that was restored goes on: it is older than the channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GoesOn {
-    /// Where the backup was: what was posted since then was missed, and is caught up on.
+    /// Where the backup was: what was posted since then was missed, and is caught up on. What an
+    /// agent's own posts show to have been handed over is left out; what came after the last of them, or
+    /// stands in a guild that keeps no nonces, may be handed over a second time.
     WhereItWas,
     /// With what is posted from now on. Turns that were open are forgotten.
     FromNow,
