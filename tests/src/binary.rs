@@ -1,6 +1,7 @@
 //! The binary `selvedge`, built as production builds it.
 
 use std::{
+    ffi::OsString,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -23,6 +24,17 @@ pub fn selvedge() -> &'static Path {
         build
             .args(["--message-format", "json-render-diagnostics"])
             .current_dir(root);
+        // What cargo tells a test of its package would make dependencies be built anew, now for this
+        // build and then for the next one.
+        let of_the_test = |name: &OsString| {
+            let name = name.to_string_lossy();
+            ["CARGO_PKG_", "CARGO_MANIFEST_"]
+                .iter()
+                .any(|start| name.starts_with(start))
+        };
+        for (name, _) in std::env::vars_os().filter(|(name, _)| of_the_test(name)) {
+            build.env_remove(name);
+        }
         if !cfg!(debug_assertions) {
             build.arg("--release");
         }
