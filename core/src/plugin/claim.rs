@@ -63,14 +63,19 @@ impl Claim {
         self.state == State::Held
     }
 
-    /// Why a tool cannot be served, where another process holds the account.
-    pub fn refusal(&self) -> Option<String> {
+    /// By whom it is served, where that is another process.
+    pub fn served_by(&self) -> Option<&str> {
         match &self.state {
             State::Unasked | State::Asked | State::Held => None,
-            State::Elsewhere(by) => Some(format!(
-                "this account is served by {by}: end that one; until then nothing is done here"
-            )),
+            State::Elsewhere(by) => Some(by),
         }
+    }
+
+    /// Why a tool cannot be served, where another process holds the account.
+    pub fn refusal(&self) -> Option<String> {
+        self.served_by().map(|by| {
+            format!("this account is served by {by}: end that one; until then nothing is done here")
+        })
     }
 
     /// Gives the question up.

@@ -31,9 +31,11 @@ pub struct Journal {
     due: Option<Time>,
     stores: Requests<Store, Vec<Change>>,
     failures: u32,
+    /// Why the last batch was not kept, and when the first in a row was not.
+    trouble: Option<(String, Time)>,
     rng: Rng,
 }
-canonical!(struct Journal { unsaved, due, stores, failures; - rng });
+canonical!(struct Journal { unsaved, due, stores, failures; - trouble, rng });
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Row {
@@ -91,6 +93,7 @@ impl Journal {
             due: None,
             stores: Requests::default(),
             failures: 0,
+            trouble: None,
             rng,
         }
     }
@@ -143,6 +146,7 @@ impl Journal {
         match result {
             Ok(()) => {
                 let mended = core::mem::take(&mut self.failures) > 0;
+                self.trouble = None;
                 if mended && !self.unsaved.is_empty() {
                     self.due = Some(now);
                 }
@@ -156,6 +160,8 @@ impl Journal {
                 self.due = Some(now + wait);
                 self.failures = self.failures.saturating_add(1);
                 let news = self.failures == 1;
+                let since = self.trouble.take().map_or(now, |(_, since)| since);
+                self.trouble = Some((why.clone(), since));
                 Stored::Failed { why, news }
             }
         }
@@ -164,6 +170,12 @@ impl Journal {
     /// Whether the store keeps what it is given.
     pub fn works(&self) -> bool {
         self.failures == 0
+    }
+
+    /// Why the store keeps nothing, and since when; `None` while it does.
+    pub fn trouble(&self) -> Option<(&str, Time)> {
+        let trouble = self.trouble.as_ref();
+        trouble.map(|(why, since)| (why.as_str(), *since))
     }
 
     /// The end of the process: what is not with the store yet and should be;

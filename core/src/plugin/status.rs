@@ -27,12 +27,19 @@ pub struct AgentStatus {
     pub agent_id: AgentId,
     /// Whether it runs.
     pub state: AgentState,
-    /// Why it is stopped, or why there is no login; `None` while there is nothing wrong.
+    /// Why it is stopped or does not run, or why there is no login; `None` while there is nothing wrong.
     pub why: Option<String>,
+    /// By whom its account is served, where that is another process: until that one ends this agent
+    /// waits.
+    pub served_by: Option<String>,
+    /// Why nothing can be kept, and since when: until the store works again no turn begins.
+    pub store: Option<Trouble>,
     /// Its account, once a login has told.
     pub user_id: Option<UserId>,
     /// How many messages wait in all its channels.
     pub waiting: u64,
+    /// How many turns are parked: handed over too often without an end, and offered no more.
+    pub parked: u64,
     /// How many tool calls of the host are under way.
     pub calls: u64,
     /// Guilds of the configuration that no login has listed.
@@ -48,8 +55,11 @@ impl AgentStatus {
             agent_id,
             state,
             why: None,
+            served_by: None,
+            store: None,
             user_id: None,
             waiting: 0,
+            parked: 0,
             calls: 0,
             absent: Vec::new(),
             guilds: Vec::new(),
@@ -84,7 +94,7 @@ pub struct GuildStatus {
     /// How many of them are joined on the present connection.
     pub joined: u64,
     /// The channels in which anything is to be done: that are not joined, are behind, or have
-    /// something waiting or running.
+    /// something waiting, running or parked.
     pub busy: Vec<ChannelStatus>,
 }
 
@@ -218,6 +228,8 @@ pub struct ChannelStatus {
     pub waiting: u64,
     /// The turn that runs.
     pub turn: Option<TurnStatus>,
+    /// How many turns are parked there.
+    pub parked: u64,
 }
 
 /// A turn that runs.

@@ -263,6 +263,7 @@ impl Plugin {
     /// Starts one agent.
     fn hire(&mut self, agent: &Agent, seed: [u8; 32]) {
         let record = self.config.record.clone();
+        self.shared.desk.expect(&agent.config.agent_id, None);
         let task = (self.keep)(agent.clone(), self.shared.clone(), seed, record);
         let member = Member {
             agent: agent.clone(),
@@ -401,12 +402,15 @@ where
                     );
                 }
                 Ended::Failed(why, advice) => {
-                    self.shared.host.detach(&self.agent.config.agent_id);
+                    let agent_id = &self.agent.config.agent_id;
+                    self.shared.host.detach(agent_id);
+                    let told = format!("{why}; {advice}");
+                    self.shared.desk.expect(agent_id, Some(told));
                     if self.shared.clock.now().since(started) > most {
                         wait = RESTART.0;
                     }
                     tracing::error!(
-                        agent = self.agent.config.agent_id.as_str(),
+                        agent = agent_id.as_str(),
                         %why,
                         "the agent does not run and is started again in {} s; {advice}",
                         wait.as_secs()

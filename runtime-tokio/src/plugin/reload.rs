@@ -247,6 +247,7 @@ mod tests {
             lag: 0,
             waiting: 3,
             turn: Some(turn),
+            parked: 0,
         };
         status.guilds = vec![GuildStatus {
             guild_id: GuildId::new("g").unwrap(),

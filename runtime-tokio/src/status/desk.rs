@@ -33,7 +33,16 @@ type Asker = oneshot::Sender<AgentStatus>;
 pub struct Desk {
     clock: Clock,
     started: Time,
-    agents: Arc<Mutex<BTreeMap<AgentId, mpsc::Sender<Asker>>>>,
+    agents: Arc<Mutex<BTreeMap<AgentId, Seat>>>,
+}
+
+/// Whom to ask about an agent.
+#[derive(Clone, Debug)]
+enum Seat {
+    /// It does not run; why, where that is known.
+    Empty(Option<String>),
+    /// Its driver.
+    Taken(mpsc::Sender<Asker>),
 }
 
 /// The questions to one agent, for the driver of its machine.
@@ -54,11 +63,16 @@ impl Desk {
         }
     }
 
+    /// The agent is one of this process, and does not run (any more); why, where that is known.
+    pub fn expect(&self, agent: &AgentId, why: Option<String>) {
+        self.lock().insert(agent.clone(), Seat::Empty(why));
+    }
+
     /// From now on an agent is asked through these questions; without them it is one that does not
     /// answer.
     pub fn enter(&self, agent: &AgentId) -> Questions {
         let (asked_in, asked) = mpsc::channel(ASKERS_MAX);
-        self.lock().insert(agent.clone(), asked_in);
+        self.lock().insert(agent.clone(), Seat::Taken(asked_in));
         Questions { asked, next: None }
     }
 
@@ -72,7 +86,7 @@ impl Desk {
         let agents: Vec<_> = self
             .lock()
             .iter()
-            .map(|(agent, questions)| (agent.clone(), questions.clone()))
+            .map(|(agent, seat)| (agent.clone(), seat.clone()))
             .collect();
         let up = self.clock.now().since(self.started);
         Report {
@@ -82,12 +96,21 @@ impl Desk {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<AgentId, mpsc::Sender<Asker>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AgentId, Seat>> {
         self.agents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn ask((agent, questions): (AgentId, mpsc::Sender<Asker>)) -> AgentStatus {
+async fn ask((agent, seat): (AgentId, Seat)) -> AgentStatus {
+    let questions = match seat {
+        Seat::Taken(questions) => questions,
+        Seat::Empty(why) => {
+            return AgentStatus {
+                why,
+                ..AgentStatus::of(agent, AgentState::Silent)
+            };
+        }
+    };
     let answer = async {
         let (asker, answer) = oneshot::channel();
         questions.send(asker).await.ok()?;

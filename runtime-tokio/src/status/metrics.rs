@@ -30,6 +30,20 @@ const AGENTS: &[OfAgent] = &[
         |agent| f64::from(u8::from(agent.user_id.is_some() && agent.why.is_none())),
     ),
     (
+        "selvedge_agent_store_works",
+        "Whether what must be kept is kept; while it is not, no turn begins.",
+        |agent| {
+            f64::from(u8::from(
+                agent.state == AgentState::Running && agent.store.is_none(),
+            ))
+        },
+    ),
+    (
+        "selvedge_agent_parked_turns",
+        "Turns that were handed over too often without an end, and are offered no more.",
+        |agent| number(agent.parked),
+    ),
+    (
         "selvedge_agent_waiting_messages",
         "Messages that wait for a turn in all its channels.",
         |agent| number(agent.waiting),
@@ -87,6 +101,11 @@ const LINKS: &[OfLink] = &[
         "selvedge_link_waiting_messages",
         "Messages that wait for a turn.",
         |guild| Some(sum(guild, |channel| channel.waiting)),
+    ),
+    (
+        "selvedge_link_parked_turns",
+        "Turns that were handed over too often without an end, in channels of the agent.",
+        |guild| Some(sum(guild, |channel| channel.parked)),
     ),
     (
         "selvedge_link_running_turns",

@@ -13,7 +13,7 @@ mod tests;
 
 use std::{fmt, time::Duration};
 
-use selvedge_core::plugin::status::{AgentState, AgentStatus, GuildStatus, LinkState};
+use selvedge_core::plugin::status::{AgentState, AgentStatus, GuildStatus, LinkState, Trouble};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -34,8 +34,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// What keeps the plugin from hearing everything that it should, a line each; none where every
-    /// link is live.
+    /// What keeps the plugin from hearing everything that it should, or from handing it over, a line
+    /// each; none where every link is live and the store works.
     pub fn problems(&self) -> Vec<String> {
         self.agents.iter().flat_map(of_agent).collect()
     }
@@ -46,8 +46,13 @@ fn of_agent(agent: &AgentStatus) -> Vec<String> {
     let why = agent.why.as_deref();
     match agent.state {
         AgentState::Silent => {
-            return vec![format!(
-                "agent {id} does not answer: it is being started again, or has too much to do"
+            return vec![why.map_or_else(
+                || {
+                    format!(
+                        "agent {id} does not answer: it is being started, or has too much to do"
+                    )
+                },
+                |why| format!("agent {id} does not run, and is started again: {why}"),
             )];
         }
         AgentState::Stopped => {
@@ -59,15 +64,27 @@ fn of_agent(agent: &AgentStatus) -> Vec<String> {
         AgentState::Shut => return vec![format!("agent {id} is ending")],
         AgentState::Running => {}
     }
+    if let Some(by) = &agent.served_by {
+        return vec![format!(
+            "agent {id} waits: its account is served by {by}: end that one, or leave the agent out here"
+        )];
+    }
     let mut problems: Vec<String> = why
         .map(|why| format!("agent {id} cannot log in: {why}"))
         .into_iter()
         .collect();
-    if agent.guilds.is_empty() && problems.is_empty() {
+    if agent.guilds.is_empty() && agent.absent.is_empty() && problems.is_empty() {
         problems.push(match &agent.user_id {
             None => format!("agent {id} is not logged in yet"),
             Some(_) => format!("agent {id} is in no guild: add its account to one"),
         });
+    }
+    if let Some(Trouble { why, ms_ago }) = &agent.store {
+        problems.push(format!(
+            "agent {id} begins no turn, since nothing can be kept for {}: {why}; see whether the disk \
+             of [store] path is full: it goes on by itself once the store works",
+            Span(*ms_ago)
+        ));
     }
     if agent.user_id.is_some() {
         let absent = agent.absent.iter();

@@ -30,6 +30,7 @@ pub fn table(report: &Report) -> String {
     for agent in &report.agents {
         if agent.guilds.is_empty() {
             let state = match agent.state {
+                AgentState::Running if agent.served_by.is_some() => "waiting",
                 AgentState::Running => "no guild",
                 AgentState::Stopped => "stopped",
                 AgentState::Shut => "ending",
@@ -125,6 +126,12 @@ fn channel(channel: &ChannelStatus) -> String {
     }
     if let Some(turn) = &channel.turn {
         parts.push(format!("turn {} for {}", turn.turn_id, Span(turn.age_ms)));
+    }
+    if channel.parked > 0 {
+        parts.push(format!(
+            "{} parked (the tool list_pending names them, turn_done ends them)",
+            channel.parked
+        ));
     }
     let name = clipped(&channel.name, SHOWN);
     format!("{name} ({}): {}", channel.channel_id, parts.join(", "))

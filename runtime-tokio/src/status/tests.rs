@@ -47,6 +47,7 @@ fn channel(id: &str) -> ChannelStatus {
             turn_id: TurnId::new("t_1").unwrap(),
             age_ms: 9_000,
         }),
+        parked: 1,
     }
 }
 
@@ -81,8 +82,19 @@ fn whatever_keeps_the_plugin_from_hearing_is_a_problem() {
     refused.why = Some("Center refused the account".into());
     let mut stopped = agent("d", vec![live()]);
     (stopped.state, stopped.why) = (AgentState::Stopped, Some("it is another account".into()));
+    let mut second = unknown.clone();
+    second.served_by = Some("process 7 of this machine, which holds /l".into());
+    let mut full = agent("g", vec![live()]);
+    full.store = Some(Trouble {
+        why: "/s: database or disk is full".into(),
+        ms_ago: 5_000,
+    });
+    let mut broken = AgentStatus::of(AgentId::new("h").unwrap(), AgentState::Silent);
+    broken.why = Some("/s: disk I/O error; check the file of [store] path".into());
     let mut apart = agent("e", vec![live()]);
     apart.absent = vec![GuildId::new("i").unwrap()];
+    let mut nowhere = agent("i", vec![]);
+    nowhere.absent = apart.absent.clone();
     for (agent, problem) in [
         (
             agent("a", vec![live(), down]),
@@ -101,7 +113,26 @@ fn whatever_keeps_the_plugin_from_hearing_is_a_problem() {
         ),
         (
             AgentStatus::of(AgentId::new("f").unwrap(), AgentState::Silent),
-            "agent f does not answer: it is being started again, or has too much to do",
+            "agent f does not answer: it is being started, or has too much to do",
+        ),
+        (
+            nowhere,
+            "agent i has no access to guild i: add it to the guild, or take the guild out of `guilds`",
+        ),
+        (
+            second,
+            "agent b waits: its account is served by process 7 of this machine, which holds /l: end \
+             that one, or leave the agent out here",
+        ),
+        (
+            full,
+            "agent g begins no turn, since nothing can be kept for 5 s: /s: database or disk is full; \
+             see whether the disk of [store] path is full: it goes on by itself once the store works",
+        ),
+        (
+            broken,
+            "agent h does not run, and is started again: /s: disk I/O error; check the file of [store] \
+             path",
         ),
     ] {
         assert_eq!(report(vec![agent]).problems(), [problem]);
@@ -121,6 +152,9 @@ fn a_scraper_reads_a_series_for_each_link_and_name() {
         "selvedge_link_live{agent=\"a\",guild=\"g\\\"1\"} 1",
         "selvedge_link_frame_age_seconds{agent=\"a\",guild=\"g\\\"1\"} 1.5",
         "selvedge_link_lag_messages{agent=\"a\",guild=\"g\\\"1\"} 6",
+        "selvedge_agent_store_works{agent=\"a\"} 1",
+        "selvedge_agent_parked_turns{agent=\"a\"} 0",
+        "selvedge_link_parked_turns{agent=\"a\",guild=\"g\\\"1\"} 2",
         "selvedge_link_running_turns{agent=\"a\",guild=\"g\\\"1\"} 2",
         "selvedge_link_oldest_turn_seconds{agent=\"a\",guild=\"g\\\"1\"} 9",
         "# TYPE selvedge_link_rotations_total counter",
@@ -171,13 +205,13 @@ fn people_read_a_line_for_each_link_and_what_is_wrong_beneath() {
         "\
 AGENT  GUILD    STATE      SINCE      CHANNELS  EVENT      POST  ROTATIONS  ENDS
 echo   guild-1  live       2 min 5 s  2/2       1 min 1 s  -     1          1 dial, 2 live
-  hall  (c): 3 behind, 2 waiting, turn t_1 for 9 s
+  hall  (c): 3 behind, 2 waiting, turn t_1 for 9 s, 1 parked (the tool list_pending names them, turn_done ends them)
 echo   g2       dialing    2 min 5 s  2/2       1 min 1 s  -     1          1 dial, 2 live
   last end, 1 h 1 min ago: reset
 b      -        no answer  -          -         -          -     -          -
 
 agent echo, guild g2: dialing for 2 min 5 s: reset
-agent b does not answer: it is being started again, or has too much to do
+agent b does not answer: it is being started, or has too much to do
 "
     );
 }

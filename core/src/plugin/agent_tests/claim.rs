@@ -1,6 +1,7 @@
 //! One process for each account: what the other one does.
 
 use super::*;
+use crate::plugin::status::Reports as _;
 
 #[test]
 fn an_account_that_another_process_serves_is_left_alone_and_every_tool_says_so() {
@@ -12,6 +13,8 @@ fn an_account_that_another_process_serves_is_left_alone_and_every_tool_says_so()
     assert!(rig.conns.is_empty() && rig.asked.is_empty());
     assert!(rig.kept == Kept::default(), "the other one writes there");
     assert_eq!(rig.noted(|note| matches!(note, Note::Claimed { .. })), 1);
+    let status = rig.agent.status(rig.now);
+    assert_eq!(status.served_by.unwrap(), "process 7 of this machine");
     for tool in [Tool::ListChannels, Tool::ListPending] {
         let call = rig.call(tool);
         assert!(matches!(rig.answer(call), Some(Err(why)) if why.contains("process 7")));

@@ -1,7 +1,7 @@
 //! What is kept: a process may end at any moment, and the next one goes on where it was.
 
 use super::*;
-use crate::plugin::kept::TurnState;
+use crate::plugin::{kept::TurnState, status::Reports as _};
 
 impl Rig {
     /// Somebody posts in a channel of the only guild: it is stored and pushed.
@@ -161,8 +161,14 @@ fn after_three_attempts_a_turn_is_parked_and_the_channel_goes_on() {
     };
     let listed: Vec<Option<TurnId>> = pending(&mut rig);
     assert_eq!(listed, [Some(turn.clone())]);
+    let status = rig.agent.status(rig.now);
+    let [channel] = status.guilds[0].busy.as_slice() else {
+        panic!("{status:?}");
+    };
+    assert_eq!((status.parked, channel.parked), (1, 1));
     rig.call(Tool::TurnDone { turn });
     assert_eq!(pending(&mut rig), []);
+    assert_eq!(rig.agent.status(rig.now).parked, 0);
     rig.pass(2 * SECOND);
     assert!(rig.kept.turns.is_empty());
 }
@@ -191,6 +197,12 @@ fn a_store_that_fails_stops_new_turns_and_nothing_else() {
         fails(&mut rig);
     }
     assert_eq!(rig.heard(), [["one"]]);
+    let trouble = rig.agent.status(rig.now).store.unwrap();
+    assert_eq!(trouble.why, "disk full");
+    assert!(
+        trouble.ms_ago >= 10 * 30_000,
+        "since the first: {trouble:?}"
+    );
     assert_eq!(
         rig.noted(|note| matches!(note, Note::StoreFailed { .. })),
         1
@@ -202,6 +214,7 @@ fn a_store_that_fails_stops_new_turns_and_nothing_else() {
     rig.step(Some(stored));
     assert_eq!(rig.heard(), [["one"], ["there"], ["two"]]);
     assert_eq!(rig.noted(|note| matches!(note, Note::StoreMended)), 1);
+    assert_eq!(rig.agent.status(rig.now).store, None);
 }
 
 #[test]

@@ -13,11 +13,12 @@ use crate::{
 };
 
 impl GuildLink {
-    /// How it does, with the work of its channels.
+    /// How it does, with the work of its channels and how many turns are parked in each.
     pub(in crate::plugin) fn status(
         &self,
         now: Time,
         mut work: BTreeMap<&ChannelId, Work>,
+        parked: &BTreeMap<&ChannelId, u64>,
     ) -> GuildStatus {
         let (mut joined, mut busy) = (0, Vec::new());
         for (id, channel) in &self.channels {
@@ -32,10 +33,11 @@ impl GuildLink {
                 lag: behind.map_or(0, |(told, heard)| told.saturating_sub(heard)),
                 waiting,
                 turn,
+                parked: parked.get(id).copied().unwrap_or_default(),
             };
             joined += u64::from(status.joined);
             let idle = status.lag == 0 && status.waiting == 0 && status.turn.is_none();
-            if !(status.joined && idle) {
+            if !(status.joined && idle && status.parked == 0) {
                 busy.push(status);
             }
         }
