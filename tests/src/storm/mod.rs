@@ -85,8 +85,17 @@ pub async fn storm(plan: &Plan, say: impl Fn(&str)) -> Result<Option<Outcome>, F
         return Ok(None);
     };
     let ledger = Ledger::new(stage.clock);
+    // A guild that tells neither where a channel stands nor where a membership began has its channels
+    // before the plugin comes; with ours the plugin is told of each.
+    let before = plan.guild == Kind::Nest;
+    if before {
+        stage.create(plan.channels).await?;
+    }
     let mut life = stage.start_plugin(0, &ledger, &rng).await?;
-    stage.prepare(&life, plan.channels).await?;
+    if !before {
+        stage.create(plan.channels).await?;
+    }
+    stage.live(&life).await?;
     let began = stage.clock.now();
     say(&format!(
         "seed {}: {} channels are live, and the storm begins",

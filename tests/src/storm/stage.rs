@@ -35,6 +35,8 @@ const AGENT: &str = "echo";
 /// How many posts one person makes in a channel at most: an agent that answers one author more than 20
 /// times in a minute is taken to be in a loop.
 const POSTS_OF_ONE: usize = 16;
+/// How long the plugin may take to read where the channels stand, and to keep that.
+const READ_AND_KEPT: Duration = Duration::from_secs(3);
 /// How often it is looked whether the plugin hears everything.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -141,8 +143,8 @@ impl Stage {
         Life::start(plugin, life, ledger, rng, &log).await
     }
 
-    /// Makes the channels, and waits until the plugin hears all of them.
-    pub(super) async fn prepare(&mut self, life: &Life, channels: usize) -> Result<(), Fault> {
+    /// Makes the channels.
+    pub(super) async fn create(&mut self, channels: usize) -> Result<(), Fault> {
         let first = self.names.first().cloned().ok_or("there is nobody")?;
         let mut members = vec![self.agent.clone()];
         for name in self.names.iter().skip(1) {
@@ -161,17 +163,22 @@ impl Stage {
             };
             self.channels.push((id, x_type));
         }
+        Ok(())
+    }
+
+    /// Waits until the plugin hears all channels.
+    pub(super) async fn live(&self, life: &Life) -> Result<(), Fault> {
         timeout(PATIENCE, async {
-            while life.live_channels().await? < channels {
+            while life.live_channels().await? < self.channels.len() {
                 sleep(LOOK_EVERY).await;
             }
             Ok::<_, Fault>(())
         })
         .await??;
         if self.guild.kind() == Kind::Nest {
-            // The guild tells no `lastSeq`: what is posted before the plugin has read where the channel
-            // stands counts as older than its first contact.
-            sleep(Duration::from_secs(2)).await;
+            // The guild does not tell where its channels stand. The plugin has to read it, and to keep
+            // it, before it can be killed without losing what came since.
+            sleep(READ_AND_KEPT).await;
         }
         Ok(())
     }
