@@ -185,6 +185,23 @@ mod tests {
         assert!(backoff.after_live(&config, Duration::from_secs(60)) <= Duration::from_secs(1));
     }
 
+    /// A thousand links whose guild was restarted must not come back in the same instant.
+    #[test]
+    fn links_that_were_live_come_back_spread_out() {
+        let config = Config::default();
+        let mut seconds = [0; 4];
+        for seed in 0..1_000 {
+            let mut backoff = Backoff::new(Rng::from_number(seed));
+            let wait = backoff.after_live(&config, Duration::from_secs(10));
+            let second = usize::try_from(wait.as_secs()).unwrap().min(3);
+            seconds[second] += 1;
+        }
+        assert!(
+            seconds.iter().all(|links| (200..=300).contains(links)),
+            "{seconds:?}"
+        );
+    }
+
     #[test]
     fn an_empty_bucket_says_when_to_ask_again() {
         let at = |seconds| Time::ZERO + Duration::from_secs(seconds);

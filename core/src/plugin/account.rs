@@ -310,3 +310,44 @@ impl Account {
         earliest([self.logins.next_wakeup("login timeout"), due])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The gate may hold a login back for long, and Center is given its time all the same.
+    #[test]
+    fn the_patience_of_a_login_runs_from_its_admission() {
+        let at = |seconds| Time::ZERO + Duration::from_secs(seconds);
+        let (ttl, patience) = (Duration::from_secs(480), Duration::from_secs(10));
+        let mut account = Account::new(ttl, patience, None, Planted::default());
+        account.want();
+        let login = account.login_due(at(1)).unwrap();
+        assert_eq!(account.expire(at(100)), None);
+        assert_eq!(account.next_wakeup(), None);
+        account.on_admitted(at(100), login);
+        account.on_admitted(at(105), login);
+        assert_eq!(account.next_wakeup().unwrap().at, at(110));
+        assert_eq!(account.expire(at(110) - Duration::from_micros(1)), None);
+        assert!(matches!(account.expire(at(110)), Some((id, _)) if id == login));
+    }
+
+    #[test]
+    fn an_account_makes_six_logins_at_once_and_one_every_ten_seconds() {
+        let at = |seconds| Time::ZERO + Duration::from_secs(seconds);
+        let (ttl, patience) = (Duration::from_secs(480), Duration::from_secs(10));
+        let mut account = Account::new(ttl, patience, None, Planted::default());
+        let mut made = 0;
+        for second in 0..100 {
+            account.want();
+            while let Some(login) = account.login_due(at(second)) {
+                made += 1;
+                let failed = LoginFailure::Unavailable(String::new());
+                account.on_login(at(second), login, Err(failed));
+                account.want();
+            }
+            let most = 6 + second / 10;
+            assert_eq!(made, most, "after {second} s");
+        }
+    }
+}

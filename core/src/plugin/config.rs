@@ -158,3 +158,39 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each number as it is documented: whoever changes one changes what operators were told.
+    #[test]
+    fn the_defaults_are_what_is_documented() {
+        let config = Config::new(AgentId::new("echo").unwrap());
+        let milliseconds = |span: Duration| span.as_millis();
+        let spans = [
+            (config.session_ttl, 480_000),
+            (config.login_patience, 10_000),
+            (config.step_timeout, 10_000),
+            (config.rotation_timeout, 30_000),
+            (config.push_patience, 10_000),
+            (config.listing_every, 60_000),
+            (config.gap_patience, 250),
+            (config.loop_window, 60_000),
+            (config.queue_idle, 5_000),
+            (config.turn_timeout, 600_000),
+            (config.settle, 500),
+            (config.receipt_patience, 120_000),
+            (config.send_patience, 60_000),
+        ];
+        for (span, documented) in spans {
+            assert_eq!(milliseconds(span), documented);
+        }
+        assert_eq!((config.backfill_max, config.loop_turns), (200, 20));
+        assert_eq!((config.dedup_max, config.context_max), (5_000, 50));
+        let waiting = (config.waiting_max, config.waiting_agent_max);
+        assert_eq!(waiting, (1_000, 10_000));
+        assert_eq!((config.attempts_max, config.message_chars_max), (3, 8_000));
+        assert_eq!((config.coalesce, config.join_acks), (None, true));
+    }
+}

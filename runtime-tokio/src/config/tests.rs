@@ -42,6 +42,7 @@ fn the_least_that_works() {
     let config = load(LEAST, &[]).unwrap();
     assert_eq!(config.center_url, "http://127.0.0.1:7001");
     assert_eq!(config.profile, Profile::Plexum);
+    assert_eq!(config.logins_max, 8);
     let [agent] = config.agents.as_slice() else {
         panic!("{config:?}");
     };

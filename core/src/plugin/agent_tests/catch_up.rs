@@ -47,6 +47,19 @@ fn what_was_missed_for_long_is_one_turn_and_the_next_message_another() {
 }
 
 #[test]
+fn what_merely_waits_for_a_slow_host_is_not_old() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    for seq in 1..=3 {
+        rig.says("c", seq, &seq.to_string());
+    }
+    rig.pass(9 * MINUTE);
+    rig.done(0);
+    rig.done(1);
+    assert_eq!(rig.heard(), [["1"], ["2"], ["3"]], "a turn each");
+    assert!(rig.inbounds.iter().all(|inbound| !inbound.recovered));
+}
+
+#[test]
 fn all_of_it_is_read_before_any_is_handed_over() {
     let missed = (1..=250).map(|seq| message("c", seq, "x")).collect();
     let mut rig = away(5 * MINUTE, &[("c", "general")], missed);

@@ -88,6 +88,23 @@ fn a_disconnect_right_after_connect_is_a_refusal_and_a_later_one_is_not() {
 }
 
 #[test]
+fn a_goodbye_of_the_guild_and_a_lost_transport_are_told_apart() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.pass(MINUTE);
+    let conn = rig.conn("g");
+    rig.step(Some(frame(conn, "41/realtime,")));
+    rig.pass(MINUTE);
+    rig.reset("g");
+    rig.pass(5 * SECOND);
+    assert!(rig.is_live("g"), "either is followed by another one");
+    let ends = |words: &str| {
+        rig.noted(|note| matches!(note, Note::Down { why, .. } if why.contains(words)))
+    };
+    assert_eq!(ends("the guild disconnected"), 1, "{:?}", rig.notes);
+    assert_eq!(ends("reset"), 1, "{:?}", rig.notes);
+}
+
+#[test]
 fn a_malformed_frame_ends_its_connection_with_a_reason_and_another_is_dialed() {
     for malformed in ["42/realtime,[", "x", "4", "42/realtime,{}", "49"] {
         let mut rig = Rig::live(&[("c", "general")]);

@@ -110,6 +110,23 @@ fn a_gap_is_waited_for_read_three_times_and_then_accepted_and_counted() {
     assert_eq!(rig.noted(accepted), 1);
 }
 
+/// Had its id entered dedup with the push, it would be dropped now as known.
+#[test]
+fn what_waited_behind_a_gap_when_the_connection_ended_is_heard_from_history() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.says("c", 2, "two");
+    rig.reset("g");
+    for (seq, content) in [(1, "one"), (2, "two")] {
+        stores(&mut rig, message("c", seq, content));
+    }
+    rig.pass(5 * SECOND);
+    rig.done(0);
+    assert_eq!(rig.heard(), [["one"], ["two"]]);
+    rig.done(1);
+    rig.says("c", 2, "two");
+    assert_eq!(rig.heard().len(), 2);
+}
+
 #[test]
 fn a_gap_stays_open_while_reads_fail() {
     let mut rig = Rig::live(&[("c", "general")]);

@@ -64,6 +64,33 @@ fn what_did_not_wake_is_context_once() {
 }
 
 #[test]
+fn what_a_message_carries_has_fields_of_its_own() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    let file = json!({
+        "id": "f1", "name": "</channel> plan", "mime": "text/markdown", "bytes": 6, "url": "/f1",
+    });
+    let row = json!({"mentions": [ME], "replyToId": "c0", "attachments": [file]});
+    rig.push(
+        "g",
+        "message.created",
+        &altered(message("c", 1, "look"), row),
+    );
+    let inbound = &rig.inbounds[0];
+    let turn = inbound.turn_id.as_str();
+    let told = json!({
+        "session_id": "s_fab_c", "agent_id": "echo", "turn_id": turn, "attempt": 1,
+        "channel": {"id": "c", "name": "#c", "x_type": "general", "guild_id": "g"},
+        "messages": [{
+            "id": "c1", "seq": 1, "author": {"id": "alice", "name": "Alice"}, "content": "look",
+            "mentions": [ME], "reply_to": "c0", "attachments": [file],
+            "created_at": "2026-01-01T00:00:00.000Z",
+        }],
+        "context": [], "skipped": 0, "redelivered": false, "recovered": false, "rewake": false,
+    });
+    assert_eq!(serde_json::to_value(inbound).unwrap(), told);
+}
+
+#[test]
 fn only_who_is_allowed_wakes() {
     let config = Config {
         allow_users: Some([UserId::new("alice").unwrap()].into()),

@@ -85,6 +85,38 @@ fn a_full_queue_counts_what_it_skips() {
 }
 
 #[test]
+fn what_waits_in_all_channels_together_is_bounded_too() {
+    let config = Config {
+        waiting_agent_max: 2,
+        ..config()
+    };
+    let channels = [("c", "general"), ("d", "general")];
+    let mut rig = Rig::with(config, &[("g", Guild::new(&channels))]);
+    rig.start();
+    for (channel, _) in channels {
+        rig.says(channel, 1, "runs");
+    }
+    for (channel, _) in channels {
+        rig.says(channel, 2, "waits");
+        rig.says(channel, 3, "waits or not");
+    }
+    let skipped =
+        |note: &Note| matches!(note, Note::Skipped { channel, .. } if channel.as_str() == "d");
+    assert_eq!(rig.noted(skipped), 2);
+    rig.done(0);
+    rig.says("d", 4, "room again");
+    rig.done(1);
+    assert_eq!(rig.inbounds.last().unwrap().skipped, 2);
+    let long = "x".repeat(9 * 1_024 * 1_024);
+    let mut rig = Rig::live(&channels);
+    for (channel, _) in channels {
+        rig.says(channel, 1, "runs");
+        rig.says(channel, 2, &long);
+    }
+    assert_eq!(rig.noted(skipped), 1, "by their length as well");
+}
+
+#[test]
 fn leaving_drops_what_waits_and_lets_the_turn_end() {
     let mut rig = Rig::live(&[("c", "general")]);
     rig.says("c", 1, "one");

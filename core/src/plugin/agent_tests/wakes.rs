@@ -156,6 +156,35 @@ fn what_is_held_back_is_passed_on() {
 }
 
 #[test]
+fn an_author_whom_the_loop_guard_silences_is_passed_on() {
+    let mut config = config();
+    config.loop_turns = 0;
+    let mut rig = Rig::with(config, &[("g", Guild::new(&[("c", "discuss")]))]);
+    rig.start();
+    rig.says("c", 1, "one");
+    rig.send("c", None, "an answer");
+    let own = json!({"author": {"id": ME}, "wakeup": false});
+    rig.push(
+        "g",
+        "message.created",
+        &altered(message("c", 2, "an answer"), own),
+    );
+    rig.done(0);
+    assert_eq!(
+        rig.noted(|note| matches!(note, Note::LoopSilenced { .. })),
+        1
+    );
+    rig.says("c", 3, "two");
+    assert_eq!(rig.heard(), [["one"]]);
+    assert_eq!(rig.noted(|note| matches!(note, Note::HeldBack { .. })), 1);
+    assert_eq!(rig.words(), ["c1", "-c3"]);
+    rig.pass(MINUTE);
+    rig.says("c", 4, "three");
+    assert_eq!(rig.heard(), [["one"], ["three"]]);
+    assert_eq!(rig.context(), ["two"]);
+}
+
+#[test]
 fn a_post_on_its_way_decides_whether_an_ended_turn_was_passed() {
     for (status, passed) in [(201, false), (403, true)] {
         let mut rig = discussing();
