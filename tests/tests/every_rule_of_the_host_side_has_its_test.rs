@@ -11,6 +11,7 @@ type Place = (&'static str, &'static str);
 const HOST: &str = "runtime-tokio/src/host/tests.rs";
 const PROCESS: &str = "tests/tests/the_plugin_ends_with_its_host.rs";
 const OTHERS: &str = "tests/tests/hosts_that_others_wrote_run_the_plugin.rs";
+const INSPECTOR: &str = "tests/tests/the_inspector_calls_every_tool.rs";
 const FORM: &str = "core/src/plugin/claude.rs";
 const AGENT: &str = "core/src/plugin/agent_tests/claude.rs";
 const OPENING: &str = "core/src/plugin/opening.rs";
@@ -85,7 +86,7 @@ const RULES: &[(&str, &[Place])] = &[
                 "a_host_on_the_sdk_for_typescript_is_woken_and_answers",
             ),
             (OTHERS, "a_host_on_the_sdk_for_python_is_woken_and_answers"),
-            (OTHERS, "the_inspector_lists_and_calls_tools"),
+            (INSPECTOR, "every_tool_is_listed_and_does_what_it_says"),
             (
                 OTHERS,
                 "claude_code_connects_to_the_plugin_as_readme_gives_it",
