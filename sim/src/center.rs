@@ -8,80 +8,108 @@ use selvedge_core::{
     id::{GuildId, NodeId, UserId},
 };
 
+use crate::{fault::LoginFault, path::take};
+
+/// A guild as Center knows it.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// The guild.
+    pub guild: GuildId,
+    /// Its node.
+    pub node: NodeId,
+    /// Where the node is.
+    pub origin: String,
+}
+
+#[derive(Debug)]
+struct Issued {
+    user: User,
+    guild: GuildId,
+    expires: Wall,
+}
+
 /// Issues tokens and judges them.
 #[derive(Debug)]
 pub struct Center {
-    guild: GuildId,
-    node: NodeId,
+    guilds: Vec<Registered>,
     life: Duration,
-    issued: BTreeMap<String, (User, Wall)>,
+    issued: BTreeMap<String, Issued>,
     next: u64,
-    /// How many logins have been answered.
-    pub logins: u64,
+    /// How the next logins go wrong: whose, how many, in which way.
+    pub faults: Vec<(Option<usize>, u32, LoginFault)>,
 }
 
 impl Center {
-    /// A Center for one guild, whose tokens live for `life`.
-    pub fn new(guild: GuildId, node: NodeId, life: Duration) -> Self {
+    /// A Center for these guilds, whose tokens live for `life`.
+    pub fn new(guilds: Vec<Registered>, life: Duration) -> Self {
         Self {
-            guild,
-            node,
+            guilds,
             life,
             issued: BTreeMap::new(),
             next: 0,
-            logins: 0,
+            faults: Vec::new(),
         }
     }
 
-    /// A session for `user`.
-    pub fn login(&mut self, wall: Wall, user: &UserId, origin: &str) -> Session {
-        self.logins += 1;
-        let token = self.issue(user, wall + self.life);
-        let user = User {
-            id: user.clone(),
-            name: user.to_string(),
-        };
-        let grant = Grant {
-            node_id: self.node.clone(),
-            guild_id: self.guild.clone(),
-            base_url: Some(origin.to_string()),
-            token,
+    /// How the login that `agent` makes now goes wrong, if it does.
+    pub fn login_fault(&mut self, agent: usize) -> Option<LoginFault> {
+        let mut faults = self.faults.iter_mut();
+        let (_, left, how) =
+            faults.find(|(of, left, _)| *left > 0 && of.is_none_or(|of| of == agent))?;
+        take(left).then_some(*how)
+    }
+
+    /// A session for `user` in every guild but those that `lacks` names.
+    pub fn login(&mut self, wall: Wall, user: &UserId, lacks: &[GuildId]) -> Session {
+        let guilds = self.guilds.clone().into_iter();
+        let granted = guilds.filter(|known| !lacks.contains(&known.guild));
+        let grants = granted.map(|known| Grant {
+            token: self.issue(user, &known.guild, wall + self.life),
+            node_id: known.node,
+            guild_id: known.guild,
+            base_url: Some(known.origin),
             life: self.life,
-        };
+        });
         Session {
-            user,
-            grants: vec![grant],
+            grants: grants.collect(),
+            user: named(user),
         }
     }
 
     /// Every token of `user` is dead.
     pub fn revoke(&mut self, user: &UserId) {
-        self.issued.retain(|_, (owner, _)| owner.id != *user);
+        self.issued.retain(|_, issued| issued.user.id != *user);
     }
 
-    /// A token for `user` that dies at `expires`.
-    pub fn issue(&mut self, user: &UserId, expires: Wall) -> Secret {
+    /// A token of `user` for a guild that dies at `expires`.
+    pub fn issue(&mut self, user: &UserId, guild: &GuildId, expires: Wall) -> Secret {
         let token = format!("token-{}-of-{user}", self.next);
         self.next += 1;
-        let user = User {
-            id: user.clone(),
-            name: user.to_string(),
+        let issued = Issued {
+            user: named(user),
+            guild: guild.clone(),
+            expires,
         };
-        self.issued.insert(token.clone(), (user, expires));
+        self.issued.insert(token.clone(), issued);
         Secret::new(&token)
+    }
+
+    /// When a token dies; `None` where it was never issued, or was taken back.
+    pub fn expires(&self, token: &str) -> Option<Wall> {
+        self.issued.get(token).map(|issued| issued.expires)
     }
 
     /// Whose a token is. Like Center's answer for a JWT that has expired: a dead token is told as
     /// not active, unless the guild is one that does not look (`deaf`).
     pub fn introspect(&self, wall: Wall, token: &Secret, deaf: bool) -> Introspection {
         let known = self.issued.get(token.expose());
-        match known.filter(|(_, expires)| *expires > wall || deaf) {
-            Some((user, expires)) => Introspection {
+        match known.filter(|known| known.expires > wall || deaf) {
+            Some(known) => Introspection {
                 active: true,
-                user_id: Some(user.id.clone()),
-                name: Some(user.name.clone()),
-                guild_id: Some(self.guild.clone()),
-                expires_at: Some(*expires),
+                user_id: Some(known.user.id.clone()),
+                name: Some(known.user.name.clone()),
+                guild_id: Some(known.guild.clone()),
+                expires_at: Some(known.expires),
             },
             None => Introspection {
                 active: false,
@@ -91,5 +119,12 @@ impl Center {
                 expires_at: None,
             },
         }
+    }
+}
+
+fn named(user: &UserId) -> User {
+    User {
+        id: user.clone(),
+        name: user.to_string(),
     }
 }

@@ -11,8 +11,13 @@ use selvedge_core::{
     request::RequestId,
 };
 
+use crate::path::take;
+
 /// How long a commit takes, where the trace says nothing else.
 const COMMIT: Duration = Duration::from_millis(1);
+
+/// What became of a batch: what is kept now, or why it is not.
+pub type Committed = Result<Vec<Change>, String>;
 
 /// The disk of one agent.
 #[derive(Debug)]
@@ -23,6 +28,8 @@ pub struct Disk {
     writing: VecDeque<(RequestId<Store>, Vec<Change>)>,
     /// How long a commit takes.
     pub commit: Duration,
+    /// How many of the next batches are not taken.
+    pub fails: u32,
 }
 
 impl Default for Disk {
@@ -32,6 +39,7 @@ impl Default for Disk {
             backup: Kept::default(),
             writing: VecDeque::new(),
             commit: COMMIT,
+            fails: 0,
         }
     }
 }
@@ -42,17 +50,25 @@ impl Disk {
         self.writing.push_back((id, batch));
     }
 
-    /// The oldest batch is committed.
-    pub fn commit(&mut self) -> Option<RequestId<Store>> {
+    /// The oldest batch is committed, or is not: gives back what is kept now.
+    pub fn commit(&mut self) -> Option<(RequestId<Store>, Committed)> {
         let (id, batch) = self.writing.pop_front()?;
+        if take(&mut self.fails) {
+            return Some((id, Err("the disk is full".to_string())));
+        }
         self.kept.apply(&batch);
-        Some(id)
+        Some((id, Ok(batch)))
     }
 
-    /// The process is killed: what is being written is committed all the same, or lost.
-    pub fn kill(&mut self, commits: bool) {
-        while commits && self.commit().is_some() {}
+    /// The process is killed: what is being written is committed all the same, and given back, or is
+    /// lost.
+    pub fn kill(&mut self, commits: bool) -> Vec<Vec<Change>> {
+        let mut kept = Vec::new();
+        while commits && let Some((_, result)) = self.commit() {
+            kept.extend(result);
+        }
         self.writing.clear();
+        kept
     }
 
     /// What is committed by now is copied.
@@ -66,7 +82,7 @@ impl Disk {
     }
 
     /// What the next process finds.
-    pub fn kept(&self) -> Kept {
-        self.kept.clone()
+    pub const fn kept(&self) -> &Kept {
+        &self.kept
     }
 }

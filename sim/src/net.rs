@@ -1,13 +1,23 @@
-//! A model of the network: latency, order within a connection, resets and refused dials.
+//! A model of the network: latency, order within a connection, resets, and what is lost or damaged.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use bytes::Bytes;
+use bytestring::ByteString;
 use selvedge_core::{
     Rng, Time,
     fabric::realtime::MESSAGE_CREATED,
-    ws::{ConnId, Event, Frame},
+    ws::{Closed, ConnId, Event, Frame},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    fault::Damage,
+    path::{Path, take},
+};
 
 /// One of the two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,32 +39,55 @@ impl End {
 }
 
 /// A connection as both ends name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Link {
+    /// Which agent.
+    pub agent: usize,
     /// The agent's name of it.
-    pub agent: ConnId,
+    pub conn: ConnId,
+    /// Which guild.
+    pub guild: usize,
     /// The guild's name of it.
-    pub guild: ConnId,
+    pub number: ConnId,
 }
 
 /// What a connection swallows for as long as it lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
     /// Everything, both ways: it is half-open, and neither end is told.
     Everything,
+    /// Everything that goes to the agent.
+    ToAgent,
+    /// Everything that goes to the guild.
+    ToGuild,
     /// The pushes of new messages.
     Pushes,
     /// The answers to what the agent asks for on it.
     Acks,
+    /// The heartbeats of the guild.
+    Pings,
 }
 
 #[derive(Debug)]
 struct Open {
     link: Link,
+    rng: Rng,
     loss: Option<Loss>,
+    damage: Option<Damage>,
+    /// The ends that have closed it, though the other one may not know.
+    left: BTreeSet<End>,
     /// When the last delivery to each end happens: nothing overtakes it.
     last: BTreeMap<End, Time>,
+}
+
+/// What becomes of something that was sent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// It arrives so often.
+    Arrives(u32, Event),
+    /// It is lost.
+    Lost,
 }
 
 /// All connections.
@@ -62,22 +95,9 @@ struct Open {
 pub struct Net {
     rng: Rng,
     latency: (Duration, Duration),
-    open: BTreeMap<u64, Open>,
+    open: BTreeMap<ConnId, Open>,
+    names: BTreeMap<(usize, ConnId), ConnId>,
     next: u64,
-    /// While set, dials are refused.
-    pub refuses_dials: bool,
-    /// How many of the next pushes of new messages to the agent are swallowed.
-    pub loses_pushes: u32,
-    /// How many of the next answers to what the agent asks for on a connection are swallowed.
-    pub loses_acks: u32,
-    /// How much longer dials take.
-    pub dial_delay: Duration,
-    /// How many of the next connections are reset, and how long after their dial.
-    pub doomed: (u32, Duration),
-    /// How many connections were dialed.
-    pub dials: u64,
-    /// How many of an agent were open at most.
-    pub open_max: usize,
 }
 
 impl Net {
@@ -87,57 +107,57 @@ impl Net {
             rng,
             latency,
             open: BTreeMap::new(),
+            names: BTreeMap::new(),
             next: 0,
-            refuses_dials: false,
-            loses_pushes: 0,
-            loses_acks: 0,
-            dial_delay: Duration::ZERO,
-            doomed: (0, Duration::ZERO),
-            dials: 0,
-            open_max: 0,
         }
     }
 
-    /// How long something takes from one end to the other.
+    /// How long something takes from one end to the other, outside of any connection.
     pub fn latency(&mut self) -> Duration {
         self.rng.between(self.latency.0, self.latency.1)
     }
 
     /// Makes a connection; its number is the guild's name of it.
-    pub fn connect(&mut self, agent: ConnId) -> Link {
-        let guild = ConnId(self.next);
+    pub fn connect(&mut self, agent: usize, conn: ConnId, guild: usize) -> Link {
+        let number = ConnId(self.next);
         self.next += 1;
-        let link = Link { agent, guild };
-        self.open.insert(
-            guild.0,
-            Open {
-                link,
-                loss: None,
-                last: BTreeMap::new(),
-            },
-        );
-        self.open_max = self.open_max.max(self.open.len());
+        let link = Link {
+            agent,
+            conn,
+            guild,
+            number,
+        };
+        self.names.insert((agent, conn), number);
+        let rng = self.rng.fork(&format!("{agent}/{}", conn.0));
+        let open = Open {
+            link,
+            rng,
+            loss: None,
+            damage: None,
+            left: BTreeSet::new(),
+            last: BTreeMap::new(),
+        };
+        self.open.insert(number, open);
         link
     }
 
-    /// The open connection that an end names so.
-    pub fn find(&self, end: End, conn: ConnId) -> Option<Link> {
-        match end {
-            End::Guild => self.open.get(&conn.0).map(|open| open.link),
-            End::Agent => self
-                .open
-                .values()
-                .map(|open| open.link)
-                .find(|link| link.agent == conn),
-        }
+    /// The open connection that an agent names so.
+    pub fn of_agent(&self, agent: usize, conn: ConnId) -> Option<Link> {
+        self.of_guild(*self.names.get(&(agent, conn))?)
+    }
+
+    /// The open connection that its guild names so.
+    pub fn of_guild(&self, number: ConnId) -> Option<Link> {
+        self.open.get(&number).map(|open| open.link)
     }
 
     /// When something that is sent now arrives at `end`: after everything sent before it.
-    pub fn arrival(&mut self, now: Time, link: Link, end: End) -> Time {
-        let at = now + self.latency();
-        let Some(open) = self.open.get_mut(&link.guild.0) else {
-            return at;
+    pub fn arrival(&mut self, now: Time, link: Link, end: End, extra: Duration) -> Time {
+        let (least, most) = self.latency;
+        let Some(open) = self.open.get_mut(&link.number) else {
+            return now + most;
         };
+        let at = now + open.rng.between(least, most) + extra;
         let last = open.last.entry(end).or_insert(at);
         *last = (*last).max(at);
         *last
@@ -145,58 +165,161 @@ impl Net {
 
     /// Nothing arrives at `end` before `at`.
     pub fn not_before(&mut self, link: Link, end: End, at: Time) {
-        if let Some(open) = self.open.get_mut(&link.guild.0) {
-            open.last.insert(end, at);
+        if let Some(open) = self.open.get_mut(&link.number) {
+            let last = open.last.entry(end).or_insert(at);
+            *last = (*last).max(at);
         }
     }
 
-    /// Every open connection swallows something from now on.
-    pub fn lose(&mut self, loss: Loss) {
-        for open in self.open.values_mut() {
+    /// A connection swallows something from now on.
+    pub fn lose(&mut self, link: Link, loss: Loss) {
+        if let Some(open) = self.open.get_mut(&link.number) {
             open.loss = Some(loss);
         }
     }
 
-    /// When the connection that is dialed now is to be reset.
-    pub fn doom(&mut self) -> Option<Duration> {
-        let (left, after) = &mut self.doomed;
-        *left = left.checked_sub(1)?;
-        Some(*after)
+    /// The next frame to the agent is damaged.
+    pub fn damage(&mut self, link: Link, damage: Damage) {
+        if let Some(open) = self.open.get_mut(&link.number) {
+            open.damage = Some(damage);
+        }
     }
 
-    /// Whether what goes to `end` is swallowed.
-    pub fn loses(&mut self, link: Link, end: End, event: &Event) -> bool {
-        let loss = self.open.get(&link.guild.0).and_then(|open| open.loss);
-        if loss == Some(Loss::Everything) {
-            return true;
+    /// What becomes of what goes to `end`.
+    pub fn pass(&mut self, link: Link, end: End, event: Event, path: &mut Path) -> Passage {
+        let Some(open) = self.open.get_mut(&link.number) else {
+            return Passage::Lost;
+        };
+        let swallowed = match open.loss {
+            Some(Loss::Everything) => true,
+            Some(Loss::ToAgent) => end == End::Agent,
+            Some(Loss::ToGuild) => end == End::Guild,
+            Some(Loss::Pushes | Loss::Acks | Loss::Pings) | None => false,
+        };
+        if swallowed {
+            return Passage::Lost;
         }
-        let Event::Frame(Frame::Text(text)) = event else {
-            return false;
+        let Event::Frame(Frame::Text(text)) = &event else {
+            return Passage::Arrives(1, event);
         };
         if end == End::Guild {
-            return false;
+            return Passage::Arrives(1, event);
+        }
+        if let Some(damage) = open.damage.take() {
+            return Passage::Arrives(1, damaged(text, damage));
         }
         if text.contains(MESSAGE_CREATED) {
-            return loss == Some(Loss::Pushes) || take(&mut self.loses_pushes);
+            if open.loss == Some(Loss::Pushes) || take(&mut path.loses_pushes) {
+                return Passage::Lost;
+            }
+            let times = 1 + u32::from(take(&mut path.repeats_pushes));
+            return Passage::Arrives(times, event);
+        }
+        // Engine.IO's mark of a ping.
+        if text == "2" && open.loss == Some(Loss::Pings) {
+            return Passage::Lost;
         }
         // Engine.IO's mark of a message, and Socket.IO's of an answer.
-        text.starts_with("43") && (loss == Some(Loss::Acks) || take(&mut self.loses_acks))
+        let answers = text.starts_with("43");
+        if answers && (open.loss == Some(Loss::Acks) || take(&mut path.loses_acks)) {
+            return Passage::Lost;
+        }
+        Passage::Arrives(1, event)
+    }
+
+    /// One end has closed a connection: nothing reaches it any more, and what it sent before still
+    /// arrives.
+    pub fn leave(&mut self, link: Link, end: End) {
+        if let Some(open) = self.open.get_mut(&link.number) {
+            open.left.insert(end);
+        }
+    }
+
+    /// Whether one end has closed a connection.
+    pub fn has_left(&self, link: Link, end: End) -> bool {
+        let open = self.open.get(&link.number);
+        open.is_none_or(|open| open.left.contains(&end))
+    }
+
+    /// How many connections an agent has to each guild.
+    pub fn count(&self, agent: usize) -> BTreeMap<usize, usize> {
+        let mut count = BTreeMap::new();
+        for open in self.open.values() {
+            if open.link.agent == agent && !open.left.contains(&End::Agent) {
+                *count.entry(open.link.guild).or_default() += 1;
+            }
+        }
+        count
     }
 
     /// Takes a connection away; what is still on its way is lost.
     pub fn close(&mut self, link: Link) {
-        self.open.remove(&link.guild.0);
+        self.open.remove(&link.number);
+        self.names.remove(&(link.agent, link.conn));
     }
 
-    /// Every open connection.
-    pub fn links(&self) -> Vec<Link> {
-        self.open.values().map(|open| open.link).collect()
+    /// Every open connection, the oldest first.
+    pub fn links(&self) -> impl Iterator<Item = Link> {
+        self.open.values().map(|open| open.link)
     }
 }
 
-/// One less, where there is any.
-fn take(count: &mut u32) -> bool {
-    let taken = *count > 0;
-    *count -= u32::from(taken);
-    taken
+/// A frame as it arrives.
+fn damaged(text: &ByteString, damage: Damage) -> Event {
+    let frame = match damage {
+        Damage::Truncated => {
+            let half = text.chars().count() / 2;
+            Frame::Text(text.chars().take(half).collect::<String>().into())
+        }
+        Damage::Corrupt => {
+            let rest = text.chars().skip(1);
+            Frame::Text(['9'].into_iter().chain(rest).collect::<String>().into())
+        }
+        Damage::Binary => Frame::Binary(Bytes::copy_from_slice(text.as_bytes())),
+        Damage::Oversized => return Event::Closed(Closed::TooLarge),
+    };
+    Event::Frame(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net() -> (Net, Link) {
+        let ms = Duration::from_millis;
+        let mut net = Net::new(Rng::from_number(1), (ms(1), ms(5)));
+        let link = net.connect(0, ConnId(7), 0);
+        (net, link)
+    }
+
+    #[test]
+    fn nothing_overtakes_on_one_connection() {
+        let (mut net, link) = net();
+        let mut last = Time::ZERO;
+        for now in 0..100 {
+            let at = net.arrival(Time::from_micros(now), link, End::Agent, Duration::ZERO);
+            assert!(at >= last);
+            last = at;
+        }
+        net.not_before(link, End::Agent, Time::from_millis(900));
+        let at = net.arrival(Time::ZERO, link, End::Agent, Duration::ZERO);
+        assert_eq!(at, Time::from_millis(900));
+    }
+
+    #[test]
+    fn a_half_open_connection_swallows_what_goes_one_way() {
+        let (mut net, link) = net();
+        let mut path = Path::default();
+        let event = || Event::Frame(Frame::Text("2".into()));
+        net.lose(link, Loss::ToAgent);
+        let lost = net.pass(link, End::Agent, event(), &mut path);
+        assert_eq!(lost, Passage::Lost);
+        let arrives = net.pass(link, End::Guild, event(), &mut path);
+        assert_eq!(arrives, Passage::Arrives(1, event()));
+        net.damage(link, Damage::Corrupt);
+        net.lose(link, Loss::Pushes);
+        let corrupt = net.pass(link, End::Agent, event(), &mut path);
+        let wanted = Event::Frame(Frame::Text("9".into()));
+        assert_eq!(corrupt, Passage::Arrives(1, wanted));
+    }
 }

@@ -2,29 +2,29 @@
 
 use selvedge_core::{guild::turn::Turn, id::UserId, plugin::inbound::Inbound};
 
-use super::{AGENT, World};
+use super::World;
 use crate::script::Expect;
 
 impl World {
-    pub(super) fn play_expect(&mut self, expect: &Expect) {
+    pub(super) fn play_expect(&mut self, agent: usize, expect: &Expect) {
+        let Some(site) = self.agents.get(agent) else {
+            return;
+        };
         let failure = match expect {
             Expect::Live(wanted) => {
-                let mut guilds = self.agent.guilds().peekable();
+                let mut guilds = site.machine.guilds().peekable();
                 let live = guilds.peek().is_some() && guilds.all(|(_, live, _)| live);
                 (live != *wanted).then(|| format!("the link's being live is {live}"))
             }
             Expect::Echoed(text) => {
                 let echo = format!("echo: {text}");
-                let echoes = self
-                    .store
-                    .messages()
-                    .filter(|message| {
-                        message.author.id.as_str() == AGENT && message.content == echo
-                    })
+                let messages = self.guilds.iter().flat_map(|guild| guild.store.messages());
+                let echoes = messages
+                    .filter(|message| message.author.id == site.user && message.content == echo)
                     .count();
                 (echoes != 1).then(|| format!("{echoes} echoes of `{text}` stand in the guild"))
             }
-            Expect::NotDelivered(text) => self
+            Expect::NotDelivered(text) => site
                 .host
                 .inbounds
                 .iter()
@@ -32,37 +32,40 @@ impl World {
                 .any(|message| message.content == *text)
                 .then(|| format!("`{text}` was handed to the host")),
             Expect::Delivered(texts) => {
-                let inbounds = self.host.inbounds.iter();
+                let inbounds = site.host.inbounds.iter();
                 let told = inbounds.flat_map(|inbound| &inbound.messages);
                 let told: Vec<&str> = told.map(|message| message.content.as_str()).collect();
                 (told != *texts).then(|| format!("the host was handed {told:?}"))
             }
             Expect::Noted(wanted) => {
-                let noted = |kind: &String| self.notes.get(kind).copied().unwrap_or_default();
+                let noted = |kind: &String| site.notes.get(kind).copied().unwrap_or_default();
                 let differs = |(kind, times): (&String, &usize)| noted(kind) != *times;
                 let differ = wanted.iter().any(differs);
-                differ.then(|| format!("the agent has noted {:?}", self.notes))
+                differ.then(|| format!("the agent has noted {:?}", site.notes))
             }
             Expect::ConnectionsAtMost(most) => {
-                let open = self.net.open_max;
+                let open = site.open_max;
                 (open > *most).then(|| format!("the agent had {open} connections"))
             }
             Expect::DialsAtMost(most) => {
-                let dials = self.net.dials;
+                let dials = site.dials;
                 (dials > *most).then(|| format!("the agent dialed {dials} times"))
             }
             Expect::Turns(wanted) => {
-                let turns = self.host.inbounds.len();
+                let turns = site.host.inbounds.len();
                 (turns != *wanted).then(|| format!("the host was handed {turns} turns"))
             }
             Expect::Redelivered(wanted) => {
                 let again = |inbound: &&Inbound| inbound.redelivered;
-                let turns = self.host.inbounds.iter().filter(again).count();
+                let turns = site.host.inbounds.iter().filter(again).count();
                 (turns != *wanted).then(|| format!("{turns} turns were handed over again"))
             }
             Expect::Speaker { channel, who } => {
-                let id = self.channels.get(channel);
-                let known = id.and_then(|id| self.guild.state().channel(id));
+                let place = self.people.channel(channel);
+                let known = place.as_ref().and_then(|(guild, id)| {
+                    let store = &self.guilds.get(*guild)?.store;
+                    store.state().channel(id)
+                });
                 let turn = known.and_then(|known| known.turn.as_ref());
                 let has = turn.and_then(Turn::current).map(UserId::as_str);
                 (has != who.as_deref()).then(|| format!("{has:?} has the turn in `{channel}`"))

@@ -1,17 +1,22 @@
 //! Traces: what the world does, and what must have happened, one JSON object a line.
 //!
 //! The first line names the scenario and the report it stands for. Every other line is either
-//! `{"at": ms, "who": …, "do": …}` or `{"at": ms, "expect": …}`.
+//! `{"at": ms, "who": …, "do": …}` or `{"at": ms, "expect": …}`. A random run is a script too: its
+//! seed makes one, and running a script takes no decision that is not in it.
 
-use std::{collections::BTreeMap, time::Duration};
+pub mod act;
+pub mod expect;
 
-use selvedge_core::{
-    fabric::types::XType,
-    plugin::{config::Profile, defect::Defect},
+use std::time::Duration;
+
+use selvedge_core::plugin::{config::Profile, defect::Defect};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use self::{
+    act::{Act, Deed, Moment, Strike},
+    expect::Expect,
 };
-use serde::Deserialize;
-
-use crate::net::Loss;
 
 /// A scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,30 +28,79 @@ pub struct Script {
 }
 
 /// The first line of a trace.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// The scenario's name.
     pub trace: String,
     /// What was reported, in words.
     pub report: String,
-    /// The planted defect with which the trace must fail.
+    /// The planted defect with which the trace must fail; empty where it is about none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub defect: String,
     /// The seed of every generator.
     #[serde(default)]
     pub seed: u64,
+    /// The accounts of the agents, all in one process.
+    #[serde(default = "agents")]
+    pub agents: Vec<String>,
+    /// The guilds, all of which every agent belongs to.
+    #[serde(default = "guilds")]
+    pub guilds: Vec<String>,
+    /// Whether all guilds give the same ids.
+    #[serde(default)]
+    pub same_ids: bool,
     /// How long a guild token lives.
     #[serde(default = "token_life")]
     pub token_life_ms: u64,
-    /// Whether the guild accepts expired tokens and then goes deaf.
+    /// Whether the guilds accept expired tokens and then go deaf.
     #[serde(default)]
     pub deaf_on_expired_token: bool,
     /// How the host is handed its turns.
     #[serde(default = "profile")]
     pub profile: Profile,
+    /// Whether a host of the profile `plexum` says when a turn is done.
+    #[serde(default = "turns")]
+    pub turns: bool,
+    /// How long a turn of the host takes.
+    #[serde(default = "turn_ms")]
+    pub turn_ms: u64,
     /// The least and the greatest latency, each way.
     #[serde(default = "latency")]
     pub latency_ms: (u64, u64),
+    /// What of the plugin's configuration is not as by default.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub config: Map<String, Value>,
+}
+
+impl Head {
+    /// One agent, one guild, and everything as by default.
+    pub fn named(trace: &str, report: &str) -> Self {
+        Self {
+            trace: trace.to_string(),
+            report: report.to_string(),
+            defect: String::new(),
+            seed: 0,
+            agents: agents(),
+            guilds: guilds(),
+            same_ids: false,
+            token_life_ms: token_life(),
+            deaf_on_expired_token: false,
+            profile: profile(),
+            turns: turns(),
+            turn_ms: turn_ms(),
+            latency_ms: latency(),
+            config: Map::new(),
+        }
+    }
+}
+
+fn agents() -> Vec<String> {
+    vec!["echo".to_string()]
+}
+
+fn guilds() -> Vec<String> {
+    vec!["guild-1".to_string()]
 }
 
 fn token_life() -> u64 {
@@ -57,20 +111,34 @@ fn profile() -> Profile {
     Profile::Plexum
 }
 
+fn turns() -> bool {
+    true
+}
+
+fn turn_ms() -> u64 {
+    200
+}
+
 fn latency() -> (u64, u64) {
     (1, 5)
 }
 
 /// Something at a moment.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Line {
     /// Somebody or something acts.
     Act {
         /// Milliseconds from the start.
         at: u64,
-        /// A person, `center`, `network`, `host`, `plugin` or `disk`.
+        /// A person, `center`, `network`, `guild`, `host`, `plugin` or `disk`.
         who: String,
+        /// The one agent that is meant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<String>,
+        /// The one guild that is meant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guild: Option<String>,
         /// What it does.
         r#do: Act,
     },
@@ -78,6 +146,9 @@ pub enum Line {
     Expect {
         /// Milliseconds from the start.
         at: u64,
+        /// The agent that is meant, where it is not the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<String>,
         /// What.
         expect: Expect,
     },
@@ -90,100 +161,22 @@ impl Line {
             Self::Act { at, .. } | Self::Expect { at, .. } => Duration::from_millis(*at),
         }
     }
-}
 
-/// What can be done.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Act {
-    /// A person creates a channel with the given members, and calls it by `name` from then on.
-    Create {
-        /// The channel's name.
-        name: String,
-        /// Its kind.
-        x_type: XType,
-        /// Its members besides the person.
-        members: Vec<String>,
-    },
-    /// A person posts.
-    Post {
-        /// The channel's name.
-        channel: String,
-        /// The text.
-        content: String,
-    },
-    /// The network resets every connection.
-    Reset,
-    /// The network resets the oldest connection.
-    ResetOldest,
-    /// The network resets the next so many connections so long after their dial.
-    Doom {
-        /// How many.
-        dials: u32,
-        /// Milliseconds.
-        after: u64,
-    },
-    /// Dials take so many milliseconds longer.
-    DelayDials(u64),
-    /// Every connection that is open now swallows this, for as long as it lives.
-    Lose(Loss),
-    /// The network swallows the next so many answers to what the agent asks for on a connection.
-    LoseAcks(u32),
-    /// Center takes every token of the agent back.
-    Revoke,
-    /// The network refuses dials from now on, or does not any more.
-    RefuseDials(bool),
-    /// The network swallows the next so many pushes of new messages to the agent, as a guild does
-    /// that restarts between storing and pushing.
-    LosePushes(u32),
-    /// The guild takes so many milliseconds longer to answer the agent's REST requests.
-    DelayRest(u64),
-    /// The host loses the next so many notifications, without a word.
-    LoseNotifications(u32),
-    /// The plugin and its host are killed.
-    Kill {
-        /// Whether what the plugin's disk is writing is committed all the same, or lost.
-        commits: bool,
-    },
-    /// The plugin and its host start again.
-    Start,
-    /// Somebody makes a backup of the plugin's disk.
-    BackUp,
-    /// Somebody puts that backup in the disk's place, while the plugin is killed.
-    Restore,
-    /// The plugin's disk takes so many milliseconds for a commit.
-    DelayCommits(u64),
-}
+    /// Whether it makes a channel of that name.
+    pub fn makes(&self, channel: &str) -> bool {
+        let Self::Act { r#do, .. } = self else {
+            return false;
+        };
+        matches!(r#do, Act::Deed(Deed::Create { name, .. }) if name == channel)
+    }
 
-/// What must hold.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Expect {
-    /// The agent's link is live, or is not.
-    Live(bool),
-    /// The agent's echo of this text stands in the guild, exactly once.
-    Echoed(String),
-    /// The agent was never handed this text.
-    NotDelivered(String),
-    /// The agent was handed these texts, in this order, and nothing else.
-    Delivered(Vec<String>),
-    /// The agent has said this so often: the kinds of its notes.
-    Noted(BTreeMap<String, usize>),
-    /// The agent has never had more connections than this.
-    ConnectionsAtMost(usize),
-    /// The agent has dialed at most so often.
-    DialsAtMost(u64),
-    /// So many turns reached the host, those that reached it again included.
-    Turns(usize),
-    /// So many of them had been handed over before.
-    Redelivered(usize),
-    /// This user has the turn in a channel; without one, nobody has.
-    Speaker {
-        /// The channel's name.
-        channel: String,
-        /// Who.
-        who: Option<String>,
-    },
+    /// Whether it says what must hold.
+    pub const fn expects(&self) -> bool {
+        match self {
+            Self::Act { .. } => false,
+            Self::Expect { .. } => true,
+        }
+    }
 }
 
 /// Why a trace cannot be read.
@@ -255,24 +248,48 @@ impl Script {
         Ok(script)
     }
 
-    /// The planted defect that the trace is about.
+    /// Writes it as it is read.
+    ///
+    /// # Errors
+    ///
+    /// Where a line does not serialise, which is a bug of its type.
+    pub fn write(&self) -> Result<String, serde_json::Error> {
+        let mut text = serde_json::to_string(&self.head)?;
+        for line in &self.lines {
+            text.push('\n');
+            text.push_str(&serde_json::to_string(line)?);
+        }
+        text.push('\n');
+        Ok(text)
+    }
+
+    /// The planted defect that the trace is about, if it is about one.
     ///
     /// # Errors
     ///
     /// Where there is no such defect.
-    pub fn defect(&self) -> Result<Defect, ScriptError> {
-        let name = &self.head.defect;
-        Defect::ALL
-            .into_iter()
-            .find(|defect| defect.name() == name)
-            .ok_or_else(|| {
-                let known: Vec<&str> = Defect::ALL.into_iter().map(Defect::name).collect();
-                ScriptError::Defect {
-                    name: name.clone(),
-                    known: known.join(", "),
-                }
-            })
+    pub fn defect(&self) -> Result<Option<Defect>, ScriptError> {
+        match self.head.defect.as_str() {
+            "" => Ok(None),
+            name => named(name).map(Some),
+        }
     }
+}
+
+/// The planted defect of a name.
+///
+/// # Errors
+///
+/// Where there is no such defect.
+pub fn named(name: &str) -> Result<Defect, ScriptError> {
+    let mut all = Defect::ALL.into_iter();
+    all.find(|defect| defect.name() == name).ok_or_else(|| {
+        let known: Vec<&str> = Defect::ALL.into_iter().map(Defect::name).collect();
+        ScriptError::Defect {
+            name: name.to_string(),
+            known: known.join(", "),
+        }
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,55 @@
+//! Faults of single requests, logins and frames.
+
+use serde::{Deserialize, Serialize};
+
+/// How a REST request of an agent goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestFault {
+    /// The guild cannot be reached.
+    Unreachable,
+    /// The request is lost, and its connection breaks.
+    LoseRequest,
+    /// The request is carried out; its answer is lost, and its connection breaks.
+    LoseAnswer,
+    /// The request is lost, and nobody ever says so.
+    HangRequest,
+    /// The request is carried out, and its answer never comes.
+    HangAnswer,
+    /// The request arrives so many milliseconds late.
+    LateRequest(u64),
+    /// The answer arrives so many milliseconds late.
+    LateAnswer(u64),
+    /// The request is not carried out, and answered with this status.
+    Status(u16),
+    /// The request is carried out, and its answer is too large.
+    TooLarge,
+}
+
+/// How a login goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginFault {
+    /// Center cannot be reached.
+    Unreachable,
+    /// Center never answers.
+    Hang,
+    /// Center answers so many milliseconds late.
+    Late(u64),
+    /// Center answers with this status.
+    Status(u16),
+}
+
+/// How a frame to the agent is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Damage {
+    /// Its second half is missing.
+    Truncated,
+    /// Its first character is one that no packet begins with.
+    Corrupt,
+    /// It is binary where text is due.
+    Binary,
+    /// It is larger than the runtime takes: the connection ends.
+    Oversized,
+}

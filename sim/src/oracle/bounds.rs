@@ -1,0 +1,108 @@
+//! Bounds: connections, dials, logins, what waits and what a turn carries stay under their caps.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use selvedge_core::{Time, plugin::login_gate::LoginGate};
+
+use super::{Rule, Seen, View};
+
+/// Connections of one link: the second one replaces the first.
+const CONNECTIONS: usize = 2;
+/// What is counted within this span.
+const SPAN: Duration = Duration::from_secs(60);
+/// Dials of one link: 12 at once, and one more every 5 s.
+const DIALS: usize = 12 + 12;
+/// Logins of one agent: 6 at once, and one more every 10 s.
+const LOGINS: usize = 6 + 6;
+/// Messages of one turn, after an outage.
+const TURN_MESSAGES: usize = 200;
+/// Bytes of the context of one turn, and the last message that goes over it.
+const CONTEXT_BYTES: usize = 32 * 1024;
+
+/// Counts per process: a new one has its buckets full.
+#[derive(Debug, Default)]
+pub(super) struct Bounds {
+    dials: BTreeMap<(usize, usize), VecDeque<Time>>,
+    logins: BTreeMap<usize, VecDeque<Time>>,
+}
+
+impl Rule for Bounds {
+    fn name(&self) -> &'static str {
+        "within its bounds"
+    }
+
+    fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
+        let config = &view.setup.config;
+        let within = |what: &str, is: usize, most: usize| match is > most {
+            true => Err(format!("{is} {what}, {most} are allowed")),
+            false => Ok(()),
+        };
+        match seen {
+            Seen::Killed { agent } => {
+                self.logins.remove(agent);
+                self.dials.retain(|(of, _), _| of != agent);
+                Ok(())
+            }
+            Seen::Dialed { agent, guild, open } => {
+                within("connections of one link", *open, CONNECTIONS)?;
+                let dials = self.dials.entry((*agent, *guild)).or_default();
+                within(
+                    "dials of one link in a minute",
+                    count(dials, view.now),
+                    DIALS,
+                )
+            }
+            Seen::LoggingIn { agent, under_way } => {
+                let logins = self.logins.entry(*agent).or_default();
+                within(
+                    "logins of one agent in a minute",
+                    count(logins, view.now),
+                    LOGINS,
+                )?;
+                within("logins under way", *under_way, LoginGate::IN_FLIGHT)
+            }
+            Seen::Notified { inbound, .. } => {
+                within(
+                    "messages in one turn",
+                    inbound.messages.len(),
+                    TURN_MESSAGES,
+                )?;
+                within(
+                    "messages of context",
+                    inbound.context.len(),
+                    config.context_max,
+                )?;
+                let bytes = inbound.context.iter().map(|told| told.content.len()).sum();
+                within("bytes of context", bytes, CONTEXT_BYTES)
+            }
+            Seen::Asked { waiting, .. } => {
+                let waiting = usize::try_from(*waiting).unwrap_or(usize::MAX);
+                within("messages waiting", waiting, config.waiting_agent_max)
+            }
+            Seen::Committed { .. }
+            | Seen::TurnOver { .. }
+            | Seen::NoReply { .. }
+            | Seen::Sent { .. }
+            | Seen::Presented { .. }
+            | Seen::Requested { .. }
+            | Seen::Kept { .. }
+            | Seen::Live { .. }
+            | Seen::Parked { .. } => Ok(()),
+        }
+    }
+}
+
+/// One more now: how many there were within the span.
+fn count(moments: &mut VecDeque<Time>, now: Time) -> usize {
+    moments.push_back(now);
+    while moments
+        .front()
+        .is_some_and(|first| now.since(*first) >= SPAN)
+    {
+        moments.pop_front();
+    }
+    moments.len()
+}

@@ -1,0 +1,227 @@
+//! The ledger: what the guilds stored, kept so that the rules can ask about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use selvedge_core::{
+    Time,
+    fabric::types::{Message, XType},
+    guild::fact::Fact,
+    id::{ChannelId, MessageId, UserId},
+};
+
+/// What every guild stored.
+#[derive(Debug)]
+pub struct Ledger {
+    guilds: Vec<Guild>,
+}
+
+#[derive(Debug, Default)]
+struct Guild {
+    channels: BTreeMap<ChannelId, Channel>,
+    messages: BTreeMap<MessageId, Stored>,
+}
+
+/// A channel.
+#[derive(Debug)]
+pub struct Channel {
+    /// Its kind.
+    pub x_type: XType,
+    /// The newest `seq`.
+    pub last_seq: u64,
+    /// When that was posted, or the channel was made.
+    pub last_at: Time,
+    /// Whether nobody can post.
+    pub closed: bool,
+    /// Whom it wakes, in triage and custom channels.
+    pub wakes: Vec<UserId>,
+    /// Who has the turn.
+    pub speaker: Option<UserId>,
+    /// Since when.
+    pub speaks_since: Time,
+    /// Its messages in order.
+    pub messages: BTreeMap<u64, MessageId>,
+    stays: BTreeMap<UserId, Vec<Stay>>,
+}
+
+/// One membership of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stay {
+    /// The newest `seq` before it.
+    pub after: u64,
+    /// The last `seq` of it; `None` while it lasts.
+    pub until: Option<u64>,
+}
+
+impl Stay {
+    /// Whether a message fell into it.
+    pub fn has(&self, seq: u64) -> bool {
+        seq > self.after && self.until.is_none_or(|until| seq <= until)
+    }
+}
+
+/// A message.
+#[derive(Debug)]
+pub struct Stored {
+    /// Its channel.
+    pub channel: ChannelId,
+    /// Its position there.
+    pub seq: u64,
+    /// Who wrote it.
+    pub author: UserId,
+    /// The text as it was posted.
+    pub content: String,
+    /// The author's nonce.
+    pub nonce: Option<String>,
+    /// When it was committed.
+    pub at: Time,
+    /// Who was woken by it when it was posted.
+    pub woken: BTreeSet<UserId>,
+    /// Who was woken with it later.
+    pub rewoken: BTreeSet<UserId>,
+    /// Whether it was deleted.
+    pub deleted: bool,
+}
+
+impl Ledger {
+    /// For so many guilds.
+    pub fn new(guilds: usize) -> Self {
+        Self {
+            guilds: (0..guilds).map(|_| Guild::default()).collect(),
+        }
+    }
+
+    /// A guild has committed a fact.
+    pub fn apply(&mut self, now: Time, guild: usize, fact: &Fact) {
+        let Some(guild) = self.guilds.get_mut(guild) else {
+            return;
+        };
+        match fact {
+            Fact::Channel(row) => {
+                let new = || Channel {
+                    x_type: row.x_type,
+                    last_seq: row.last_seq,
+                    last_at: now,
+                    closed: false,
+                    wakes: Vec::new(),
+                    speaker: None,
+                    speaks_since: now,
+                    messages: BTreeMap::new(),
+                    stays: BTreeMap::new(),
+                };
+                let channel = guild.channels.entry(row.id.clone()).or_insert_with(new);
+                channel.closed = row.closed;
+                channel.wakes.clone_from(&row.wake_mapping);
+            }
+            Fact::Member(row) => {
+                if let Some(channel) = guild.channels.get_mut(&row.channel) {
+                    let stays = channel.stays.entry(row.user.clone()).or_default();
+                    if stays.last().is_none_or(|last| last.until.is_some()) {
+                        let after = row.joined_seq;
+                        stays.push(Stay { after, until: None });
+                    }
+                }
+            }
+            Fact::NoMember { channel, user } => {
+                if let Some(channel) = guild.channels.get_mut(channel)
+                    && let Some(last) = channel
+                        .stays
+                        .get_mut(user)
+                        .and_then(|stays| stays.last_mut())
+                {
+                    last.until = Some(channel.last_seq);
+                }
+            }
+            Fact::Posted { message, woken } => guild.on_posted(now, message, woken),
+            Fact::Amended(message) => {
+                if let Some(known) = guild.messages.get_mut(&message.id) {
+                    known.deleted |= message.deleted_at.is_some();
+                }
+            }
+            Fact::Rewoken { message, user, .. } => {
+                if let Some(known) = guild.messages.get_mut(message) {
+                    known.rewoken.insert(user.clone());
+                }
+            }
+            Fact::Turn { channel, turn } => {
+                if let Some(channel) = guild.channels.get_mut(channel)
+                    && channel.speaker.as_ref() != turn.current()
+                {
+                    channel.speaker = turn.current().cloned();
+                    channel.speaks_since = now;
+                }
+            }
+            Fact::Canvas(_)
+            | Fact::NoCanvas(_)
+            | Fact::Commands(_)
+            | Fact::File(_)
+            | Fact::NoFile(_)
+            | Fact::Commanded { .. } => {}
+        }
+    }
+
+    /// The channels of a guild.
+    pub fn channels(&self, guild: usize) -> impl Iterator<Item = (&ChannelId, &Channel)> {
+        let guild = self.guilds.get(guild).into_iter();
+        guild.flat_map(|guild| &guild.channels)
+    }
+
+    /// The channels of all guilds.
+    pub fn all_channels(&self) -> impl Iterator<Item = (usize, &ChannelId)> {
+        let guilds = self.guilds.iter().enumerate();
+        guilds.flat_map(|(guild, known)| known.channels.keys().map(move |id| (guild, id)))
+    }
+
+    /// A channel.
+    pub fn channel(&self, guild: usize, id: &ChannelId) -> Option<&Channel> {
+        self.guilds.get(guild)?.channels.get(id)
+    }
+
+    /// A message.
+    pub fn message(&self, guild: usize, id: &MessageId) -> Option<&Stored> {
+        self.guilds.get(guild)?.messages.get(id)
+    }
+}
+
+impl Guild {
+    fn on_posted(&mut self, now: Time, message: &Message, woken: &[UserId]) {
+        if let Some(channel) = self.channels.get_mut(&message.channel_id) {
+            channel.last_seq = message.seq;
+            channel.last_at = now;
+            channel.messages.insert(message.seq, message.id.clone());
+        }
+        let stored = Stored {
+            channel: message.channel_id.clone(),
+            seq: message.seq,
+            author: message.author.id.clone(),
+            content: message.content.clone(),
+            nonce: message.nonce.clone(),
+            at: now,
+            woken: woken.iter().cloned().collect(),
+            rewoken: BTreeSet::new(),
+            deleted: false,
+        };
+        self.messages.insert(message.id.clone(), stored);
+    }
+}
+
+impl Channel {
+    /// The memberships of a user, the last one last.
+    pub fn stays(&self, user: &UserId) -> &[Stay] {
+        self.stays.get(user).map_or(&[], Vec::as_slice)
+    }
+
+    /// The membership of a user that lasts.
+    pub fn stay(&self, user: &UserId) -> Option<Stay> {
+        let last = self.stays(user).last().copied();
+        last.filter(|stay| stay.until.is_none())
+    }
+
+    /// Who is a member.
+    pub fn members(&self) -> impl Iterator<Item = &UserId> {
+        let lasting = |stays: &&Vec<Stay>| stays.last().is_some_and(|stay| stay.until.is_none());
+        let stays = self.stays.iter();
+        stays
+            .filter(move |(_, stays)| lasting(stays))
+            .map(|(user, _)| user)
+    }
+}

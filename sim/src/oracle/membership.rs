@@ -1,0 +1,50 @@
+//! Membership: a host gets nothing from a time when its agent was not in the channel, and nothing that
+//! the agent wrote itself.
+
+use super::{Rule, Seen, View, tell};
+
+/// What was said before a membership, or after it, is nothing to the agent.
+#[derive(Debug, Default)]
+pub(super) struct Membership;
+
+impl Rule for Membership {
+    fn name(&self) -> &'static str {
+        "only what it may hear"
+    }
+
+    fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
+        let Seen::Notified {
+            agent,
+            guild,
+            inbound,
+        } = seen
+        else {
+            return Ok(());
+        };
+        let Some(user) = view.setup.agents.get(*agent) else {
+            return Ok(());
+        };
+        let channel = view.ledger.channel(*guild, &inbound.channel.id);
+        let stays = channel.map_or(&[][..], |channel| channel.stays(user));
+        for message in inbound.messages.iter().chain(&inbound.context) {
+            // A guild may wake a new member with what was said before.
+            let known = view.ledger.message(*guild, &message.id);
+            let rewoken = known.is_some_and(|known| known.rewoken.contains(user));
+            if !rewoken && !stays.iter().any(|stay| stay.has(message.seq)) {
+                return Err(format!(
+                    "{} reached {user}, who was not in the channel then",
+                    tell(view.ledger, *guild, &message.id)
+                ));
+            }
+        }
+        for message in &inbound.messages {
+            if message.author.id == *user {
+                return Err(format!(
+                    "{} was handed to its own author",
+                    tell(view.ledger, *guild, &message.id)
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,328 @@
+//! The oracle: it sees what guilds stored, what hosts got and what went over the network, knows nothing
+//! of the plugin's insides, and says which rule is broken.
+//!
+//! A rule a file. [`Ledger`] is what the guilds stored; [`liveness`] is asked once the faults have
+//! ended, all others after every step.
+
+pub mod ledger;
+pub mod liveness;
+
+mod bounds;
+mod membership;
+mod once;
+mod one_turn;
+mod order;
+mod posts;
+mod storms;
+mod tokens;
+mod waking;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use selvedge_core::{
+    Time, Wall,
+    guild::fact::Fact,
+    http::Request,
+    id::{ChannelId, GuildId, MessageId, TurnId, UserId},
+    plugin::{
+        config::{Config, Profile},
+        inbound::Inbound,
+        kept::Change,
+        tools::SentMessage,
+    },
+};
+
+use self::{ledger::Ledger, liveness::Liveness};
+
+/// A channel as one agent has it: which agent, which guild, which channel.
+pub type Place = (usize, usize, ChannelId);
+
+/// Something that can be seen from outside.
+#[derive(Debug)]
+pub enum Seen<'a> {
+    /// A guild has committed facts.
+    Committed {
+        /// Which guild.
+        guild: usize,
+        /// What.
+        facts: &'a [Fact],
+    },
+    /// An agent's host was handed a turn.
+    Notified {
+        /// Which agent.
+        agent: usize,
+        /// In which guild.
+        guild: usize,
+        /// The turn.
+        inbound: &'a Inbound,
+    },
+    /// A host says that a turn is over.
+    TurnOver {
+        /// Which agent.
+        agent: usize,
+        /// Which turn.
+        turn: &'a TurnId,
+    },
+    /// A host says that the turn of a channel is over and gets no answer.
+    NoReply {
+        /// Where.
+        place: Place,
+    },
+    /// A host was told that its message stands in a channel.
+    Sent {
+        /// Where.
+        place: Place,
+        /// The message.
+        message: &'a SentMessage,
+    },
+    /// An agent dials, and has so many connections to that guild now.
+    Dialed {
+        /// Which agent.
+        agent: usize,
+        /// Which guild.
+        guild: usize,
+        /// The new one included.
+        open: usize,
+    },
+    /// An agent presents a token at CONNECT.
+    Presented {
+        /// Which agent.
+        agent: usize,
+        /// When the token dies; `None` where it was taken back.
+        expires: Option<Wall>,
+        /// Center's clock.
+        wall: Wall,
+    },
+    /// An agent sends a REST request.
+    Requested {
+        /// Which agent.
+        agent: usize,
+        /// To which guild.
+        guild: usize,
+        /// What.
+        request: &'a Request,
+        /// When its token dies; `None` where it was taken back.
+        expires: Option<Wall>,
+        /// Center's clock.
+        wall: Wall,
+    },
+    /// An agent's login is sent, and so many are under way.
+    LoggingIn {
+        /// Which agent.
+        agent: usize,
+        /// Of all agents.
+        under_way: usize,
+    },
+    /// An agent's disk has committed a batch.
+    Kept {
+        /// Which agent.
+        agent: usize,
+        /// What.
+        changes: &'a [Change],
+    },
+    /// An agent says that it is live in a guild.
+    Live {
+        /// Which agent.
+        agent: usize,
+        /// Where.
+        guild: usize,
+    },
+    /// An agent says that it has parked a turn.
+    Parked {
+        /// Which agent.
+        agent: usize,
+        /// Which.
+        turn: &'a TurnId,
+    },
+    /// An agent was asked how it does.
+    Asked {
+        /// Which agent.
+        agent: usize,
+        /// How many messages wait in all its channels.
+        waiting: u64,
+    },
+    /// An agent's process was killed.
+    Killed {
+        /// Which agent.
+        agent: usize,
+    },
+}
+
+/// What does not change during a run.
+#[derive(Debug)]
+pub struct Setup {
+    /// The accounts of the agents.
+    pub agents: Vec<UserId>,
+    /// The guilds.
+    pub guilds: Vec<GuildId>,
+    /// How every agent is configured.
+    pub config: Config,
+    /// Whether the hosts say when a turn is done.
+    pub says_done: bool,
+}
+
+impl Setup {
+    /// How long a turn may be seen as running without a word of the host.
+    pub fn turn_most(&self, takes_turns: bool) -> Duration {
+        match self.config.profile {
+            Profile::Plexum if !self.says_done && !takes_turns => Duration::ZERO,
+            Profile::Plexum | Profile::Claude => self.config.turn_timeout,
+        }
+    }
+
+    /// Whether a limit is so small that messages may be left out.
+    pub fn skips(&self) -> bool {
+        let Config {
+            backfill_max,
+            waiting_max,
+            waiting_agent_max,
+            ..
+        } = self.config;
+        backfill_max < 200 || waiting_max < 1_000 || waiting_agent_max < 10_000
+    }
+
+    /// Whose account an agent is.
+    pub fn is_agent(&self, user: &UserId) -> bool {
+        self.agents.contains(user)
+    }
+}
+
+/// What a rule knows besides what it sees.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// When.
+    pub now: Time,
+    /// What does not change.
+    pub setup: &'a Setup,
+    /// What the guilds stored.
+    pub ledger: &'a Ledger,
+}
+
+/// One rule.
+pub trait Rule: std::fmt::Debug {
+    /// What it is called.
+    fn name(&self) -> &'static str;
+
+    /// Something was seen.
+    ///
+    /// # Errors
+    ///
+    /// Where the rule is broken: what is the case and should not be.
+    fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String>;
+}
+
+/// A broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// Which.
+    pub rule: &'static str,
+    /// When.
+    pub at: Time,
+    /// What is the case and should not be.
+    pub why: String,
+}
+
+/// All rules, and what they share.
+#[derive(Debug)]
+pub struct Oracle {
+    setup: Setup,
+    ledger: Ledger,
+    rules: Vec<Box<dyn Rule>>,
+    liveness: Liveness,
+    breaches: Vec<Breach>,
+}
+
+impl Oracle {
+    /// For a run that begins.
+    pub fn new(setup: Setup) -> Self {
+        let ledger = Ledger::new(setup.guilds.len());
+        Self {
+            rules: vec![
+                Box::<order::Order>::default(),
+                Box::<once::Once>::default(),
+                Box::<one_turn::OneTurn>::default(),
+                Box::<membership::Membership>::default(),
+                Box::<waking::Waking>::default(),
+                Box::<bounds::Bounds>::default(),
+                Box::<tokens::Tokens>::default(),
+                Box::<posts::Posts>::default(),
+                Box::<storms::Storms>::default(),
+            ],
+            liveness: Liveness::default(),
+            setup,
+            ledger,
+            breaches: Vec::new(),
+        }
+    }
+
+    /// Something was seen.
+    pub fn saw(&mut self, now: Time, seen: &Seen<'_>) {
+        if let Seen::Committed { guild, facts } = seen {
+            for fact in *facts {
+                self.ledger.apply(now, *guild, fact);
+            }
+        }
+        let view = View {
+            now,
+            setup: &self.setup,
+            ledger: &self.ledger,
+        };
+        self.liveness.saw(view, seen);
+        for rule in &mut self.rules {
+            if let Err(why) = rule.saw(view, seen) {
+                let rule = rule.name();
+                self.breaches.push(Breach { rule, at: now, why });
+            }
+        }
+    }
+
+    /// Faults have ended, and so has the time for coming back: what is still owed by the agents that
+    /// are `present` in a guild. Nothing where everything is done; an error where it will not come.
+    ///
+    /// # Errors
+    ///
+    /// With the first debt that nobody is working on.
+    pub fn owed(
+        &self,
+        now: Time,
+        present: &BTreeSet<(usize, usize)>,
+    ) -> Result<Option<String>, Breach> {
+        let view = View {
+            now,
+            setup: &self.setup,
+            ledger: &self.ledger,
+        };
+        self.liveness.owed(view, present)
+    }
+
+    /// What does not change.
+    pub const fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The rules that are broken so far.
+    pub fn breaches(&self) -> &[Breach] {
+        &self.breaches
+    }
+
+    /// Something else is broken.
+    pub fn breach(&mut self, breach: Breach) {
+        self.breaches.push(breach);
+    }
+
+    /// What the guilds stored.
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+/// Names a message in a sentence.
+fn tell(ledger: &Ledger, guild: usize, id: &MessageId) -> String {
+    match ledger.message(guild, id) {
+        Some(known) => format!(
+            "message {} of {} (`{}`)",
+            known.seq, known.channel, known.content
+        ),
+        None => format!("message {id}"),
+    }
+}

@@ -1,0 +1,114 @@
+//! Once: no message is handed over twice, but for a turn that is offered again and says so.
+
+use std::collections::BTreeMap;
+
+use selvedge_core::{
+    id::{MessageId, TurnId},
+    plugin::config::Profile,
+};
+
+use super::{Rule, Seen, View, tell};
+
+/// A turn that was running when its process ended is offered again, by a limited number of processes;
+/// to a host of the profile `claude`, which loses what it is told, once more by the same process.
+#[derive(Debug, Default)]
+pub(super) struct Once {
+    /// In which turn a message was handed over first, and by which process.
+    turns: BTreeMap<(usize, usize, MessageId), (TurnId, u32)>,
+    offers: BTreeMap<(usize, TurnId), Offers>,
+    lives: BTreeMap<usize, u32>,
+}
+
+#[derive(Debug, Default)]
+struct Offers {
+    /// The last process that offered it, and how often it did.
+    life: u32,
+    times: u32,
+    /// How many processes have.
+    lives: u32,
+}
+
+impl Rule for Once {
+    fn name(&self) -> &'static str {
+        "once"
+    }
+
+    fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Killed { agent } => *self.lives.entry(*agent).or_default() += 1,
+            Seen::Notified {
+                agent,
+                guild,
+                inbound,
+            } => {
+                let life = self.lives.get(agent).copied().unwrap_or_default();
+                for message in &inbound.messages {
+                    let key = (*agent, *guild, message.id.clone());
+                    let turn = &inbound.turn_id;
+                    let known = self
+                        .turns
+                        .entry(key)
+                        .or_insert_with(|| (turn.clone(), life));
+                    // What an earlier process has finished is known to nobody when a guild wakes the
+                    // agent with it once more.
+                    let forgotten = inbound.rewake && known.1 != life;
+                    if known.0 != *turn && !forgotten {
+                        return Err(format!(
+                            "{} was handed over in turn {} and again in turn {turn}",
+                            tell(view.ledger, *guild, &message.id),
+                            known.0
+                        ));
+                    }
+                }
+                let key = (*agent, inbound.turn_id.clone());
+                let offers = self.offers.entry(key).or_default();
+                return offers
+                    .on_offer(view, life, inbound.redelivered)
+                    .map_err(|why| format!("turn {} {why}", inbound.turn_id));
+            }
+            Seen::Committed { .. }
+            | Seen::TurnOver { .. }
+            | Seen::NoReply { .. }
+            | Seen::Sent { .. }
+            | Seen::Dialed { .. }
+            | Seen::Presented { .. }
+            | Seen::Requested { .. }
+            | Seen::LoggingIn { .. }
+            | Seen::Kept { .. }
+            | Seen::Live { .. }
+            | Seen::Parked { .. }
+            | Seen::Asked { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+impl Offers {
+    fn on_offer(&mut self, view: View<'_>, life: u32, redelivered: bool) -> Result<(), String> {
+        let first = self.lives == 0;
+        if first || self.life != life {
+            self.life = life;
+            self.lives += 1;
+            self.times = 0;
+        }
+        self.times += 1;
+        let most = match view.setup.config.profile {
+            Profile::Plexum => 1,
+            Profile::Claude => 2,
+        };
+        if self.times > most {
+            return Err(format!(
+                "was handed over {} times by one process",
+                self.times
+            ));
+        }
+        if self.lives > view.setup.config.attempts_max {
+            return Err(format!("was handed over by {} processes", self.lives));
+        }
+        let is_new = first && self.times == 1;
+        if !redelivered && !is_new {
+            return Err("was handed over again, and does not say so".to_string());
+        }
+        Ok(())
+    }
+}

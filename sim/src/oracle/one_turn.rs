@@ -1,0 +1,64 @@
+//! One turn: never two turns of one channel at once.
+
+use std::collections::BTreeMap;
+
+use selvedge_core::{Time, id::TurnId};
+
+use super::{Place, Rule, Seen, View};
+
+/// A turn runs from its handing over until its host says that it is over, or its time is up.
+#[derive(Debug, Default)]
+pub(super) struct OneTurn {
+    running: BTreeMap<Place, (TurnId, Time)>,
+}
+
+impl Rule for OneTurn {
+    fn name(&self) -> &'static str {
+        "one turn at a time"
+    }
+
+    fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Killed { agent } => self.running.retain(|(of, ..), _| of != agent),
+            Seen::TurnOver { agent, turn } => {
+                self.running
+                    .retain(|(of, ..), (running, _)| of != agent || running != *turn);
+            }
+            Seen::NoReply { place } => {
+                self.running.remove(place);
+            }
+            Seen::Notified {
+                agent,
+                guild,
+                inbound,
+            } => {
+                let place = (*agent, *guild, inbound.channel.id.clone());
+                let turn = &inbound.turn_id;
+                match self.running.get(&place) {
+                    // Offered once more, it has no more time than it had.
+                    Some((before, _)) if before == turn => return Ok(()),
+                    Some((before, until)) if *until > view.now => {
+                        return Err(format!(
+                            "turn {turn} of channel {} began while turn {before} was running",
+                            inbound.channel.id
+                        ));
+                    }
+                    Some(_) | None => {}
+                }
+                let until = view.now + view.setup.turn_most(false);
+                self.running.insert(place, (turn.clone(), until));
+            }
+            Seen::Committed { .. }
+            | Seen::Sent { .. }
+            | Seen::Dialed { .. }
+            | Seen::Presented { .. }
+            | Seen::Requested { .. }
+            | Seen::LoggingIn { .. }
+            | Seen::Kept { .. }
+            | Seen::Live { .. }
+            | Seen::Parked { .. }
+            | Seen::Asked { .. } => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! Posts: none is doubled, and one that is told to stand does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use selvedge_core::{
+    fabric::types::Message,
+    guild::fact::Fact,
+    id::{ChannelId, MessageId},
+};
+
+use super::{Rule, Seen, View, tell};
+
+/// No two answers of a model of a host are the same, so that what stands twice was posted twice.
+///
+/// A host that does not say when a turn is done may be asked once more after a crash, though it has
+/// answered, and nothing shows that its second answer is the first one; nor does anything where a guild
+/// wakes the agent once more with what an earlier process has finished.
+#[derive(Debug, Default)]
+pub(super) struct Posts {
+    said: BTreeMap<(usize, ChannelId, usize, String), u32>,
+    lives: BTreeMap<usize, u32>,
+    /// What a guild has woken an agent with once more.
+    rewoken: BTreeSet<(usize, MessageId)>,
+}
+
+impl Rule for Posts {
+    fn name(&self) -> &'static str {
+        "posted once"
+    }
+
+    fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Committed { guild, facts } => {
+                for fact in *facts {
+                    if let Fact::Posted { message, .. } = fact {
+                        self.on_posted(view, *guild, message)?;
+                    }
+                }
+                Ok(())
+            }
+            Seen::Killed { agent } => {
+                *self.lives.entry(*agent).or_default() += 1;
+                Ok(())
+            }
+            Seen::Notified { agent, inbound, .. } if inbound.rewake => {
+                let told = inbound
+                    .messages
+                    .iter()
+                    .map(|message| (*agent, message.id.clone()));
+                self.rewoken.extend(told);
+                Ok(())
+            }
+            Seen::Sent { place, message } => {
+                let (_, guild, channel) = place;
+                let known = view.ledger.message(*guild, &message.message);
+                let stands = known
+                    .is_some_and(|known| known.seq == message.seq && known.channel == *channel);
+                match stands {
+                    true => Ok(()),
+                    false => Err(format!(
+                        "message {} was said to stand in {channel}, and does not",
+                        message.message
+                    )),
+                }
+            }
+            Seen::Notified { .. }
+            | Seen::TurnOver { .. }
+            | Seen::NoReply { .. }
+            | Seen::Dialed { .. }
+            | Seen::Presented { .. }
+            | Seen::Requested { .. }
+            | Seen::LoggingIn { .. }
+            | Seen::Kept { .. }
+            | Seen::Live { .. }
+            | Seen::Parked { .. }
+            | Seen::Asked { .. } => Ok(()),
+        }
+    }
+}
+
+impl Posts {
+    fn on_posted(&mut self, view: View<'_>, guild: usize, message: &Message) -> Result<(), String> {
+        let mut agents = view.setup.agents.iter();
+        let Some(agent) = agents.position(|user| *user == message.author.id) else {
+            return Ok(());
+        };
+        let life = self.lives.get(&agent).copied().unwrap_or_default();
+        let place = message.channel_id.clone();
+        let key = (guild, place, agent, message.content.clone());
+        let Some(before) = self.said.insert(key, life) else {
+            return Ok(());
+        };
+        let answers = message.reply_to_id.clone().map(|id| (agent, id));
+        let rewoken = answers.is_some_and(|answers| self.rewoken.contains(&answers));
+        match before != life && (rewoken || !view.setup.says_done) {
+            true => Ok(()),
+            false => Err(format!(
+                "{} of {} stands there twice",
+                tell(view.ledger, guild, &message.id),
+                message.author.id
+            )),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Storms: an agent does not overrun its guilds with requests, after an outage least of all.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use selvedge_core::Time;
+
+use super::{Rule, Seen, View};
+
+/// What is counted within this span.
+const SPAN: Duration = Duration::from_secs(10);
+/// Requests of one agent to one guild, whatever it has to do.
+const ALWAYS: usize = 40;
+/// Requests for each of its channels.
+const EACH: usize = 16;
+
+/// An agent that has much to do may ask much: the cap grows with its channels, and the first question
+/// whether a wake still stands is not counted.
+#[derive(Debug, Default)]
+pub(super) struct Storms {
+    requests: BTreeMap<(usize, usize), VecDeque<Time>>,
+    acked: BTreeSet<(usize, Bytes)>,
+}
+
+impl Rule for Storms {
+    fn name(&self) -> &'static str {
+        "no storm of requests"
+    }
+
+    fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
+        let Seen::Requested {
+            agent,
+            guild,
+            request,
+            ..
+        } = seen
+        else {
+            return Ok(());
+        };
+        let asks = request.target.ends_with("/ack");
+        if asks && self.acked.insert((*agent, request.body.clone())) {
+            return Ok(());
+        }
+        let moments = self.requests.entry((*agent, *guild)).or_default();
+        moments.push_back(view.now);
+        while moments
+            .front()
+            .is_some_and(|first| view.now.since(*first) >= SPAN)
+        {
+            moments.pop_front();
+        }
+        let most = ALWAYS + EACH * view.ledger.channels(*guild).count();
+        match moments.len() > most {
+            true => Err(format!(
+                "agent {agent} sent guild {guild} {} requests within {SPAN:?}, {most} are allowed",
+                moments.len()
+            )),
+            false => Ok(()),
+        }
+    }
+}

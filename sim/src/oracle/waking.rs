@@ -1,0 +1,89 @@
+//! Waking: guilds wake whom the rules of the channel's kind name, and agents are woken by nothing else.
+
+use std::collections::BTreeSet;
+
+use selvedge_core::{fabric::types::XType, guild::fact::Fact, id::UserId};
+
+use super::{Rule, Seen, View, ledger::Channel, tell};
+
+/// A dm wakes every other member, and so does a general channel; a report wakes nobody, triage and
+/// custom channels wake their listeners, and where users take turns one of them is woken.
+#[derive(Debug, Default)]
+pub(super) struct Waking;
+
+impl Rule for Waking {
+    fn name(&self) -> &'static str {
+        "woken by the rules"
+    }
+
+    fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Committed { guild, facts } => {
+                for fact in *facts {
+                    if let Fact::Posted { message, woken } = fact
+                        && let Some(channel) = view.ledger.channel(*guild, &message.channel_id)
+                    {
+                        let woken: BTreeSet<&UserId> = woken.iter().collect();
+                        if !follows(channel, &message.author.id, &woken) {
+                            return Err(format!(
+                                "{} woke {woken:?}",
+                                tell(view.ledger, *guild, &message.id)
+                            ));
+                        }
+                    }
+                }
+            }
+            Seen::Notified {
+                agent,
+                guild,
+                inbound,
+            } => {
+                let Some(user) = view.setup.agents.get(*agent) else {
+                    return Ok(());
+                };
+                if inbound.channel.x_type == XType::Dm {
+                    return Ok(());
+                }
+                for message in &inbound.messages {
+                    let known = view.ledger.message(*guild, &message.id);
+                    let wakes = known.is_some_and(|known| {
+                        known.woken.contains(user) || known.rewoken.contains(user)
+                    });
+                    if !wakes {
+                        return Err(format!(
+                            "{} was handed over, and the guild never woke {user} with it",
+                            tell(view.ledger, *guild, &message.id)
+                        ));
+                    }
+                }
+            }
+            Seen::TurnOver { .. }
+            | Seen::NoReply { .. }
+            | Seen::Sent { .. }
+            | Seen::Dialed { .. }
+            | Seen::Presented { .. }
+            | Seen::Requested { .. }
+            | Seen::LoggingIn { .. }
+            | Seen::Kept { .. }
+            | Seen::Live { .. }
+            | Seen::Parked { .. }
+            | Seen::Asked { .. }
+            | Seen::Killed { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether a guild that has stored this may wake these users.
+fn follows(channel: &Channel, author: &UserId, woken: &BTreeSet<&UserId>) -> bool {
+    let members: BTreeSet<&UserId> = channel.members().filter(|user| *user != author).collect();
+    match channel.x_type {
+        XType::General | XType::Dm => *woken == members,
+        XType::Report => woken.is_empty(),
+        XType::Triage | XType::Custom => {
+            let listeners = channel.wakes.iter().filter(|user| members.contains(user));
+            *woken == listeners.collect()
+        }
+        XType::Work | XType::Discuss => woken.len() <= 1 && woken.is_subset(&members),
+    }
+}

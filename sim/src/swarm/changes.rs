@@ -1,0 +1,73 @@
+//! What people change in a drawn world while everything else goes on.
+
+use selvedge_core::Rng;
+
+use super::people::{Cast, deed};
+use crate::script::{Deed, Line};
+
+/// An agent leaves a channel and comes back, or joins one.
+pub(super) fn membership(rng: &mut Rng, cast: &Cast, at: u64, later: u64) -> Vec<Line> {
+    let (Some((place, who)), Some(user)) = (cast.place(rng), cast.agent(rng)) else {
+        return vec![];
+    };
+    let (channel, again) = (place.name.clone(), user.clone());
+    let add = |at: u64, user: String| {
+        let channel = place.name.clone();
+        deed(at, who, None, Deed::Add { channel, user })
+    };
+    match rng.chance(1, 3) {
+        true => vec![add(at, user)],
+        false => vec![
+            deed(at, who, None, Deed::Remove { channel, user }),
+            add(later, again),
+        ],
+    }
+}
+
+/// A channel is closed, and opened again.
+pub(super) fn close(rng: &mut Rng, cast: &Cast, at: u64, later: u64) -> Vec<Line> {
+    let Some((place, who)) = cast.place(rng) else {
+        return vec![];
+    };
+    let set = |at: u64, closed: bool| {
+        let channel = place.name.clone();
+        deed(at, who, None, Deed::SetClosed { channel, closed })
+    };
+    vec![set(at, true), set(later, false)]
+}
+
+/// A message is edited or deleted.
+pub(super) fn amend(rng: &mut Rng, cast: &Cast, at: u64) -> Vec<Line> {
+    let Some((place, who)) = cast.place(rng) else {
+        return vec![];
+    };
+    let channel = place.name.clone();
+    let amends = match rng.chance(1, 2) {
+        true => Deed::Delete { channel },
+        false => {
+            let content = format!("say otherwise at {at}");
+            Deed::Edit { channel, content }
+        }
+    };
+    vec![deed(at, who, None, amends)]
+}
+
+/// A channel wakes others, or somebody speaks only when mentioned from now on, or not only then.
+pub(super) fn rules(rng: &mut Rng, cast: &Cast, at: u64) -> Vec<Line> {
+    let (Some((place, who)), Some(user)) = (cast.place(rng), cast.agent(rng)) else {
+        return vec![];
+    };
+    let channel = place.name.clone();
+    let rules = match place.x_type.takes_turns() {
+        true => Deed::Bypass {
+            channel,
+            user,
+            bypass: rng.chance(1, 2),
+        },
+        false => Deed::Map {
+            channel,
+            wakes: vec![user],
+        },
+    };
+    vec![deed(at, who, None, rules)]
+}

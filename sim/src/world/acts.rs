@@ -1,0 +1,259 @@
+//! What a script does to a world.
+
+use std::time::Duration;
+
+use selvedge_core::{
+    plugin::status::Reports as _,
+    ws::{Event as WsEvent, Frame},
+};
+
+use super::{Armed, Event, Target, World};
+use crate::{
+    disk::Disk,
+    net::{End, Link},
+    oracle::Seen,
+    script::{Act, Line, Strike},
+};
+
+/// A Disconnect of the namespace of the pushes.
+const DISCONNECT: &str = "41/realtime,";
+/// How long after the faults have ended everything must be live.
+const COMING_BACK: Duration = Duration::from_secs(120);
+
+impl World {
+    /// The moment of a line has come.
+    pub(super) fn play(&mut self, index: usize) {
+        match self.script.lines.get(index).cloned() {
+            Some(Line::Act {
+                who,
+                agent,
+                guild,
+                r#do,
+                ..
+            }) => {
+                let target = Target {
+                    agent: agent.as_deref().and_then(|name| self.agent_named(name)),
+                    guild: guild.as_deref().and_then(|name| self.guild_named(name)),
+                };
+                if agent.is_some() != target.agent.is_some()
+                    || guild.is_some() != target.guild.is_some()
+                {
+                    return self.fail(format!("there is no {agent:?} or no {guild:?}"));
+                }
+                let at = self.since_start();
+                self.chronicle.remark(at, &r#do);
+                self.ask_how_they_do();
+                match r#do {
+                    Act::Deed(deed) => self.do_deed(&who, target.guild, &deed),
+                    Act::Strike(strike) => self.strike(target, strike),
+                }
+            }
+            Some(Line::Expect { agent, expect, .. }) => {
+                let agent = agent
+                    .as_deref()
+                    .map_or(Some(0), |name| self.agent_named(name));
+                match agent {
+                    Some(agent) => self.play_expect(agent, &expect),
+                    None => self.fail("there is no such agent".to_string()),
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Asks every agent how it does, as an operator would.
+    fn ask_how_they_do(&mut self) {
+        for agent in 0..self.agents.len() {
+            let site = self.agents.get(agent).filter(|site| site.alive);
+            if let Some(site) = site {
+                let waiting = site.machine.status(self.now).waiting;
+                self.oracle.saw(self.now, &Seen::Asked { agent, waiting });
+            }
+        }
+    }
+
+    fn links_of(&self, target: Target) -> Vec<Link> {
+        let links = self.net.links();
+        let meant = links.filter(|link| {
+            target.agent.is_none_or(|agent| agent == link.agent)
+                && target.guild.is_none_or(|guild| guild == link.guild)
+        });
+        meant.collect()
+    }
+
+    fn each_path(&mut self, target: Target, act: impl Fn(&mut crate::path::Path)) {
+        for agent in self.agents_of(target) {
+            for guild in self.guilds_of(target) {
+                act(self.path(agent, guild));
+            }
+        }
+    }
+
+    fn each_guild(&mut self, target: Target, act: impl Fn(&mut Self, usize)) {
+        for guild in self.guilds_of(target) {
+            act(self, guild);
+        }
+    }
+
+    fn each_disk(&mut self, target: Target, act: impl Fn(&mut Disk)) {
+        for agent in self.agents_of(target) {
+            if let Some(site) = self.agents.get_mut(agent) {
+                act(&mut site.disk);
+            }
+        }
+    }
+
+    /// A fault, or its end.
+    pub(super) fn strike(&mut self, target: Target, strike: Strike) {
+        let ms = Duration::from_millis;
+        match strike {
+            Strike::Reset => {
+                for link in self.links_of(target) {
+                    self.reset(link);
+                }
+            }
+            Strike::ResetOldest => {
+                if let Some(link) = self.links_of(target).first() {
+                    self.reset(*link);
+                }
+            }
+            Strike::Close => {
+                for link in self.links_of(target) {
+                    self.close_in_order(link);
+                }
+            }
+            Strike::Disconnect => {
+                for link in self.links_of(target) {
+                    self.cover("disconnect");
+                    let at = self.net.arrival(self.now, link, End::Agent, Duration::ZERO);
+                    let event = WsEvent::Frame(Frame::Text(DISCONNECT.into()));
+                    let to = End::Agent;
+                    self.schedule_at(at, Event::Frame { link, to, event });
+                }
+            }
+            Strike::Stall(millis) => {
+                for link in self.links_of(target) {
+                    self.cover("connection stalled");
+                    for end in [End::Agent, End::Guild] {
+                        self.net.not_before(link, end, self.now + ms(millis));
+                    }
+                }
+            }
+            Strike::Damage(damage) => {
+                for link in self.links_of(target) {
+                    self.cover("frame damaged");
+                    self.net.damage(link, damage);
+                }
+            }
+            Strike::Lose(loss) => {
+                for link in self.links_of(target) {
+                    self.net.lose(link, loss);
+                }
+            }
+            Strike::Doom { dials, after } => {
+                self.each_path(target, |path| path.doomed = (dials, ms(after)));
+            }
+            Strike::DelayDials(millis) => {
+                self.each_path(target, |path| path.dial_delay = ms(millis))
+            }
+            Strike::HangDials(dials) => self.each_path(target, |path| path.hangs_dials = dials),
+            Strike::DelayFrames(millis) => {
+                self.each_path(target, |path| path.frame_delay = ms(millis));
+            }
+            Strike::LoseAcks(acks) => self.each_path(target, |path| path.loses_acks = acks),
+            Strike::LackGuild(sessions) => self.each_path(target, |path| path.lacks = sessions),
+            Strike::RefuseDials(refuses) => {
+                self.each_path(target, |path| path.refuses_dials = refuses)
+            }
+            Strike::LosePushes(pushes) => self.each_path(target, |path| path.loses_pushes = pushes),
+            Strike::RepeatPushes(pushes) => {
+                self.each_path(target, |path| path.repeats_pushes = pushes);
+            }
+            Strike::DelayRest(millis) => {
+                self.each_path(target, |path| path.rest_delay = ms(millis))
+            }
+            Strike::FailRest { requests, how } => {
+                self.each_path(target, |path| path.fail_rest(requests, how));
+            }
+            Strike::Revoke => {
+                self.cover("tokens revoked");
+                for agent in self.agents_of(target) {
+                    if let Some(site) = self.agents.get(agent) {
+                        self.center.revoke(&site.user);
+                    }
+                }
+            }
+            Strike::FailLogins { logins, how } => {
+                self.center.faults.push((target.agent, logins, how));
+            }
+            Strike::LoseNotifications(count) => {
+                for agent in self.agents_of(target) {
+                    if let Some(site) = self.agents.get_mut(agent) {
+                        site.host.loses = count;
+                    }
+                }
+            }
+            Strike::Kill { commits } => self.kill(target, commits),
+            Strike::Crash { commits, down } => {
+                self.kill(target, commits);
+                for agent in self.agents_of(target) {
+                    self.schedule(ms(down), Event::Revive(agent));
+                }
+            }
+            Strike::Start => self.start(target),
+            Strike::BackUp => self.each_disk(target, Disk::back_up),
+            Strike::Restore => self.each_disk(target, Disk::restore),
+            Strike::DelayCommits(millis) => self.each_disk(target, |disk| disk.commit = ms(millis)),
+            Strike::FailCommits(batches) => self.each_disk(target, |disk| disk.fails = batches),
+            Strike::FailIntrospections(questions) => self.each_guild(target, |world, guild| {
+                if let Some(site) = world.guilds.get_mut(guild) {
+                    site.fails_introspections = questions;
+                }
+            }),
+            Strike::CrashGuild {
+                commits,
+                told,
+                down,
+            } => self.each_guild(target, |world, guild| {
+                world.kill_guild(guild, commits, told);
+                world.schedule(ms(down), Event::Restart(guild));
+            }),
+            Strike::SetClock(millis) => self.each_guild(target, |world, guild| {
+                world.cover("clock set");
+                if let Some(site) = world.guilds.get_mut(guild) {
+                    site.clock = millis;
+                }
+                world.tell_time(guild);
+            }),
+            Strike::Before { moment, r#do } => self.armed.push(Armed {
+                moment,
+                target,
+                strike: *r#do,
+            }),
+            Strike::Quiet => self.fall_quiet(),
+        }
+    }
+
+    /// Every fault ends.
+    fn fall_quiet(&mut self) {
+        self.quiet = Some(self.now);
+        self.armed.clear();
+        self.paths.clear();
+        self.center.faults.clear();
+        for site in &mut self.agents {
+            site.disk.fails = 0;
+            site.disk.commit = Disk::default().commit;
+            site.host.loses = 0;
+        }
+        for guild in 0..self.guilds.len() {
+            if let Some(site) = self.guilds.get_mut(guild) {
+                site.clock = 0;
+                site.fails_introspections = 0;
+            }
+            self.start_guild(guild);
+            self.tell_time(guild);
+        }
+        self.start(Target::default());
+        self.schedule(COMING_BACK, Event::Settle);
+    }
+}

@@ -1,0 +1,336 @@
+//! The network of a world: dials, frames, requests and their ends.
+
+use std::time::Duration;
+
+use selvedge_core::{
+    engineio::sessions::Arrival,
+    fabric::realtime::MESSAGE_CREATED,
+    guild::io as guild_io,
+    http::{CallId, Failure, Method, Request, Response},
+    plugin::io::{Http, Input},
+    request::RequestId,
+    ws::{self, Closed, ConnId, Frame},
+};
+use serde_json::Value;
+
+use super::{Caller, Event, Moment, World};
+use crate::{
+    fault::RestFault,
+    net::{End, Link, Passage},
+    oracle::Seen,
+    path::take,
+};
+
+/// What a CONNECT to the namespace of the pushes begins with: Engine.IO's mark of a message, and
+/// Socket.IO's of a CONNECT.
+const CONNECT: &str = "40/realtime,";
+
+impl World {
+    /// An agent dials a guild.
+    pub(super) fn dial(&mut self, agent: usize, conn: ConnId, guild: usize) {
+        let latency = self.net.latency();
+        let open = self.net.count(agent);
+        let all = 1 + open.values().sum::<usize>();
+        let to_it = 1 + open.get(&guild).copied().unwrap_or_default();
+        let seen = Seen::Dialed {
+            agent,
+            guild,
+            open: to_it,
+        };
+        self.oracle.saw(self.now, &seen);
+        if let Some(site) = self.agents.get_mut(agent) {
+            site.dials += 1;
+        }
+        let up = self.guilds.get(guild).is_some_and(|site| site.alive);
+        let path = self.path(agent, guild);
+        if path.refuses_dials || !up {
+            self.cover("dial refused");
+            let refused = Input::Dialed(conn, Err("connection refused".into()));
+            return self.schedule_agent(latency, agent, refused);
+        }
+        let hangs = take(&mut path.hangs_dials);
+        let (doom, delay) = (path.doom(), path.dial_delay);
+        if let Some(site) = self.agents.get_mut(agent) {
+            site.open_max = site.open_max.max(all);
+        }
+        let link = self.net.connect(agent, conn, guild);
+        if hangs {
+            self.cover("dial hangs");
+            return;
+        }
+        if let Some(after) = doom {
+            self.schedule(after, Event::Reset(link));
+        }
+        let there = self.net.arrival(self.now, link, End::Guild, Duration::ZERO);
+        let back = self.net.latency() + delay;
+        self.schedule_at(there, Event::Arrival(link));
+        self.schedule_at(there + back, Event::Dialed(link));
+        // What the guild sends meanwhile arrives after the dial is done.
+        self.net.not_before(link, End::Agent, there + back);
+    }
+
+    /// One end of a connection does something with it.
+    pub(super) fn act(&mut self, from: End, link: Link, action: ws::Action) {
+        let to = from.peer();
+        let event = match action {
+            ws::Action::Send(frame) => ws::Event::Frame(frame),
+            ws::Action::Close => {
+                self.net.leave(link, from);
+                ws::Event::Closed(Closed::Peer {
+                    code: 1000,
+                    reason: "".into(),
+                })
+            }
+        };
+        if from == End::Agent
+            && let ws::Event::Frame(Frame::Text(text)) = &event
+            && let Some(auth) = text.strip_prefix(CONNECT)
+        {
+            self.show_token(link.agent, auth);
+        }
+        let path = self.paths.entry((link.agent, link.guild)).or_default();
+        let extra = path.frame_delay;
+        let at = self.net.arrival(self.now, link, to, extra);
+        match self.net.pass(link, to, event, path) {
+            Passage::Arrives(times, event) => {
+                for _ in 0..times {
+                    let event = event.clone();
+                    self.schedule_at(at, Event::Frame { link, to, event });
+                }
+                if times > 1 {
+                    self.cover("push repeated");
+                }
+            }
+            Passage::Lost => self.cover("frame lost"),
+        }
+    }
+
+    fn show_token(&mut self, agent: usize, auth: &str) {
+        let auth: Value = serde_json::from_str(auth).unwrap_or_default();
+        let token = auth.get("token").and_then(Value::as_str);
+        let seen = Seen::Presented {
+            agent,
+            expires: token.and_then(|token| self.center.expires(token)),
+            wall: self.wall(),
+        };
+        self.oracle.saw(self.now, &seen);
+    }
+
+    /// Something that was sent on a connection arrives.
+    pub(super) fn deliver(&mut self, link: Link, to: End, event: ws::Event) {
+        if self.net.has_left(link, to) {
+            return;
+        }
+        if to == End::Agent
+            && let ws::Event::Frame(Frame::Text(text)) = &event
+            && text.contains(MESSAGE_CREATED)
+        {
+            self.before(Moment::Push, Some(link.agent), Some(link.guild));
+            if self.net.of_guild(link.number).is_none() {
+                return;
+            }
+        }
+        if matches!(event, ws::Event::Closed(_)) {
+            self.net.close(link);
+        }
+        match to {
+            End::Agent => self.step_agent(link.agent, Some(Input::Transport(link.conn, event))),
+            End::Guild => self.step_guild(link.guild, Some(at_guild(link, event))),
+        }
+    }
+
+    /// A connection is reset, and both ends are told.
+    pub(super) fn reset(&mut self, link: Link) {
+        if self.net.of_guild(link.number).is_some() {
+            self.cover("connection reset");
+            self.break_off(link, End::Agent, "connection reset");
+            let event = Self::broken("connection reset");
+            self.schedule_guild(Duration::ZERO, link.guild, at_guild(link, event));
+        }
+    }
+
+    /// A connection is closed in order by whoever stands between, and both ends are told.
+    pub(super) fn close_in_order(&mut self, link: Link) {
+        self.cover("connection closed");
+        let event = || {
+            ws::Event::Closed(Closed::Peer {
+                code: 1001,
+                reason: "going away".into(),
+            })
+        };
+        self.net.close(link);
+        let latency = self.net.latency();
+        self.schedule_agent(latency, link.agent, Input::Transport(link.conn, event()));
+        self.schedule_guild(latency, link.guild, at_guild(link, event()));
+    }
+
+    /// Ends a connection now; only `told` hears of it, after the latency of the network.
+    pub(super) fn break_off(&mut self, link: Link, told: End, why: &'static str) {
+        self.net.close(link);
+        let latency = self.net.latency();
+        let event = Self::broken(why);
+        match told {
+            End::Agent => {
+                self.schedule_agent(latency, link.agent, Input::Transport(link.conn, event));
+            }
+            End::Guild => self.schedule_guild(latency, link.guild, at_guild(link, event)),
+        }
+    }
+
+    /// An agent's request, and whatever goes wrong with it.
+    pub(super) fn call_from_agent(
+        &mut self,
+        agent: usize,
+        guild: usize,
+        id: RequestId<Http>,
+        request: Request,
+    ) {
+        let Some(life) = self.agents.get(agent).map(|site| site.life) else {
+            return;
+        };
+        let posts = request.method == Method::Post && request.target.ends_with("/messages");
+        if posts {
+            self.before(Moment::Post, Some(agent), Some(guild));
+            if !self.lives(agent, life) {
+                return;
+            }
+        }
+        let up = self.guilds.get(guild).is_some_and(|site| site.alive);
+        let fault = match up {
+            true => self.path(agent, guild).rest_fault(),
+            false => Some(RestFault::Unreachable),
+        };
+        // A page alone has an answer that can be too large.
+        let is_page = request.method == Method::Get && request.target.contains("/messages");
+        let fault = fault.filter(|fault| *fault != RestFault::TooLarge || is_page);
+        if fault.is_some() {
+            self.cover("request failed");
+        }
+        let caller = Caller::Agent {
+            agent,
+            life,
+            id,
+            posts,
+            fault,
+        };
+        let (latency, back) = (self.net.latency(), self.net.latency());
+        let answered = |answer| Event::Answer {
+            agent,
+            life,
+            id,
+            answer,
+            posts,
+        };
+        match fault {
+            Some(RestFault::Unreachable) => {
+                let failure = Failure::Unreachable("connection refused".into());
+                self.schedule(latency, answered(Err(failure)));
+            }
+            Some(RestFault::LoseRequest) => {
+                let failure = Failure::Broken("connection reset".into());
+                self.schedule(latency + back, answered(Err(failure)));
+            }
+            Some(RestFault::HangRequest) => {}
+            Some(RestFault::Status(status)) => {
+                self.schedule(latency + back, answered(Ok(refusal(status))));
+            }
+            Some(RestFault::LateRequest(millis)) => {
+                let after = latency + Duration::from_millis(millis);
+                self.call(caller, guild, request, after);
+            }
+            Some(
+                RestFault::LoseAnswer
+                | RestFault::HangAnswer
+                | RestFault::LateAnswer(_)
+                | RestFault::TooLarge,
+            )
+            | None => self.call(caller, guild, request, latency),
+        }
+    }
+
+    /// A request is on its way to a guild.
+    pub(super) fn call(&mut self, caller: Caller, guild: usize, request: Request, after: Duration) {
+        let call = CallId(self.next_call);
+        self.next_call += 1;
+        self.callers.insert(call, (guild, caller));
+        let event = Event::Request {
+            guild,
+            call,
+            request,
+        };
+        self.schedule(after, event);
+    }
+
+    /// A request has reached its guild, or what was left of it.
+    pub(super) fn arrive(&mut self, guild: usize, call: CallId, request: Request) {
+        if !self.callers.contains_key(&call) {
+            return;
+        }
+        if self.guilds.get(guild).is_some_and(|site| site.alive) {
+            self.step_guild(guild, Some(guild_io::Input::Http { call, request }));
+        } else {
+            self.hang_up_on(call);
+        }
+    }
+
+    /// A guild answers a request.
+    pub(super) fn respond(&mut self, call: CallId, response: Response) {
+        let Some((guild, caller)) = self.callers.remove(&call) else {
+            return self.fail(format!("call {} was answered twice", call.0));
+        };
+        match caller {
+            Caller::Agent {
+                agent,
+                life,
+                id,
+                posts,
+                fault,
+            } => {
+                let latency = self.net.latency();
+                let mut after = latency + self.path(agent, guild).rest_delay;
+                let answer = match fault {
+                    Some(RestFault::HangAnswer) => return,
+                    Some(RestFault::LoseAnswer) => Err(Failure::Broken("connection reset".into())),
+                    Some(RestFault::TooLarge) => Err(Failure::TooLarge),
+                    Some(RestFault::LateAnswer(millis)) => {
+                        after += Duration::from_millis(millis);
+                        Ok(response)
+                    }
+                    Some(
+                        RestFault::Unreachable
+                        | RestFault::LoseRequest
+                        | RestFault::HangRequest
+                        | RestFault::LateRequest(_)
+                        | RestFault::Status(_),
+                    )
+                    | None => Ok(response),
+                };
+                let event = Event::Answer {
+                    agent,
+                    life,
+                    id,
+                    answer,
+                    posts,
+                };
+                self.schedule(after, event);
+            }
+            Caller::Creator { name } => self.on_created(guild, name, &response),
+            Caller::Person => self.on_person_answered(&response),
+        }
+    }
+}
+
+/// What a guild, or whoever stands before it, says instead of an answer.
+fn refusal(status: u16) -> Response {
+    let body = serde_json::json!({"statusCode": status, "error": "fault", "message": "a fault"});
+    Response {
+        status,
+        retry_after: (status == 429).then_some(Duration::from_secs(1)),
+        body: body.to_string().into(),
+    }
+}
+
+/// Something happens on the guild's end of a link.
+pub(super) fn at_guild(link: Link, event: ws::Event) -> guild_io::Input {
+    guild_io::Input::Arrival(Arrival::Transport(link.number, event))
+}

@@ -1,0 +1,59 @@
+//! The places of a world: an agent with its disk and its host, a guild node with its disk.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use selvedge_core::{
+    Rng, Time,
+    guild::{Config as GuildConfig, Guild},
+    id::UserId,
+    plugin::{agent::Agent, login_gate::Ticket},
+};
+
+use crate::{disk::Disk, host::Host, store::Store};
+
+/// An agent, what it keeps, and its host.
+#[derive(Debug)]
+pub(super) struct AgentSite {
+    pub(super) user: UserId,
+    pub(super) rng: Rng,
+    pub(super) machine: Agent,
+    /// Its processes so far, and whether the last of them lives.
+    pub(super) life: u64,
+    pub(super) alive: bool,
+    /// When that one began.
+    pub(super) began: Time,
+    pub(super) disk: Disk,
+    pub(super) host: Host,
+    /// The login that is under way or waits at the gate.
+    pub(super) ticket: Option<Ticket>,
+    /// Whether it was let through.
+    pub(super) logs_in: bool,
+    /// The guilds of its last session.
+    pub(super) granted: BTreeSet<usize>,
+    /// What it has noted, by kind.
+    pub(super) notes: BTreeMap<String, usize>,
+    pub(super) dials: u64,
+    /// How many of its connections were open at most.
+    pub(super) open_max: usize,
+}
+
+/// A guild node and what it keeps.
+#[derive(Debug)]
+pub(super) struct GuildSite {
+    pub(super) config: GuildConfig,
+    pub(super) rng: Rng,
+    pub(super) machine: Guild,
+    /// Its processes so far, and whether the last of them lives.
+    pub(super) life: u64,
+    pub(super) alive: bool,
+    pub(super) store: Store,
+    /// How far its wall clock is off, in milliseconds.
+    pub(super) clock: i64,
+    /// How many of its next questions about tokens are not answered.
+    pub(super) fails_introspections: u32,
+    /// How long its store takes to commit.
+    pub(super) commit: Duration,
+}
