@@ -28,11 +28,19 @@ impl Ahead {
     /// A message was pushed.
     pub fn push(&mut self, message: Message, by: ConnId) {
         let by = Some(by);
-        let early = self
-            .messages
-            .entry(message.seq)
-            .or_insert(Early { message, by });
-        early.by = early.by.max(by);
+        match self.messages.entry(message.seq) {
+            Entry::Vacant(place) => {
+                place.insert(Early { message, by });
+            }
+            Entry::Occupied(known) => {
+                let early = known.into_mut();
+                early.by = early.by.max(by);
+                // Who is woken once more was perhaps not woken before.
+                if message.rewake == Some(true) {
+                    early.message = message;
+                }
+            }
+        }
     }
 
     /// A message was read. What was pushed goes before it.

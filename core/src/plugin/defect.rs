@@ -52,11 +52,13 @@ pub enum Defect {
     NeverParks,
     /// What a store says is true, however old the store is.
     TrustsOldStores,
+    /// A wake with a message that was not heard yet does not wait for what was said before it.
+    RewakesOvertake,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -81,6 +83,7 @@ impl Defect {
         Self::NotifiesBeforeCommit,
         Self::NeverParks,
         Self::TrustsOldStores,
+        Self::RewakesOvertake,
     ];
 
     /// The name that traces use.
@@ -110,6 +113,7 @@ impl Defect {
             Self::NotifiesBeforeCommit => "notifies_before_commit",
             Self::NeverParks => "never_parks",
             Self::TrustsOldStores => "trusts_old_stores",
+            Self::RewakesOvertake => "rewakes_overtake",
         }
     }
 }

@@ -47,7 +47,10 @@ impl GuildLink {
         if let Some(connection) = self.conns.get_mut(&conn) {
             connection.hearing.on_push(&id, message.seq);
         }
-        if message.rewake == Some(true) {
+        // A wake with a message that was not heard yet waits for what was said before it.
+        let is_heard = state.sequence.heard() >= Some(message.seq);
+        let overtakes = shared.planted.is(Defect::RewakesOvertake);
+        if message.rewake == Some(true) && (is_heard || overtakes) {
             if !shared.planted.is(Defect::IgnoresRewakes) {
                 self.filter(now, &id, vec![message], shared, out);
             }

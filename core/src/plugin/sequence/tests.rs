@@ -221,6 +221,20 @@ fn what_an_earlier_process_has_heard_is_read_again_and_never_skipped() {
 }
 
 #[test]
+fn a_wake_with_what_waits_behind_a_gap_takes_its_place() {
+    let mut sequence = joined(0);
+    assert_eq!(push(&mut sequence, 1, 2), (vec![], 0));
+    let again = Message {
+        rewake: Some(true),
+        ..message(2)
+    };
+    sequence.on_message(at(2), again, NEW, PATIENCE);
+    let released = sequence.on_page(at(3), page(&[1], false));
+    let wakes: Vec<_> = released.messages.iter().map(|it| it.rewake).collect();
+    assert_eq!(wakes, [None, Some(true)]);
+}
+
+#[test]
 fn what_overtakes_the_answer_of_the_join_is_kept() {
     let mut sequence = Sequence::default();
     assert_eq!(push(&mut sequence, 1, 8), (vec![], 0));
