@@ -33,9 +33,11 @@ impl Rig {
 
     fn found(&self) -> Vec<(usize, u64)> {
         let notes = self.notes.iter();
-        let restored = notes.filter_map(|note| match note {
-            Note::Restored { found, skipped, .. } => Some((*found, *skipped)),
-            _ => None,
+        let restored = notes.filter_map(|note| {
+            let Note::Restored { found, skipped, .. } = note else {
+                return None;
+            };
+            Some((*found, *skipped))
         });
         restored.collect()
     }
