@@ -1,5 +1,5 @@
 //! The storm: people post in many channels while the network between plugin and guild does its worst,
-//! and plugin and guild are killed. What must hold in the end is in [`judge`].
+//! and plugin and guild are killed. What must hold in the end is in [`mod@judge`].
 
 mod guild;
 mod host;

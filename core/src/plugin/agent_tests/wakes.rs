@@ -232,15 +232,17 @@ fn a_rewake_hands_over_what_was_only_context() {
     assert!(rig.inbounds[0].rewake);
     assert!(rig.context().is_empty(), "it is not told twice");
     assert_eq!(rig.words(), ["c1"]);
-    // One that was never heard of, and then comes by its own push.
+    // One that was never heard of waits for what was said before it, and may come by its own push too.
     rig.done(0);
     rig.rewakes(3, "three", "w2");
+    assert_eq!(rig.inbounds.len(), 1);
     rig.says("c", 2, "two");
     rig.says("c", 3, "three");
     rig.done(1);
     rig.done(2);
     rig.pass(MINUTE);
-    assert_eq!(rig.heard(), [["one"], ["three"], ["two"]]);
+    assert_eq!(rig.heard(), [["one"], ["two"], ["three"]]);
+    assert!(rig.inbounds[2].rewake);
 }
 
 #[test]
