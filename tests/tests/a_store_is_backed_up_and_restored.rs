@@ -18,7 +18,11 @@ async fn connected(caller: &mut Caller, name: &str, arguments: &Value) -> Value 
         match caller.call(name, arguments.clone()).await.unwrap() {
             Ok(answer) => return answer,
             Err(why) => {
-                let early = ["no guild is known yet", "the agent is not in channel"];
+                let early = [
+                    "is not running; try again",
+                    "no guild is known yet",
+                    "the agent is not in channel",
+                ];
                 assert!(early.iter().any(|early| why.contains(early)), "{why}");
             }
         }

@@ -79,7 +79,7 @@ async fn session(tcp: TcpStream, fabric: Fabric) {
         connect.starts_with(r#"40/realtime,{"token":""#),
         "{connect}"
     );
-    assert!(connect.ends_with(r#"t"}"#), "{connect}");
+    assert!(connect.ends_with(r#"t","chatter":false}"#), "{connect}");
     for packet in fabric.connect {
         socket.send(Message::text(*packet)).await.unwrap();
     }
