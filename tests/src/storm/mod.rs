@@ -179,9 +179,6 @@ async fn settle(
             say(&stage.progress(began, ledger));
         }
         let stuck = now.since(happened) >= STUCK;
-        if !posting.is_empty() && !stuck {
-            continue;
-        }
         let evidence = Evidence {
             agent: stage.agent.to_string(),
             channels: timeout(STUCK, stage.heard()).await??,
@@ -189,7 +186,11 @@ async fn settle(
             entries: ledger.entries(),
         };
         let mut verdict = judge(&evidence);
-        if verdict.violations.is_empty() {
+        if verdict.duplicates > 0 {
+            // Waiting does not mend that.
+            return Ok(verdict);
+        }
+        if posting.is_empty() && verdict.violations.is_empty() {
             let since = *right_since.get_or_insert(now);
             if now.since(since) >= LINGER {
                 return Ok(verdict);
