@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use selvedge::clock::Clock;
 use selvedge_tests::{
     fabric::Fault,
-    soak,
+    many, soak,
     storm::{self, Kind, Plan},
 };
 
@@ -33,6 +33,30 @@ enum Run {
         /// How far apart.
         #[arg(long, default_value_t = 30)]
         seconds: u64,
+    },
+    /// Serves many agents in one plugin, and kills all guilds at once, over and over.
+    Many {
+        /// How many agents.
+        #[arg(long, default_value_t = 500)]
+        agents: usize,
+        /// In how many guilds each.
+        #[arg(long, default_value_t = 4)]
+        guilds: usize,
+        /// How often the guilds are killed.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        /// For how many seconds they stay away.
+        #[arg(long, default_value_t = 2)]
+        away: u64,
+        /// How many seconds tokens live.
+        #[arg(long, default_value_t = 900)]
+        token_life: u64,
+        /// How many milliseconds longer a login takes than Center takes for it.
+        #[arg(long, default_value_t = 0)]
+        login_latency: u64,
+        /// For how many seconds nothing is done before the first kill.
+        #[arg(long, default_value_t = 0)]
+        idle: u64,
     },
     /// Posts in many channels while the network does its worst, and plugin and guild are killed.
     Storm(Storm),
@@ -81,6 +105,26 @@ async fn main() -> ExitCode {
             soak::kills(times, Duration::from_secs(seconds), say).await
         }
         Run::Storm(storm) => weather(storm).await,
+        Run::Many {
+            agents,
+            guilds,
+            rounds,
+            away,
+            token_life,
+            login_latency,
+            idle,
+        } => {
+            let plan = many::Plan {
+                agents,
+                guilds,
+                rounds,
+                away: Duration::from_secs(away),
+                token_life: Duration::from_secs(token_life),
+                login_latency: Duration::from_millis(login_latency),
+                idle: Duration::from_secs(idle),
+            };
+            many::run(plan, say).await
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,9 +7,9 @@ use tokio::time::sleep;
 use super::{
     crowd::Crowd,
     poster::{Posters, WINDOW},
-    stage::{self, Server},
+    stage::Server,
 };
-use crate::fabric::Fault;
+use crate::{cost::cpu, fabric::Fault};
 
 /// How long one post took, of posts that were made one at a time: from its sending to its arrival.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,7 @@ fn share(of: &mut [Duration], share: f64) -> Duration {
 pub async fn burst(server: &Server, crowd: &Crowd, length: Duration) -> Result<Burst, Fault> {
     let ledger = &crowd.ledger;
     let posters = Posters::hire(server, ledger).await?;
-    let (begun, ours, theirs) = (ledger.now(), stage::cpu("self")?, server.cpu()?);
+    let (begun, ours, theirs) = (ledger.now(), cpu("self")?, server.cpu()?);
     let before = ledger.delivered();
     while ledger.now().since(begun) < length {
         posters.post(ledger);
@@ -112,7 +112,7 @@ pub async fn burst(server: &Server, crowd: &Crowd, length: Duration) -> Result<B
         deliveries,
         rate: deliveries as f64 / took.as_secs_f64(),
         server: each(server.cpu()?.saturating_sub(theirs)),
-        crowd: each(stage::cpu("self")?.saturating_sub(ours)),
+        crowd: each(cpu("self")?.saturating_sub(ours)),
         bytes: (after.1 - before.1) / deliveries,
     })
 }

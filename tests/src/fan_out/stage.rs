@@ -1,7 +1,6 @@
 //! The servers, each a process of its own.
 
 use std::{
-    fs,
     path::Path,
     process::{Command as Program, Stdio},
     time::Duration,
@@ -17,10 +16,7 @@ use tokio::{
 };
 
 use super::{ROOM, guild};
-use crate::{PATIENCE, fabric::Fault, npm};
-
-/// The unit of the processor times in `/proc`, which is the same on every machine.
-const TICK: Duration = Duration::from_millis(10);
+use crate::{PATIENCE, cost::cpu, fabric::Fault, npm};
 
 /// What is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,16 +139,6 @@ impl Server {
     pub fn cpu(&self) -> Result<Duration, Fault> {
         cpu(&self.process.to_string())
     }
-}
-
-/// The processor time of a process, as user and in the system, by its place in `/proc`.
-pub(super) fn cpu(process: &str) -> Result<Duration, Fault> {
-    let account = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name of the program may hold anything.
-    let (_, account) = account.rsplit_once(')').ok_or("no account")?;
-    let times = account.split_whitespace().skip(11).take(2);
-    let ticks = times.map(str::parse::<u32>).sum::<Result<u32, _>>()?;
-    Ok(TICK * ticks)
 }
 
 impl Running {
