@@ -190,6 +190,7 @@ mod tests {
         assert_eq!((config.dedup_max, config.context_max), (5_000, 50));
         let waiting = (config.waiting_max, config.waiting_agent_max);
         assert_eq!(waiting, (1_000, 10_000));
+        assert_eq!(config.waiting_bytes_max, 1 << 20);
         assert_eq!((config.attempts_max, config.message_chars_max), (3, 8_000));
         assert_eq!((config.coalesce, config.join_acks), (None, true));
     }
