@@ -112,13 +112,13 @@ impl Channel {
         released
     }
 
-    /// The join was answered with the newest `seq`, where the guild tells it. While it was
-    /// away it may have been restored from a backup.
-    pub fn on_joined(&mut self, now: Time, last_seq: Option<u64>) -> Released {
+    /// The join was answered with the newest `seq`, where the guild tells it. Where the guild is
+    /// in doubt, it may have been restored from a backup while it was away.
+    pub fn on_joined(&mut self, now: Time, last_seq: Option<u64>, doubts: bool) -> Released {
         if let Some(last) = last_seq {
             self.start_at_newest(now, last);
         }
-        if let Some(anchor) = self.progress.anchor() {
+        if let Some(anchor) = self.progress.anchor().filter(|_| doubts) {
             self.sequence.doubt(anchor.clone());
         }
         self.sequence.on_joined(now, last_seq)

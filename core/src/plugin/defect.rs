@@ -16,6 +16,10 @@ pub enum Defect {
     StartsAtTheJoin,
     /// What a guild has not pushed is not asked for.
     AcceptsGaps,
+    /// A guild that has less than before is taken as it is: what it was given since is nobody's.
+    ForgetsAfterRestore,
+    /// A guild that has as much as before is taken for the same.
+    TrustsNumbers,
     /// What is pushed while history is being read does not wait for it.
     OvertakesHistory,
     /// A channel that appears begins when the agent looks, not when the membership began.
@@ -58,13 +62,15 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
         Self::SkipsAck,
         Self::StartsAtTheJoin,
         Self::AcceptsGaps,
+        Self::ForgetsAfterRestore,
+        Self::TrustsNumbers,
         Self::OvertakesHistory,
         Self::StartsNewChannelsLate,
         Self::CatchesUpOneByOne,
@@ -95,6 +101,8 @@ impl Defect {
             Self::SkipsAck => "skips_ack",
             Self::StartsAtTheJoin => "starts_at_the_join",
             Self::AcceptsGaps => "accepts_gaps",
+            Self::ForgetsAfterRestore => "forgets_after_restore",
+            Self::TrustsNumbers => "trusts_numbers",
             Self::OvertakesHistory => "overtakes_history",
             Self::StartsNewChannelsLate => "starts_new_channels_late",
             Self::CatchesUpOneByOne => "catches_up_one_by_one",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use selvedge_core::{
+    guild::fact::Fact,
     id::{MessageId, TurnId},
     plugin::config::Profile,
 };
@@ -66,8 +67,17 @@ impl Rule for Once {
                     .on_offer(view, life, inbound.redelivered)
                     .map_err(|why| format!("turn {} {why}", inbound.turn_id));
             }
-            Seen::Committed { .. }
-            | Seen::TurnOver { .. }
+            // A guild that was restored from a backup may give ids anew.
+            Seen::Committed { guild, facts } => {
+                for fact in *facts {
+                    if let Fact::Posted { message, .. } = fact {
+                        for agent in 0..view.setup.agents.len() {
+                            self.turns.remove(&(agent, *guild, message.id.clone()));
+                        }
+                    }
+                }
+            }
+            Seen::TurnOver { .. }
             | Seen::NoReply { .. }
             | Seen::Sent { .. }
             | Seen::Dialed { .. }

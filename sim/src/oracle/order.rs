@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use selvedge_core::{fabric::types::Message, guild::fact::Fact};
+
 use super::{Place, Rule, Seen, View, tell};
 
 /// A message that the guild wakes the agent with once more is older than what came meanwhile, and a
@@ -17,6 +19,13 @@ impl Rule for Order {
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
+        if let Seen::Committed { guild, facts } = seen {
+            for fact in *facts {
+                if let Fact::Posted { message, .. } = fact {
+                    self.on_posted(*guild, message);
+                }
+            }
+        }
         let Seen::Notified {
             agent,
             guild,
@@ -39,5 +48,17 @@ impl Rule for Order {
         }
         *last = before.max(*last);
         Ok(())
+    }
+}
+
+impl Order {
+    /// What is posted is newer than all that was handed over, also where the guild was restored from a
+    /// backup and gives old numbers anew.
+    fn on_posted(&mut self, posted_in: usize, message: &Message) {
+        for ((_, guild, channel), last) in &mut self.last {
+            if *guild == posted_in && *channel == message.channel_id {
+                *last = (*last).min(message.seq.saturating_sub(1));
+            }
+        }
     }
 }

@@ -198,6 +198,13 @@ pub enum Strike {
         /// How many milliseconds they are away.
         down: u64,
     },
+    /// Guilds are backed up.
+    BackUpGuild,
+    /// Guilds crash, lose their disk, and start again with the backup so many milliseconds later.
+    RestoreGuild {
+        /// Milliseconds.
+        down: u64,
+    },
     /// The guild node is killed, and starts again.
     CrashGuild {
         /// Whether what its disk is writing is committed all the same, or lost.

@@ -18,7 +18,7 @@ use selvedge_core::{
 
 /// Messages in the order in which they were committed, commands that had a nonce, and the canvas of
 /// each channel.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Store {
     writing: VecDeque<(RequestId<io::Store>, Vec<Fact>)>,
     state: State,
@@ -30,13 +30,13 @@ pub struct Store {
 }
 
 /// A message, who is woken by it, and the id of the wake where it came later.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Row {
     message: Message,
     woken: Vec<(UserId, Option<String>)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Commanded {
     channel: ChannelId,
     command: Command,

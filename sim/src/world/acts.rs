@@ -218,6 +218,18 @@ impl World {
                 world.kill_guild(guild, commits, told);
                 world.schedule(ms(down), Event::Restart(guild));
             }),
+            Strike::BackUpGuild => self.each_guild(target, |world, guild| {
+                if let Some(site) = world.guilds.get_mut(guild) {
+                    site.backup = site.store.clone();
+                }
+            }),
+            Strike::RestoreGuild { down } => self.each_guild(target, |world, guild| {
+                world.kill_guild(guild, false, true);
+                if let Some(site) = world.guilds.get_mut(guild) {
+                    site.store = site.backup.clone();
+                }
+                world.schedule(ms(down), Event::Restart(guild));
+            }),
             Strike::SetClock(millis) => self.each_guild(target, |world, guild| {
                 world.cover("clock set");
                 if let Some(site) = world.guilds.get_mut(guild) {

@@ -122,6 +122,7 @@ impl GuildSite {
                 life: 1,
                 alive: true,
                 store: Store::default(),
+                backup: Store::default(),
                 clock: 0,
                 fails_introspections: 0,
                 commit: COMMIT,

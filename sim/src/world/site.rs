@@ -50,6 +50,8 @@ pub(super) struct GuildSite {
     pub(super) life: u64,
     pub(super) alive: bool,
     pub(super) store: Store,
+    /// What its disk held when it was backed up.
+    pub(super) backup: Store,
     /// How far its wall clock is off, in milliseconds.
     pub(super) clock: i64,
     /// How many of its next questions about tokens are not answered.

@@ -164,7 +164,12 @@ impl GuildLink {
         let released = if again {
             state.on_joined_again(now + shared.config.gap_patience, last_seq)
         } else {
-            state.on_joined(now, last_seq)
+            let doubts = !shared.planted.is(Defect::ForgetsAfterRestore);
+            let released = state.on_joined(now, last_seq, doubts);
+            if shared.planted.is(Defect::TrustsNumbers) {
+                state.sequence.trust(now);
+            }
+            released
         };
         self.catch_up(now, channel, shared);
         self.pass_on(now, channel, released, shared, out);
