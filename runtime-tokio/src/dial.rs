@@ -18,6 +18,7 @@ use tokio_tungstenite::{
 
 use self::head::Head;
 use crate::{
+    descriptors,
     proxy::{self, Proxy},
     report::{advised, chain, clipped},
     tls,
@@ -82,12 +83,9 @@ impl DialError {
             Self::ProxyCredentials(_) => Some(proxy::CREDENTIALS),
             Self::Tunnel(..) => Some(proxy::NO_TUNNEL),
             Self::Tls(_, error) => tls::advice(error),
+            Self::Connect(_, error) => descriptors::advice(error),
             // The first two say it themselves.
-            Self::Origin(_)
-            | Self::Url
-            | Self::Connect(..)
-            | Self::Refused(_)
-            | Self::Handshake(_) => None,
+            Self::Origin(_) | Self::Url | Self::Refused(_) | Self::Handshake(_) => None,
         }
     }
 

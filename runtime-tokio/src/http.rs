@@ -21,6 +21,7 @@ use selvedge_core::{
 };
 
 use crate::{
+    descriptors,
     files::Files,
     jwt,
     proxy::{self, Proxy},
@@ -384,7 +385,7 @@ pub(crate) fn fault(error: reqwest::Error) -> Fault {
         } else {
             Failure::Broken(words)
         },
-        advice: tls::advice(&error),
+        advice: tls::advice(&error).or_else(|| descriptors::advice(&error)),
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod descriptors;
 pub mod dial;
 pub mod driver;
 pub mod echo;

@@ -81,6 +81,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Plugin(_) | Command::Echo(_) | Command::Guild(_) | Command::Center(_) => "info",
     };
     start_log(cli.log_format, unless_set, layer).map_err(Failure::new)?;
+    selvedge::descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

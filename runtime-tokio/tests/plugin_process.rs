@@ -55,6 +55,21 @@ fn selvedge() -> Command {
     command
 }
 
+/// The same, where the process may have so many descriptors, and raise that to so many.
+fn limited(soft: u32, hard: u32) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+    command
+        .arg("-c")
+        .arg(script)
+        .arg(env!("CARGO_BIN_EXE_selvedge"))
+        .env("FABRIC_ECHO_KEY", SECRET)
+        .env_remove("SELVEDGE_LOG")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
 /// A running plugin with its pipes; it is killed when a test fails.
 struct Plugin {
     child: Child,
@@ -435,4 +450,31 @@ async fn the_echo_agent_runs_a_plugin() {
     tokio::time::timeout(PATIENCE, agent.shutdown())
         .await
         .unwrap();
+}
+
+#[test]
+fn it_takes_as_many_descriptors_as_it_may_and_says_where_they_are_too_few() {
+    let mut plugin = Plugin::start(limited(64, 200), UNREACHABLE);
+    plugin.initialize();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", plugin.child.id())).unwrap();
+    let open_files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let numbers = open_files.unwrap().split_whitespace().skip(3).take(2);
+    assert_eq!(numbers.collect::<Vec<_>>(), ["200", "200"]);
+    drop(plugin.stdin.take());
+    let mut log = String::new();
+    let mut stderr = plugin.child.stderr.take().unwrap();
+    stderr.read_to_string(&mut log).unwrap();
+    assert!(!log.contains("open files"), "{log}");
+
+    let mut plugin = Plugin::start(limited(64, 90), UNREACHABLE);
+    plugin.initialize();
+    drop(plugin.stdin.take());
+    let mut log = String::new();
+    let mut stderr = plugin.child.stderr.take().unwrap();
+    stderr.read_to_string(&mut log).unwrap();
+    let words = "1 agent(s) with 1 link(s) may need 104 open files and connections, and the process may \
+                 have 90: raise the limit of open files";
+    assert!(log.contains(words), "{log}");
 }

@@ -1,6 +1,6 @@
 //! `selvedge plugin`: the agents of a configuration, served to their host.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeSet, io, net::SocketAddr, path::PathBuf};
 
 use selvedge_core::plugin::agent::Agent;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Failure, configured, doctor};
 use crate::{
     config::Config,
+    descriptors,
     host::{self, log::LogFeed},
     plugin::Plugin,
     report::chain,
@@ -44,6 +45,7 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    say_what_is_short(&config);
     let ids = config
         .agents
         .iter()
@@ -69,6 +71,15 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
     };
     plugin.shutdown().await;
     result
+}
+
+/// Warns where the process may have too few descriptors, as far as that is known before any login.
+fn say_what_is_short(config: &Config) {
+    let guilds = config.agents.iter().map(|agent| &agent.config.guilds);
+    let links = guilds.map(|guilds| guilds.as_ref().map_or(1, BTreeSet::len));
+    if let Some(shortage) = descriptors::shortage(config.agents.len(), links.sum()) {
+        tracing::warn!("{shortage}");
+    }
 }
 
 /// Tells how the plugin does, and goes over to another configuration at each SIGHUP.

@@ -82,6 +82,7 @@ impl<W: Write> Examination<'_, W> {
         for grant in &session.grants {
             let wanted = agent.config.guilds.as_ref();
             if wanted.is_none_or(|guilds| guilds.contains(&grant.guild_id)) {
+                self.links += 1;
                 self.token(grant)?;
                 self.guild(agent, grant).await?;
             }

@@ -30,6 +30,11 @@ impl<'o, W: Write> Findings<'o, W> {
         self.scope = format!("{whom}: ");
     }
 
+    /// What follows is about everything.
+    pub(super) fn about_all(&mut self) {
+        self.scope.clear();
+    }
+
     /// It works.
     pub(super) fn ok(&mut self, what: impl Display) -> io::Result<()> {
         self.line("ok", what)

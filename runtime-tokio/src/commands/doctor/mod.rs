@@ -24,7 +24,9 @@ use selvedge_core::Wall;
 
 use self::findings::Findings;
 use super::{Failure, configured, status};
-use crate::{clock::Clock, config::Config, dial::Dialer, http::Client, store::plugin::Look, tls};
+use crate::{
+    clock::Clock, config::Config, descriptors, dial::Dialer, http::Client, store::plugin::Look, tls,
+};
 
 /// How far apart two clocks may be. What a server writes down is judged by its own clock; beyond this
 /// the dates of messages mislead, and some servers refuse a token that is not yet valid.
@@ -90,12 +92,22 @@ pub async fn examine(config: &Config, out: &mut impl Write) -> Result<(), Failur
         config,
         store,
         clocks: BTreeSet::new(),
+        links: 0,
         findings,
     };
     for agent in &config.agents {
         examination.agent(agent).await.map_err(Failure::new)?;
     }
-    examination.findings.verdict()
+    let Examination {
+        links,
+        mut findings,
+        ..
+    } = examination;
+    if let Some(shortage) = descriptors::shortage(config.agents.len(), links) {
+        findings.about_all();
+        findings.error(shortage).map_err(Failure::new)?;
+    }
+    findings.verdict()
 }
 
 /// What can be seen without asking anybody: the configuration and its files.
@@ -162,6 +174,8 @@ struct Examination<'c, W> {
     store: Option<Look>,
     /// The servers whose clocks have been looked at.
     clocks: BTreeSet<String>,
+    /// How many guilds all agents are in, each for itself.
+    links: usize,
     findings: Findings<'c, W>,
 }
 
