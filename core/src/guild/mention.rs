@@ -119,6 +119,25 @@ pub fn rewrite<'u>(
     (written, mentioned)
 }
 
+/// Whether a guild that was given `written` may have made `stored` of it: the same text, with names in
+/// mentions written as ids or not.
+pub fn says_the_same(written: &str, stored: &str) -> bool {
+    let (mine, theirs) = (find(written), find(stored));
+    let mut compared = (0, 0);
+    for (mine, theirs) in mine.iter().zip(&theirs) {
+        let before = written.get(compared.0..mine.at.start);
+        let same_target = match (&mine.target, &theirs.target) {
+            (Target::Name(_), Target::Id(_)) => true,
+            (mine, theirs) => mine == theirs,
+        };
+        if !same_target || before != stored.get(compared.1..theirs.at.start) {
+            return false;
+        }
+        compared = (mine.at.end, theirs.at.end);
+    }
+    mine.len() == theirs.len() && written.get(compared.0..) == stored.get(compared.1..)
+}
+
 /// The names that `text` mentions, each once, in order of appearance.
 pub fn names(text: &str) -> Vec<&str> {
     let mut names = Vec::new();
@@ -342,6 +361,23 @@ mod tests {
         let text = "<@user.name:Ann> <@user.name:ann>";
         assert_eq!(names(text), ["Ann", "ann"]);
         assert_eq!(rewrite(text, resolve).0, "<@u1> <@user.name:ann>");
+    }
+
+    #[test]
+    fn a_text_is_the_same_with_its_names_resolved_or_not() {
+        let written = "hi <@user.name:Al> and <@u2>, `<@user.name:Al>`";
+        for (stored, same) in [
+            (written, true),
+            ("hi <@u1> and <@u2>, `<@user.name:Al>`", true),
+            ("hi <@u1> and <@u3>, `<@user.name:Al>`", false),
+            ("hi <@u1> or <@u2>, `<@user.name:Al>`", false),
+            ("hi <@u1> and <@u2>, `<@u1>`", false),
+            ("hi <@user.name:Bo> and <@u2>, `<@user.name:Al>`", false),
+            ("hi <@u1> and <@u2>", false),
+            ("hi <@u1> and <@u2>, `<@user.name:Al>` <@u1>", false),
+        ] {
+            assert_eq!(says_the_same(written, stored), same, "{stored}");
+        }
     }
 
     #[test]

@@ -94,7 +94,8 @@ impl Outbox {
         let taken = self.shorter.get(&draft.place.0);
         let chars_max = taken.map_or(chars_max, |taken| chars_max.min(*taken));
         let mut post = Post::new(draft, chars_max, patience)?;
-        post.looks = post.again && self.must_look(&post.place);
+        let looks = post.again && self.must_look(&post.place);
+        post.look(looks);
         let place = post.place.clone();
         let id = self.posts.push(post, &TERMS, now + patience);
         let lane = self.lanes.entry(place).or_default();
@@ -170,7 +171,7 @@ impl Outbox {
         if let Some(place) = self.posts.doubted(id).map(|post| post.place.clone()) {
             let looks = self.must_look(&place);
             if let Some(post) = self.posts.work(id) {
-                post.looks = looks;
+                post.look(looks);
             }
         }
         self.posted(now, outcome)
@@ -200,12 +201,13 @@ impl Outbox {
         let Some(post) = self.posts.work(id) else {
             return Posted::Again;
         };
+        let oldest = page.messages.iter().map(|message| message.seq).min();
         let found = page
             .messages
             .into_iter()
             .find(|message| post.is(me, message));
         let Some(message) = found else {
-            post.looks = false;
+            post.look_on(oldest);
             self.posts.start(now, id);
             return Posted::Again;
         };
@@ -265,7 +267,8 @@ impl Outbox {
 
     /// The first of a lane is followed by what belongs to it.
     fn follow(&mut self, now: Time, mut post: Post) -> Posted {
-        post.looks = post.again && self.must_look(&post.place);
+        let looks = post.again && self.must_look(&post.place);
+        post.look(looks);
         let lane = self.lanes.entry(post.place.clone()).or_default();
         let give_up_at = now + post.patience;
         let id = self.posts.push(post, &TERMS, give_up_at);

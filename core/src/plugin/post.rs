@@ -9,6 +9,7 @@ use crate::{
         routes::{AttachmentRef, PostBody},
         types::Message,
     },
+    guild::mention::says_the_same,
     http::CallId,
     id::{MessageId, UserId},
     plugin::{split::split, turns::Place},
@@ -16,6 +17,9 @@ use crate::{
 
 /// How many messages one text becomes at most: more would bury a channel.
 pub const PARTS_MAX: usize = 20;
+
+/// How many pages of history are read for one message at most. It was posted lately, if at all.
+const PAGES_MAX: u32 = 10;
 
 /// What is to be posted. A text that is too long for one message becomes several.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,11 +64,16 @@ pub struct Post {
     pub(super) since: u64,
     /// It may stand in the channel, and the guild would not notice: history is asked first.
     pub(super) looks: bool,
+    /// Before which `seq` the next page of that ends; `None` for the newest.
+    pub(super) before: Option<u64>,
+    /// How many pages of it were read.
+    pages: u32,
     /// How long each message is tried.
     pub(super) patience: Duration,
 }
 canonical!(struct Post {
-    call, place, body, sent, rest, attachments, nonce, heard, again, since, looks, patience
+    call, place, body, sent, rest, attachments, nonce, heard, again, since, looks, before, pages,
+    patience
 });
 
 /// A message that stands in its channel.
@@ -117,6 +126,8 @@ impl Post {
             again,
             since,
             looks: false,
+            before: None,
+            pages: 0,
             patience,
         };
         post.take();
@@ -127,9 +138,29 @@ impl Post {
     pub(super) fn is(&self, me: &UserId, message: &Message) -> bool {
         message.author.id == *me
             && message.seq > self.since
-            && message.content == self.body.content
+            && says_the_same(&self.body.content, &message.content)
             && message.reply_to_id == self.body.reply_to_id
             && (message.nonce.is_none() || message.nonce == self.body.nonce)
+    }
+
+    /// History is to be asked whether it stands there, or is not.
+    pub(super) fn look(&mut self, looks: bool) {
+        self.looks = looks;
+        self.before = None;
+        self.pages = 0;
+    }
+
+    /// A page has it not, of which this is the oldest message. Where it may stand before that, the
+    /// next page is to be asked for, and otherwise it does not stand there.
+    pub(super) fn look_on(&mut self, oldest: Option<u64>) {
+        let back = |seq: u64| self.before.is_none_or(|before| seq < before);
+        let oldest = oldest.filter(|seq| *seq > self.since.saturating_add(1) && back(*seq));
+        if oldest.is_none() || self.pages + 1 >= PAGES_MAX {
+            self.look(false);
+        } else {
+            self.before = oldest;
+            self.pages += 1;
+        }
     }
 
     /// How many messages there are altogether.

@@ -526,10 +526,14 @@ impl Agent {
             let Some(guild) = self.guilds.get(&number) else {
                 continue;
             };
-            let since = post.looks.then_some(post.since);
-            let errand = since.map_or(Errand::Post(id), |_| Errand::Look(id));
-            let request = |token| match since {
-                Some(since) => Some(routes::history(token, &channel, newest(since))),
+            let look = post.looks.then_some(Paging {
+                after: None,
+                before: post.before,
+                limit: PAGE_MAX,
+            });
+            let errand = look.map_or(Errand::Post(id), |_| Errand::Look(id));
+            let request = |token| match look {
+                Some(page) => Some(routes::history(token, &channel, page)),
                 None => routes::post_message(token, &channel, &body).ok(),
             };
             match self.shared.ask(now, &guild.id, errand, request, out) {
@@ -587,16 +591,6 @@ impl Agent {
                 result: Err(ToolError(why)),
             });
         }
-    }
-}
-
-/// As much of a channel's history as one page has, the newest where the guild does not know where to
-/// begin.
-fn newest(since: u64) -> Paging {
-    Paging {
-        after: Some(since),
-        before: None,
-        limit: PAGE_MAX,
     }
 }
 

@@ -137,3 +137,37 @@ fn a_refused_token_and_a_guild_in_trouble_do_not_end_the_look() {
     assert_eq!(sent(&rig, call), [(1, true)]);
     assert_eq!(posted(&mut rig), ["hello"]);
 }
+
+#[test]
+fn a_post_that_mentions_by_name_is_found_where_the_guild_wrote_the_id() {
+    let mut rig = older("c");
+    rig.guild("g").holds = true;
+    let call = rig.send("c", None, "ask <@user.name:Alice>");
+    let (id, _, request) = rig.open.pop().unwrap();
+    rig.guild("g").holds = false;
+    rig.guild("g").answer(&request);
+    rig.guild("g").history[0]["content"] = json!("ask <@alice>");
+    rig.step(Some(Input::Http(id, Err(Failure::Broken("reset".into())))));
+    rig.pass(10 * SECOND);
+    assert_eq!(sent(&rig, call), [(1, true)]);
+}
+
+#[test]
+fn what_stands_far_back_is_found_page_by_page_and_what_is_endless_is_not_read() {
+    for (after, found) in [(450, true), (5_000, false)] {
+        let mut rig = older("c");
+        rig.guild("g").holds = true;
+        let call = rig.send("c", None, "hello");
+        let (id, _, request) = rig.open.pop().unwrap();
+        rig.guild("g").holds = false;
+        rig.guild("g").answer(&request);
+        let rows = (2..=after).map(|seq| message("c", seq, "and more"));
+        rig.guild("g").history.extend(rows);
+        rig.guild("g").seq = after + 1;
+        rig.step(Some(Input::Http(id, Err(Failure::Broken("reset".into())))));
+        rig.pass(10 * SECOND);
+        let seq = if found { 1 } else { after + 1 };
+        assert_eq!(sent(&rig, call), [(seq, found)]);
+        assert_eq!(looks(&rig), if found { 3 } else { 10 });
+    }
+}
