@@ -152,6 +152,6 @@ mod tests {
         }
         let lines = chronicle.into_lines();
         assert_eq!(lines.len(), 2);
-        assert!(lines.iter().all(|line| line.contains("world -- ")));
+        assert!(lines.iter().all(|line| line.contains("\"world\" -- ")));
     }
 }

@@ -51,6 +51,8 @@ struct Job {
     guild: GuildId,
     content: String,
     reply_to: Option<MessageId>,
+    /// Whether it is a `no_reply`.
+    passes: bool,
     next: Next,
 }
 
@@ -125,6 +127,7 @@ impl Host {
             guild: inbound.channel.guild_id.clone(),
             content: format!("{ECHO}{}", last.content),
             reply_to: Some(last.id.clone()),
+            passes: false,
             next: Next::Done,
         };
         let answers = match word {
@@ -133,6 +136,7 @@ impl Host {
             "hush" => false,
             "quiet" => {
                 job.next = Next::Nothing;
+                job.passes = true;
                 let tool = Tool::NoReply {
                     channel: job.channel.clone(),
                     guild: Some(job.guild.clone()),
@@ -173,7 +177,13 @@ impl Host {
                 sent = messages.into_iter().map(there).collect();
             }
             Ok(_) => {}
-            Err(ToolError(why)) => self.errors.push(why),
+            Err(ToolError(why)) => {
+                self.errors.push(why);
+                // A turn that cannot be passed on is over all the same.
+                if job.passes {
+                    job.next = Next::Done;
+                }
+            }
         }
         let then = match core::mem::replace(&mut job.next, Next::Nothing) {
             Next::Done => self.done(job).map(|event| (READ, event)),
@@ -203,6 +213,7 @@ impl Host {
     }
 
     fn done(&mut self, mut job: Job) -> Option<HostEvent> {
+        job.passes = false;
         if matches!(job.next, Next::Done) {
             job.next = Next::Nothing;
         }

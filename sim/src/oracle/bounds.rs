@@ -90,7 +90,9 @@ impl Rule for Bounds {
             | Seen::Requested { .. }
             | Seen::Kept { .. }
             | Seen::Live { .. }
-            | Seen::Parked { .. } => Ok(()),
+            | Seen::Parked { .. }
+            | Seen::HostReady { .. }
+            | Seen::ToolsListed { .. } => Ok(()),
         }
     }
 }

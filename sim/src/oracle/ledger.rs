@@ -50,6 +50,8 @@ pub struct Stay {
     pub after: u64,
     /// The last `seq` of it; `None` while it lasts.
     pub until: Option<u64>,
+    /// When it ended.
+    pub ended_at: Option<Time>,
 }
 
 impl Stay {
@@ -117,7 +119,11 @@ impl Ledger {
                     let stays = channel.stays.entry(row.user.clone()).or_default();
                     if stays.last().is_none_or(|last| last.until.is_some()) {
                         let after = row.joined_seq;
-                        stays.push(Stay { after, until: None });
+                        stays.push(Stay {
+                            after,
+                            until: None,
+                            ended_at: None,
+                        });
                     }
                 }
             }
@@ -129,6 +135,7 @@ impl Ledger {
                         .and_then(|stays| stays.last_mut())
                 {
                     last.until = Some(channel.last_seq);
+                    last.ended_at = Some(now);
                 }
             }
             Fact::Posted { message, woken } => guild.on_posted(now, message, woken),
@@ -166,9 +173,12 @@ impl Ledger {
     }
 
     /// The channels of all guilds.
-    pub fn all_channels(&self) -> impl Iterator<Item = (usize, &ChannelId)> {
+    pub fn all_channels(&self) -> impl Iterator<Item = (usize, &ChannelId, &Channel)> {
         let guilds = self.guilds.iter().enumerate();
-        guilds.flat_map(|(guild, known)| known.channels.keys().map(move |id| (guild, id)))
+        guilds.flat_map(|(guild, known)| {
+            let channels = known.channels.iter();
+            channels.map(move |(id, channel)| (guild, id, channel))
+        })
     }
 
     /// A channel.

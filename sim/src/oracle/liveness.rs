@@ -54,6 +54,17 @@ struct Work {
     guarded: bool,
     /// Whether a process has ended that may have counted what it left out: nobody else has the count.
     uncounted: bool,
+    /// Since when the agent had the turn when a process ended that was not seen to begin one: it may
+    /// have told the guild that the wake has arrived, and have kept nothing of it yet.
+    lost_wake: Option<Time>,
+    /// When a turn was last handed over.
+    handed_at: Option<Time>,
+    /// Whether the agent's disk knows where the channel begins.
+    begins: bool,
+    /// Whether a process has ended that had told its disk nothing of that: the next one begins anew.
+    begins_anew: bool,
+    /// Since when the last beginning stands.
+    from: Time,
 }
 
 impl Liveness {
@@ -72,6 +83,7 @@ impl Liveness {
                 let work = self.places.entry(place).or_default();
                 let until = view.now + view.setup.turn_most(inbound.channel.x_type.takes_turns());
                 work.running = Some((inbound.turn_id.clone(), until));
+                work.handed_at = Some(view.now);
                 work.seen = view.now;
                 work.skipped += inbound.skipped;
             }
@@ -107,6 +119,11 @@ impl Liveness {
             Seen::Live { agent, guild } => {
                 let key = (*agent, *guild);
                 self.live.insert(key, view.now);
+                for ((_, of, _), work) in self.of_agent(*agent) {
+                    if of == guild && core::mem::take(&mut work.begins_anew) {
+                        work.from = view.now;
+                    }
+                }
                 let id = view.setup.guilds.get(*guild);
                 if id.is_some_and(|id| self.known.contains(&(*agent, id.clone()))) {
                     self.since.entry(key).or_insert(view.now);
@@ -114,12 +131,17 @@ impl Liveness {
             }
             Seen::Killed { agent } => {
                 let skips = view.setup.skips();
-                for (id, stored) in view.ledger.all_channels() {
-                    let place = (*agent, id, stored.clone());
+                for (guild, id, channel) in view.ledger.all_channels() {
+                    let place = (*agent, guild, id.clone());
                     let work = self.places.entry(place).or_default();
+                    let speaks = channel.speaker.as_ref() == view.setup.agents.get(*agent);
+                    if speaks && work.handed_at.is_none_or(|at| at < channel.speaks_since) {
+                        work.lost_wake = Some(channel.speaks_since);
+                    }
                     work.running = None;
                     work.seen = view.now;
                     work.uncounted |= skips;
+                    work.begins_anew |= !work.begins;
                 }
                 self.live.retain(|(of, _), _| of != agent);
             }
@@ -135,7 +157,9 @@ impl Liveness {
             | Seen::Requested { .. }
             | Seen::LoggingIn { .. }
             | Seen::Parked { .. }
-            | Seen::Asked { .. } => {}
+            | Seen::Asked { .. }
+            | Seen::HostReady { .. }
+            | Seen::ToolsListed { .. } => {}
         }
     }
 
@@ -177,11 +201,14 @@ impl Liveness {
                     self.handed.extend(told);
                 }
             }
-            Change::Turn(..)
-            | Change::Agent(_)
-            | Change::Channel(..)
-            | Change::NoChannel(..)
-            | Change::NoTurn(_) => {}
+            Change::Channel(id, channel, row) => {
+                if let Some(guild) = index(id) {
+                    let place = (agent, guild, channel.clone());
+                    let work = self.places.entry(place).or_default();
+                    work.begins = row.cursor.is_some();
+                }
+            }
+            Change::Turn(..) | Change::Agent(_) | Change::NoChannel(..) | Change::NoTurn(_) => {}
         }
     }
 
@@ -239,14 +266,19 @@ impl Liveness {
         let (agent, guild, id) = place;
         let user = view.setup.agents.get(*agent)?;
         if channel.x_type.takes_turns() {
-            return (channel.speaker.as_ref() == Some(user))
+            let lost = self.places.get(place).and_then(|work| work.lost_wake);
+            return (channel.speaker.as_ref() == Some(user) && lost != Some(channel.speaks_since))
                 .then(|| format!("channel {id} waits for {user}, and {user} for nothing"));
         }
         let stay = channel.stay(user)?;
         let since = *self.since.get(&(*agent, *guild))?;
+        let since = self
+            .places
+            .get(place)
+            .map_or(since, |work| work.from.max(since));
         let lost = self.lost(view, place, channel, stay, since);
         let work = self.places.get(place);
-        if work.is_some_and(|work| work.guarded || work.uncounted) {
+        if work.is_some_and(|work| work.guarded || work.uncounted || work.begins_anew) {
             return None;
         }
         // What was left out is told with the next turn, and nothing wakes the agent there any more.

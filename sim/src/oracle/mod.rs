@@ -13,6 +13,7 @@ mod once;
 mod one_turn;
 mod order;
 mod posts;
+mod ready;
 mod storms;
 mod tokens;
 mod waking;
@@ -141,6 +142,16 @@ pub enum Seen<'a> {
         /// How many messages wait in all its channels.
         waiting: u64,
     },
+    /// A host is initialised.
+    HostReady {
+        /// Whose.
+        agent: usize,
+    },
+    /// A host has asked for the list of tools.
+    ToolsListed {
+        /// Whose.
+        agent: usize,
+    },
     /// An agent's process was killed.
     Killed {
         /// Which agent.
@@ -168,6 +179,12 @@ impl Setup {
             Profile::Plexum if !self.says_done && !takes_turns => Duration::ZERO,
             Profile::Plexum | Profile::Claude => self.config.turn_timeout,
         }
+    }
+
+    /// Whether so few messages are remembered that one may be forgotten while a guild can still wake
+    /// an agent with it.
+    pub const fn forgets(&self) -> bool {
+        self.config.dedup_max < 1_000
     }
 
     /// Whether a limit is so small that messages may be left out.
@@ -246,6 +263,7 @@ impl Oracle {
                 Box::<bounds::Bounds>::default(),
                 Box::<tokens::Tokens>::default(),
                 Box::<posts::Posts>::default(),
+                Box::<ready::Ready>::default(),
                 Box::<storms::Storms>::default(),
             ],
             liveness: Liveness::default(),

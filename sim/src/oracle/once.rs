@@ -52,7 +52,7 @@ impl Rule for Once {
                         .or_insert_with(|| (turn.clone(), life));
                     // What an earlier process has finished is known to nobody when a guild wakes the
                     // agent with it once more.
-                    let forgotten = inbound.rewake && known.1 != life;
+                    let forgotten = inbound.rewake && (known.1 != life || view.setup.forgets());
                     if known.0 != *turn && !forgotten {
                         return Err(format!(
                             "{} was handed over in turn {} and again in turn {turn}",
@@ -87,7 +87,9 @@ impl Rule for Once {
             | Seen::Kept { .. }
             | Seen::Live { .. }
             | Seen::Parked { .. }
-            | Seen::Asked { .. } => {}
+            | Seen::Asked { .. }
+            | Seen::HostReady { .. }
+            | Seen::ToolsListed { .. } => {}
         }
         Ok(())
     }

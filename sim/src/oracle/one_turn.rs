@@ -57,7 +57,9 @@ impl Rule for OneTurn {
             | Seen::Kept { .. }
             | Seen::Live { .. }
             | Seen::Parked { .. }
-            | Seen::Asked { .. } => {}
+            | Seen::Asked { .. }
+            | Seen::HostReady { .. }
+            | Seen::ToolsListed { .. } => {}
         }
         Ok(())
     }

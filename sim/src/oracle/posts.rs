@@ -73,7 +73,9 @@ impl Rule for Posts {
             | Seen::Kept { .. }
             | Seen::Live { .. }
             | Seen::Parked { .. }
-            | Seen::Asked { .. } => Ok(()),
+            | Seen::Asked { .. }
+            | Seen::HostReady { .. }
+            | Seen::ToolsListed { .. } => Ok(()),
         }
     }
 }
@@ -92,7 +94,8 @@ impl Posts {
         };
         let answers = message.reply_to_id.clone().map(|id| (agent, id));
         let rewoken = answers.is_some_and(|answers| self.rewoken.contains(&answers));
-        match before != life && (rewoken || !view.setup.says_done) {
+        let anew = before != life;
+        match (rewoken && (anew || view.setup.forgets())) || (anew && !view.setup.says_done) {
             true => Ok(()),
             false => Err(format!(
                 "{} of {} stands there twice",

@@ -55,6 +55,8 @@ impl Rule for Tokens {
             | Seen::Live { .. }
             | Seen::Parked { .. }
             | Seen::Asked { .. }
+            | Seen::HostReady { .. }
+            | Seen::ToolsListed { .. }
             | Seen::Killed { .. } => Ok(()),
         }
     }

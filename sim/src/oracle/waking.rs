@@ -68,6 +68,8 @@ impl Rule for Waking {
             | Seen::Live { .. }
             | Seen::Parked { .. }
             | Seen::Asked { .. }
+            | Seen::HostReady { .. }
+            | Seen::ToolsListed { .. }
             | Seen::Killed { .. } => {}
         }
         Ok(())

@@ -187,7 +187,13 @@ impl Fault {
             Self::Close => vec![line(at, sharp(rng, Strike::Close, &ON_A_LINE))],
             Self::Disconnect => vec![line(at, Strike::Disconnect)],
             Self::HalfOpen => {
-                let ways = [Loss::Everything, Loss::ToAgent, Loss::ToGuild, Loss::Pushes];
+                let ways = [
+                    Loss::Everything,
+                    Loss::ToAgent,
+                    Loss::ToGuild,
+                    Loss::Pushes,
+                    Loss::Acks,
+                ];
                 let way = pick(rng, &ways).copied().unwrap_or(Loss::Everything);
                 vec![line(at, Strike::Lose(way))]
             }

@@ -39,8 +39,15 @@ impl World {
             self.chronicle.input(at, &site.user, input);
         }
         let site_user = site.user.clone();
-        if let Some(Input::Host(HostEvent::Call { tool, .. })) = &input {
-            self.see_tool(agent, tool);
+        match &input {
+            Some(Input::Host(HostEvent::Call { tool, .. })) => self.see_tool(agent, tool),
+            Some(Input::Host(HostEvent::Ready { .. })) => {
+                self.oracle.saw(self.now, &Seen::HostReady { agent });
+            }
+            Some(Input::Host(HostEvent::ToolsListed)) => {
+                self.oracle.saw(self.now, &Seen::ToolsListed { agent });
+            }
+            Some(_) | None => {}
         }
         let Some(site) = self.agents.get_mut(agent) else {
             return;

@@ -1,0 +1,62 @@
+//! Ready: no host is handed anything before it is ready for it.
+
+use std::collections::BTreeMap;
+
+use selvedge_core::{Time, plugin::config::Profile};
+
+use super::{Rule, Seen, View};
+
+/// A host of the profile `claude` loses what comes before it has asked for the list of tools, and in the
+/// first moments after that.
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    initialised: BTreeMap<usize, Time>,
+    listed: BTreeMap<usize, Time>,
+}
+
+impl Rule for Ready {
+    fn name(&self) -> &'static str {
+        "not before the host is ready"
+    }
+
+    fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::HostReady { agent } => {
+                self.initialised.insert(*agent, view.now);
+                Ok(())
+            }
+            Seen::ToolsListed { agent } => {
+                self.listed.insert(*agent, view.now);
+                Ok(())
+            }
+            Seen::Killed { agent } => {
+                self.initialised.remove(agent);
+                self.listed.remove(agent);
+                Ok(())
+            }
+            Seen::Notified { agent, inbound, .. } => {
+                let config = &view.setup.config;
+                let from = match config.profile {
+                    Profile::Plexum => self.initialised.get(agent).copied(),
+                    Profile::Claude => self.listed.get(agent).map(|at| *at + config.settle),
+                };
+                match from.is_some_and(|from| from <= view.now) {
+                    true => Ok(()),
+                    false => Err(format!("turn {} was handed over", inbound.turn_id)),
+                }
+            }
+            Seen::Committed { .. }
+            | Seen::TurnOver { .. }
+            | Seen::NoReply { .. }
+            | Seen::Sent { .. }
+            | Seen::Dialed { .. }
+            | Seen::Presented { .. }
+            | Seen::Requested { .. }
+            | Seen::LoggingIn { .. }
+            | Seen::Kept { .. }
+            | Seen::Live { .. }
+            | Seen::Parked { .. }
+            | Seen::Asked { .. } => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Random worlds break no rule, run the same each time, and show a planted defect.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+use selvedge_core::plugin::defect::{Defect, Planted};
+use selvedge_sim::{
+    run::{hushed, run_script, run_seed},
+    shrink::shrink,
+    swarm::{self, Options},
+    world::Report,
+};
+
+/// How many lines are shown of a run that breaks a rule.
+const LINES: usize = 40;
+
+fn run(seed: u64, planted: Planted, lines_max: usize) -> Report {
+    run_seed(seed, &Options::default(), planted, lines_max).unwrap()
+}
+
+#[test]
+fn a_hundred_seeds_break_no_rule() {
+    for seed in 0..100 {
+        let report = run(seed, Planted::default(), 0);
+        if let Some(failure) = report.failures.first() {
+            let lines = run(seed, Planted::default(), LINES).log.join("\n");
+            panic!("seed {seed}: {failure}\n{lines}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_runs_the_same_each_time_whether_it_is_watched_or_not() {
+    for seed in 0..10 {
+        let first = run(seed, Planted::default(), 0);
+        assert_eq!(first, run(seed, Planted::default(), 0), "seed {seed}");
+        let watched = run(seed, Planted::default(), LINES);
+        assert_eq!(first.hash, watched.hash, "seed {seed}");
+        assert_ne!(first.hash, run(seed + 1, Planted::default(), 0).hash);
+    }
+}
+
+#[test]
+fn a_planted_defect_is_found_and_its_script_made_small() {
+    let planted = Planted::new(Defect::StartsAtTheJoin);
+    let found =
+        hushed(|| (0..200).find_map(|seed| run(seed, planted, 0).breach.map(|it| (seed, it))));
+    let (seed, breach) = found.unwrap();
+    let script = swarm::script(seed, &Options::default());
+    let small = shrink(script.clone(), planted).unwrap();
+    assert!(small.lines.len() < script.lines.len());
+    let again = run_script(small.clone(), planted, 0)
+        .unwrap()
+        .breach
+        .unwrap();
+    assert_eq!(again.rule, breach.rule);
+    let sound = run_script(small, Planted::default(), 0).unwrap();
+    assert_eq!(sound.breach, None);
+}
