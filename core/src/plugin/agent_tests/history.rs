@@ -249,7 +249,9 @@ fn where_history_does_not_say_who_is_woken_the_channel_does() {
         wakes("custom", json!({"wakeMapping": ["bob"]})),
         [] as [u64; 0]
     );
+    assert_eq!(wakes("custom", json!({})), [2]);
     assert_eq!(wakes("discuss", json!({})), [2]);
+    assert_eq!(wakes("work", json!({})), [2]);
 }
 
 #[test]
