@@ -14,7 +14,7 @@ use crate::{
         replay::Replay,
         sequence::{Released, Sequence},
     },
-    time::Time,
+    time::{Time, Wall},
 };
 
 /// How many messages wait for the channel's kind to become known. Further ones are dropped, oldest
@@ -50,11 +50,13 @@ pub struct Channel {
     pub wake_mapping: Vec<UserId>,
     /// The membership began under our eyes: everything since then is for the agent.
     is_new: bool,
+    /// When its membership began, where a push has told and the guild does not tell at which message.
+    since: Option<Wall>,
     held: VecDeque<Message>,
 }
 canonical!(struct Channel {
     name, x_type, sequence, progress, replay, context, guard, unanswered, foreign_posts,
-    older_store, wake_id, wake_mapping, is_new,
+    older_store, wake_id, wake_mapping, is_new, since,
     held
 });
 
@@ -82,10 +84,12 @@ impl Channel {
 
     /// The guild has told which messages there are: gives back what is in order. A channel begins at
     /// its newest message; a new one where the membership began. Where the guild does not tell that,
-    /// a dm begins at its first message, since that is what made it.
+    /// a dm begins at its first message, since that is what made it, and another channel at the moment
+    /// at which its membership began, where that is known.
     pub fn on_numbers(&mut self, now: Time, listed: &Listed) -> Released {
         if let Some(joined) = listed.joined_seq {
             self.sequence.not_before(joined);
+            self.since = None;
         }
         let began = match listed.x_type {
             XType::Dm => Some(0),
@@ -94,7 +98,7 @@ impl Channel {
             | XType::Report
             | XType::Discuss
             | XType::Triage
-            | XType::Custom => listed.last_seq,
+            | XType::Custom => self.since.map(|_| 0).or(listed.last_seq),
         };
         let start = match self.is_new {
             true => listed.joined_seq.or(began),
@@ -110,6 +114,23 @@ impl Channel {
         };
         self.sequence.on_listed(now, listed.last_seq);
         released
+    }
+
+    /// A push has told when the membership began.
+    pub fn on_membership(&mut self, began: Option<Wall>) {
+        if self.is_new {
+            self.since = began;
+        }
+    }
+
+    /// Whether it begins at a moment, and not at a message.
+    pub fn has_moment(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// Whether a message is older than the membership, as far as a moment tells.
+    pub fn is_before(&self, message: &Message) -> bool {
+        self.since.is_some_and(|since| message.created_at < since)
     }
 
     /// The join was answered with the newest `seq`, where the guild tells it. Where the guild is

@@ -23,6 +23,7 @@ pub struct Chronicle {
     lives: u64,
     rotations: u64,
     deaf: u64,
+    held_back: u64,
     /// How far that has come which is to replace the connection.
     next: Option<LinkState>,
     ends: Ends,
@@ -94,6 +95,11 @@ impl Chronicle {
         self.deaf = self.deaf.saturating_add(1);
     }
 
+    /// The allow list or the loop guard held a message back.
+    pub fn on_held_back(&mut self) {
+        self.held_back = self.held_back.saturating_add(1);
+    }
+
     /// A post of the agent stands in a channel.
     pub fn on_posted(&mut self, now: Time) {
         self.post = Some(now);
@@ -114,6 +120,7 @@ impl Chronicle {
             lives: self.lives,
             rotations: self.rotations,
             deaf: self.deaf,
+            held_back: self.held_back,
             ends: self.ends,
             trouble: self.last.as_ref().map(|(at, why)| Trouble {
                 why: why.clone(),

@@ -119,6 +119,8 @@ pub struct LinkStatus {
     pub rotations: u64,
     /// How often a connection was found to be deaf: the guild had stored what it did not push.
     pub deaf: u64,
+    /// How many messages woke nobody because of the allow list or the loop guard.
+    pub held_back: u64,
     /// How its connections have ended.
     pub ends: Ends,
     /// The last end of one.

@@ -142,6 +142,11 @@ const COUNTS: &[Count] = &[
         "How often the connection was found not to be told what the guild has stored.",
         |link| link.deaf,
     ),
+    (
+        "selvedge_link_held_back_total",
+        "How many messages woke nobody because of the allow list or the loop guard.",
+        |link| link.held_back,
+    ),
 ];
 
 /// The report, for a scraper.

@@ -22,6 +22,7 @@ fn guild(id: &str, state: LinkState) -> GuildStatus {
             lives: 3,
             rotations: 1,
             deaf: 4,
+            held_back: 0,
             ends: Ends {
                 dial: 1,
                 live: 2,

@@ -197,6 +197,64 @@ fn a_new_dm_of_a_guild_that_tells_little_starts_at_its_first_message() {
 }
 
 #[test]
+fn a_channel_of_a_guild_that_tells_little_starts_when_its_membership_began() {
+    let at = |seq, time: &str| {
+        let created = format!("2026-01-01T{time}Z");
+        let fields = json!({"createdAt": created, "wakeup": null});
+        altered(message("d", seq, time), fields)
+    };
+    for tells in [true, false] {
+        let mut rig = Rig::live(&[]);
+        for (seq, time) in [
+            (1, "10:00:00"),
+            (2, "11:59:59"),
+            (3, "12:00:00"),
+            (4, "12:00:01"),
+        ] {
+            stores(&mut rig, at(seq, time));
+        }
+        let guild = rig.guild("g");
+        guild.channels = vec![("d", "general")];
+        guild.last_seq = Some(4).filter(|_| tells);
+        let began = json!({"occurredAt": "2026-01-01T12:00:00Z"});
+        rig.push("g", "channel.joined", &membership("d", began));
+        let pushed = altered(at(5, "12:00:02"), json!({"wakeup": true}));
+        rig.push("g", "message.created", &pushed);
+        for turn in 0..2 {
+            rig.done(turn);
+        }
+        let said = ["12:00:00", "12:00:01", "12:00:02"].map(|it| [it]);
+        assert_eq!(rig.heard(), said);
+        assert!(rig.context().is_empty());
+    }
+    // Where nothing tells when it began, it begins at the newest message.
+    let mut rig = Rig::live(&[]);
+    stores(&mut rig, at(1, "10:00:00"));
+    rig.guild("g").channels = vec![("d", "general")];
+    rig.push("g", "channel.joined", &membership("d", json!({})));
+    assert!(rig.heard().is_empty());
+}
+
+#[test]
+fn what_was_said_before_a_membership_is_not_counted_as_left_out() {
+    let mut rig = Rig::live(&[]);
+    for seq in 1..=300 {
+        stores(&mut rig, message("d", seq, "x"));
+    }
+    rig.guild("g").channels = vec![("d", "general")];
+    let began = json!({"occurredAt": "2026-01-01T12:00:00Z"});
+    rig.push("g", "channel.joined", &membership("d", began));
+    let fields = json!({"createdAt": "2026-01-01T12:00:01Z"});
+    rig.push(
+        "g",
+        "message.created",
+        &altered(message("d", 301, "hello"), fields),
+    );
+    assert_eq!(rig.heard(), [["hello"]]);
+    assert_eq!(rig.inbounds[0].skipped, 0);
+}
+
+#[test]
 fn after_a_long_time_the_oldest_messages_are_skipped_and_counted() {
     let mut rig = Rig::live(&[("c", "general")]);
     for seq in 1..=300 {

@@ -1,6 +1,7 @@
 //! Sequence, self filter, dedup and gate: what reaches the host, and what it brings along.
 
 use super::*;
+use crate::plugin::status::Reports as _;
 
 #[test]
 fn a_message_reaches_the_host_once() {
@@ -231,4 +232,5 @@ fn what_is_held_back_is_said() {
     rig.push("g", "message.created", &silent);
     assert!(rig.inbounds.is_empty());
     assert_eq!(rig.noted(|note| matches!(note, Note::HeldBack { .. })), 1);
+    assert_eq!(rig.agent.status(rig.now).guilds[0].link.held_back, 1);
 }

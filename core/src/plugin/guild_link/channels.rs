@@ -45,6 +45,8 @@ impl GuildLink {
             return;
         }
         self.enter(now, &pushed.channel_id, true, shared, out);
+        let state = self.channels.entry(pushed.channel_id.clone()).or_default();
+        state.on_membership(pushed.occurred_at);
         if let Some(x_type) = pushed.x_type {
             let state = self.channels.entry(pushed.channel_id.clone()).or_default();
             let held = state.on_kind(x_type);

@@ -54,7 +54,8 @@ impl GuildLink {
         let Some((read, skipped)) = state.sequence.read(shared.config.backfill_max.into()) else {
             return;
         };
-        if skipped > 0 {
+        // What is older than the membership was never missed, and how much of it that is nobody tells.
+        if skipped > 0 && !state.has_moment() {
             shared.turns.skip(&place, skipped);
             let (guild, channel) = (self.id.clone(), id.clone());
             out.push(Output::Note(Note::BackfillSkipped {

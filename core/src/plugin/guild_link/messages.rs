@@ -123,6 +123,9 @@ impl GuildLink {
                 return;
             };
             state.progress.on_message(&message);
+            if state.is_before(&message) {
+                continue;
+            }
             if shared.account.user() == Some(&message.author.id) {
                 let ours = |nonce: &String| nonce.starts_with(&shared.own);
                 if !state.foreign_posts && message.nonce.as_ref().is_some_and(|nonce| !ours(nonce))
@@ -220,6 +223,7 @@ impl GuildLink {
             Verdict::Record(reason) => {
                 match reason {
                     gate::Reason::NotAllowed | gate::Reason::Loop => {
+                        self.chronicle.on_held_back();
                         out.push(Output::Note(Note::HeldBack {
                             guild: self.id.clone(),
                             channel: place.1.clone(),
