@@ -31,6 +31,11 @@ impl Progress {
         }
     }
 
+    /// What a store has been told, or is about to be.
+    pub fn row(&self) -> &KeptChannel {
+        &self.told
+    }
+
     /// The highest `seq` up to which everything is finished.
     pub fn cursor(&self) -> u64 {
         self.told.cursor.as_ref().map_or(0, |cursor| cursor.seq)

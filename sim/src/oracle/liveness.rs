@@ -59,12 +59,6 @@ struct Work {
     lost_wake: Option<Time>,
     /// When a turn was last handed over.
     handed_at: Option<Time>,
-    /// Whether the agent's disk knows where the channel begins.
-    begins: bool,
-    /// Whether a process has ended that had told its disk nothing of that: the next one begins anew.
-    begins_anew: bool,
-    /// Since when the last beginning stands.
-    from: Time,
 }
 
 impl Liveness {
@@ -119,11 +113,6 @@ impl Liveness {
             Seen::Live { agent, guild } => {
                 let key = (*agent, *guild);
                 self.live.insert(key, view.now);
-                for ((_, of, _), work) in self.of_agent(*agent) {
-                    if of == guild && core::mem::take(&mut work.begins_anew) {
-                        work.from = view.now;
-                    }
-                }
                 let id = view.setup.guilds.get(*guild);
                 if id.is_some_and(|id| self.known.contains(&(*agent, id.clone()))) {
                     self.since.entry(key).or_insert(view.now);
@@ -141,7 +130,6 @@ impl Liveness {
                     work.running = None;
                     work.seen = view.now;
                     work.uncounted |= skips;
-                    work.begins_anew |= !work.begins;
                 }
                 self.live.retain(|(of, _), _| of != agent);
             }
@@ -201,14 +189,11 @@ impl Liveness {
                     self.handed.extend(told);
                 }
             }
-            Change::Channel(id, channel, row) => {
-                if let Some(guild) = index(id) {
-                    let place = (agent, guild, channel.clone());
-                    let work = self.places.entry(place).or_default();
-                    work.begins = row.cursor.is_some();
-                }
-            }
-            Change::Turn(..) | Change::Agent(_) | Change::NoChannel(..) | Change::NoTurn(_) => {}
+            Change::Channel(..)
+            | Change::Turn(..)
+            | Change::Agent(_)
+            | Change::NoChannel(..)
+            | Change::NoTurn(_) => {}
         }
     }
 
@@ -272,13 +257,9 @@ impl Liveness {
         }
         let stay = channel.stay(user)?;
         let since = *self.since.get(&(*agent, *guild))?;
-        let since = self
-            .places
-            .get(place)
-            .map_or(since, |work| work.from.max(since));
         let lost = self.lost(view, place, channel, stay, since);
         let work = self.places.get(place);
-        if work.is_some_and(|work| work.guarded || work.uncounted || work.begins_anew) {
+        if work.is_some_and(|work| work.guarded || work.uncounted) {
             return None;
         }
         // What was left out is told with the next turn, and nothing wakes the agent there any more.

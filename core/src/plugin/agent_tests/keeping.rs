@@ -392,3 +392,23 @@ fn the_end_of_a_process_keeps_what_is_left() {
     rig.step(Some(Input::Shutdown));
     assert_eq!(rig.cursor(), 1);
 }
+
+/// What was posted between the two would be lost with the process.
+#[test]
+fn the_first_listing_does_not_hide_where_a_channel_begins() {
+    let guild = Guild {
+        holds: true,
+        joined_seq: Some(0),
+        ..Guild::new(&[("c", "general")])
+    };
+    let mut rig = Rig::new(&[("g", guild)]);
+    rig.start();
+    rig.push("g", "channel.joined", &membership("c", json!({})));
+    rig.open.reverse();
+    rig.release("g");
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.cursor(), 0);
+    rig.misses(message("c", 1, "one"));
+    rig.restart();
+    assert_eq!(rig.heard(), [["one"]]);
+}

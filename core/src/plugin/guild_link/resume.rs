@@ -71,8 +71,9 @@ impl GuildLink {
         shared.keep_agent(now);
         if !self.met {
             shared.journal.put_soon(now, Change::Guild(self.id.clone()));
-            for channel in self.channels.keys() {
-                let row = KeptChannel::default();
+            // One that was entered before the listing may have begun already.
+            for (channel, state) in &self.channels {
+                let row = state.progress.row().clone();
                 let change = Change::Channel(self.id.clone(), channel.clone(), row);
                 shared.journal.put_soon(now, change);
             }
