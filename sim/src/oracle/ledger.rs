@@ -50,8 +50,6 @@ pub struct Stay {
     pub after: u64,
     /// The last `seq` of it; `None` while it lasts.
     pub until: Option<u64>,
-    /// When it ended.
-    pub ended_at: Option<Time>,
 }
 
 impl Stay {
@@ -119,11 +117,7 @@ impl Ledger {
                     let stays = channel.stays.entry(row.user.clone()).or_default();
                     if stays.last().is_none_or(|last| last.until.is_some()) {
                         let after = row.joined_seq;
-                        stays.push(Stay {
-                            after,
-                            until: None,
-                            ended_at: None,
-                        });
+                        stays.push(Stay { after, until: None });
                     }
                 }
             }
@@ -135,7 +129,6 @@ impl Ledger {
                         .and_then(|stays| stays.last_mut())
                 {
                     last.until = Some(channel.last_seq);
-                    last.ended_at = Some(now);
                 }
             }
             Fact::Posted { message, woken } => guild.on_posted(now, message, woken),

@@ -258,7 +258,7 @@ impl Oracle {
                 Box::<order::Order>::default(),
                 Box::<once::Once>::default(),
                 Box::<one_turn::OneTurn>::default(),
-                Box::<membership::Membership>::default(),
+                Box::new(membership::Membership),
                 Box::<waking::Waking>::default(),
                 Box::<bounds::Bounds>::default(),
                 Box::<tokens::Tokens>::default(),

@@ -294,3 +294,25 @@ fn a_channel_that_cannot_be_read_at_all_does_not_hurry_the_listings() {
         rig.asked
     );
 }
+
+/// The join of a known channel is answered before the listing tells that it is another membership.
+#[test]
+fn what_was_said_between_two_memberships_is_not_heard() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.says("c", 1, "one");
+    rig.done(0);
+    let guild = rig.guild("g");
+    guild.history = [(1, "one"), (2, "not to us"), (3, "three")]
+        .map(|(seq, content)| message("c", seq, content))
+        .into();
+    guild.last_seq = Some(3);
+    guild.joined_seq = Some(2);
+    guild.holds = true;
+    rig.reset("g");
+    rig.pass(5 * SECOND);
+    rig.open.reverse();
+    rig.release("g");
+    rig.pass(SECOND);
+    rig.done(1);
+    assert_eq!(rig.heard(), [["one"], ["three"]]);
+}

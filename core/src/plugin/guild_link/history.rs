@@ -28,12 +28,18 @@ use crate::{
 
 /// How many channels' histories are read at a time: after an outage thousands of channels must not
 /// ask at once.
-pub(super) const HISTORIES_MAX: usize = 16;
+const HISTORIES_MAX: usize = 16;
 
 /// The longest wait between two repetitions of a read that fails.
 const RETRY_MOST: Duration = Duration::from_secs(30);
 
 impl GuildLink {
+    /// Whether one more history may be read. Before a connection's first listing it is not known
+    /// whether a membership has ended and another one begun: what was said between is not read.
+    pub(super) fn may_read(&self) -> bool {
+        self.membership.has_listed() && self.histories.len() < HISTORIES_MAX
+    }
+
     /// Something is missing in a channel: its history is asked for.
     pub(super) fn read_history(
         &mut self,

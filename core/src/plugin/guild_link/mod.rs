@@ -17,7 +17,6 @@ use alloc::{
 };
 
 use connections::{Connection, Ticket};
-use history::HISTORIES_MAX;
 
 use crate::{
     canonical,
@@ -401,7 +400,7 @@ impl GuildLink {
             self.list(now, shared, out);
         }
         self.tend(now, shared, out);
-        while self.histories.len() < HISTORIES_MAX
+        while self.may_read()
             && let Some(id) = self.unheard.pop_due(now)
         {
             self.read_history(now, &id, shared, out);
@@ -454,7 +453,7 @@ impl GuildLink {
             self.catch_up.next_wakeup(),
             self.unheard
                 .earliest()
-                .filter(|_| self.histories.len() < HISTORIES_MAX)
+                .filter(|_| self.may_read())
                 .map(|at| Wakeup {
                     at,
                     why: "history to be read",
