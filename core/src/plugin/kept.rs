@@ -48,8 +48,23 @@ pub struct KeptChannel {
     pub context_from: u64,
     /// When the agent was seen to be no member any more.
     pub left_at: Option<Time>,
+    /// What the next turn has to say of what lies before the cursor.
+    #[serde(default)]
+    pub notice: Notice,
 }
-canonical!(struct KeptChannel { cursor, context_from, left_at });
+canonical!(struct KeptChannel { cursor, context_from, left_at, notice });
+
+/// What a turn says besides its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Notice {
+    /// How many messages were left out before it.
+    pub skipped: u64,
+    /// Its messages were missed during an outage, or the guild was restored from a backup before.
+    pub recovered: bool,
+    /// The guild woke the agent once more with one of them.
+    pub rewake: bool,
+}
+canonical!(struct Notice { skipped, recovered, rewake });
 
 /// Up to where everything in a channel is finished.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -104,9 +119,12 @@ pub struct TurnRecord {
     pub state: TurnState,
     /// It ended without a post that the guild's turn engine waits for: a pass is owed.
     pub owes_pass: bool,
+    /// What it says besides, as far as the next process cannot count it again.
+    #[serde(default)]
+    pub notice: Notice,
 }
 canonical!(struct TurnRecord {
-    guild, channel, messages, attempt, context_from, state, owes_pass
+    guild, channel, messages, attempt, context_from, state, owes_pass, notice
 });
 
 /// How far a turn has come.
@@ -219,6 +237,7 @@ mod tests {
             context_from: 3,
             state: TurnState::Open,
             owes_pass: false,
+            notice: Notice::default(),
         };
         let mut kept = Kept::default();
         kept.apply(&[

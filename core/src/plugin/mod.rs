@@ -48,6 +48,7 @@ pub mod retry;
 mod samples;
 pub mod sequence;
 mod shared;
+pub mod skips;
 pub mod split;
 pub mod status;
 pub mod token;

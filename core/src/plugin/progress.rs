@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use crate::{
     canonical,
     fabric::types::Message,
-    plugin::kept::{Cursor, KeptChannel, Mark},
+    plugin::kept::{Cursor, KeptChannel, Mark, Notice},
 };
 
 /// How many messages beyond the cursor are remembered by their id. Where the cursor comes to rest on
@@ -55,9 +55,10 @@ impl Progress {
     }
 
     /// The guild was restored from a backup, and everything up to here is finished by the numbers that
-    /// it has now. Gives back what a store must be told.
-    pub fn restart(&mut self, cursor: Cursor) -> &KeptChannel {
+    /// it has now, and the next turn says `notice` of that. Gives back what a store must be told.
+    pub fn restart(&mut self, cursor: Cursor, notice: Notice) -> &KeptChannel {
         self.told.cursor = Some(cursor);
+        self.told.notice = notice;
         self.marks.clear();
         &self.told
     }
@@ -70,8 +71,15 @@ impl Progress {
         }
     }
 
+    /// A turn says what was to be said. Gives back what a store must be told, if that is news.
+    pub fn on_said(&mut self) -> Option<&KeptChannel> {
+        let said = core::mem::take(&mut self.told.notice);
+        (said != Notice::default()).then_some(&self.told)
+    }
+
     /// Everything up to `finished` is finished, of what was received up to `heard`; what was recorded
-    /// and not handed over begins at `context`. Gives back what a store must be told, if that is news.
+    /// and not handed over begins at `context`, and `notice` tells what the next turn says of what lies up to a
+    /// `seq`. Gives back what a store must be told, if that is news.
     ///
     /// The cursor goes back only with `heard`: where a guild was restored from a backup, the same
     /// numbers come again.
@@ -80,14 +88,17 @@ impl Progress {
         heard: u64,
         finished: u64,
         context: Option<u64>,
+        notice: impl FnOnce(u64) -> Notice,
     ) -> Option<&KeptChannel> {
         let before = self.told.cursor.as_ref();
         let seq = before.map_or(finished, |before| before.seq.max(finished).min(heard));
         let context_from = context.unwrap_or_else(|| seq.saturating_add(1));
         let moved = before.is_none_or(|before| before.seq != seq);
-        if !moved && self.told.context_from == context_from {
+        let notice = notice(seq);
+        if !moved && self.told.context_from == context_from && self.told.notice == notice {
             return None;
         }
+        self.told.notice = notice;
         if moved {
             let at = self.marks.get(&seq).cloned();
             self.told.cursor = Some(Cursor { seq, at });
@@ -108,19 +119,32 @@ mod tests {
         Some((cursor.seq, cursor.at.as_ref().map(|at| at.id.as_str())))
     }
 
+    fn nothing(_: u64) -> Notice {
+        Notice::default()
+    }
+
     #[test]
     fn a_store_is_told_what_is_news_and_which_message_that_was() {
         let mut progress = Progress::default();
-        assert_eq!(cursor(progress.settle(4, 4, None)), Some((4, None)));
-        assert_eq!(progress.settle(4, 4, None), None);
+        assert_eq!(
+            cursor(progress.settle(4, 4, None, nothing)),
+            Some((4, None))
+        );
+        assert_eq!(progress.settle(4, 4, None, nothing), None);
         for seq in 5..=7 {
             progress.on_message(&message(seq));
         }
-        assert_eq!(cursor(progress.settle(7, 5, None)), Some((5, Some("m5"))));
-        assert_eq!(cursor(progress.settle(7, 7, None)), Some((7, Some("m7"))));
+        assert_eq!(
+            cursor(progress.settle(7, 5, None, nothing)),
+            Some((5, Some("m5")))
+        );
+        assert_eq!(
+            cursor(progress.settle(7, 7, None, nothing)),
+            Some((7, Some("m7")))
+        );
         assert_eq!(progress.marks.len(), 1);
         assert_eq!(
-            cursor(progress.settle(7, 7, Some(6))),
+            cursor(progress.settle(7, 7, Some(6), nothing)),
             Some((7, Some("m7"))),
             "context alone"
         );
@@ -129,26 +153,32 @@ mod tests {
     #[test]
     fn the_cursor_goes_back_with_what_is_heard_alone() {
         let mut progress = Progress::default();
-        progress.settle(9, 9, None);
+        progress.settle(9, 9, None, nothing);
         assert_eq!(
-            progress.settle(9, 3, None),
+            progress.settle(9, 3, None, nothing),
             None,
             "an old message runs again"
         );
-        assert_eq!(cursor(progress.settle(5, 5, None)), Some((5, None)));
+        assert_eq!(
+            cursor(progress.settle(5, 5, None, nothing)),
+            Some((5, None))
+        );
     }
 
     #[test]
     fn a_turn_that_runs_for_ever_does_not_fill_the_memory() {
         let mut progress = Progress::default();
-        progress.settle(0, 0, None);
+        progress.settle(0, 0, None, nothing);
         for seq in 1..=1_000 {
             progress.on_message(&message(seq));
             assert!(progress.marks.len() <= MARKS_MAX);
         }
-        assert_eq!(cursor(progress.settle(1_000, 5, None)), Some((5, None)));
         assert_eq!(
-            cursor(progress.settle(1_000, 999, None)),
+            cursor(progress.settle(1_000, 5, None, nothing)),
+            Some((5, None))
+        );
+        assert_eq!(
+            cursor(progress.settle(1_000, 999, None, nothing)),
             Some((999, Some("m999")))
         );
     }

@@ -7,7 +7,7 @@ use crate::{
     canonical,
     id::{MessageId, TurnId},
     machine::{Wakeup, earliest},
-    plugin::{config::Config, inbound::InboundMessage},
+    plugin::{config::Config, inbound::InboundMessage, kept::Notice, skips::Skips},
     time::Time,
 };
 
@@ -23,7 +23,7 @@ const RECOVERED_MAX: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Queue {
     waiting: VecDeque<Waiting>,
-    skipped: u64,
+    skips: Skips,
     /// The next turn is one after the guild was restored from a backup.
     recovered: bool,
     permit: Permit,
@@ -33,7 +33,7 @@ pub struct Queue {
     /// Since when there has been nothing to do.
     idle_since: Option<Time>,
 }
-canonical!(struct Queue { waiting, skipped, recovered, permit, running, held, idle_since });
+canonical!(struct Queue { waiting, skips, recovered, permit, running, held, idle_since });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Waiting {
@@ -65,8 +65,10 @@ pub struct Redelivery {
     pub turn: TurnId,
     /// Which time this is.
     pub attempt: u32,
+    /// What it has said besides its messages, and says again.
+    pub notice: Notice,
 }
-canonical!(struct Redelivery { turn, attempt });
+canonical!(struct Redelivery { turn, attempt, notice });
 
 /// Why a message wakes the agent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,8 +153,8 @@ pub enum Fate {
 pub struct Batch {
     /// The messages, in order.
     pub messages: Vec<InboundMessage>,
-    /// How many were left out before them.
-    pub skipped: u64,
+    /// What was left out before them, and not told yet.
+    pub skips: Skips,
     /// Whether the guild woke the agent once more with one of them.
     pub rewake: bool,
     /// Whether they were missed during an outage, or the guild was restored from a backup before.
@@ -208,10 +210,19 @@ impl Queue {
         }
     }
 
-    /// So many messages are left out before the next turn.
-    pub fn skip(&mut self, skipped: u64) {
+    /// So many messages up to `seq` are left out before the next turn.
+    pub fn skip(&mut self, seq: u64, skipped: u64) {
         self.idle_since = None;
-        self.skipped = self.skipped.saturating_add(skipped);
+        self.skips.add(seq, skipped);
+    }
+
+    /// What the next turn says of what lies up to `seq`.
+    pub fn notice(&self, seq: u64) -> Notice {
+        Notice {
+            skipped: self.skips.up_to(seq),
+            recovered: self.recovered,
+            rewake: false,
+        }
     }
 
     /// The guild was restored from a backup: the next turn says that it is one after that.
@@ -275,11 +286,15 @@ impl Queue {
             self.permit = Permit::Wanted;
         }
         let mut taken: Vec<_> = self.waiting.drain(..length).collect();
+        let again = taken.first_mut().and_then(|next| next.again.take());
+        let said = again.as_ref().map(|again| again.notice);
+        let said = said.unwrap_or_default();
         Some(Batch {
-            again: taken.first_mut().and_then(|next| next.again.take()),
-            skipped: core::mem::take(&mut self.skipped),
-            rewake: taken.iter().any(|next| next.cause == Cause::Rewake),
+            again,
+            skips: core::mem::take(&mut self.skips),
+            rewake: said.rewake || taken.iter().any(|next| next.cause == Cause::Rewake),
             recovered: core::mem::take(&mut self.recovered)
+                || said.recovered
                 || taken.iter().any(|next| next.cause == Cause::Recovered),
             bare: taken
                 .iter()
@@ -465,7 +480,7 @@ impl Queue {
     /// Drops everything that waits, and says how many messages and how many bytes of text; a
     /// running turn goes on. What was skipped is forgotten with it.
     pub fn clear(&mut self) -> (usize, usize) {
-        self.skipped = 0;
+        self.skips = Skips::default();
         self.recovered = false;
         self.permit = Permit::Free;
         self.held = false;
@@ -491,7 +506,7 @@ impl Queue {
 
     fn is_idle(&self) -> bool {
         // What the next turn must say must reach it, however late that comes.
-        let says = self.skipped > 0 || self.recovered;
+        let says = !self.skips.is_empty() || self.recovered;
         self.waiting.is_empty() && self.running.is_none() && !says && !self.held
     }
 

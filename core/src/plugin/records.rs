@@ -150,7 +150,10 @@ mod tests {
     use alloc::{format, vec};
 
     use super::*;
-    use crate::id::{ChannelId, GuildId};
+    use crate::{
+        id::{ChannelId, GuildId},
+        plugin::kept::Notice,
+    };
 
     fn place() -> Place {
         (0, ChannelId::new("c").unwrap())
@@ -169,6 +172,7 @@ mod tests {
             context_from: seq,
             state,
             owes_pass: state == TurnState::Parked,
+            notice: Notice::default(),
         }
     }
 

@@ -177,7 +177,7 @@ mod tests {
     use crate::{
         id::{ChannelId, GuildId},
         plugin::{
-            kept::{Cursor, TurnState},
+            kept::{Cursor, Notice, TurnState},
             samples::message,
         },
     };
@@ -187,6 +187,7 @@ mod tests {
             cursor: Some(Cursor { seq, at: None }),
             context_from,
             left_at: None,
+            notice: Notice::default(),
         }
     }
 
@@ -199,6 +200,7 @@ mod tests {
             context_from,
             state: TurnState::Open,
             owes_pass: false,
+            notice: Notice::default(),
         };
         (TurnId::new(&format!("t{seqs:?}")).unwrap(), record)
     }

@@ -10,6 +10,7 @@ use crate::{
     plugin::{
         config::Config,
         inbound::InboundMessage,
+        kept::Notice,
         queue::{Batch, Cause, Fate, Queue, Redelivery, Running},
         status::{TurnStatus, millis},
         wakes::is_of,
@@ -142,7 +143,7 @@ impl Turns {
         cause: Cause,
         takes_turns: bool,
     ) -> bool {
-        let bytes = message.content.len();
+        let (bytes, seq) = (message.content.len(), message.seq);
         let queue = self.queues.entry(place.clone()).or_default();
         if takes_turns {
             queue.take_turns();
@@ -154,15 +155,22 @@ impl Turns {
             self.waiting += 1;
             self.waiting_bytes += if whole { bytes } else { 0 };
         } else {
-            queue.skip(1);
+            queue.skip(seq, 1);
         }
         self.touched(now, config, place);
         room
     }
 
-    /// So many messages in `place` are left out: the next turn there says so.
-    pub fn skip(&mut self, place: &Place, skipped: u64) {
-        self.queues.entry(place.clone()).or_default().skip(skipped);
+    /// So many messages in `place`, up to `seq`, are left out: the next turn there says so.
+    pub fn skip(&mut self, place: &Place, seq: u64, skipped: u64) {
+        let queue = self.queues.entry(place.clone()).or_default();
+        queue.skip(seq, skipped);
+    }
+
+    /// What the next turn in `place` says of what lies up to `seq`.
+    pub fn notice(&self, place: &Place, seq: u64) -> Notice {
+        let queue = self.queues.get(place);
+        queue.map_or_else(Notice::default, |queue| queue.notice(seq))
     }
 
     /// The guild was restored from a backup: the next turn in `place` says so.

@@ -25,7 +25,8 @@ const JOBS_A_COMMIT: usize = 128;
 const SCHEMA: Schema = Schema {
     kind: "plugin",
     application_id: 0x5e1f_a6e7,
-    migrations: &["CREATE TABLE agents (
+    migrations: &[
+        "CREATE TABLE agents (
             id INTEGER NOT NULL PRIMARY KEY,
             center TEXT NOT NULL,
             agent TEXT NOT NULL,
@@ -61,7 +62,13 @@ const SCHEMA: Schema = Schema {
             state TEXT NOT NULL,
             owes_pass INTEGER NOT NULL,
             PRIMARY KEY (agent, turn)
-        ) STRICT, WITHOUT ROWID;"],
+        ) STRICT, WITHOUT ROWID;",
+        "ALTER TABLE channels ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE channels ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE turns ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE turns ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE turns ADD COLUMN rewake INTEGER NOT NULL DEFAULT 0;",
+    ],
     // The plugins of other accounts may use the same file.
     exclusive: false,
 };
@@ -204,7 +211,8 @@ impl GoesOn {
             Self::WhereItWas => "UPDATE agents SET alive_at = 0 WHERE alive_at IS NOT NULL",
             Self::FromNow => {
                 "DELETE FROM turns;
-                 UPDATE channels SET seq = NULL, message = NULL, created_at = NULL, context_from = 0
+                 UPDATE channels SET seq = NULL, message = NULL, created_at = NULL, context_from = 0,
+                     skipped = 0, recovered = 0
                  WHERE left_at IS NULL"
             }
         }

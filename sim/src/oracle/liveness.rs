@@ -52,8 +52,6 @@ struct Work {
     posted: VecDeque<Time>,
     /// Whether the loop guard may have held anything back: that is recorded, and not handed over.
     guarded: bool,
-    /// Whether a process has ended that may have counted what it left out: nobody else has the count.
-    uncounted: bool,
     /// Since when the agent had the turn when a process ended that was not seen to begin one: it may
     /// have told the guild that the wake has arrived, and have kept nothing of it yet.
     lost_wake: Option<Time>,
@@ -119,7 +117,6 @@ impl Liveness {
                 }
             }
             Seen::Killed { agent } => {
-                let skips = view.setup.skips();
                 for (guild, id, channel) in view.ledger.all_channels() {
                     let place = (*agent, guild, id.clone());
                     let work = self.places.entry(place).or_default();
@@ -129,7 +126,6 @@ impl Liveness {
                     }
                     work.running = None;
                     work.seen = view.now;
-                    work.uncounted |= skips;
                 }
                 self.live.retain(|(of, _), _| of != agent);
             }
@@ -259,7 +255,7 @@ impl Liveness {
         let since = *self.since.get(&(*agent, *guild))?;
         let lost = self.lost(view, place, channel, stay, since);
         let work = self.places.get(place);
-        if work.is_some_and(|work| work.guarded || work.uncounted) {
+        if work.is_some_and(|work| work.guarded) {
             return None;
         }
         // What was left out is told with the next turn, and nothing wakes the agent there any more.

@@ -16,7 +16,7 @@ use selvedge_core::{
         agent,
         config::{Config, Profile},
         io::{Claim, HostEvent, Http, Input, Login, LoginFailure, Output, Question, Store},
-        kept::{Change, Cursor, Kept, KeptAgent, KeptChannel, TurnRecord, TurnState},
+        kept::{Change, Cursor, Kept, KeptAgent, KeptChannel, Notice, TurnRecord, TurnState},
         tools::{Ask, Tool},
     },
     ws::{Action, ConnId, Event, Frame},
@@ -374,6 +374,7 @@ fn kept(now: Time) -> Kept {
             cursor: cursor.map(|seq| Cursor { seq, at: None }),
             context_from: 2,
             left_at,
+            notice: Notice::default(),
         };
         let channel = ChannelId::new(id).into_iter();
         kept.apply(&Vec::from_iter(channel.map(|channel| {
@@ -402,6 +403,7 @@ fn kept(now: Time) -> Kept {
             context_from: seq,
             state,
             owes_pass: state != TurnState::Open,
+            notice: Notice::default(),
         };
         kept.apply(&[Change::Turn(turn, record)]);
     }

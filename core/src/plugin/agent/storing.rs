@@ -145,7 +145,7 @@ impl Agent {
     /// Nothing is left of a turn that was to be handed over: it has ended, and the next one says what it
     /// would have said besides.
     fn call_off(&mut self, now: Time, place: &Place, inbound: Inbound, out: &mut Vec<Output>) {
-        self.shared.turns.skip(place, inbound.skipped);
+        self.shared.turns.skip(place, 0, inbound.skipped);
         self.with_guild(place.0, |guild, shared| {
             if let Some(channel) = guild.channels.get_mut(&place.1) {
                 for message in inbound.context {

@@ -13,7 +13,7 @@ use crate::{
         defect::Defect,
         inbound::{Inbound, InboundChannel, session_id, session_id_in},
         io::Output,
-        kept::{TurnRecord, TurnState},
+        kept::{Change, Notice, TurnRecord, TurnState},
         note::Note,
         post::Post,
         queue::{Batch, Running},
@@ -127,6 +127,14 @@ impl Agent {
             session_id_in(&place.1, &guild.id)
         };
         let attempt = batch.again.as_ref().map_or(1, |again| again.attempt);
+        let again = batch.again.as_ref().map(|again| again.notice.skipped);
+        let again = again.unwrap_or_default();
+        let first = batch.messages.first().map_or(0, |first| first.seq);
+        let passed = batch.skips.up_to(first.max(channel.progress.cursor()));
+        if let Some(row) = channel.progress.on_said() {
+            let change = Change::Channel(guild.id.clone(), place.1.clone(), row.clone());
+            self.shared.journal.put_along(change);
+        }
         let messages = batch.messages.iter();
         let record = TurnRecord {
             guild: guild.id.clone(),
@@ -136,6 +144,11 @@ impl Agent {
             context_from: channel.context.first_seq().unwrap_or(last.seq),
             state: TurnState::Open,
             owes_pass: false,
+            notice: Notice {
+                skipped: passed.saturating_add(again),
+                recovered: batch.recovered,
+                rewake: batch.rewake,
+            },
         };
         let inbound = Inbound {
             session_id,
@@ -150,7 +163,7 @@ impl Agent {
             },
             context: channel.context.take(),
             messages: batch.messages,
-            skipped: batch.skipped,
+            skipped: batch.skips.total().saturating_add(again),
             redelivered: batch.again.is_some(),
             recovered: batch.recovered,
             rewake: batch.rewake,

@@ -41,6 +41,11 @@ fn what_was_missed_for_long_is_one_turn_and_the_next_message_another() {
     assert_eq!(recovered.collect::<Vec<_>>(), [true, false]);
     assert_eq!(rig.inbounds[0].context[0].content, "3");
 
+    let mut rig = after(5 * MINUTE, &[("c", "general")], missed(3));
+    rig.restart();
+    let again = &rig.inbounds[1];
+    assert!(again.recovered && again.redelivered);
+
     let rig = after(MINUTE, &[("c", "general")], missed(3));
     assert_eq!(rig.heard(), [["1"]], "a reconnect is no outage");
     assert!(!rig.inbounds[0].recovered);

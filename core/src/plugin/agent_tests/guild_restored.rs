@@ -129,10 +129,12 @@ fn a_guild_that_only_lost_messages_is_told_of_and_the_next_turn_says_so() {
         returns(&mut rig, another);
         assert!(rig.inbounds.is_empty());
         assert_eq!(rig.found(), [(0, 0)]);
+        rig.pass(2 * SECOND);
+        rig.restart();
         let next = row(4, "next", 40);
         rig.guild("g").history.push(next.clone());
         rig.push("g", "message.created", &next);
-        assert_eq!(rig.heard(), [["next"]]);
+        assert_eq!(rig.heard(), [["next"]], "the next process too");
         assert_eq!(rig.recovered(), [true]);
     }
 }

@@ -412,3 +412,67 @@ fn the_first_listing_does_not_hide_where_a_channel_begins() {
     rig.restart();
     assert_eq!(rig.heard(), [["one"]]);
 }
+
+/// An agent that has missed more than is read: three messages are left out, and the last two of the
+/// six are `newest`.
+fn left_three_out(keeps: bool, newest: [Value; 2]) -> Rig {
+    let mut config = config();
+    config.backfill_max = 2;
+    let mut rig = Rig::with(config, &[("g", Guild::new(&[("c", "general")]))]);
+    rig.start();
+    rig.posts(message("c", 1, "one"));
+    rig.done(0);
+    rig.pass(2 * SECOND);
+    for seq in 2..=4 {
+        rig.misses(message("c", seq, "too old"));
+    }
+    for row in newest {
+        rig.misses(row);
+    }
+    rig.keeps = keeps;
+    rig.reset("g");
+    rig.pass(5 * SECOND);
+    rig
+}
+
+#[test]
+fn what_a_turn_says_was_left_out_is_kept_with_it() {
+    let newest = [message("c", 5, "five"), quiet(6, "six")];
+    let mut rig = left_three_out(false, newest);
+    let is_turn = |change: &Change| matches!(change, Change::Turn(..));
+    loop {
+        let ends = rig.batches[0].iter().any(is_turn);
+        let id = rig.stores.pop_front().unwrap();
+        let stored = rig.keep(id);
+        if ends {
+            break;
+        }
+        rig.step(Some(stored));
+    }
+    assert_eq!(rig.heard().len(), 1);
+    for attempt in [2, 3] {
+        rig.restart();
+        let told = rig.inbounds.last().unwrap();
+        assert_eq!((told.skipped, told.attempt), (3, attempt));
+    }
+    rig.done(2);
+    rig.posts(message("c", 7, "seven"));
+    rig.pass(2 * SECOND);
+    let told = rig.inbounds.last().unwrap();
+    assert_eq!((told.skipped, told.messages[0].seq), (0, 7));
+}
+
+#[test]
+fn what_was_left_out_is_told_by_the_next_process_too_and_once() {
+    let mut rig = left_three_out(true, [quiet(5, "five"), quiet(6, "six")]);
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.cursor(), 6);
+    for (seq, skipped) in [(7, 3), (8, 0)] {
+        rig.restart();
+        rig.posts(message("c", seq, "next"));
+        let told = rig.inbounds.last().unwrap();
+        assert_eq!((told.skipped, told.messages[0].seq), (skipped, seq));
+        rig.done(rig.inbounds.len() - 1);
+        rig.pass(2 * SECOND);
+    }
+}

@@ -61,8 +61,11 @@ impl GuildLink {
             return;
         };
         // What is older than the membership was never missed, and how much of it that is nobody tells.
-        if skipped > 0 && !state.has_moment() {
-            shared.turns.skip(&place, skipped);
+        if let Read::After { seq, .. } = read
+            && skipped > 0
+            && !state.has_moment()
+        {
+            shared.turns.skip(&place, seq, skipped);
             let (guild, channel) = (self.id.clone(), id.clone());
             out.push(Output::Note(Note::BackfillSkipped {
                 guild,

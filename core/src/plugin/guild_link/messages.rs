@@ -277,7 +277,9 @@ impl GuildLink {
         let unfinished = waiting.chain(shared.wakes.unfinished(&place)).min();
         let finished = unfinished.map_or(heard, |seq| seq.saturating_sub(1));
         let context = state.context.first_seq();
-        if let Some(row) = state.progress.settle(heard, finished.min(heard), context) {
+        let notice = |seq| shared.turns.notice(&place, seq);
+        let finished = finished.min(heard);
+        if let Some(row) = state.progress.settle(heard, finished, context, notice) {
             let change = Change::Channel(self.id.clone(), id.clone(), row.clone());
             shared.journal.put_soon(now, change);
         }

@@ -69,16 +69,18 @@ impl GuildLink {
     ) {
         let place = self.place(id);
         let (guild, channel) = (self.id.clone(), id.clone());
+        let seq = found.cursor.seq;
+        if found.skipped > 0 {
+            shared.turns.skip(&place, seq, found.skipped);
+        }
+        shared.turns.recover(&place);
         if let Some(state) = self.channels.get_mut(id) {
             state.replay.on_restored(found.newest, found.since);
-            let row = state.progress.restart(found.cursor.clone());
+            let notice = shared.turns.notice(&place, seq);
+            let row = state.progress.restart(found.cursor.clone(), notice);
             let change = Change::Channel(guild.clone(), channel.clone(), row.clone());
             shared.journal.put_soon(now, change);
         }
-        if found.skipped > 0 {
-            shared.turns.skip(&place, found.skipped);
-        }
-        shared.turns.recover(&place);
         out.push(Output::Note(Note::Restored {
             guild,
             channel,

@@ -55,6 +55,14 @@ impl GuildLink {
         for (nonce, wake) in owed {
             shared.pass(now, &place, wake, nonce);
         }
+        let (said, cursor) = (kept.notice, kept.cursor.as_ref());
+        if said.skipped > 0 {
+            let seq = cursor.map_or(0, |cursor| cursor.seq);
+            shared.turns.skip(&place, seq, said.skipped);
+        }
+        if said.recovered {
+            shared.turns.recover(&place);
+        }
         Channel::resume(kept, open)
     }
 
@@ -155,6 +163,10 @@ impl GuildLink {
             let is_hopeless =
                 attempts >= shared.config.attempts_max && !shared.planted.is(Defect::NeverParks);
             if messages.is_empty() {
+                if record.notice.skipped > 0 {
+                    let skipped = record.notice.skipped;
+                    shared.turns.skip(&place, 0, skipped);
+                }
                 self.close(
                     now,
                     &place,
@@ -183,6 +195,7 @@ impl GuildLink {
                 let again = Redelivery {
                     turn,
                     attempt: attempts.saturating_add(1),
+                    notice: record.notice,
                 };
                 let Shared { turns, config, .. } = &mut *shared;
                 turns.push_again(now, config, &place, &again, messages, takes_turns);

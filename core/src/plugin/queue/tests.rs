@@ -103,12 +103,12 @@ fn an_idle_queue_is_spent_after_five_seconds_and_not_before() {
 fn what_does_not_fit_is_counted_in_the_next_turn() {
     let (config, now) = (config(), Time::from_millis(1));
     let mut queue = Queue::default();
-    queue.skip(1);
+    queue.skip(1, 1);
     assert!(!queue.is_spent(now + config.queue_idle * 2, config.queue_idle));
     queue.push(now, message(2, 1), Cause::Posted, true);
-    assert_eq!(queue.next_batch(now, &config).unwrap().skipped, 1);
+    assert_eq!(queue.next_batch(now, &config).unwrap().skips.total(), 1);
     queue.push(now, message(3, 1), Cause::Posted, true);
-    assert_eq!(queue.next_batch(now, &config).unwrap().skipped, 0);
+    assert_eq!(queue.next_batch(now, &config).unwrap().skips.total(), 0);
 }
 
 #[test]
@@ -160,6 +160,7 @@ fn a_turn_that_was_begun_before_comes_first_and_whole() {
         let again = Redelivery {
             turn: turn(id),
             attempt: 2,
+            notice: Notice::default(),
         };
         queue.push_again(now, &again, vec![message(first, 1), message(first + 2, 1)]);
     }

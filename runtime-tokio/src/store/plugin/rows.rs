@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use selvedge_core::{
     Time, Wall,
     id::{AgentId, ChannelId, GuildId, MessageId, TurnId, UserId},
-    plugin::kept::{Change, Cursor, Kept, KeptAgent, KeptChannel, Mark, TurnRecord, TurnState},
+    plugin::kept::{
+        Change, Cursor, Kept, KeptAgent, KeptChannel, Mark, Notice, TurnRecord, TurnState,
+    },
 };
 use sqlx::{Row as _, SqliteConnection, query, sqlite::SqliteRow};
 
@@ -52,9 +54,10 @@ pub(super) async fn write(
                 cursor,
                 context_from,
                 left_at,
+                notice,
             } = row;
             let at = cursor.as_ref().and_then(|cursor| cursor.at.as_ref());
-            query("INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+            query("INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
                 .bind(agent)
                 .bind(guild.as_str())
                 .bind(channel.as_str())
@@ -63,6 +66,8 @@ pub(super) async fn write(
                 .bind(at.map(|at| at.created_at.as_millis()))
                 .bind(context_from.cast_signed())
                 .bind(left_at.map(micros))
+                .bind(notice.skipped.cast_signed())
+                .bind(notice.recovered)
         }
         Change::NoChannel(guild, channel) => {
             query("DELETE FROM channels WHERE agent = ? AND guild = ? AND channel = ?")
@@ -72,7 +77,7 @@ pub(super) async fn write(
         }
         Change::Turn(turn, record) => {
             let messages = serde_json::to_string(&record.messages);
-            query("INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            query("INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
                 .bind(agent)
                 .bind(turn.as_str())
                 .bind(record.guild.as_str())
@@ -82,6 +87,9 @@ pub(super) async fn write(
                 .bind(record.context_from.cast_signed())
                 .bind(word(record.state))
                 .bind(record.owes_pass)
+                .bind(record.notice.skipped.cast_signed())
+                .bind(record.notice.recovered)
+                .bind(record.notice.rewake)
         }
         Change::NoTurn(turn) => query("DELETE FROM turns WHERE agent = ? AND turn = ?")
             .bind(agent)
@@ -157,6 +165,11 @@ fn read_channel(row: &SqliteRow) -> sqlx::Result<KeptChannel> {
         }),
         context_from: number(row, "context_from")?,
         left_at: time(row, "left_at")?,
+        notice: Notice {
+            skipped: number(row, "skipped")?,
+            recovered: row.try_get("recovered")?,
+            rewake: false,
+        },
     })
 }
 
@@ -174,6 +187,11 @@ fn read_turn(row: &SqliteRow) -> sqlx::Result<TurnRecord> {
         context_from: number(row, "context_from")?,
         state: state.ok_or_else(|| unreadable("state"))?,
         owes_pass: row.try_get("owes_pass")?,
+        notice: Notice {
+            skipped: number(row, "skipped")?,
+            recovered: row.try_get("recovered")?,
+            rewake: row.try_get("rewake")?,
+        },
     })
 }
 

@@ -5,7 +5,7 @@ use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 use selvedge_core::{
     Time, Wall,
     id::{ChannelId, GuildId, MessageId, TurnId, UserId},
-    plugin::kept::{Cursor, KeptAgent, KeptChannel, Mark, TurnRecord, TurnState},
+    plugin::kept::{Cursor, KeptAgent, KeptChannel, Mark, Notice, TurnRecord, TurnState},
 };
 
 use super::*;
@@ -41,6 +41,11 @@ fn record(seq: u64, state: TurnState) -> TurnRecord {
         context_from: seq / 2,
         state,
         owes_pass: state == TurnState::Ended,
+        notice: Notice {
+            skipped: seq,
+            recovered: state == TurnState::Open,
+            rewake: state == TurnState::Ended,
+        },
     }
 }
 
@@ -55,6 +60,11 @@ fn row(seq: u64) -> KeptChannel {
         }),
         context_from: seq.saturating_add(1),
         left_at: None,
+        notice: Notice {
+            skipped: seq / 3,
+            recovered: seq == 7,
+            rewake: false,
+        },
     }
 }
 
@@ -197,7 +207,7 @@ async fn a_store_in_use_is_looked_at_and_copied_whole() {
     let path = folder.path().join("store.sqlite");
     let (store, task, kept) = in_use(&path).await;
     let found = look(&path).await.unwrap();
-    assert_eq!(found.version, (1, 1));
+    assert_eq!(found.version, (2, 2));
     assert_eq!(found.agents, [(owner("echo"), kept.clone())]);
     let copy = folder.path().join("it's a ?1 copy.sqlite");
     back_up(&path, &copy).await.unwrap();
@@ -374,4 +384,54 @@ async fn a_full_disk_is_said_keeps_what_was_there_and_takes_more_once_there_is_r
     keep(&mut store).await.unwrap();
     kept.apply(&batch);
     assert_eq!(store.load(&owner("echo")).await.unwrap(), kept);
+}
+
+/// What a row of the first version does not tell was not counted: it reads as nothing.
+#[tokio::test]
+async fn a_store_of_the_first_version_is_brought_to_the_second_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let first = Schema {
+        migrations: &SCHEMA.migrations[..1],
+        ..SCHEMA
+    };
+    let mut connection = open(&path, &first).await.unwrap();
+    let rows = "INSERT INTO agents (center, agent) VALUES ('http://127.0.0.1:7001', 'echo');
+        INSERT INTO channels VALUES (1, 'g', 'c', 7, NULL, NULL, 8, NULL);
+        INSERT INTO turns VALUES (1, 't.1', 'g', 'c', '[[8,\"m\"],[8,\"é\\\"\"]]', 3, 4, 'open', 0);";
+    sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    assert_eq!(look(&path).await.unwrap().version, (1, 2));
+    let (store, task) = Store::open(&path).await.unwrap();
+    let cursor = Cursor { seq: 7, at: None };
+    let mut kept = Kept::default();
+    kept.apply(&[
+        Change::Channel(
+            guild("g"),
+            channel("c"),
+            KeptChannel {
+                cursor: Some(cursor),
+                context_from: 8,
+                ..KeptChannel::default()
+            },
+        ),
+        Change::Turn(
+            turn("t.1"),
+            TurnRecord {
+                notice: Notice::default(),
+                ..record(8, TurnState::Open)
+            },
+        ),
+    ]);
+    assert_eq!(store.load(owner("echo")).await.unwrap(), kept);
+    let news = vec![
+        Change::Channel(guild("g"), channel("c"), row(9)),
+        Change::Turn(turn("t.1"), record(8, TurnState::Ended)),
+    ];
+    kept.apply(&news);
+    store.keep(owner("echo"), news).await.unwrap();
+    assert_eq!(store.load(owner("echo")).await.unwrap(), kept);
+    drop(store);
+    task.await.unwrap();
+    assert_eq!(look(&path).await.unwrap().version, (2, 2));
 }
