@@ -58,11 +58,13 @@ pub enum Defect {
     TrustsOldStores,
     /// A wake with a message that was not heard yet does not wait for what was said before it.
     RewakesOvertake,
+    /// The guild is told that a wake has arrived before the store knows of it.
+    KeepsNoWake,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -90,6 +92,7 @@ impl Defect {
         Self::NeverParks,
         Self::TrustsOldStores,
         Self::RewakesOvertake,
+        Self::KeepsNoWake,
     ];
 
     /// The name that traces use.
@@ -122,6 +125,7 @@ impl Defect {
             Self::NeverParks => "never_parks",
             Self::TrustsOldStores => "trusts_old_stores",
             Self::RewakesOvertake => "rewakes_overtake",
+            Self::KeepsNoWake => "keeps_no_wake",
         }
     }
 }

@@ -111,7 +111,8 @@ pub struct TurnRecord {
     pub channel: ChannelId,
     /// Its messages with their `seq`, in order.
     pub messages: Vec<(u64, MessageId)>,
-    /// How often it has been handed over, this time included.
+    /// How often it has been handed over, this time included; 0 while it is not known whether the
+    /// guild's turn engine lets it begin.
     pub attempt: u32,
     /// From this `seq` on its context was recorded.
     pub context_from: u64,

@@ -97,17 +97,18 @@ enum Permit {
     Free,
     /// It must be asked.
     Wanted,
-    /// It is being asked about the turn that ends with this message.
-    Asked(MessageId),
-    /// It was given for the turn that ends with this message.
-    Given(MessageId),
+    /// It is being asked about the turn that ends with this message, and has this id if an earlier
+    /// process has not begun it.
+    Asked(MessageId, Option<TurnId>),
+    /// It was given for that turn.
+    Given(MessageId, Option<TurnId>),
 }
 canonical!(
     enum Permit {
         Free,
         Wanted,
-        Asked(message),
-        Given(message),
+        Asked(message, turn),
+        Given(message, turn),
     }
 );
 
@@ -163,6 +164,8 @@ pub struct Batch {
     pub awaited: bool,
     /// Which turn this was in an earlier process.
     pub again: Option<Redelivery>,
+    /// The id of a new turn that was kept before the guild's turn engine was asked about it.
+    pub turn: Option<TurnId>,
     /// Those of the messages that have waited without their text.
     pub bare: Vec<(u64, MessageId)>,
 }
@@ -254,10 +257,14 @@ impl Queue {
             .filter(|running| running.deadline.is_some())
     }
 
-    /// Whether a turn is begun or waits to be offered again.
+    /// Whether a turn is begun, waits for the turn engine's permit, or waits to be offered again.
     pub fn knows(&self, turn: &TurnId) -> bool {
         let waits = |held: &Waiting| held.again.as_ref().is_some_and(|again| again.turn == *turn);
-        self.turn() == Some(turn) || self.waiting.iter().any(waits)
+        let asked = match &self.permit {
+            Permit::Asked(_, asked) | Permit::Given(_, asked) => asked.as_ref(),
+            Permit::Free | Permit::Wanted => None,
+        };
+        self.turn() == Some(turn) || asked == Some(turn) || self.waiting.iter().any(waits)
     }
 
     /// The id of the turn that runs, if any.
@@ -277,10 +284,10 @@ impl Queue {
             return None;
         }
         let (length, last) = self.ahead(config)?;
-        let awaited = match &self.permit {
-            Permit::Free => false,
-            Permit::Given(given) if *given == last => true,
-            Permit::Wanted | Permit::Asked(_) | Permit::Given(_) => return None,
+        let (awaited, turn) = match &self.permit {
+            Permit::Free => (false, None),
+            Permit::Given(given, turn) if *given == last => (true, turn.clone()),
+            Permit::Wanted | Permit::Asked(..) | Permit::Given(..) => return None,
         };
         if awaited {
             self.permit = Permit::Wanted;
@@ -303,6 +310,7 @@ impl Queue {
                 .collect(),
             messages: taken.into_iter().map(|next| next.message).collect(),
             awaited,
+            turn,
         })
     }
 
@@ -340,25 +348,54 @@ impl Queue {
         }
         let (_, last) = self.ahead(config)?;
         let wanted = match &self.permit {
-            Permit::Free | Permit::Asked(_) => false,
+            Permit::Free | Permit::Asked(..) => false,
             Permit::Wanted => true,
-            Permit::Given(given) => *given != last,
+            Permit::Given(given, _) => *given != last,
         };
         wanted.then(|| {
-            self.permit = Permit::Asked(last.clone());
+            self.permit = Permit::Asked(last.clone(), None);
             last
         })
+    }
+
+    /// The messages of the next turn; `None` where an earlier process has begun it.
+    pub fn next_new(&self, config: &Config) -> Option<Vec<(u64, MessageId)>> {
+        let (length, _) = self.ahead(config)?;
+        let next = self.waiting.iter().take(length);
+        let is_new = self.waiting.front()?.again.is_none();
+        is_new.then(|| {
+            next.map(|held| (held.message.seq, held.message.id.clone()))
+                .collect()
+        })
+    }
+
+    /// The turn about which the turn engine is to be asked has this id.
+    pub fn name(&mut self, turn: TurnId) {
+        if let Permit::Asked(_, named) = &mut self.permit {
+            *named = Some(turn);
+        }
+    }
+
+    /// The message about which the turn engine is to be asked before this turn.
+    pub fn asks_about(&self, turn: &TurnId) -> Option<&MessageId> {
+        match &self.permit {
+            Permit::Asked(message, Some(asked)) if asked == turn => Some(message),
+            Permit::Free | Permit::Wanted | Permit::Asked(..) | Permit::Given(..) => None,
+        }
     }
 
     /// The turn engine has answered about this message. What is not to be handed over waits no more,
     /// which is everything up to it where the wake is not the agent's any more: how many those are, and
     /// those of them that have their text.
     pub fn on_permit(&mut self, message: &MessageId, given: bool) -> (usize, Vec<InboundMessage>) {
-        if self.permit != Permit::Asked(message.clone()) {
-            return (0, Vec::new());
-        }
+        let turn = match &self.permit {
+            Permit::Asked(asked, turn) if asked == message => turn.clone(),
+            Permit::Free | Permit::Wanted | Permit::Asked(..) | Permit::Given(..) => {
+                return (0, Vec::new());
+            }
+        };
         if given {
-            self.permit = Permit::Given(message.clone());
+            self.permit = Permit::Given(message.clone(), turn);
             return (0, Vec::new());
         }
         self.permit = Permit::Wanted;
@@ -455,7 +492,7 @@ impl Queue {
             .waiting
             .iter()
             .position(|known| known.message.id == *id)?;
-        if matches!(&self.permit, Permit::Asked(of) | Permit::Given(of) if of == id) {
+        if matches!(&self.permit, Permit::Asked(of, _) | Permit::Given(of, _) if of == id) {
             self.permit = Permit::Wanted;
         }
         self.waiting.remove(at).map(|known| known.message)
@@ -469,7 +506,7 @@ impl Queue {
         let (known, waiting): (VecDeque<_>, _) = waiting.into_iter().partition(known);
         self.waiting = waiting;
         let known: Vec<_> = known.into_iter().map(|held| held.message).collect();
-        if let Permit::Asked(of) | Permit::Given(of) = &self.permit
+        if let Permit::Asked(of, _) | Permit::Given(of, _) = &self.permit
             && known.iter().any(|message| message.id == *of)
         {
             self.permit = Permit::Wanted;
@@ -512,7 +549,7 @@ impl Queue {
 
     /// When the next turn can start.
     fn starts_at(&self, config: &Config) -> Option<Time> {
-        if self.running.is_some() || matches!(self.permit, Permit::Asked(_)) {
+        if self.running.is_some() || matches!(self.permit, Permit::Asked(..)) {
             return None;
         }
         let first = self.waiting.front()?;

@@ -248,8 +248,15 @@ impl Shared {
     }
 
     /// An open turn of `place` that nobody knows any more is over: what it was about was deleted, or
-    /// is another's to answer.
+    /// is another's to answer. One that was never handed over was no turn.
     pub(super) fn end_lost_turns(&mut self, now: Time, place: &Place) {
+        let Self { records, turns, .. } = self;
+        let unused = records.withdraw(place, |turn, record| {
+            record.attempt == 0 && !turns.knows(place, turn)
+        });
+        for turn in unused {
+            self.journal.put_soon(now, Change::NoTurn(turn));
+        }
         let lost = self.records.of(place).filter(|(turn, record)| {
             record.state == TurnState::Open && !self.turns.knows(place, turn)
         });

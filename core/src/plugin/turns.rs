@@ -56,12 +56,21 @@ pub struct Work {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
     /// A turn could start, if the guild's turn engine lets it, which is to be asked about this
-    /// message; [`Turns::on_permit`] follows.
-    Ask(Place, MessageId),
+    /// message; [`Turns::on_permit`] follows. A new turn is to be kept before that.
+    Ask(Place, MessageId, Option<Asking>),
     /// A turn can start; the owner calls [`Turns::start`].
     Start(Place, Batch),
     /// A turn was ended because its time was up.
     TimedOut(Place, Running),
+}
+
+/// A new turn about which a guild's turn engine is to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// The id that it will have.
+    pub turn: TurnId,
+    /// Its messages with their `seq`, in order.
+    pub messages: Vec<(u64, MessageId)>,
 }
 
 impl Turns {
@@ -126,7 +135,8 @@ impl Turns {
         self.touched(now, config, place);
     }
 
-    /// Whether a turn of `place` is begun or waits to be offered again.
+    /// Whether a turn of `place` is begun, waits for the turn engine's permit, or waits to be offered
+    /// again.
     pub fn knows(&self, place: &Place, turn: &TurnId) -> bool {
         let queue = self.queues.get(place);
         queue.is_some_and(|queue| queue.knows(turn))
@@ -206,8 +216,14 @@ impl Turns {
                 return Some(Due::TimedOut(place, ended));
             }
             if ready && let Some(message) = queue.ask_permit(now, config) {
+                let asking = queue.next_new(config).and_then(|messages| {
+                    let (last, _) = messages.last()?;
+                    let turn = name(&self.prefix, &mut self.next_turn, *last)?;
+                    queue.name(turn.clone());
+                    Some(Asking { turn, messages })
+                });
                 self.touched(now, config, &place);
-                return Some(Due::Ask(place, message));
+                return Some(Due::Ask(place, message, asking));
             }
             if ready && let Some(batch) = queue.next_batch(now, config) {
                 self.gone(&batch.messages);
@@ -221,6 +237,11 @@ impl Turns {
     fn gone(&mut self, messages: &[InboundMessage]) {
         self.waiting -= messages.len();
         self.waiting_bytes -= bytes_of(messages);
+    }
+
+    /// The message about which the turn engine is to be asked before this turn of `place`.
+    pub fn asks_about(&self, place: &Place, turn: &TurnId) -> Option<&MessageId> {
+        self.queues.get(place)?.asks_about(turn)
     }
 
     /// The turn engine has answered about this message: gives back what is not to be handed over and has
@@ -258,13 +279,12 @@ impl Turns {
         place: &Place,
         batch: &Batch,
     ) -> Option<TurnId> {
-        let turn = match &batch.again {
-            Some(again) => again.turn.clone(),
+        let known = batch.again.as_ref().map(|again| &again.turn);
+        let turn = match known.or(batch.turn.as_ref()) {
+            Some(known) => known.clone(),
             None => {
                 let last = batch.messages.last().map_or(0, |last| last.seq);
-                let turn = TurnId::new(&format!("{}.{}.{last}", self.prefix, self.next_turn))?;
-                self.next_turn += 1;
-                turn
+                name(&self.prefix, &mut self.next_turn, last)?
             }
         };
         let queue = self.queues.entry(place.clone()).or_default();
@@ -445,6 +465,13 @@ impl Turns {
         let wakeup = queue.next_wakeup(config, ready);
         self.due.set(place.clone(), wakeup.map(|wakeup| wakeup.at));
     }
+}
+
+/// The id of a new turn with this last `seq`.
+fn name(prefix: &str, next: &mut u64, last: u64) -> Option<TurnId> {
+    let turn = TurnId::new(&format!("{prefix}.{next}.{last}"))?;
+    *next += 1;
+    Some(turn)
 }
 
 fn bytes_of(messages: &[InboundMessage]) -> usize {

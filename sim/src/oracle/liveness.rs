@@ -52,11 +52,6 @@ struct Work {
     posted: VecDeque<Time>,
     /// Whether the loop guard may have held anything back: that is recorded, and not handed over.
     guarded: bool,
-    /// Since when the agent had the turn when a process ended that was not seen to begin one: it may
-    /// have told the guild that the wake has arrived, and have kept nothing of it yet.
-    lost_wake: Option<Time>,
-    /// When a turn was last handed over.
-    handed_at: Option<Time>,
 }
 
 impl Liveness {
@@ -75,7 +70,6 @@ impl Liveness {
                 let work = self.places.entry(place).or_default();
                 let until = view.now + view.setup.turn_most(inbound.channel.x_type.takes_turns());
                 work.running = Some((inbound.turn_id.clone(), until));
-                work.handed_at = Some(view.now);
                 work.seen = view.now;
                 work.skipped += inbound.skipped;
             }
@@ -117,13 +111,9 @@ impl Liveness {
                 }
             }
             Seen::Killed { agent } => {
-                for (guild, id, channel) in view.ledger.all_channels() {
+                for (guild, id, _) in view.ledger.all_channels() {
                     let place = (*agent, guild, id.clone());
                     let work = self.places.entry(place).or_default();
-                    let speaks = channel.speaker.as_ref() == view.setup.agents.get(*agent);
-                    if speaks && work.handed_at.is_none_or(|at| at < channel.speaks_since) {
-                        work.lost_wake = Some(channel.speaks_since);
-                    }
                     work.running = None;
                     work.seen = view.now;
                 }
@@ -247,8 +237,7 @@ impl Liveness {
         let (agent, guild, id) = place;
         let user = view.setup.agents.get(*agent)?;
         if channel.x_type.takes_turns() {
-            let lost = self.places.get(place).and_then(|work| work.lost_wake);
-            return (channel.speaker.as_ref() == Some(user) && lost != Some(channel.speaks_since))
+            return (channel.speaker.as_ref() == Some(user))
                 .then(|| format!("channel {id} waits for {user}, and {user} for nothing"));
         }
         let stay = channel.stay(user)?;

@@ -33,7 +33,7 @@ use crate::{
         commands::Commands,
         config::{Config, Profile},
         dedup::Dedup,
-        defect::{Defect, Planted},
+        defect::Planted,
         guild_link::GuildLink,
         io::{self, HostEvent, Input, Login, LoginFailure, Output, Question},
         jobs::Jobs,
@@ -476,10 +476,7 @@ impl Agent {
         }
         while let Some(due) = self.shared.turns.next_due(now, &self.shared.config) {
             match due {
-                Due::Ask(place, message) if self.shared.planted.is(Defect::SkipsAck) => {
-                    self.on_permit(now, &place, &message, true);
-                }
-                Due::Ask(place, message) => self.shared.wakes.ack(now, place, message),
+                Due::Ask(place, message, asking) => self.ask_permit(now, place, message, asking),
                 Due::Start(place, batch) => self.start_turn(now, &place, batch, out),
                 Due::TimedOut(place, ended) => {
                     let (turn, channel) = (ended.turn.clone(), place.1.clone());

@@ -99,6 +99,7 @@ impl Agent {
                     if let Some(begun) = self.shared.begun.get_mut(&turn) {
                         begun.is_kept = true;
                     }
+                    self.on_kept_turn(now, &turn, &record);
                     self.hand_over(now, &turn, out);
                 }
                 Change::Turn(..)

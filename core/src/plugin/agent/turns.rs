@@ -19,13 +19,64 @@ use crate::{
         queue::{Batch, Running},
         shared::{Asked, Begun, Errand, Shared},
         tools::Tool,
-        turns::Place,
+        turns::{Asking, Place},
         wakes::Word,
     },
     time::Time,
 };
 
 impl Agent {
+    /// The turn engine is to be asked about a turn. What it is told to have arrived it does not tell
+    /// again, so a new turn is kept before that.
+    pub(super) fn ask_permit(
+        &mut self,
+        now: Time,
+        place: Place,
+        message: MessageId,
+        asking: Option<Asking>,
+    ) {
+        let shared = &mut self.shared;
+        if shared.planted.is(Defect::SkipsAck) {
+            self.on_permit(now, &place, &message, true);
+            return;
+        }
+        let asking = asking.filter(|_| !shared.planted.is(Defect::KeepsNoWake));
+        let Some(Asking { turn, messages }) = asking else {
+            shared.wakes.ack(now, place, message);
+            return;
+        };
+        let Some(guild) = self.guilds.get(&place.0) else {
+            return;
+        };
+        let context = guild.channels.get(&place.1);
+        let context = context.and_then(|channel| channel.context.first_seq());
+        let record = TurnRecord {
+            guild: guild.id.clone(),
+            channel: place.1.clone(),
+            context_from: context.unwrap_or_else(|| messages.last().map_or(0, |last| last.0)),
+            messages,
+            attempt: 0,
+            state: TurnState::Open,
+            owes_pass: false,
+            notice: Notice::default(),
+        };
+        shared.record(now, &place, turn, record);
+        // The turn that was asked about before has one message less.
+        shared.end_lost_turns(now, &place);
+    }
+
+    /// A turn is kept: if the turn engine waits to be asked about it, it is asked now.
+    pub(super) fn on_kept_turn(&mut self, now: Time, turn: &TurnId, record: &TurnRecord) {
+        let Some(number) = self.numbers.get(&record.guild) else {
+            return;
+        };
+        let place = (*number, record.channel.clone());
+        let message = self.shared.turns.asks_about(&place, turn).cloned();
+        if let Some(message) = message.filter(|_| record.attempt == 0) {
+            self.shared.wakes.ack(now, place, message);
+        }
+    }
+
     /// The turn engine has answered whether a turn is still the agent's: where it is not, what would
     /// have been handed over is context.
     pub(super) fn on_permit(&mut self, now: Time, place: &Place, message: &MessageId, given: bool) {
@@ -164,7 +215,8 @@ impl Agent {
             context: channel.context.take(),
             messages: batch.messages,
             skipped: batch.skips.total().saturating_add(again),
-            redelivered: batch.again.is_some(),
+            // An earlier process may have kept it and have got no further.
+            redelivered: attempt > 1,
             recovered: batch.recovered,
             rewake: batch.rewake,
         };

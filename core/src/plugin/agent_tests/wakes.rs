@@ -67,7 +67,54 @@ fn a_turn_that_is_not_the_agents_any_more_is_context() {
     rig.says("c", 4, "four");
     assert_eq!(rig.heard(), [["one"], ["four"]]);
     assert_eq!(rig.context(), ["two", "three"]);
-    assert_eq!(rig.words(), ["c1", "c2", "-c1", "c3", "c4"]);
+    assert_eq!(rig.words(), ["c1", "-c1", "c2", "c3", "c4"]);
+}
+
+#[test]
+fn a_wake_is_kept_before_the_guild_hears_that_it_has_arrived() {
+    let mut rig = discussing();
+    let not_woken = json!({"wakeup": false});
+    rig.posts(altered(message("c", 1, "one"), not_woken.clone()));
+    rig.posts(altered(message("c", 2, "two"), not_woken));
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.cursor(), 2);
+    rig.keeps = false;
+    rig.rewakes(2, "two", "w1");
+    rig.pass(MINUTE);
+    assert!(rig.words().is_empty(), "the guild would not wake it again");
+    rig.keeps = true;
+    rig.guild("g").holds = true;
+    let id = rig.stores.pop_front().unwrap();
+    let stored = rig.keep(id);
+    rig.step(Some(stored));
+    assert_eq!(rig.words(), ["c2"]);
+    let (turn, record) = rig.kept.turns.first_key_value().unwrap();
+    assert_eq!(record.attempt, 0);
+    let turn = turn.clone();
+    rig.guild("g").holds = false;
+    rig.restart();
+    rig.pass(SECOND);
+    assert_eq!(rig.words(), ["c2", "c2"]);
+    assert_eq!(rig.heard(), [["two"]]);
+    assert_eq!(rig.context(), ["one"]);
+    let inbound = &rig.inbounds[0];
+    assert_eq!((&inbound.turn_id, inbound.attempt), (&turn, 1));
+    assert!(!inbound.redelivered, "nobody has seen it before");
+}
+
+#[test]
+fn a_wake_that_is_not_the_agents_any_more_leaves_nothing_behind() {
+    let mut rig = discussing();
+    rig.guild("g").holds = true;
+    rig.posts(message("c", 1, "one"));
+    assert_eq!(rig.kept.turns.len(), 1);
+    rig.guild("g").holds = false;
+    rig.guild("g").words = [409, 409].into();
+    rig.restart();
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.words(), ["c1", "c1"]);
+    assert!(rig.inbounds.is_empty() && rig.kept.turns.is_empty());
+    assert_eq!(rig.cursor(), 1);
 }
 
 #[test]
