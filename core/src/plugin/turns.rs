@@ -370,6 +370,12 @@ impl Turns {
         self.queues.get_mut(place)?.running()
     }
 
+    /// Whether a turn runs in `place`, handed over or about to be.
+    pub fn runs(&self, place: &Place) -> bool {
+        let queue = self.queues.get(place);
+        queue.is_some_and(|queue| queue.turn().is_some())
+    }
+
     /// The places where anything waits or runs: how many messages wait, and the turn that runs.
     pub fn pending(&self) -> impl Iterator<Item = (&Place, usize, Option<&TurnId>)> {
         self.queues

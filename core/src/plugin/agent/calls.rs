@@ -73,7 +73,7 @@ impl Agent {
                 Ok(Some(ToolAnswer::Done))
             }
             Tool::NoReply { channel, guild } => {
-                let place = self.find(&channel, guild.as_ref())?;
+                let place = self.find_turn(&channel, guild.as_ref())?;
                 let turn = self
                     .shared
                     .turns
@@ -267,6 +267,19 @@ impl Agent {
                 ))
             }
         }
+    }
+
+    /// The place whose turn a tool means: the channel may have been left while it runs.
+    fn find_turn(&self, channel: &ChannelId, guild: Option<&GuildId>) -> Result<Place, String> {
+        self.find(channel, guild).or_else(|why| {
+            let links = self.guilds.values();
+            let links = links.filter(|link| guild.is_none_or(|guild| link.id == *guild));
+            if links.clone().any(|link| link.membership.contains(channel)) {
+                return Err(why);
+            }
+            let runs = |place: &Place| self.shared.turns.runs(place);
+            links.map(|link| link.place(channel)).find(runs).ok_or(why)
+        })
     }
 
     /// The place that a tool names, also where the agent is no member: then the guild must be known.

@@ -310,6 +310,22 @@ fn a_rewake_for_an_open_turn_is_ignored_and_for_one_that_is_over_passed_on() {
 }
 
 #[test]
+fn a_turn_ends_by_a_pass_though_its_channel_was_left() {
+    let mut rig = discussing();
+    rig.says("c", 1, "one");
+    rig.push("g", "channel.left", &membership("c", json!({})));
+    let pass = Tool::NoReply {
+        channel: ChannelId::new("c").unwrap(),
+        guild: None,
+    };
+    let first = rig.call(pass.clone());
+    assert!(matches!(rig.answer(first), Some(Ok(ToolAnswer::Done))));
+    assert!(rig.kept.turns.is_empty());
+    let second = rig.call(pass);
+    assert!(matches!(rig.answer(second), Some(Err(_))), "nothing runs");
+}
+
+#[test]
 fn nothing_is_owed_to_a_channel_that_was_left() {
     let mut rig = discussing();
     rig.says("c", 1, "one");
