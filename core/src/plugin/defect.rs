@@ -60,11 +60,13 @@ pub enum Defect {
     RewakesOvertake,
     /// The guild is told that a wake has arrived before the store knows of it.
     KeepsNoWake,
+    /// What an earlier process has finished is handed over when the guild wakes the agent with it again.
+    ForgetsOldTurns,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -93,6 +95,7 @@ impl Defect {
         Self::TrustsOldStores,
         Self::RewakesOvertake,
         Self::KeepsNoWake,
+        Self::ForgetsOldTurns,
     ];
 
     /// The name that traces use.
@@ -126,6 +129,7 @@ impl Defect {
             Self::TrustsOldStores => "trusts_old_stores",
             Self::RewakesOvertake => "rewakes_overtake",
             Self::KeepsNoWake => "keeps_no_wake",
+            Self::ForgetsOldTurns => "forgets_old_turns",
         }
     }
 }

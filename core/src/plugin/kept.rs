@@ -209,6 +209,11 @@ impl TurnRecord {
         self.messages.first().map_or(0, |(seq, _)| *seq)
     }
 
+    /// Whether a message is one of its own.
+    pub fn has(&self, message: &MessageId) -> bool {
+        self.messages.iter().any(|(_, id)| id == message)
+    }
+
     /// The `seq` of its last message in the channel.
     pub fn last_seq(&self) -> u64 {
         self.messages.iter().map(|(seq, _)| *seq).max().unwrap_or(0)

@@ -14,6 +14,9 @@ use crate::{
 /// How many ended turns of one channel are remembered. They wait for the cursor to pass their
 /// messages, which a pass that cannot be said holds back; beyond, the oldest is forgotten.
 const ENDED_MAX: usize = 64;
+/// How many of them are remembered behind the cursor where users take turns. The guild wakes the agent
+/// once more with an older message only when all newer ones are deleted.
+const ENDED_BEHIND_MAX: usize = 4;
 /// How many parked turns are remembered; beyond, the oldest is forgotten. They are for people to look
 /// at.
 const PARKED_MAX: usize = 100;
@@ -52,6 +55,43 @@ impl Records {
                 Some(oldest.1)
             }
         }
+    }
+
+    /// The ended turns of `place` that `cursor` has passed and about which nothing is owed from `owed`
+    /// on: some are remembered where users take turns, and the others are forgotten. Gives back whose
+    /// pass is owed no more, and who is forgotten.
+    pub fn on_cursor(
+        &mut self,
+        place: &Place,
+        cursor: u64,
+        owed: Option<u64>,
+        takes_turns: bool,
+    ) -> (Vec<(TurnId, TurnRecord)>, Vec<TurnId>) {
+        let most = if takes_turns { ENDED_BEHIND_MAX } else { 0 };
+        let turns = self.places.get_mut(place).into_iter().flatten();
+        let behind = turns.rev().filter(|(_, record)| {
+            let last = record.last_seq();
+            let is_owed = owed.is_some_and(|owed| last >= owed);
+            record.state == TurnState::Ended && last <= cursor && !is_owed
+        });
+        let (mut passed, mut gone) = (Vec::new(), Vec::new());
+        for (index, ((_, turn), record)) in behind.enumerate() {
+            if index >= most {
+                gone.push(turn.clone());
+            } else if core::mem::take(&mut record.owes_pass) {
+                passed.push((turn.clone(), record.clone()));
+            }
+        }
+        for turn in &gone {
+            self.remove(place, turn);
+        }
+        (passed, gone)
+    }
+
+    /// Whether a message of `place` is known to have been in a turn that has ended.
+    pub fn has_ended(&self, place: &Place, message: &MessageId) -> bool {
+        let mut turns = self.of(place);
+        turns.any(|(_, record)| record.state == TurnState::Ended && record.has(message))
     }
 
     /// The record of a turn of `place` that is not parked.
@@ -138,7 +178,7 @@ impl Records {
             *guild == place.0
                 && record.owes_pass
                 && record.channel == place.1
-                && record.messages.iter().any(|(_, id)| id == message)
+                && record.has(message)
         })?;
         record.owes_pass = false;
         Some((turn.clone(), record.clone()))
@@ -194,6 +234,35 @@ mod tests {
         assert_eq!(forgotten.len(), 1);
         assert_eq!(records.parked().count(), PARKED_MAX);
         assert_eq!(records.get(&place(), &turn(0)), None, "parked");
+    }
+
+    #[test]
+    fn behind_the_cursor_the_newest_are_known_where_users_take_turns() {
+        let mut records = Records::default();
+        for seq in 1..=7 {
+            let record = TurnRecord {
+                owes_pass: seq == 5,
+                ..record(seq, TurnState::Ended)
+            };
+            records.put(&place(), turn(seq), record);
+        }
+        let known = |records: &Records| -> Vec<u64> {
+            let known = |seq: &u64| {
+                let message = MessageId::new(&format!("m{seq}")).unwrap();
+                records.has_ended(&place(), &message)
+            };
+            (1..=7).filter(known).collect()
+        };
+        let (passed, gone) = records.on_cursor(&place(), 6, Some(5), true);
+        assert!(passed.is_empty() && gone.is_empty());
+        let (passed, gone) = records.on_cursor(&place(), 6, None, true);
+        assert_eq!(passed.len(), 1);
+        assert_eq!((&passed[0].0, passed[0].1.owes_pass), (&turn(5), false));
+        assert_eq!(gone, [turn(2), turn(1)]);
+        assert_eq!(known(&records), [3, 4, 5, 6, 7]);
+        let (_, gone) = records.on_cursor(&place(), 6, None, false);
+        assert_eq!(gone.len(), 4);
+        assert_eq!(known(&records), [7]);
     }
 
     #[test]

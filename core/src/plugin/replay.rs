@@ -109,13 +109,13 @@ impl Replay {
     /// Whether a message belongs to a turn that has not been offered yet.
     pub fn holds(&self, message: &MessageId) -> bool {
         let mut open = self.open.iter();
-        open.any(|again| has(&again.record, message))
+        open.any(|again| again.record.has(message))
     }
 
     /// A message was read (again).
     pub fn on_message(&mut self, message: &Message) -> Meaning {
         let mut open = self.open.iter_mut();
-        if let Some(again) = open.find(|again| has(&again.record, &message.id)) {
+        if let Some(again) = open.find(|again| again.record.has(&message.id)) {
             let is_first = again.met.insert(message.id.clone());
             if is_first && message.deleted_at.is_none() {
                 again.messages.push(message.clone().into());
@@ -162,10 +162,6 @@ impl Replay {
             || restored.is_some_and(|restored| restored.newest <= heard);
         if met { self.open.pop_front() } else { None }
     }
-}
-
-fn has(record: &TurnRecord, message: &MessageId) -> bool {
-    record.messages.iter().any(|(_, id)| id == message)
 }
 
 #[cfg(test)]

@@ -286,6 +286,18 @@ impl Shared {
         }
     }
 
+    /// The cursor of `place` stands here, and has passed turns.
+    pub(super) fn pass_turns(&mut self, now: Time, place: &Place, cursor: u64, takes_turns: bool) {
+        let owed = self.wakes.unfinished(place);
+        let (passed, gone) = self.records.on_cursor(place, cursor, owed, takes_turns);
+        for (turn, record) in passed {
+            self.journal.put_soon(now, Change::Turn(turn, record));
+        }
+        for turn in gone {
+            self.journal.put_soon(now, Change::NoTurn(turn));
+        }
+    }
+
     /// What is kept of the agent itself has changed.
     pub(super) fn keep_agent(&mut self, now: Time) {
         self.journal.put_soon(now, Change::Agent(self.kept.clone()));

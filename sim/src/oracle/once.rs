@@ -14,8 +14,8 @@ use super::{Rule, Seen, View, tell};
 /// to a host of the profile `claude`, which loses what it is told, once more by the same process.
 #[derive(Debug, Default)]
 pub(super) struct Once {
-    /// In which turn a message was handed over first, and by which process.
-    turns: BTreeMap<(usize, usize, MessageId), (TurnId, u32)>,
+    /// In which turn a message was handed over first.
+    turns: BTreeMap<(usize, usize, MessageId), TurnId>,
     offers: BTreeMap<(usize, TurnId), Offers>,
     lives: BTreeMap<usize, u32>,
 }
@@ -46,18 +46,13 @@ impl Rule for Once {
                 for message in &inbound.messages {
                     let key = (*agent, *guild, message.id.clone());
                     let turn = &inbound.turn_id;
-                    let known = self
-                        .turns
-                        .entry(key)
-                        .or_insert_with(|| (turn.clone(), life));
-                    // What an earlier process has finished is known to nobody when a guild wakes the
-                    // agent with it once more.
-                    let forgotten = inbound.rewake && (known.1 != life || view.setup.forgets());
-                    if known.0 != *turn && !forgotten {
+                    let known = self.turns.entry(key).or_insert_with(|| turn.clone());
+                    let forgotten = inbound.rewake && view.setup.forgets();
+                    if known != turn && !forgotten {
                         return Err(format!(
                             "{} was handed over in turn {} and again in turn {turn}",
                             tell(view.ledger, *guild, &message.id),
-                            known.0
+                            known
                         ));
                     }
                 }

@@ -13,8 +13,7 @@ use super::{Rule, Seen, View, tell};
 /// No two answers of a model of a host are the same, so that what stands twice was posted twice.
 ///
 /// A host that does not say when a turn is done may be asked once more after a crash, though it has
-/// answered, and nothing shows that its second answer is the first one; nor does anything where a guild
-/// wakes the agent once more with what an earlier process has finished.
+/// answered, and nothing shows that its second answer is the first one.
 #[derive(Debug, Default)]
 pub(super) struct Posts {
     said: BTreeMap<(usize, ChannelId, usize, String), u32>,
@@ -95,7 +94,7 @@ impl Posts {
         let answers = message.reply_to_id.clone().map(|id| (agent, id));
         let rewoken = answers.is_some_and(|answers| self.rewoken.contains(&answers));
         let anew = before != life;
-        match (rewoken && (anew || view.setup.forgets())) || (anew && !view.setup.says_done) {
+        match (rewoken && view.setup.forgets()) || (anew && !view.setup.says_done) {
             true => Ok(()),
             false => Err(format!(
                 "{} of {} stands there twice",

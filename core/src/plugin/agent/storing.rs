@@ -11,7 +11,7 @@ use crate::{
         inbound::Inbound,
         io::{Output, Store},
         journal::Stored,
-        kept::{Change, KeptChannel, TurnState},
+        kept::{Change, KeptChannel, TurnRecord, TurnState},
         note::Note,
         shared::{Begun, Shared},
         turns::Place,
@@ -33,6 +33,12 @@ impl Agent {
     ) -> Option<BTreeMap<ChannelId, KeptChannel>> {
         let shared = &mut self.shared;
         let turns = core::mem::take(&mut self.kept.turns);
+        let channels = self.kept.guilds.get(id);
+        let is_behind = |record: &TurnRecord| {
+            let row = channels.and_then(|channels| channels.get(&record.channel));
+            let cursor = row.and_then(|row| row.cursor.as_ref());
+            cursor.is_some_and(|cursor| record.last_seq() <= cursor.seq)
+        };
         for (turn, mut record) in turns {
             if record.guild != *id {
                 self.kept.turns.insert(turn, record);
@@ -41,8 +47,11 @@ impl Agent {
             if shared.planted.is(Defect::ForgetsOpenTurns) {
                 record.state = TurnState::Ended;
             }
+            // Nothing behind the cursor is read as new, and there may be many.
+            let is_known = record.state == TurnState::Ended && is_behind(&record);
+            let ended = record.state != TurnState::Open && !is_known;
             for (_, message) in &record.messages {
-                if record.state != TurnState::Open && shared.dedup.insert(id, message, None) {
+                if ended && shared.dedup.insert(id, message, None) {
                     shared.dedup.hand_over(id, message);
                 }
             }

@@ -32,6 +32,12 @@ impl Rig {
         (turn, inbound.attempt, inbound.redelivered)
     }
 
+    /// Every turn that is kept is over.
+    fn owes_nothing(&self) -> bool {
+        let mut turns = self.kept.turns.values();
+        turns.all(|record| record.state == TurnState::Ended && !record.owes_pass)
+    }
+
     /// The cursor that is kept of `c`.
     pub(super) fn cursor(&self) -> u64 {
         let guild = &self.kept.guilds[&GuildId::new("g").unwrap()];
@@ -170,7 +176,7 @@ fn after_three_attempts_a_turn_is_parked_and_the_channel_goes_on() {
     assert_eq!(pending(&mut rig), []);
     assert_eq!(rig.agent.status(rig.now).parked, 0);
     rig.pass(2 * SECOND);
-    assert!(rig.kept.turns.is_empty());
+    assert!(rig.owes_nothing());
 }
 
 #[test]
@@ -292,7 +298,7 @@ fn a_pass_that_was_not_heard_is_said_by_the_next_process() {
     assert_eq!(pass["nonce"], format!("{}.pass", rig.inbounds[0].turn_id));
     rig.pass(2 * SECOND);
     assert_eq!(rig.cursor(), 1);
-    assert!(rig.kept.turns.is_empty());
+    assert!(rig.owes_nothing());
 }
 
 #[test]
@@ -326,7 +332,7 @@ fn a_turn_that_is_another_speakers_by_now_is_not_handed_over_again() {
     rig.restart();
     assert_eq!(rig.inbounds.len(), 1);
     rig.pass(2 * SECOND);
-    assert!(rig.kept.turns.is_empty());
+    assert!(rig.owes_nothing());
     assert_eq!(rig.cursor(), 1);
 }
 

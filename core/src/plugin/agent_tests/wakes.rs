@@ -326,6 +326,28 @@ fn a_turn_ends_by_a_pass_though_its_channel_was_left() {
 }
 
 #[test]
+fn what_an_earlier_process_has_finished_is_passed_on_and_not_asked_again() {
+    let mut rig = discussing();
+    rig.posts(message("c", 1, "one"));
+    rig.done(0);
+    let not_woken = json!({"wakeup": false});
+    rig.posts(altered(message("c", 2, "two"), not_woken));
+    rig.pass(2 * SECOND);
+    assert_eq!((rig.cursor(), rig.kept.turns.len()), (2, 1));
+    let owed = rig.kept.turns.values().any(|record| record.owes_pass);
+    assert!(!owed, "the pass was heard");
+    rig.restart();
+    rig.pass(SECOND);
+    assert_eq!(rig.words(), ["c1", "-c1"]);
+    rig.rewakes(1, "one", "w1");
+    assert_eq!(rig.words(), ["c1", "-c1", "-c1"]);
+    assert_eq!(rig.heard(), [["one"]]);
+    // What was never a turn becomes one.
+    rig.rewakes(2, "two", "w2");
+    assert_eq!(rig.heard(), [["one"], ["two"]]);
+}
+
+#[test]
 fn nothing_is_owed_to_a_channel_that_was_left() {
     let mut rig = discussing();
     rig.says("c", 1, "one");

@@ -183,6 +183,8 @@ impl GuildLink {
             Fate::Posted => true,
             Fate::Unknown => {
                 shared.dedup.was_handed_over(&self.id, &message.id)
+                    || (shared.records.has_ended(place, &message.id)
+                        && !shared.planted.is(Defect::ForgetsOldTurns))
                     || shared.account.user() == Some(&message.author.id)
             }
         };
@@ -284,10 +286,9 @@ impl GuildLink {
             shared.journal.put_soon(now, change);
         }
         let cursor = state.progress.cursor();
+        let takes_turns = state.x_type.is_none_or(XType::takes_turns);
         shared.end_lost_turns(now, &place);
-        shared.forget_turns(now, &place, |_, record| {
-            record.state == TurnState::Ended && record.last_seq() <= cursor
-        });
+        shared.pass_turns(now, &place, cursor, takes_turns);
     }
 
     pub(super) fn on_edited(&mut self, now: Time, message: Message, shared: &mut Shared) {

@@ -76,6 +76,8 @@ impl GuildLink {
         shared.turns.recover(&place);
         if let Some(state) = self.channels.get_mut(id) {
             state.replay.on_restored(found.newest, found.since);
+            // The ids of their messages may be given anew.
+            shared.pass_turns(now, &place, state.progress.cursor(), false);
             let notice = shared.turns.notice(&place, seq);
             let row = state.progress.restart(found.cursor.clone(), notice);
             let change = Change::Channel(guild.clone(), channel.clone(), row.clone());

@@ -127,8 +127,12 @@ impl GuildLink {
         let Some(state) = self.channels.get_mut(&message.channel_id) else {
             return;
         };
+        let place = (self.number, message.channel_id.clone());
         let posted_at = Some(message.created_at);
-        if message.deleted_at.is_none() && shared.dedup.insert(&self.id, &message.id, posted_at) {
+        if message.deleted_at.is_none()
+            && !shared.records.has_ended(&place, &message.id)
+            && shared.dedup.insert(&self.id, &message.id, posted_at)
+        {
             let most = shared.config.context_max;
             state.context.record(message.into(), most);
         }
