@@ -62,6 +62,18 @@ pub(super) async fn check(
 /// on the disk and has been read again; where it fails there is none.
 pub(super) async fn copy(from: &Path, to: &Path, schema: &Schema) -> Result<(), StoreError> {
     let (mut connection, _) = open_to_read(from, schema).await?;
+    let copied = copy_open(&mut connection, from, to, schema).await;
+    // Only a connection that is closed has left nothing beside the file.
+    let _ = connection.close().await;
+    copied
+}
+
+async fn copy_open(
+    connection: &mut SqliteConnection,
+    from: &Path,
+    to: &Path,
+    schema: &Schema,
+) -> Result<(), StoreError> {
     let made = OpenOptions::new()
         .create_new(true)
         .write(true)
@@ -69,11 +81,13 @@ pub(super) async fn copy(from: &Path, to: &Path, schema: &Schema) -> Result<(), 
         .open(to);
     let made = made.map_err(file(to))?;
     let copied = async {
-        copy_into(&mut connection, from, to).await?;
+        copy_into(connection, from, to).await?;
         made.sync_all().map_err(file(to))?;
         sync_folder(to)?;
         let (mut copy, _) = open_to_read(to, schema).await?;
-        check(&mut copy, to).await
+        let checked = check(&mut copy, to).await;
+        let _ = copy.close().await;
+        checked
     };
     let copied = copied.await;
     if copied.is_err() {

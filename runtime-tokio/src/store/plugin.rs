@@ -166,13 +166,24 @@ pub struct Look {
 /// Where it cannot be read, is damaged, or is of a version that is not known.
 pub async fn look(path: &Path) -> Result<Look, StoreError> {
     let (mut connection, version) = backup::open_to_read(path, &SCHEMA).await?;
-    backup::check(&mut connection, path).await?;
+    let looked = look_into(&mut connection, version, path).await;
+    // Only a connection that is closed has left nothing beside the file.
+    let _ = connection.close().await;
+    looked
+}
+
+async fn look_into(
+    connection: &mut SqliteConnection,
+    version: usize,
+    path: &Path,
+) -> Result<Look, StoreError> {
+    backup::check(connection, path).await?;
     let known = SCHEMA.migrations.len();
     let mut agents = Vec::new();
     if version == known {
-        let owners = rows::owners(&mut connection).await;
+        let owners = rows::owners(connection).await;
         for owner in owners.map_err(unreadable(path))? {
-            let kept = rows::load(&mut connection, &owner).await;
+            let kept = rows::load(connection, &owner).await;
             agents.push((owner, kept.map_err(unreadable(path))?));
         }
     }
