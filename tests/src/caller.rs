@@ -1,6 +1,6 @@
 //! A host of the plugin that calls its tools by hand, line by line over the plugin's pipes.
 
-use std::process::Stdio;
+use std::{process::Stdio, time::Duration};
 
 use rustix::process::Pid;
 use selvedge_core::{
@@ -11,10 +11,19 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{PATIENCE, fabric::Fault};
+
+/// What a tool says before the plugin has connected.
+const EARLY: [&str; 3] = [
+    "is not running; try again",
+    "no guild is known yet",
+    "the agent is not in channel",
+];
+/// How often a tool is called until then.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A plugin, and the host that started it. Dropping it ends the plugin.
 #[derive(Debug)]
@@ -80,6 +89,26 @@ impl Caller {
                 (_, None) => return Err(format!("{name}: {result}").into()),
             },
         )
+    }
+
+    /// Calls a tool, again for as long as the plugin is not connected yet: what it answers.
+    ///
+    /// # Errors
+    ///
+    /// Where the plugin does not answer at all, or the tool fails for another reason.
+    pub async fn call_when_connected(
+        &mut self,
+        name: &str,
+        arguments: &Value,
+    ) -> Result<Value, Fault> {
+        loop {
+            match self.call(name, arguments.clone()).await? {
+                Ok(answer) => return Ok(answer),
+                Err(why) if EARLY.iter().any(|early| why.contains(early)) => {}
+                Err(why) => return Err(format!("{name}: {why}").into()),
+            }
+            sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Makes a request of MCP.

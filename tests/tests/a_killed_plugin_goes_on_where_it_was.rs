@@ -5,8 +5,6 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
-use std::time::Duration;
-
 use selvedge_core::{
     fabric::types::Message, http::Method, id::ChannelId, plugin::inbound::Inbound,
 };
@@ -24,7 +22,10 @@ impl Scene {
         let mut fabric = Fabric::start().await.unwrap();
         let mut caller = fabric.start_caller().await.unwrap();
         let create = json!({"name": "lobby", "x_type": "general", "is_public": true});
-        let created = connected(&mut caller, "create_channel", &create).await;
+        let created = caller
+            .call_when_connected("create_channel", &create)
+            .await
+            .unwrap();
         let channel = ChannelId::new(created["channel_id"].as_str().unwrap()).unwrap();
         let join = format!("/api/channels/{channel}/join");
         fabric.ask(Method::Post, &join, None).await.unwrap();
@@ -54,7 +55,7 @@ impl Scene {
             "channel_id": self.channel.as_str(), "reply_to": last.id.as_str(),
             "content": format!("echo: {}", last.content),
         });
-        connected(caller, "send", &send).await
+        caller.call_when_connected("send", &send).await.unwrap()
     }
 
     /// What the agent has posted in the channel.
@@ -65,24 +66,6 @@ impl Scene {
             .iter()
             .filter(|message| message.author.id.as_str() == agent);
         own.map(|message| message.content.clone()).collect()
-    }
-}
-
-/// Calls a tool, again for as long as the plugin is not connected yet.
-async fn connected(caller: &mut Caller, name: &str, arguments: &Value) -> Value {
-    loop {
-        match caller.call(name, arguments.clone()).await.unwrap() {
-            Ok(answer) => return answer,
-            Err(why) => {
-                let early = [
-                    "is not running; try again",
-                    "no guild is known yet",
-                    "the agent is not in channel",
-                ];
-                assert!(early.iter().any(|early| why.contains(early)), "{why}");
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

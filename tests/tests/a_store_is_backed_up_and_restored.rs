@@ -9,26 +9,8 @@ use std::{fs, time::Duration};
 use selvedge::store::plugin::look;
 use selvedge_core::{http::Method, id::ChannelId, plugin::inbound::Inbound};
 use selvedge_tests::{PATIENCE, caller::Caller, fabric::Fabric};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{sleep, timeout};
-
-/// Calls a tool, again for as long as the plugin is not connected yet.
-async fn connected(caller: &mut Caller, name: &str, arguments: &Value) -> Value {
-    loop {
-        match caller.call(name, arguments.clone()).await.unwrap() {
-            Ok(answer) => return answer,
-            Err(why) => {
-                let early = [
-                    "is not running; try again",
-                    "no guild is known yet",
-                    "the agent is not in channel",
-                ];
-                assert!(early.iter().any(|early| why.contains(early)), "{why}");
-            }
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
-}
 
 /// The agent answers the turn after so many others of this process, and ends it.
 async fn answers(caller: &mut Caller, channel: &ChannelId, before: usize) -> Inbound {
@@ -36,7 +18,7 @@ async fn answers(caller: &mut Caller, channel: &ChannelId, before: usize) -> Inb
     let last = inbound.messages.last().unwrap();
     let content = format!("echo: {}", last.content);
     let send = json!({"channel_id": channel.as_str(), "content": content});
-    connected(caller, "send", &send).await;
+    caller.call_when_connected("send", &send).await.unwrap();
     let turn = json!({"turn_id": inbound.turn_id.as_str()});
     caller.call("turn_done", turn).await.unwrap().unwrap();
     inbound
@@ -67,7 +49,10 @@ async fn what_was_answered_since_the_backup_is_not_answered_again() {
     let mut fabric = Fabric::start().await.unwrap();
     let mut caller = fabric.start_caller().await.unwrap();
     let create = json!({"name": "lobby", "x_type": "general", "is_public": true});
-    let created = connected(&mut caller, "create_channel", &create).await;
+    let created = caller
+        .call_when_connected("create_channel", &create)
+        .await
+        .unwrap();
     let channel = ChannelId::new(created["channel_id"].as_str().unwrap()).unwrap();
     let join = format!("/api/channels/{channel}/join");
     fabric.ask(Method::Post, &join, None).await.unwrap();
@@ -107,7 +92,10 @@ async fn what_was_answered_since_the_backup_is_not_answered_again() {
     fabric.store(&restore).await.unwrap().unwrap();
     let mut caller = fabric.start_caller().await.unwrap();
     loop {
-        let listed = connected(&mut caller, "list_channels", &json!({})).await;
+        let listed = caller
+            .call_when_connected("list_channels", &json!({}))
+            .await
+            .unwrap();
         if listed["channels"][0]["live"] == true {
             break;
         }
