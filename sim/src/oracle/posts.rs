@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use selvedge_core::{
     fabric::types::Message,
     guild::fact::Fact,
-    id::{ChannelId, MessageId},
+    id::{ChannelId, MessageId, TurnId},
 };
 
 use super::{Rule, Seen, View, tell};
@@ -13,13 +13,18 @@ use super::{Rule, Seen, View, tell};
 /// No two answers of a model of a host are the same, so that what stands twice was posted twice.
 ///
 /// A host that does not say when a turn is done may be asked once more after a crash, though it has
-/// answered, and nothing shows that its second answer is the first one.
+/// answered, and nothing shows that its second answer is the first one. Neither does anything where a
+/// host answers what it has said to be done: such a post is one of its process, not of the turn.
 #[derive(Debug, Default)]
 pub(super) struct Posts {
     said: BTreeMap<(usize, ChannelId, usize, String), u32>,
     lives: BTreeMap<usize, u32>,
     /// What a guild has woken an agent with once more.
     rewoken: BTreeSet<(usize, MessageId)>,
+    /// The turns that a host was handed last, by the message that it is to answer.
+    turns: BTreeMap<(usize, MessageId), TurnId>,
+    /// The turns that a host's process has said to be over.
+    over: BTreeSet<(usize, TurnId)>,
 }
 
 impl Rule for Posts {
@@ -39,14 +44,21 @@ impl Rule for Posts {
             }
             Seen::Killed { agent } => {
                 *self.lives.entry(*agent).or_default() += 1;
+                self.over.retain(|(whose, _)| whose != agent);
                 Ok(())
             }
-            Seen::Notified { agent, inbound, .. } if inbound.rewake => {
-                let told = inbound
-                    .messages
-                    .iter()
-                    .map(|message| (*agent, message.id.clone()));
-                self.rewoken.extend(told);
+            Seen::Notified { agent, inbound, .. } => {
+                for message in &inbound.messages {
+                    let told = (*agent, message.id.clone());
+                    if inbound.rewake {
+                        self.rewoken.insert(told.clone());
+                    }
+                    self.turns.insert(told, inbound.turn_id.clone());
+                }
+                Ok(())
+            }
+            Seen::TurnOver { agent, turn } => {
+                self.over.insert((*agent, (*turn).clone()));
                 Ok(())
             }
             Seen::Sent { place, message } => {
@@ -62,9 +74,7 @@ impl Rule for Posts {
                     )),
                 }
             }
-            Seen::Notified { .. }
-            | Seen::TurnOver { .. }
-            | Seen::NoReply { .. }
+            Seen::NoReply { .. }
             | Seen::Dialed { .. }
             | Seen::Presented { .. }
             | Seen::Requested { .. }
@@ -92,9 +102,12 @@ impl Posts {
             return Ok(());
         };
         let answers = message.reply_to_id.clone().map(|id| (agent, id));
-        let rewoken = answers.is_some_and(|answers| self.rewoken.contains(&answers));
+        let rewoken = answers.as_ref().is_some_and(|it| self.rewoken.contains(it));
+        let turn = answers.and_then(|answers| self.turns.get(&answers));
+        let late = turn.is_some_and(|turn| self.over.contains(&(agent, turn.clone())));
+        let unnamed = late || !view.setup.says_done;
         let anew = before != life;
-        match (rewoken && view.setup.forgets()) || (anew && !view.setup.says_done) {
+        match (rewoken && view.setup.forgets()) || (anew && unnamed) {
             true => Ok(()),
             false => Err(format!(
                 "{} of {} stands there twice",
