@@ -47,7 +47,8 @@ pub struct Wakeup {
     pub why: &'static str,
 }
 
-/// Handles `input` if there is one, ticks, and checks that the machine made progress.
+/// Handles `input` if there is one, ticks, and checks that the machine made progress. Says when the
+/// machine wants to be woken next.
 ///
 /// # Panics
 ///
@@ -58,12 +59,13 @@ pub fn step<M: Machine>(
     now: Time,
     input: Option<M::Input>,
     out: &mut Vec<M::Output>,
-) {
+) -> Option<Wakeup> {
     if let Some(input) = input {
         machine.handle(now, input, out);
     }
     machine.tick(now, out);
-    if let Some(wakeup) = machine.next_wakeup() {
+    let wakeup = machine.next_wakeup();
+    if let Some(wakeup) = wakeup {
         assert!(
             wakeup.at > now,
             "no progress: `{}` is due at {} and it is {}; please report this as a bug of Selvedge",
@@ -72,9 +74,11 @@ pub fn step<M: Machine>(
             now,
         );
     }
+    wakeup
 }
 
 /// The earliest of several wake-ups; of equal ones the first as written.
+#[inline]
 pub fn earliest<const N: usize>(wakeups: [Option<Wakeup>; N]) -> Option<Wakeup> {
     wakeups
         .into_iter()

@@ -11,7 +11,7 @@ use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use self::digest::digests;
+pub use self::digest::{digests, fold};
 pub(crate) use self::strings::{name_broken, name_parameter, name_strings};
 use self::{known::Memory, matcher::Automaton, pass::Pass};
 use crate::secret::Secret;

@@ -1,15 +1,14 @@
 //! What happened in a run: a hash over all of it, and its last lines for whoever looks into a failure.
 
-use std::{
-    collections::VecDeque,
-    fmt::{self, Debug, Write as _},
-    time::Duration,
-};
+use std::{collections::VecDeque, fmt::Debug, time::Duration};
+
+use selvedge_core::record::fold;
+use serde::Serialize;
 
 /// Feeds a hash with every input and every output of every machine.
 #[derive(Debug)]
 pub struct Chronicle {
-    digest: Digest,
+    hash: u64,
     steps: u64,
     outputs: u64,
     lines: VecDeque<String>,
@@ -21,7 +20,7 @@ impl Chronicle {
     /// Keeps the last `lines_max` lines.
     pub fn new(lines_max: usize) -> Self {
         Self {
-            digest: Digest::default(),
+            hash: 0,
             steps: 0,
             outputs: 0,
             lines: VecDeque::new(),
@@ -29,35 +28,48 @@ impl Chronicle {
         }
     }
 
-    /// Something happened to a machine.
-    pub fn input(&mut self, at: Duration, who: &dyn Debug, what: &dyn Debug) {
+    /// A machine takes a step: something happened to it, or, where there is no input, its deadline has
+    /// come.
+    pub fn step(&mut self, at: Duration, who: &str, input: Option<&(impl Serialize + Debug)>) {
         self.steps += 1;
-        self.feed(at, who, "<-", what);
+        if let Some(input) = input {
+            self.feed(at, who, Way::In, input);
+        }
     }
 
     /// A machine asked for something.
-    pub fn output(&mut self, at: Duration, who: &dyn Debug, what: &dyn Debug) {
+    pub fn output(&mut self, at: Duration, who: &str, what: &(impl Serialize + Debug)) {
         self.outputs += 1;
-        self.feed(at, who, "->", what);
+        self.feed(at, who, Way::Out, what);
     }
 
-    /// Something else that whoever reads the lines wants to know.
+    /// Something else that whoever reads the lines wants to know. It is a consequence of what is hashed.
     pub fn remark(&mut self, at: Duration, what: &dyn Debug) {
-        self.feed(at, &"world", "--", what);
+        self.tell(at, "world", Way::Aside, what);
     }
 
-    fn feed(&mut self, at: Duration, who: &dyn Debug, way: &str, what: &dyn Debug) {
-        self.digest.word(at.as_micros() as u64);
-        // A digest takes whatever it is given.
-        let _ = write!(self.digest, "{who:?}{way}{what:?}");
-        if self.lines_max > 0 {
-            if self.lines.len() >= self.lines_max {
-                self.lines.pop_front();
-            }
-            let at = at.as_secs_f64() * 1_000.0;
-            self.lines
-                .push_back(format!("{at:>10.3} {who:?} {way} {what:?}"));
+    fn feed(&mut self, at: Duration, who: &str, way: Way, what: &(impl Serialize + Debug)) {
+        let at_micros = at.as_micros() as u64;
+        self.hash = fold(self.hash, &(at_micros, who, way as u8));
+        self.hash = fold(self.hash, what);
+        self.tell(at, who, way, what);
+    }
+
+    fn tell(&mut self, at: Duration, who: &str, way: Way, what: &dyn Debug) {
+        if self.lines_max == 0 {
+            return;
         }
+        if self.lines.len() >= self.lines_max {
+            self.lines.pop_front();
+        }
+        let at = at.as_secs_f64() * 1_000.0;
+        let way = match way {
+            Way::In => "<-",
+            Way::Out => "->",
+            Way::Aside => "--",
+        };
+        self.lines
+            .push_back(format!("{at:>10.3} {who} {way} {what:?}"));
     }
 
     /// How many steps the machines took.
@@ -72,7 +84,7 @@ impl Chronicle {
 
     /// The hash over everything so far.
     pub const fn hash(&self) -> u64 {
-        self.digest.0
+        self.hash
     }
 
     /// The last lines.
@@ -81,36 +93,12 @@ impl Chronicle {
     }
 }
 
-/// A hash that takes eight bytes at a time: what it is for is telling two runs apart, not security.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Digest(u64);
-
-impl Default for Digest {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Digest {
-    const fn word(&mut self, word: u64) {
-        let mixed = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ (mixed >> 29);
-    }
-}
-
-impl fmt::Write for Digest {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let (words, rest) = text.as_bytes().as_chunks::<8>();
-        for word in words {
-            self.word(u64::from_le_bytes(*word));
-        }
-        let mut last = [0; 8];
-        for (place, byte) in last.iter_mut().zip(rest) {
-            *place = *byte;
-        }
-        self.word(u64::from_le_bytes(last) ^ ((rest.len() as u64) << 56));
-        Ok(())
-    }
+/// To a machine, out of it, or neither.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    In,
+    Out,
+    Aside,
 }
 
 #[cfg(test)]
@@ -121,27 +109,17 @@ mod tests {
     fn the_hash_tells_apart_what_differs_anywhere() {
         let hash = |at: u64, who: &str, what: &str| {
             let mut chronicle = Chronicle::new(0);
-            chronicle.input(Duration::from_micros(at), &who, &what);
+            chronicle.step(Duration::from_micros(at), who, Some(&what));
             chronicle.hash()
         };
-        let first = hash(1, "agent", "a long input, longer than eight bytes");
-        assert_eq!(
-            first,
-            hash(1, "agent", "a long input, longer than eight bytes")
-        );
-        assert_ne!(
-            first,
-            hash(2, "agent", "a long input, longer than eight bytes")
-        );
-        assert_ne!(
-            first,
-            hash(1, "guild", "a long input, longer than eight bytes")
-        );
-        assert_ne!(
-            first,
-            hash(1, "agent", "a long input, longer than eight bytez")
-        );
-        assert_ne!(hash(1, "a", "b"), hash(1, "a", "b\0"));
+        let first = hash(1, "agent", "an input");
+        assert_eq!(first, hash(1, "agent", "an input"));
+        assert_ne!(first, hash(2, "agent", "an input"));
+        assert_ne!(first, hash(1, "guild", "an input"));
+        assert_ne!(first, hash(1, "agent", "an inpuT"));
+        let mut out = Chronicle::new(0);
+        out.output(Duration::from_micros(1), "agent", &"an input");
+        assert_ne!(first, out.hash());
     }
 
     #[test]
@@ -152,6 +130,6 @@ mod tests {
         }
         let lines = chronicle.into_lines();
         assert_eq!(lines.len(), 2);
-        assert!(lines.iter().all(|line| line.contains("\"world\" -- ")));
+        assert!(lines.iter().all(|line| line.contains("world -- ")));
     }
 }

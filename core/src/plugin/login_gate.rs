@@ -44,7 +44,7 @@ impl Recorded for Input {
 }
 
 /// What the gate says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Output {
     /// This login may be sent now.
     Admit(Ticket),

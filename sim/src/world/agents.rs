@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use selvedge_core::{
-    Machine as _,
     fabric::center::Session,
     http::{CallId, Request},
     id::UserId,
@@ -35,9 +34,7 @@ impl World {
             return;
         };
         let life = site.life;
-        if let Some(input) = &input {
-            self.chronicle.input(at, &site.user, input);
-        }
+        self.chronicle.step(at, site.user.as_str(), input.as_ref());
         let site_user = site.user.clone();
         match &input {
             Some(Input::Host(HostEvent::Call { tool, .. })) => self.see_tool(agent, tool),
@@ -53,8 +50,7 @@ impl World {
             return;
         };
         let mut out = Vec::new();
-        step(&mut site.machine, self.now, input, &mut out);
-        let next = site.machine.next_wakeup();
+        let next = step(&mut site.machine, self.now, input, &mut out);
         self.due
             .set(Who::Agent(agent), next.map(|wakeup| wakeup.at));
         for output in out {
@@ -62,7 +58,7 @@ impl World {
             if !self.lives(agent, life) {
                 return;
             }
-            self.chronicle.output(at, &site_user, &output);
+            self.chronicle.output(at, site_user.as_str(), &output);
             self.carry_out_agent(agent, life, output);
         }
     }
@@ -284,11 +280,11 @@ impl World {
     /// The login gate of the process hears something.
     pub(super) fn step_gate(&mut self, input: login_gate::Input) {
         let at = self.since_start();
-        self.chronicle.input(at, &"gate", &input);
+        self.chronicle.step(at, "gate", Some(&input));
         let mut out = Vec::new();
         step(&mut self.gate, self.now, Some(input), &mut out);
         for output in out {
-            self.chronicle.output(at, &"gate", &output);
+            self.chronicle.output(at, "gate", &output);
             let login_gate::Output::Admit(ticket) = output;
             self.log_in(&ticket);
         }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use selvedge_core::{
-    Machine as _,
     engineio::sessions::{Arrival, Effect},
     guild::io::{Input, Output, Unavailable},
     step,
@@ -24,12 +23,9 @@ impl World {
         };
         let life = site.life;
         let name = site.config.guild_id.clone();
-        if let Some(input) = &input {
-            self.chronicle.input(at, &name, input);
-        }
+        self.chronicle.step(at, name.as_str(), input.as_ref());
         let mut out = Vec::new();
-        step(&mut site.machine, self.now, input, &mut out);
-        let next = site.machine.next_wakeup();
+        let next = step(&mut site.machine, self.now, input, &mut out);
         self.due
             .set(Who::Guild(guild), next.map(|wakeup| wakeup.at));
         for output in out {
@@ -37,7 +33,7 @@ impl World {
             if !self.guild_lives(guild, life) {
                 return;
             }
-            self.chronicle.output(at, &name, &output);
+            self.chronicle.output(at, name.as_str(), &output);
             self.carry_out_guild(guild, life, output);
         }
     }
