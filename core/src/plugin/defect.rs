@@ -24,6 +24,8 @@ pub enum Defect {
     OvertakesHistory,
     /// A channel that appears begins when the agent looks, not when the membership began.
     StartsNewChannelsLate,
+    /// What a guild pushes before it has answered a connection's first listing is dropped.
+    DropsEarlyEvents,
     /// What was missed during an outage is handed over message by message.
     CatchesUpOneByOne,
     /// A connection that cannot be replaced is closed once its token has expired.
@@ -66,7 +68,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -77,6 +79,7 @@ impl Defect {
         Self::TrustsNumbers,
         Self::OvertakesHistory,
         Self::StartsNewChannelsLate,
+        Self::DropsEarlyEvents,
         Self::CatchesUpOneByOne,
         Self::GivesUpTheOld,
         Self::ClosesTooEarly,
@@ -111,6 +114,7 @@ impl Defect {
             Self::TrustsNumbers => "trusts_numbers",
             Self::OvertakesHistory => "overtakes_history",
             Self::StartsNewChannelsLate => "starts_new_channels_late",
+            Self::DropsEarlyEvents => "drops_early_events",
             Self::CatchesUpOneByOne => "catches_up_one_by_one",
             Self::GivesUpTheOld => "gives_up_the_old",
             Self::ClosesTooEarly => "closes_too_early",

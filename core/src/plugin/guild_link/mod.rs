@@ -357,6 +357,9 @@ impl GuildLink {
         shared: &mut Shared,
         out: &mut Vec<Output>,
     ) {
+        if shared.planted.is(Defect::DropsEarlyEvents) && !self.membership.has_listed() {
+            return;
+        }
         let outcome = match event.name() {
             realtime::MESSAGE_CREATED => event
                 .args::<(Message,)>()
