@@ -26,6 +26,8 @@ pub enum Defect {
     StartsNewChannelsLate,
     /// What a guild pushes before it has answered a connection's first listing is dropped.
     DropsEarlyEvents,
+    /// A process lists the channels until its first connection has ended, and then waits to be told.
+    ListsOnce,
     /// What was missed during an outage is handed over message by message.
     CatchesUpOneByOne,
     /// A connection that cannot be replaced is closed once its token has expired.
@@ -68,7 +70,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -80,6 +82,7 @@ impl Defect {
         Self::OvertakesHistory,
         Self::StartsNewChannelsLate,
         Self::DropsEarlyEvents,
+        Self::ListsOnce,
         Self::CatchesUpOneByOne,
         Self::GivesUpTheOld,
         Self::ClosesTooEarly,
@@ -115,6 +118,7 @@ impl Defect {
             Self::OvertakesHistory => "overtakes_history",
             Self::StartsNewChannelsLate => "starts_new_channels_late",
             Self::DropsEarlyEvents => "drops_early_events",
+            Self::ListsOnce => "lists_once",
             Self::CatchesUpOneByOne => "catches_up_one_by_one",
             Self::GivesUpTheOld => "gives_up_the_old",
             Self::ClosesTooEarly => "closes_too_early",

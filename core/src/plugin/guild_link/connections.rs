@@ -95,9 +95,11 @@ impl GuildLink {
     }
 
     /// Every channel is to be joined on this connection too.
-    pub(super) fn on_up(&mut self, now: Time, conn: ConnId) {
+    pub(super) fn on_up(&mut self, now: Time, conn: ConnId, shared: &Shared) {
         if self.conns.values().all(|conn| conn.joins.is_none()) {
-            self.membership.on_up(now);
+            if !(shared.planted.is(Defect::ListsOnce) && self.membership.has_listed()) {
+                self.membership.on_up(now);
+            }
             self.catch_up.on_up(now);
         }
         if let Some(connection) = self.conns.get_mut(&conn) {

@@ -214,7 +214,7 @@ impl GuildLink {
             link::Output::HangUp(conn) => out.push(Output::HangUp(conn)),
             link::Output::Transport(conn, action) => out.push(Output::Transport(conn, action)),
             link::Output::Up(conn) => {
-                self.on_up(now, conn);
+                self.on_up(now, conn, shared);
                 let is_next = self.link.next_up() == Some(conn);
                 if is_next && shared.planted.is(Defect::ClosesTooEarly) {
                     return Some(link::Input::Live(conn));
