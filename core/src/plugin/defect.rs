@@ -28,6 +28,8 @@ pub enum Defect {
     DropsEarlyEvents,
     /// A process lists the channels until its first connection has ended, and then waits to be told.
     ListsOnce,
+    /// A listing counts as new as its answer, whatever was pushed since it was asked for.
+    TrustsLateListings,
     /// What was missed during an outage is handed over message by message.
     CatchesUpOneByOne,
     /// A connection that cannot be replaced is closed once its token has expired.
@@ -70,7 +72,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -83,6 +85,7 @@ impl Defect {
         Self::StartsNewChannelsLate,
         Self::DropsEarlyEvents,
         Self::ListsOnce,
+        Self::TrustsLateListings,
         Self::CatchesUpOneByOne,
         Self::GivesUpTheOld,
         Self::ClosesTooEarly,
@@ -119,6 +122,7 @@ impl Defect {
             Self::StartsNewChannelsLate => "starts_new_channels_late",
             Self::DropsEarlyEvents => "drops_early_events",
             Self::ListsOnce => "lists_once",
+            Self::TrustsLateListings => "trusts_late_listings",
             Self::CatchesUpOneByOne => "catches_up_one_by_one",
             Self::GivesUpTheOld => "gives_up_the_old",
             Self::ClosesTooEarly => "closes_too_early",

@@ -171,6 +171,9 @@ impl GuildLink {
             );
             out.push(Output::Note(Note::TooMany { what }));
         }
+        if shared.planted.is(Defect::TrustsLateListings) {
+            self.membership.on_listing_asked();
+        }
         let changes = self.membership.on_listing(now, &listed, &unread, most);
         for channel in &changes.left {
             self.leave(now, channel, shared, out);
