@@ -19,6 +19,14 @@ use crate::{
     path::{Path, take},
 };
 
+/// Engine.IO's mark of a ping.
+const PING: &str = "2";
+
+/// Whether something is a guild's heartbeat.
+pub fn is_ping(event: &Event) -> bool {
+    matches!(event, Event::Frame(Frame::Text(text)) if text == PING)
+}
+
 /// One of the two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum End {
@@ -215,8 +223,7 @@ impl Net {
             let times = 1 + u32::from(take(&mut path.repeats_pushes));
             return Passage::Arrives(times, event);
         }
-        // Engine.IO's mark of a ping.
-        if text == "2" && open.loss == Some(Loss::Pings) {
+        if text == PING && open.loss == Some(Loss::Pings) {
             return Passage::Lost;
         }
         // Engine.IO's mark of a message, and Socket.IO's of an answer.

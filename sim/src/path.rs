@@ -17,6 +17,8 @@ pub struct Path {
     pub doomed: (u32, Duration),
     /// How much longer everything takes on a connection.
     pub frame_delay: Duration,
+    /// How much later the guild's heartbeats come.
+    pub ping_delay: Duration,
     /// How many of the next pushes of new messages are swallowed.
     pub loses_pushes: u32,
     /// How many of the next pushes of new messages arrive twice.

@@ -19,6 +19,7 @@ use crate::{
     id::ChannelId,
     link::{End, Protocol, SessionInput, SessionOutput},
     machine::{Machine, Wakeup, step},
+    plugin::defect::{self, Defect, Planted},
     request::{RequestId, Requests},
     secret::Secret,
     socketio::{
@@ -47,10 +48,10 @@ pub struct Realtime {
     pub join_patience: Duration,
     /// Whether the guild acknowledges joins; where it does not, sending one is all there is.
     pub join_acks: bool,
-    /// A planted defect: silence is no end, and whatever has a deadline waits for ever.
-    pub(crate) trusts_the_socket: bool,
+    /// The planted defect of its sessions, if any.
+    pub(crate) planted: Planted,
 }
-canonical!(struct Realtime { join_patience, join_acks, trusts_the_socket; - client });
+canonical!(struct Realtime { join_patience, join_acks; - client, planted });
 
 impl Realtime {
     /// With these timeouts and limits, for a guild that acknowledges joins or does not.
@@ -59,7 +60,7 @@ impl Realtime {
             client,
             join_patience,
             join_acks,
-            trusts_the_socket: false,
+            planted: Planted::default(),
         }
     }
 }
@@ -106,11 +107,11 @@ pub struct Session {
     calls: Requests<Call, RequestId<Join>>,
     join_acks: bool,
     join_patience: Duration,
-    trusts_the_socket: bool,
+    planted: Planted,
     ended: bool,
 }
 canonical!(struct Session {
-    client, token, connected_at, calls, join_acks, ended; - join_patience, trusts_the_socket
+    client, token, connected_at, calls, join_acks, ended; - join_patience, planted
 });
 
 impl Protocol for Realtime {
@@ -129,7 +130,7 @@ impl Protocol for Realtime {
             calls: Requests::default(),
             join_acks: self.join_acks,
             join_patience: self.join_patience,
-            trusts_the_socket: self.trusts_the_socket,
+            planted: self.planted,
             ended: false,
         }
     }
@@ -314,6 +315,10 @@ impl Machine for Session {
         }
         match input {
             SessionInput::Transport(event) => {
+                let event = match self.planted.is(Defect::HangsUpEarly) {
+                    true => defect::with_short_heartbeat(event),
+                    false => event,
+                };
                 self.drive(now, Some(client::Input::Transport(event.into())), out);
             }
             SessionInput::Command(Command::Join(id, channel)) => self.join(now, id, channel, out),
@@ -340,7 +345,7 @@ impl Machine for Session {
     }
 
     fn next_wakeup(&self) -> Option<Wakeup> {
-        let is_silent = self.ended || self.trusts_the_socket;
+        let is_silent = self.ended || self.planted.is(Defect::TrustsTheSocket);
         self.client.next_wakeup().filter(|_| !is_silent)
     }
 }

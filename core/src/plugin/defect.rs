@@ -1,5 +1,7 @@
 //! Planted defects: fixes that the simulator switches off to prove that it would miss them.
 
+use crate::ws::{Event, Frame};
+
 /// A fix of the plugin that can be switched off by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Defect {
@@ -42,6 +44,8 @@ pub enum Defect {
     HearsTwice,
     /// A connection lives until its socket says otherwise.
     TrustsTheSocket,
+    /// Half a minute of silence is the end of a connection, whatever heartbeat the guild has announced.
+    HangsUpEarly,
     /// What is not pushed was not said.
     TrustsSilence,
     /// A join that is not answered is tried again on the same connection, for ever.
@@ -72,7 +76,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -92,6 +96,7 @@ impl Defect {
         Self::DropsTheNext,
         Self::HearsTwice,
         Self::TrustsTheSocket,
+        Self::HangsUpEarly,
         Self::TrustsSilence,
         Self::JoinsForEver,
         Self::KeepsRefusedTokens,
@@ -129,6 +134,7 @@ impl Defect {
             Self::DropsTheNext => "drops_the_next",
             Self::HearsTwice => "hears_twice",
             Self::TrustsTheSocket => "trusts_the_socket",
+            Self::HangsUpEarly => "hangs_up_early",
             Self::TrustsSilence => "trusts_silence",
             Self::JoinsForEver => "joins_for_ever",
             Self::KeepsRefusedTokens => "keeps_refused_tokens",
@@ -160,5 +166,16 @@ impl Planted {
 
     pub(crate) fn is(self, defect: Defect) -> bool {
         self.0 == Some(defect)
+    }
+}
+
+/// A handshake as a client reads it that goes by half a minute, and not by what it is told.
+pub(crate) fn with_short_heartbeat(event: Event) -> Event {
+    match event {
+        Event::Frame(Frame::Text(text)) if text.starts_with('0') => {
+            let text = text.replace(r#""pingTimeout":20000"#, r#""pingTimeout":6000"#);
+            Event::Frame(Frame::Text(text.into()))
+        }
+        Event::Frame(_) | Event::Closed(_) => event,
     }
 }

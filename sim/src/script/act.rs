@@ -137,6 +137,8 @@ pub enum Strike {
     HangDials(u32),
     /// Everything takes so many milliseconds longer on connections that are open now or dialed later.
     DelayFrames(u64),
+    /// The guild's heartbeats come so many milliseconds later.
+    DelayPings(u64),
     /// Nothing arrives on open connections for so many milliseconds; then all of it does.
     Stall(u64),
     /// The next frame to the agent is damaged, on every open connection.

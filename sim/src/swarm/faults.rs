@@ -77,11 +77,13 @@ pub enum Fault {
     Amend,
     /// A channel wakes others, or somebody speaks only when mentioned from now on.
     Rules,
+    /// A guild's heartbeats come late for a while.
+    LatePings,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::RefuseDials,
         Self::HangDials,
         Self::SlowDials,
@@ -113,6 +115,7 @@ impl Fault {
         Self::CloseChannel,
         Self::Amend,
         Self::Rules,
+        Self::LatePings,
     ];
 
     /// The name that `--faults` takes.
@@ -149,6 +152,7 @@ impl Fault {
             Self::CloseChannel => "close_channel",
             Self::Amend => "amend",
             Self::Rules => "rules",
+            Self::LatePings => "late_pings",
         }
     }
 
@@ -270,6 +274,10 @@ impl Fault {
             Self::CloseChannel => changes::close(rng, cast, at, later.min(span)),
             Self::Amend => changes::amend(rng, cast, at),
             Self::Rules => changes::rules(rng, cast, at),
+            Self::LatePings => vec![
+                line(at, Strike::DelayPings(millis)),
+                line(later, Strike::DelayPings(0)),
+            ],
         }
     }
 }

@@ -160,6 +160,9 @@ impl World {
             Strike::DelayFrames(millis) => {
                 self.each_path(target, |path| path.frame_delay = ms(millis));
             }
+            Strike::DelayPings(millis) => {
+                self.each_path(target, |path| path.ping_delay = ms(millis));
+            }
             Strike::LoseAcks(acks) => self.each_path(target, |path| path.loses_acks = acks),
             Strike::LackGuild(sessions) => self.each_path(target, |path| path.lacks = sessions),
             Strike::RefuseDials(refuses) => {

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{Caller, Event, Moment, World};
 use crate::{
     fault::RestFault,
-    net::{End, Link, Passage},
+    net::{End, Link, Passage, is_ping},
     oracle::Seen,
     path::take,
 };
@@ -89,8 +89,14 @@ impl World {
             self.show_token(link.agent, auth);
         }
         let path = self.paths.entry((link.agent, link.guild)).or_default();
-        let extra = path.frame_delay;
-        let at = self.net.arrival(self.now, link, to, extra);
+        // It is not the network that is late: what the guild says meanwhile goes before it.
+        let pings_late = to == End::Agent && is_ping(&event) && !path.ping_delay.is_zero();
+        let late = if pings_late {
+            path.ping_delay
+        } else {
+            Duration::ZERO
+        };
+        let at = self.net.arrival(self.now, link, to, path.frame_delay) + late;
         match self.net.pass(link, to, event, path) {
             Passage::Arrives(times, event) => {
                 for _ in 0..times {
@@ -102,6 +108,9 @@ impl World {
                 }
             }
             Passage::Lost => self.cover("frame lost"),
+        }
+        if pings_late {
+            self.cover("ping late");
         }
     }
 

@@ -119,7 +119,7 @@ impl GuildLink {
     ) -> Self {
         let config = &shared.config;
         let realtime = Realtime {
-            trusts_the_socket: shared.planted.is(Defect::TrustsTheSocket),
+            planted: shared.planted,
             ..Realtime::new(Arc::default(), config.step_timeout, config.join_acks)
         };
         let link = link::Config {
