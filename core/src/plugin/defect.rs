@@ -52,6 +52,8 @@ pub enum Defect {
     JoinsForEver,
     /// A token that was refused is dialed with until its session is old.
     KeepsRefusedTokens,
+    /// The wait before a dial doubles without an end: after a long outage the next one is far away.
+    DoublesForEver,
     /// The host is given inbounds as soon as it is initialised.
     OffersAtOnce,
     /// What was written to the host is taken for received.
@@ -76,7 +78,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -100,6 +102,7 @@ impl Defect {
         Self::TrustsSilence,
         Self::JoinsForEver,
         Self::KeepsRefusedTokens,
+        Self::DoublesForEver,
         Self::OffersAtOnce,
         Self::TrustsNotifications,
         Self::ForgetsOpenTurns,
@@ -138,6 +141,7 @@ impl Defect {
             Self::TrustsSilence => "trusts_silence",
             Self::JoinsForEver => "joins_for_ever",
             Self::KeepsRefusedTokens => "keeps_refused_tokens",
+            Self::DoublesForEver => "doubles_for_ever",
             Self::OffersAtOnce => "offers_at_once",
             Self::TrustsNotifications => "trusts_notifications",
             Self::ForgetsOpenTurns => "forgets_open_turns",

@@ -156,6 +156,8 @@ pub enum Strike {
         /// In which way.
         how: LoginFault,
     },
+    /// Center cannot be reached from now on, or can again.
+    RefuseLogins(bool),
     /// Center's next so many sessions lack the guild.
     LackGuild(u32),
     /// Center does not answer the guild's next so many questions about tokens.

@@ -79,11 +79,13 @@ pub enum Fault {
     Rules,
     /// A guild's heartbeats come late for a while.
     LatePings,
+    /// Center is out of reach for a while.
+    Outage,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::RefuseDials,
         Self::HangDials,
         Self::SlowDials,
@@ -116,6 +118,7 @@ impl Fault {
         Self::Amend,
         Self::Rules,
         Self::LatePings,
+        Self::Outage,
     ];
 
     /// The name that `--faults` takes.
@@ -153,6 +156,7 @@ impl Fault {
             Self::Amend => "amend",
             Self::Rules => "rules",
             Self::LatePings => "late_pings",
+            Self::Outage => "outage",
         }
     }
 
@@ -277,6 +281,10 @@ impl Fault {
             Self::LatePings => vec![
                 line(at, Strike::DelayPings(millis)),
                 line(later, Strike::DelayPings(0)),
+            ],
+            Self::Outage => vec![
+                line(at, Strike::RefuseLogins(true)),
+                line(later, Strike::RefuseLogins(false)),
             ],
         }
     }

@@ -189,6 +189,13 @@ impl World {
             Strike::FailLogins { logins, how } => {
                 self.center.faults.push((target.agent, logins, how));
             }
+            Strike::RefuseLogins(refuses) => {
+                for agent in self.agents_of(target) {
+                    if let Some(site) = self.agents.get_mut(agent) {
+                        site.refuses_logins = refuses;
+                    }
+                }
+            }
             Strike::LoseNotifications(count) => {
                 for agent in self.agents_of(target) {
                     if let Some(site) = self.agents.get_mut(agent) {
@@ -259,6 +266,7 @@ impl World {
             site.disk.fails = 0;
             site.disk.commit = Disk::default().commit;
             site.host.loses = 0;
+            site.refuses_logins = false;
         }
         for guild in 0..self.guilds.len() {
             if let Some(site) = self.guilds.get_mut(guild) {

@@ -304,7 +304,11 @@ impl World {
         let under_way = self.agents.iter().filter(|site| site.logs_in).count();
         self.oracle
             .saw(self.now, &Seen::LoggingIn { agent, under_way });
-        let fault = self.center.login_fault(agent);
+        let refuses = self.agents.get(agent).is_some_and(|it| it.refuses_logins);
+        let fault = match refuses {
+            true => Some(LoginFault::Unreachable),
+            false => self.center.login_fault(agent),
+        };
         if fault.is_some() {
             self.cover("login failed");
         }

@@ -93,6 +93,7 @@ impl AgentSite {
                 host: Host::new(Duration::from_millis(head.turn_ms), says_done(head)),
                 ticket: None,
                 logs_in: false,
+                refuses_logins: false,
                 granted: BTreeSet::new(),
                 notes: BTreeMap::new(),
                 dials: 0,

@@ -31,6 +31,8 @@ pub(super) struct AgentSite {
     pub(super) ticket: Option<Ticket>,
     /// Whether it was let through.
     pub(super) logs_in: bool,
+    /// While set, Center is out of its reach.
+    pub(super) refuses_logins: bool,
     /// The guilds of its last session.
     pub(super) granted: BTreeSet<usize>,
     /// What it has noted, by kind.

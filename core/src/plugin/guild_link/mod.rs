@@ -15,6 +15,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use core::time::Duration;
 
 use connections::{Connection, Ticket};
 
@@ -57,6 +58,9 @@ const EARLY_MAX: usize = 1_000;
 /// How many channels are read at a time. A guild that puts the agent into thousands of channels at
 /// once is not asked thousands of questions at once.
 const READS_MAX: usize = 16;
+
+/// The longest wait of a planted defect: a day.
+const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The link to one guild, with everything that is known of its channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,10 +126,14 @@ impl GuildLink {
             planted: shared.planted,
             ..Realtime::new(Arc::default(), config.step_timeout, config.join_acks)
         };
+        let mut backoff = config.backoff.clone();
+        if shared.planted.is(Defect::DoublesForEver) {
+            backoff.most = FOR_EVER;
+        }
         let link = link::Config {
             step_timeout: config.step_timeout,
             rotation_timeout: config.rotation_timeout,
-            backoff: config.backoff.clone(),
+            backoff,
             first_conn: u64::from(number) << 32,
         };
         Self {
