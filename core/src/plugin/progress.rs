@@ -71,6 +71,19 @@ impl Progress {
         }
     }
 
+    /// A message is nobody's yet, whatever was finished when it was not known: a push may come behind
+    /// the answer of what is newest. Gives back what a store must be told, if that is news.
+    pub fn on_new(&mut self, seq: u64) -> Option<&KeptChannel> {
+        let before = seq.saturating_sub(1);
+        let cursor = self.told.cursor.as_mut();
+        let cursor = cursor.filter(|cursor| cursor.seq > before)?;
+        *cursor = Cursor {
+            seq: before,
+            at: self.marks.get(&before).cloned(),
+        };
+        Some(&self.told)
+    }
+
     /// A turn says what was to be said. Gives back what a store must be told, if that is news.
     pub fn on_said(&mut self) -> Option<&KeptChannel> {
         let said = core::mem::take(&mut self.told.notice);
@@ -163,6 +176,19 @@ mod tests {
             cursor(progress.settle(5, 5, None, nothing)),
             Some((5, None))
         );
+    }
+
+    #[test]
+    fn what_is_new_is_never_behind_the_cursor() {
+        let mut progress = Progress::default();
+        assert_eq!(progress.on_new(3), None, "it has not begun");
+        progress.settle(3, 3, None, nothing);
+        assert_eq!(progress.on_new(4), None);
+        assert_eq!(cursor(progress.on_new(3)), Some((2, None)));
+        progress.settle(3, 2, None, nothing);
+        assert_eq!(progress.cursor(), 2, "it waits");
+        progress.on_message(&message(1));
+        assert_eq!(cursor(progress.on_new(2)), Some((1, Some("m1"))));
     }
 
     #[test]

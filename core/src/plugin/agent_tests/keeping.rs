@@ -482,3 +482,30 @@ fn what_was_left_out_is_told_by_the_next_process_too_and_once() {
         rig.pass(2 * SECOND);
     }
 }
+
+/// The guild tells no `seq` of its own, so that the answer of what is newest may overtake the push.
+#[test]
+fn what_overtook_its_push_is_not_lost_with_the_process() {
+    let silent = |seq, content| altered(message("c", seq, content), json!({"wakeup": null}));
+    let guild = Guild {
+        last_seq: None,
+        history: vec![silent(1, "one"), silent(2, "two"), silent(3, "three")],
+        ..Guild::new(&[("c", "general")])
+    };
+    for first in [2, 3] {
+        let mut rig = Rig::new(&[("g", guild.clone())]);
+        rig.step(None);
+        rig.pass(2 * SECOND);
+        assert_eq!(rig.cursor(), 3);
+        // No host takes turns yet.
+        for (seq, content) in [(2, "two"), (3, "three")].into_iter().skip(first - 2) {
+            rig.says("c", seq, content);
+        }
+        assert_eq!(rig.cursor(), first as u64 - 1);
+        rig.restart();
+        rig.pass(2 * SECOND);
+        rig.done(0);
+        let said = [vec!["two"], vec!["three"]];
+        assert_eq!(rig.heard(), said[first - 2..]);
+    }
+}

@@ -143,6 +143,10 @@ impl GuildLink {
                 Meaning::New => {
                     let posted_at = Some(message.created_at);
                     let is_new = shared.dedup.insert(&self.id, &message.id, posted_at);
+                    if is_new && let Some(row) = state.progress.on_new(message.seq) {
+                        let change = Change::Channel(self.id.clone(), id.clone(), row.clone());
+                        shared.journal.put(now, change);
+                    }
                     if is_new || shared.planted.is(Defect::HearsTwice) {
                         self.pass_gate(now, &place, x_type, message, shared, out);
                     }
