@@ -74,11 +74,13 @@ pub enum Defect {
     KeepsNoWake,
     /// What an earlier process has finished is handed over when the guild wakes the agent with it again.
     ForgetsOldTurns,
+    /// A turn has all the time that its host takes.
+    WaitsForEver,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -113,6 +115,7 @@ impl Defect {
         Self::RewakesOvertake,
         Self::KeepsNoWake,
         Self::ForgetsOldTurns,
+        Self::WaitsForEver,
     ];
 
     /// The name that traces use.
@@ -152,6 +155,7 @@ impl Defect {
             Self::RewakesOvertake => "rewakes_overtake",
             Self::KeepsNoWake => "keeps_no_wake",
             Self::ForgetsOldTurns => "forgets_old_turns",
+            Self::WaitsForEver => "waits_for_ever",
         }
     }
 }

@@ -331,6 +331,14 @@ impl Shared {
         }
     }
 
+    /// How long a turn may take.
+    pub(super) fn turn_patience(&self) -> Duration {
+        match self.planted.is(Defect::WaitsForEver) {
+            true => Duration::MAX,
+            false => self.config.turn_timeout,
+        }
+    }
+
     /// Hands an inbound to the host, and keeps it where nothing but a receipt shows that it arrived.
     pub(super) fn offer(&mut self, place: Place, inbound: Inbound, out: &mut Vec<Output>) {
         match self.config.profile {

@@ -1,6 +1,7 @@
 //! The turns of an agent: the queues of all its channels, and the host that takes turns from them.
 
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
+use core::time::Duration;
 
 use crate::{
     canonical,
@@ -294,11 +295,17 @@ impl Turns {
         Some(turn)
     }
 
-    /// A turn that has begun is handed over now.
-    pub fn hand_over(&mut self, now: Time, config: &Config, turn: &TurnId) -> Option<Place> {
+    /// A turn that has begun is handed over now, and is given so long.
+    pub fn hand_over(
+        &mut self,
+        now: Time,
+        config: &Config,
+        turn: &TurnId,
+        patience: Duration,
+    ) -> Option<Place> {
         let place = self.running.get(turn)?.clone();
         let queue = self.queues.get_mut(&place)?;
-        queue.hand_over(now, turn, config.turn_timeout);
+        queue.hand_over(now, turn, patience);
         self.touched(now, config, &place);
         Some(place)
     }

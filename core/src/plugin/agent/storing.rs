@@ -123,6 +123,7 @@ impl Agent {
 
     /// A turn that has begun: the host gets it, if the store knows of it and its text is there.
     pub(super) fn hand_over(&mut self, now: Time, turn: &TurnId, out: &mut Vec<Output>) {
+        let patience = self.shared.turn_patience();
         let Shared {
             begun,
             turns,
@@ -146,7 +147,7 @@ impl Agent {
             self.call_off(now, &place, inbound, out);
             return;
         }
-        if let Some(place) = turns.hand_over(now, config, turn) {
+        if let Some(place) = turns.hand_over(now, config, turn, patience) {
             self.shared.activity.on_start(now, place.clone());
             self.shared.offer(place, inbound, out);
         }
