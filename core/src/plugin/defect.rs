@@ -76,11 +76,13 @@ pub enum Defect {
     ForgetsOldTurns,
     /// A turn has all the time that its host takes.
     WaitsForEver,
+    /// A host that is gone has ended its turns.
+    EndsTurnsWithTheHost,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -116,6 +118,7 @@ impl Defect {
         Self::KeepsNoWake,
         Self::ForgetsOldTurns,
         Self::WaitsForEver,
+        Self::EndsTurnsWithTheHost,
     ];
 
     /// The name that traces use.
@@ -156,6 +159,7 @@ impl Defect {
             Self::KeepsNoWake => "keeps_no_wake",
             Self::ForgetsOldTurns => "forgets_old_turns",
             Self::WaitsForEver => "waits_for_ever",
+            Self::EndsTurnsWithTheHost => "ends_turns_with_the_host",
         }
     }
 }

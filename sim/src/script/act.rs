@@ -202,6 +202,13 @@ pub enum Strike {
         /// How many milliseconds they are away.
         down: u64,
     },
+    /// The host crashes. Its plugin notices, ends in order, and both start again.
+    CrashHost {
+        /// Whether what the plugin's disk is writing is committed all the same, or lost.
+        commits: bool,
+        /// How many milliseconds they are away.
+        down: u64,
+    },
     /// Guilds are backed up.
     BackUpGuild,
     /// Guilds crash, lose their disk, and start again with the backup so many milliseconds later.

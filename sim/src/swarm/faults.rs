@@ -81,11 +81,13 @@ pub enum Fault {
     LatePings,
     /// Center is out of reach for a while.
     Outage,
+    /// The host crashes, its plugin ends in order, and both start again.
+    CrashHost,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::RefuseDials,
         Self::HangDials,
         Self::SlowDials,
@@ -119,6 +121,7 @@ impl Fault {
         Self::Rules,
         Self::LatePings,
         Self::Outage,
+        Self::CrashHost,
     ];
 
     /// The name that `--faults` takes.
@@ -157,6 +160,7 @@ impl Fault {
             Self::Rules => "rules",
             Self::LatePings => "late_pings",
             Self::Outage => "outage",
+            Self::CrashHost => "crash_host",
         }
     }
 
@@ -286,6 +290,13 @@ impl Fault {
                 line(at, Strike::RefuseLogins(true)),
                 line(later, Strike::RefuseLogins(false)),
             ],
+            Self::CrashHost => {
+                let crash = Strike::CrashHost {
+                    commits: rng.chance(3, 4),
+                    down: millis,
+                };
+                vec![line(at, sharp(rng, crash, &ON_A_PLUGIN))]
+            }
         }
     }
 }

@@ -210,6 +210,20 @@ impl World {
                     self.schedule(ms(down), Event::Revive(agent));
                 }
             }
+            Strike::CrashHost { commits, down } => {
+                for agent in self.agents_of(target) {
+                    if let Some(site) = self.agents.get(agent) {
+                        let (life, down) = (site.life, ms(down));
+                        let event = Event::HostGone {
+                            agent,
+                            life,
+                            commits,
+                            down,
+                        };
+                        self.schedule(Duration::ZERO, event);
+                    }
+                }
+            }
             Strike::Start => self.start(target),
             Strike::BackUp => self.each_disk(target, Disk::back_up),
             Strike::Restore => self.each_disk(target, Disk::restore),

@@ -105,6 +105,13 @@ enum Event {
     },
     /// A guild node that has stopped starts again.
     Restart(usize),
+    /// The host of an agent has crashed.
+    HostGone {
+        agent: usize,
+        life: u64,
+        commits: bool,
+        down: Duration,
+    },
     /// The plugin of an agent that was killed starts again.
     Revive(usize),
     Script(usize),
@@ -451,6 +458,16 @@ impl World {
                 }
             }
             Event::Restart(guild) => self.start_guild(guild),
+            Event::HostGone {
+                agent,
+                life,
+                commits,
+                down,
+            } => {
+                if self.quiet.is_none() && self.lives(agent, life) {
+                    self.lose_host(agent, commits, down);
+                }
+            }
             Event::Revive(agent) => self.start(Target {
                 agent: Some(agent),
                 guild: None,

@@ -222,6 +222,18 @@ impl World {
         }
     }
 
+    /// The host is gone: its plugin ends in order, and both start again.
+    pub(super) fn lose_host(&mut self, agent: usize, commits: bool, down: Duration) {
+        self.cover("host crashed");
+        self.step_agent(agent, Some(Input::Shutdown));
+        let target = Target {
+            agent: Some(agent),
+            guild: None,
+        };
+        self.kill(target, commits);
+        self.schedule(down, Event::Revive(agent));
+    }
+
     /// Another process takes the place of the one that was killed: with its disk, and nothing else.
     pub(super) fn start(&mut self, target: Target) {
         for agent in self.agents_of(target) {

@@ -33,7 +33,7 @@ use crate::{
         commands::Commands,
         config::{Config, Profile},
         dedup::Dedup,
-        defect::Planted,
+        defect::{Defect, Planted},
         guild_link::GuildLink,
         io::{self, HostEvent, Input, Login, LoginFailure, Output, Question},
         jobs::Jobs,
@@ -556,6 +556,12 @@ impl Agent {
 
     /// Ends every connection and closes every question.
     fn end(&mut self, now: Time, why: &str, out: &mut Vec<Output>) {
+        if self.shared.planted.is(Defect::EndsTurnsWithTheHost) {
+            let running = self.shared.turns.pending().filter_map(|(.., turn)| turn);
+            for turn in running.cloned().collect::<Vec<_>>() {
+                self.end_turn(now, &turn, out);
+            }
+        }
         for guild in self.guilds.values_mut() {
             guild.step_link(now, Some(link::Input::Shutdown), &mut self.shared, out);
         }
