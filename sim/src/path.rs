@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use selvedge_core::Time;
+
 use crate::fault::RestFault;
 
 /// The way from one agent to one guild.
@@ -27,6 +29,8 @@ pub struct Path {
     pub loses_acks: u32,
     /// How much longer the guild takes to answer requests.
     pub rest_delay: Duration,
+    /// Until when the guild takes no post.
+    pub limits_posts: Time,
     /// How many of the next sessions lack the guild.
     pub lacks: u32,
     rest: VecDeque<(u32, RestFault)>,
@@ -47,6 +51,12 @@ impl Path {
             self.rest.pop_front();
         }
         None
+    }
+
+    /// How long a post that is made now is asked to wait, in whole seconds; `None` where it is taken.
+    pub fn limit(&self, now: Time) -> Option<Duration> {
+        let left = self.limits_posts.since(now);
+        (!left.is_zero()).then(|| Duration::from_secs(left.as_millis().div_ceil(1_000) as u64))
     }
 
     /// When the connection that is dialed now is to be reset.

@@ -78,11 +78,13 @@ pub enum Defect {
     WaitsForEver,
     /// A host that is gone has ended its turns.
     EndsTurnsWithTheHost,
+    /// A guild that wants to be left alone for a while is asked again as if it had not said so.
+    IgnoresRetryAfter,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -119,6 +121,7 @@ impl Defect {
         Self::ForgetsOldTurns,
         Self::WaitsForEver,
         Self::EndsTurnsWithTheHost,
+        Self::IgnoresRetryAfter,
     ];
 
     /// The name that traces use.
@@ -160,6 +163,7 @@ impl Defect {
             Self::ForgetsOldTurns => "forgets_old_turns",
             Self::WaitsForEver => "waits_for_ever",
             Self::EndsTurnsWithTheHost => "ends_turns_with_the_host",
+            Self::IgnoresRetryAfter => "ignores_retry_after",
         }
     }
 }

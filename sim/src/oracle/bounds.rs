@@ -88,6 +88,7 @@ impl Rule for Bounds {
             | Seen::Sent { .. }
             | Seen::Presented { .. }
             | Seen::Requested { .. }
+            | Seen::Answered { .. }
             | Seen::Kept { .. }
             | Seen::Live { .. }
             | Seen::Parked { .. }

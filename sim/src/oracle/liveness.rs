@@ -129,6 +129,7 @@ impl Liveness {
             Seen::Dialed { .. }
             | Seen::Presented { .. }
             | Seen::Requested { .. }
+            | Seen::Answered { .. }
             | Seen::LoggingIn { .. }
             | Seen::Parked { .. }
             | Seen::Asked { .. }

@@ -14,6 +14,7 @@ mod one_turn;
 mod order;
 mod posts;
 mod ready;
+mod refused;
 mod storms;
 mod tokens;
 mod waking;
@@ -23,14 +24,16 @@ use std::{collections::BTreeSet, time::Duration};
 use selvedge_core::{
     Time, Wall,
     guild::fact::Fact,
-    http::Request,
+    http::{Failure, Request, Response},
     id::{ChannelId, GuildId, MessageId, TurnId, UserId},
     plugin::{
         config::{Config, Profile},
         inbound::Inbound,
+        io::Http,
         kept::Change,
         tools::SentMessage,
     },
+    request::RequestId,
 };
 
 use self::{ledger::Ledger, liveness::Liveness};
@@ -100,12 +103,23 @@ pub enum Seen<'a> {
         agent: usize,
         /// To which guild.
         guild: usize,
+        /// Answered by [`Answered`](Self::Answered), if ever.
+        id: RequestId<Http>,
         /// What.
         request: &'a Request,
         /// When its token dies; `None` where it was taken back.
         expires: Option<Wall>,
         /// Center's clock.
         wall: Wall,
+    },
+    /// An agent's REST request is answered, or fails.
+    Answered {
+        /// Which agent.
+        agent: usize,
+        /// Which.
+        id: RequestId<Http>,
+        /// With what.
+        answer: &'a Result<Response, Failure>,
     },
     /// An agent's login is sent, and so many are under way.
     LoggingIn {
@@ -265,6 +279,7 @@ impl Oracle {
                 Box::<posts::Posts>::default(),
                 Box::<ready::Ready>::default(),
                 Box::<storms::Storms>::default(),
+                Box::<refused::Refused>::default(),
             ],
             liveness: Liveness::default(),
             setup,

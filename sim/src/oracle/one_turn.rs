@@ -53,6 +53,7 @@ impl Rule for OneTurn {
             | Seen::Dialed { .. }
             | Seen::Presented { .. }
             | Seen::Requested { .. }
+            | Seen::Answered { .. }
             | Seen::LoggingIn { .. }
             | Seen::Kept { .. }
             | Seen::Live { .. }

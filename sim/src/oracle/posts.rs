@@ -78,6 +78,7 @@ impl Rule for Posts {
             | Seen::Dialed { .. }
             | Seen::Presented { .. }
             | Seen::Requested { .. }
+            | Seen::Answered { .. }
             | Seen::LoggingIn { .. }
             | Seen::Kept { .. }
             | Seen::Live { .. }

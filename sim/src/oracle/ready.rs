@@ -52,6 +52,7 @@ impl Rule for Ready {
             | Seen::Dialed { .. }
             | Seen::Presented { .. }
             | Seen::Requested { .. }
+            | Seen::Answered { .. }
             | Seen::LoggingIn { .. }
             | Seen::Kept { .. }
             | Seen::Live { .. }

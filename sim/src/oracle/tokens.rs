@@ -50,6 +50,7 @@ impl Rule for Tokens {
             | Seen::NoReply { .. }
             | Seen::Sent { .. }
             | Seen::Dialed { .. }
+            | Seen::Answered { .. }
             | Seen::LoggingIn { .. }
             | Seen::Kept { .. }
             | Seen::Live { .. }

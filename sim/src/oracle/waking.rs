@@ -63,6 +63,7 @@ impl Rule for Waking {
             | Seen::Dialed { .. }
             | Seen::Presented { .. }
             | Seen::Requested { .. }
+            | Seen::Answered { .. }
             | Seen::LoggingIn { .. }
             | Seen::Kept { .. }
             | Seen::Live { .. }

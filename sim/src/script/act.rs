@@ -178,6 +178,8 @@ pub enum Strike {
         /// In which way.
         how: RestFault,
     },
+    /// For so many milliseconds the guild takes no post of the agent, and says how long that is.
+    LimitPosts(u64),
     /// The host loses the next so many notifications, without a word.
     LoseNotifications(u32),
     /// The plugin and its host are killed.

@@ -22,6 +22,8 @@ pub enum Expect {
     ConnectionsAtMost(usize),
     /// The agent has dialed at most so often.
     DialsAtMost(u64),
+    /// The agent has sent at most so many posts, those that it sent again included.
+    PostsAtMost(u64),
     /// So many turns reached the host, those that reached it again included.
     Turns(usize),
     /// So many of them had been handed over before.

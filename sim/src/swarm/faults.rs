@@ -83,11 +83,13 @@ pub enum Fault {
     Outage,
     /// The host crashes, its plugin ends in order, and both start again.
     CrashHost,
+    /// A guild takes no posts for a while, and says for how long.
+    LimitPosts,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::RefuseDials,
         Self::HangDials,
         Self::SlowDials,
@@ -122,6 +124,7 @@ impl Fault {
         Self::LatePings,
         Self::Outage,
         Self::CrashHost,
+        Self::LimitPosts,
     ];
 
     /// The name that `--faults` takes.
@@ -161,6 +164,7 @@ impl Fault {
             Self::LatePings => "late_pings",
             Self::Outage => "outage",
             Self::CrashHost => "crash_host",
+            Self::LimitPosts => "limit_posts",
         }
     }
 
@@ -297,6 +301,7 @@ impl Fault {
                 };
                 vec![line(at, sharp(rng, crash, &ON_A_PLUGIN))]
             }
+            Self::LimitPosts => vec![line(at, Strike::LimitPosts(millis))],
         }
     }
 }

@@ -178,6 +178,10 @@ impl World {
             Strike::FailRest { requests, how } => {
                 self.each_path(target, |path| path.fail_rest(requests, how));
             }
+            Strike::LimitPosts(millis) => {
+                let until = self.now + ms(millis);
+                self.each_path(target, |path| path.limits_posts = until);
+            }
             Strike::Revoke => {
                 self.cover("tokens revoked");
                 for agent in self.agents_of(target) {

@@ -248,6 +248,7 @@ impl World {
         let seen = Seen::Requested {
             agent,
             guild,
+            id,
             request: &request,
             expires,
             wall,

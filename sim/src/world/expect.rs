@@ -51,6 +51,10 @@ impl World {
                 let dials = site.dials;
                 (dials > *most).then(|| format!("the agent dialed {dials} times"))
             }
+            Expect::PostsAtMost(most) => {
+                let posts = site.posts;
+                (posts > *most).then(|| format!("the agent sent {posts} posts"))
+            }
             Expect::Turns(wanted) => {
                 let turns = site.host.inbounds.len();
                 (turns != *wanted).then(|| format!("the host was handed {turns} turns"))

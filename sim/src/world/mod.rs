@@ -38,7 +38,7 @@ use crate::{
     chronicle::Chronicle,
     fault::RestFault,
     net::{End, Link, Net},
-    oracle::{Breach, Oracle, Setup},
+    oracle::{Breach, Oracle, Seen, Setup},
     path::Path,
     script::{Line, Moment, Script, Strike},
 };
@@ -411,6 +411,12 @@ impl World {
                     self.before(Moment::Posted, Some(agent), None);
                 }
                 if self.lives(agent, life) {
+                    let seen = Seen::Answered {
+                        agent,
+                        id,
+                        answer: &answer,
+                    };
+                    self.oracle.saw(self.now, &seen);
                     self.step_agent(agent, Some(agent_io::Input::Http(id, answer)));
                 }
             }

@@ -203,9 +203,15 @@ impl World {
             if !self.lives(agent, life) {
                 return;
             }
+            if let Some(site) = self.agents.get_mut(agent) {
+                site.posts += 1;
+            }
         }
+        let now = self.now;
+        let limit = self.path(agent, guild).limit(now).filter(|_| posts);
         let up = self.guilds.get(guild).is_some_and(|site| site.alive);
         let fault = match up {
+            true if limit.is_some() => Some(RestFault::Status(429)),
             true => self.path(agent, guild).rest_fault(),
             false => Some(RestFault::Unreachable),
         };
@@ -241,7 +247,7 @@ impl World {
             }
             Some(RestFault::HangRequest) => {}
             Some(RestFault::Status(status)) => {
-                self.schedule(latency + back, answered(Ok(refusal(status))));
+                self.schedule(latency + back, answered(Ok(refusal(status, limit))));
             }
             Some(RestFault::LateRequest(millis)) => {
                 let after = latency + Duration::from_millis(millis);
@@ -330,11 +336,11 @@ impl World {
 }
 
 /// What a guild, or whoever stands before it, says instead of an answer.
-fn refusal(status: u16) -> Response {
+fn refusal(status: u16, wait: Option<Duration>) -> Response {
     let body = serde_json::json!({"statusCode": status, "error": "fault", "message": "a fault"});
     Response {
         status,
-        retry_after: (status == 429).then_some(Duration::from_secs(1)),
+        retry_after: (status == 429).then_some(wait.unwrap_or(Duration::from_secs(1))),
         body: body.to_string().into(),
     }
 }

@@ -97,6 +97,7 @@ impl AgentSite {
                 granted: BTreeSet::new(),
                 notes: BTreeMap::new(),
                 dials: 0,
+                posts: 0,
                 open_max: 0,
             })
         };

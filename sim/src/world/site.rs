@@ -38,6 +38,7 @@ pub(super) struct AgentSite {
     /// What it has noted, by kind.
     pub(super) notes: BTreeMap<String, usize>,
     pub(super) dials: u64,
+    pub(super) posts: u64,
     /// How many of its connections were open at most.
     pub(super) open_max: usize,
 }

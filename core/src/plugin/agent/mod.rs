@@ -323,11 +323,14 @@ impl Agent {
         &mut self,
         now: Time,
         purpose: Purpose,
-        answer: Result<Response, Failure>,
+        mut answer: Result<Response, Failure>,
         out: &mut Vec<Output>,
     ) {
         let Purpose { errand, sent } = purpose;
         let session = sent.session;
+        if let (Ok(response), true) = (&mut answer, self.shared.planted.is(Defect::IgnoresRetryAfter)) {
+            response.retry_after = None;
+        }
         match errand {
             Errand::Listing { guild } => self.with_guild(guild, |guild, shared| {
                 guild.on_listing(now, sent, answer, shared, out);
