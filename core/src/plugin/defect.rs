@@ -80,11 +80,13 @@ pub enum Defect {
     EndsTurnsWithTheHost,
     /// A guild that wants to be left alone for a while is asked again as if it had not said so.
     IgnoresRetryAfter,
+    /// A post that is sent again has a new nonce, so that it is a new one too.
+    RenamesRepeated,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -122,6 +124,7 @@ impl Defect {
         Self::WaitsForEver,
         Self::EndsTurnsWithTheHost,
         Self::IgnoresRetryAfter,
+        Self::RenamesRepeated,
     ];
 
     /// The name that traces use.
@@ -164,6 +167,7 @@ impl Defect {
             Self::WaitsForEver => "waits_for_ever",
             Self::EndsTurnsWithTheHost => "ends_turns_with_the_host",
             Self::IgnoresRetryAfter => "ignores_retry_after",
+            Self::RenamesRepeated => "renames_repeated",
         }
     }
 }

@@ -522,7 +522,10 @@ impl Agent {
     fn send_posts(&mut self, now: Time, out: &mut Vec<Output>) {
         self.give_up_posts(now, out);
         while let Some((id, post)) = self.shared.outbox.next_due(now) {
-            let ((number, channel), body) = (post.place.clone(), post.body.clone());
+            let ((number, channel), mut body) = (post.place.clone(), post.body.clone());
+            if self.shared.planted.is(Defect::RenamesRepeated) {
+                body.nonce = body.nonce.map(|nonce| format!("{nonce}.{}", now.as_micros()));
+            }
             let Some(guild) = self.guilds.get(&number) else {
                 continue;
             };
