@@ -82,11 +82,13 @@ pub enum Defect {
     IgnoresRetryAfter,
     /// A post that is sent again has a new nonce, so that it is a new one too.
     RenamesRepeated,
+    /// What may have been posted to a guild that knows no nonces is posted again without a look.
+    NeverLooks,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -125,6 +127,7 @@ impl Defect {
         Self::EndsTurnsWithTheHost,
         Self::IgnoresRetryAfter,
         Self::RenamesRepeated,
+        Self::NeverLooks,
     ];
 
     /// The name that traces use.
@@ -168,6 +171,7 @@ impl Defect {
             Self::EndsTurnsWithTheHost => "ends_turns_with_the_host",
             Self::IgnoresRetryAfter => "ignores_retry_after",
             Self::RenamesRepeated => "renames_repeated",
+            Self::NeverLooks => "never_looks",
         }
     }
 }

@@ -47,6 +47,9 @@ pub struct Head {
     /// The guilds, all of which every agent belongs to.
     #[serde(default = "guilds")]
     pub guilds: Vec<String>,
+    /// Those of them that are older: they know no nonces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub older_guilds: Vec<String>,
     /// Whether all guilds give the same ids.
     #[serde(default)]
     pub same_ids: bool,
@@ -83,6 +86,7 @@ impl Head {
             seed: 0,
             agents: agents(),
             guilds: guilds(),
+            older_guilds: Vec::new(),
             same_ids: false,
             token_life_ms: token_life(),
             deaf_on_expired_token: false,

@@ -55,6 +55,9 @@ pub fn script(seed: u64, options: &Options) -> Script {
     head.seed = seed;
     draw_head(&mut rng.fork("head"), &options.size, &mut head);
     limits::draw(&mut rng.fork("limits"), &mut head);
+    let mut older = rng.fork("older");
+    head.older_guilds.clone_from(&head.guilds);
+    head.older_guilds.retain(|_| older.chance(1, 6));
     let span = log_between(&mut rng.fork("span"), 20_000, 900_000);
     let cast = Cast::draw(&mut rng.fork("cast"), &head, &options.size);
     let mut lines = cast.lines(&rng.fork("people"), &options.size, span);

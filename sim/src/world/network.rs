@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use selvedge_core::{
     engineio::sessions::Arrival,
     fabric::realtime::MESSAGE_CREATED,
@@ -192,7 +193,7 @@ impl World {
         agent: usize,
         guild: usize,
         id: RequestId<Http>,
-        request: Request,
+        mut request: Request,
     ) {
         let Some(life) = self.agents.get(agent).map(|site| site.life) else {
             return;
@@ -206,6 +207,9 @@ impl World {
             if let Some(site) = self.agents.get_mut(agent) {
                 site.posts += 1;
             }
+        }
+        if posts && self.guilds.get(guild).is_some_and(|site| site.is_older) {
+            request.body = without(&request.body, "nonce");
         }
         let now = self.now;
         let limit = self.path(agent, guild).limit(now).filter(|_| posts);
@@ -342,6 +346,17 @@ fn refusal(status: u16, wait: Option<Duration>) -> Response {
         status,
         retry_after: (status == 429).then_some(wait.unwrap_or(Duration::from_secs(1))),
         body: body.to_string().into(),
+    }
+}
+
+/// A body as it is to somebody who does not know this field.
+fn without(body: &Bytes, field: &str) -> Bytes {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(mut fields)) => {
+            fields.remove(field);
+            Value::Object(fields).to_string().into()
+        }
+        Ok(_) | Err(_) => body.clone(),
     }
 }
 

@@ -119,6 +119,10 @@ impl GuildSite {
             };
             Self {
                 machine: Guild::new(config.clone(), rng.clone(), Vec::new()),
+                is_older: head
+                    .older_guilds
+                    .iter()
+                    .any(|it| it == known.guild.as_str()),
                 config,
                 rng,
                 life: 1,

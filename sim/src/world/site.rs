@@ -49,6 +49,8 @@ pub(super) struct GuildSite {
     pub(super) config: GuildConfig,
     pub(super) rng: Rng,
     pub(super) machine: Guild,
+    /// Whether it knows no nonces.
+    pub(super) is_older: bool,
     /// Its processes so far, and whether the last of them lives.
     pub(super) life: u64,
     pub(super) alive: bool,

@@ -328,7 +328,10 @@ impl Agent {
     ) {
         let Purpose { errand, sent } = purpose;
         let session = sent.session;
-        if let (Ok(response), true) = (&mut answer, self.shared.planted.is(Defect::IgnoresRetryAfter)) {
+        if let (Ok(response), true) = (
+            &mut answer,
+            self.shared.planted.is(Defect::IgnoresRetryAfter),
+        ) {
             response.retry_after = None;
         }
         match errand {
@@ -524,12 +527,15 @@ impl Agent {
         while let Some((id, post)) = self.shared.outbox.next_due(now) {
             let ((number, channel), mut body) = (post.place.clone(), post.body.clone());
             if self.shared.planted.is(Defect::RenamesRepeated) {
-                body.nonce = body.nonce.map(|nonce| format!("{nonce}.{}", now.as_micros()));
+                body.nonce = body
+                    .nonce
+                    .map(|nonce| format!("{nonce}.{}", now.as_micros()));
             }
             let Some(guild) = self.guilds.get(&number) else {
                 continue;
             };
-            let look = post.looks.then_some(Paging {
+            let looks = post.looks && !self.shared.planted.is(Defect::NeverLooks);
+            let look = looks.then_some(Paging {
                 after: None,
                 before: post.before,
                 limit: PAGE_MAX,
