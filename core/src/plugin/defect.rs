@@ -84,11 +84,13 @@ pub enum Defect {
     RenamesRepeated,
     /// What may have been posted to a guild that knows no nonces is posted again without a look.
     NeverLooks,
+    /// What history does not say to wake the agent wakes nobody.
+    NeverDerives,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -128,6 +130,7 @@ impl Defect {
         Self::IgnoresRetryAfter,
         Self::RenamesRepeated,
         Self::NeverLooks,
+        Self::NeverDerives,
     ];
 
     /// The name that traces use.
@@ -172,6 +175,7 @@ impl Defect {
             Self::IgnoresRetryAfter => "ignores_retry_after",
             Self::RenamesRepeated => "renames_repeated",
             Self::NeverLooks => "never_looks",
+            Self::NeverDerives => "never_derives",
         }
     }
 }

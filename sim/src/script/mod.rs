@@ -47,7 +47,8 @@ pub struct Head {
     /// The guilds, all of which every agent belongs to.
     #[serde(default = "guilds")]
     pub guilds: Vec<String>,
-    /// Those of them that are older: they know no nonces.
+    /// Those of them that are older: they know no nonces, and history does not say whom a message
+    /// wakes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub older_guilds: Vec<String>,
     /// Whether all guilds give the same ids.

@@ -134,6 +134,7 @@ enum Caller {
         life: u64,
         id: RequestId<Http>,
         posts: bool,
+        reads: bool,
         fault: Option<RestFault>,
     },
     Creator {

@@ -230,6 +230,7 @@ impl World {
             life,
             id,
             posts,
+            reads: is_page,
             fault,
         };
         let (latency, back) = (self.net.latency(), self.net.latency());
@@ -293,7 +294,7 @@ impl World {
     }
 
     /// A guild answers a request.
-    pub(super) fn respond(&mut self, call: CallId, response: Response) {
+    pub(super) fn respond(&mut self, call: CallId, mut response: Response) {
         let Some((guild, caller)) = self.callers.remove(&call) else {
             return self.fail(format!("call {} was answered twice", call.0));
         };
@@ -303,8 +304,12 @@ impl World {
                 life,
                 id,
                 posts,
+                reads,
                 fault,
             } => {
+                if reads && self.guilds.get(guild).is_some_and(|site| site.is_older) {
+                    response.body = without(&response.body, "wakeup");
+                }
                 let latency = self.net.latency();
                 let mut after = latency + self.path(agent, guild).rest_delay;
                 let answer = match fault {
@@ -349,15 +354,19 @@ fn refusal(status: u16, wait: Option<Duration>) -> Response {
     }
 }
 
-/// A body as it is to somebody who does not know this field.
+/// A message, or a page of messages, as it is to somebody who does not know this field.
 fn without(body: &Bytes, field: &str) -> Bytes {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(mut fields)) => {
+    let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else {
+        return body.clone();
+    };
+    fields.remove(field);
+    let messages = fields.get_mut("messages").and_then(Value::as_array_mut);
+    for message in messages.into_iter().flatten() {
+        if let Value::Object(fields) = message {
             fields.remove(field);
-            Value::Object(fields).to_string().into()
         }
-        Ok(_) | Err(_) => body.clone(),
     }
+    Value::Object(fields).to_string().into()
 }
 
 /// Something happens on the guild's end of a link.

@@ -49,7 +49,7 @@ pub(super) struct GuildSite {
     pub(super) config: GuildConfig,
     pub(super) rng: Rng,
     pub(super) machine: Guild,
-    /// Whether it knows no nonces.
+    /// Whether it knows no nonces, and history does not say whom a message wakes.
     pub(super) is_older: bool,
     /// Its processes so far, and whether the last of them lives.
     pub(super) life: u64,

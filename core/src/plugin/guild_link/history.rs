@@ -197,7 +197,9 @@ impl GuildLink {
             // In history it is a message like any other: the wake itself is pushed.
             message.rewake = None;
             message.wake_id = None;
-            if let (None, Some(user)) = (message.wakeup, shared.account.user()) {
+            if let (None, Some(user)) = (message.wakeup, shared.account.user())
+                && !shared.planted.is(Defect::NeverDerives)
+            {
                 message.wakeup = Some(state.derive_wakeup(user, message));
             }
         }
