@@ -86,11 +86,13 @@ pub enum Defect {
     NeverLooks,
     /// What history does not say to wake the agent wakes nobody.
     NeverDerives,
+    /// A queue that has been idle is dropped when its time has come, whatever it has to do by then.
+    DropsOnTime,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -131,6 +133,7 @@ impl Defect {
         Self::RenamesRepeated,
         Self::NeverLooks,
         Self::NeverDerives,
+        Self::DropsOnTime,
     ];
 
     /// The name that traces use.
@@ -176,6 +179,7 @@ impl Defect {
             Self::RenamesRepeated => "renames_repeated",
             Self::NeverLooks => "never_looks",
             Self::NeverDerives => "never_derives",
+            Self::DropsOnTime => "drops_on_time",
         }
     }
 }

@@ -7,7 +7,13 @@ use crate::{
     canonical,
     id::{MessageId, TurnId},
     machine::{Wakeup, earliest},
-    plugin::{config::Config, inbound::InboundMessage, kept::Notice, skips::Skips},
+    plugin::{
+        config::Config,
+        defect::{Defect, Planted},
+        inbound::InboundMessage,
+        kept::Notice,
+        skips::Skips,
+    },
     time::Time,
 };
 
@@ -180,7 +186,6 @@ impl Queue {
 
     /// A message waits from now on, with its text or without.
     pub fn push(&mut self, now: Time, message: InboundMessage, cause: Cause, whole: bool) {
-        self.idle_since = None;
         let mut waiting = Waiting {
             chars: message.content.chars().count(),
             message,
@@ -197,7 +202,6 @@ impl Queue {
 
     /// A turn that an earlier process has begun goes before everything that is new.
     pub fn push_again(&mut self, now: Time, again: &Redelivery, messages: Vec<InboundMessage>) {
-        self.idle_since = None;
         let before = self.waiting.iter().take_while(|held| held.again.is_some());
         let at = before.count();
         for message in messages.into_iter().rev() {
@@ -215,7 +219,6 @@ impl Queue {
 
     /// So many messages up to `seq` are left out before the next turn.
     pub fn skip(&mut self, seq: u64, skipped: u64) {
-        self.idle_since = None;
         self.skips.add(seq, skipped);
     }
 
@@ -230,13 +233,11 @@ impl Queue {
 
     /// The guild was restored from a backup: the next turn says that it is one after that.
     pub fn recover(&mut self) {
-        self.idle_since = None;
         self.recovered = true;
     }
 
     /// What was missed during an outage waits until it is released.
     pub fn hold(&mut self) {
-        self.idle_since = None;
         self.held = true;
     }
 
@@ -532,8 +533,9 @@ impl Queue {
     }
 
     /// Whether it has had nothing to do for `idle`, and can be dropped.
-    pub fn is_spent(&mut self, now: Time, idle: Duration) -> bool {
-        if !self.is_idle() {
+    pub fn is_spent(&mut self, now: Time, idle: Duration, planted: Planted) -> bool {
+        let ends = planted.is(Defect::DropsOnTime) && self.idle_since.is_some();
+        if !self.is_idle() && !ends {
             self.idle_since = None;
             return false;
         }

@@ -10,6 +10,7 @@ use crate::{
     machine::Wakeup,
     plugin::{
         config::Config,
+        defect::Planted,
         inbound::InboundMessage,
         kept::Notice,
         queue::{Batch, Cause, Fate, Queue, Redelivery, Running},
@@ -38,10 +39,11 @@ pub struct Turns {
     halted: bool,
     prefix: String,
     next_turn: u64,
+    planted: Planted,
 }
 canonical!(struct Turns {
     queues, due, running, waiting, waiting_bytes, host, halted;
-    - prefix, next_turn
+    - prefix, next_turn, planted
 });
 
 /// What a channel has to do.
@@ -76,7 +78,7 @@ pub struct Asking {
 
 impl Turns {
     /// No queue; turn ids begin with `prefix`.
-    pub fn new(prefix: String) -> Self {
+    pub fn new(prefix: String, planted: Planted) -> Self {
         Self {
             queues: BTreeMap::new(),
             due: Deadlines::default(),
@@ -87,6 +89,7 @@ impl Turns {
             halted: false,
             prefix,
             next_turn: 0,
+            planted,
         }
     }
 
@@ -470,7 +473,7 @@ impl Turns {
         let Some(queue) = self.queues.get_mut(place) else {
             return;
         };
-        if queue.is_spent(now, config.queue_idle) {
+        if queue.is_spent(now, config.queue_idle, self.planted) {
             self.queues.remove(place);
             self.due.set(place.clone(), None);
             return;

@@ -125,7 +125,7 @@ impl Agent {
                 account,
                 http: Requests::default(),
                 dedup: Dedup::new(config.dedup_max),
-                turns: Turns::new(nonces.clone()),
+                turns: Turns::new(nonces.clone(), planted),
                 outbox: Outbox::new(rng.fork("outbox")),
                 jobs: Jobs::new(rng.fork("jobs")),
                 wakes: Wakes::new(rng.fork("wakes")),

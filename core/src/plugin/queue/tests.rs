@@ -84,19 +84,23 @@ fn an_idle_queue_is_spent_after_five_seconds_and_not_before() {
     let (config, now) = (config(), Time::from_millis(1));
     let mut queue = Queue::default();
     let idle = config.queue_idle;
-    assert!(!queue.is_spent(now, idle));
+    assert!(!queue.is_spent(now, idle, Planted::default()));
     assert_eq!(queue.next_wakeup(&config, true).unwrap().at, now + idle);
-    assert!(!queue.is_spent(now + idle - Duration::from_micros(1), idle));
+    assert!(!queue.is_spent(
+        now + idle - Duration::from_micros(1),
+        idle,
+        Planted::default()
+    ));
     queue.push(
         now + idle - Duration::from_micros(1),
         message(1, 1),
         Cause::Posted,
         true,
     );
-    assert!(!queue.is_spent(now + idle, idle));
+    assert!(!queue.is_spent(now + idle, idle, Planted::default()));
     assert_eq!(queue.clear(), (1, 2));
-    assert!(!queue.is_spent(now + idle, idle));
-    assert!(queue.is_spent(now + idle * 2, idle));
+    assert!(!queue.is_spent(now + idle, idle, Planted::default()));
+    assert!(queue.is_spent(now + idle * 2, idle, Planted::default()));
 }
 
 #[test]
@@ -104,7 +108,11 @@ fn what_does_not_fit_is_counted_in_the_next_turn() {
     let (config, now) = (config(), Time::from_millis(1));
     let mut queue = Queue::default();
     queue.skip(1, 1);
-    assert!(!queue.is_spent(now + config.queue_idle * 2, config.queue_idle));
+    assert!(!queue.is_spent(
+        now + config.queue_idle * 2,
+        config.queue_idle,
+        Planted::default()
+    ));
     queue.push(now, message(2, 1), Cause::Posted, true);
     assert_eq!(queue.next_batch(now, &config).unwrap().skips.total(), 1);
     queue.push(now, message(3, 1), Cause::Posted, true);
