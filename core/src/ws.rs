@@ -60,6 +60,12 @@ pub enum Event {
     /// The connection has ended; nothing follows.
     Closed(Closed),
 }
+canonical!(
+    enum Event {
+        Frame(frame),
+        Closed(how),
+    }
+);
 
 /// What a machine does with an open WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
