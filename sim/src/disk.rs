@@ -4,6 +4,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use selvedge_core::{
+    canonical,
     plugin::{
         io::Store,
         kept::{Change, Kept},
@@ -20,7 +21,7 @@ const COMMIT: Duration = Duration::from_millis(1);
 pub type Committed = Result<Vec<Change>, String>;
 
 /// The disk of one agent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Disk {
     kept: Kept,
     /// A copy of what was committed, made once.
@@ -31,6 +32,7 @@ pub struct Disk {
     /// How many of the next batches are not taken.
     pub fails: u32,
 }
+canonical!(struct Disk { kept, writing, fails; - backup, commit });
 
 impl Default for Disk {
     fn default() -> Self {
@@ -79,6 +81,11 @@ impl Disk {
     /// The copy takes the place of what was committed since.
     pub fn restore(&mut self) {
         self.kept.clone_from(&self.backup);
+    }
+
+    /// Whether anything is being written.
+    pub fn is_writing(&self) -> bool {
+        !self.writing.is_empty()
     }
 
     /// What the next process finds.

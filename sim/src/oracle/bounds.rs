@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use selvedge_core::{Time, plugin::login_gate::LoginGate};
+use selvedge_core::{Time, canonical, plugin::login_gate::LoginGate};
 
 use super::{Rule, Seen, View};
 
@@ -23,15 +23,20 @@ const TURN_MESSAGES: usize = 200;
 const CONTEXT_BYTES: usize = 32 * 1024;
 
 /// Counts per process: a new one has its buckets full.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Bounds {
     dials: BTreeMap<(usize, usize), VecDeque<Time>>,
     logins: BTreeMap<usize, VecDeque<Time>>,
 }
+canonical!(struct Bounds { ; - dials, logins });
 
 impl Rule for Bounds {
     fn name(&self) -> &'static str {
         "within its bounds"
+    }
+
+    fn copy(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {

@@ -3,26 +3,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use selvedge_core::{
-    Time,
+    Time, canonical,
     fabric::types::{Message, XType},
     guild::fact::Fact,
     id::{ChannelId, MessageId, UserId},
 };
 
 /// What every guild stored.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ledger {
     guilds: Vec<Guild>,
 }
+canonical!(struct Ledger { guilds });
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Guild {
     channels: BTreeMap<ChannelId, Channel>,
     messages: BTreeMap<MessageId, Stored>,
 }
+canonical!(struct Guild { channels, messages });
 
 /// A channel.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Channel {
     /// Its kind.
     pub x_type: XType,
@@ -42,6 +44,7 @@ pub struct Channel {
     pub messages: BTreeMap<u64, MessageId>,
     stays: BTreeMap<UserId, Vec<Stay>>,
 }
+canonical!(struct Channel { x_type, last_seq, last_at, closed, wakes, speaker, speaks_since, messages, stays });
 
 /// One membership of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,7 @@ pub struct Stay {
     /// The last `seq` of it; `None` while it lasts.
     pub until: Option<u64>,
 }
+canonical!(struct Stay { after, until });
 
 impl Stay {
     /// Whether a message fell into it.
@@ -60,7 +64,7 @@ impl Stay {
 }
 
 /// A message.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stored {
     /// Its channel.
     pub channel: ChannelId,
@@ -81,6 +85,7 @@ pub struct Stored {
     /// Whether it was deleted.
     pub deleted: bool,
 }
+canonical!(struct Stored { channel, seq, author, content, nonce, at, woken, rewoken, deleted });
 
 impl Ledger {
     /// For so many guilds.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use selvedge_core::{
-    Time,
+    Time, canonical,
     fabric::types::Message,
     guild::fact::Fact,
     id::{GuildId, MessageId, TurnId},
@@ -27,7 +27,7 @@ use super::{
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Knows what hosts got, and since when what is owed to them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Liveness {
     handed: BTreeSet<(usize, usize, MessageId)>,
     places: BTreeMap<Place, Work>,
@@ -38,9 +38,10 @@ pub struct Liveness {
     /// Since when everything is owed: after the first contact.
     since: BTreeMap<(usize, usize), Time>,
 }
+canonical!(struct Liveness { handed, places, known, live, since });
 
 /// What goes on in a channel.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Work {
     /// The turn that runs, and until when it may.
     running: Option<(TurnId, Time)>,
@@ -53,6 +54,7 @@ struct Work {
     /// Whether the loop guard may have held anything back: that is recorded, and not handed over.
     guarded: bool,
 }
+canonical!(struct Work { running, seen, skipped, posted, guarded });
 
 impl Liveness {
     /// Something was seen.

@@ -1,15 +1,24 @@
 //! Membership: a host gets nothing from a time when its agent was not in the channel, and nothing that
 //! the agent wrote itself.
 
+use selvedge_core::canonical;
+
 use super::{Rule, Seen, View, tell};
 
 /// What was said before a membership, or after it, is nothing to the agent.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Membership;
+canonical!(
+    struct Membership {}
+);
 
 impl Rule for Membership {
     fn name(&self) -> &'static str {
         "only what it may hear"
+    }
+
+    fn copy(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {

@@ -19,10 +19,10 @@ mod storms;
 mod tokens;
 mod waking;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use selvedge_core::{
-    Time, Wall,
+    Canonical, Time, Wall, canonical,
     guild::fact::Fact,
     http::{Failure, Request, Response},
     id::{ChannelId, GuildId, MessageId, TurnId, UserId},
@@ -229,10 +229,14 @@ pub struct View<'a> {
     pub ledger: &'a Ledger,
 }
 
-/// One rule.
-pub trait Rule: std::fmt::Debug {
+/// One rule. What it remembers of what it saw is part of a state of an exhaustive search, but for counts
+/// that grow with every way.
+pub trait Rule: std::fmt::Debug + Canonical {
     /// What it is called.
     fn name(&self) -> &'static str;
+
+    /// The same rule with the same memory.
+    fn copy(&self) -> Box<dyn Rule>;
 
     /// Something was seen.
     ///
@@ -254,13 +258,20 @@ pub struct Breach {
 }
 
 /// All rules, and what they share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Oracle {
-    setup: Setup,
+    setup: Arc<Setup>,
     ledger: Ledger,
     rules: Vec<Box<dyn Rule>>,
     liveness: Liveness,
     breaches: Vec<Breach>,
+}
+canonical!(struct Oracle { ledger, rules, liveness; - setup, breaches });
+
+impl Clone for Box<dyn Rule> {
+    fn clone(&self) -> Self {
+        self.copy()
+    }
 }
 
 impl Oracle {
@@ -282,7 +293,7 @@ impl Oracle {
                 Box::<refused::Refused>::default(),
             ],
             liveness: Liveness::default(),
-            setup,
+            setup: Arc::new(setup),
             ledger,
             breaches: Vec::new(),
         }
@@ -329,7 +340,7 @@ impl Oracle {
     }
 
     /// What does not change.
-    pub const fn setup(&self) -> &Setup {
+    pub fn setup(&self) -> &Setup {
         &self.setup
     }
 

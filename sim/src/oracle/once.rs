@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use selvedge_core::{
+    canonical,
     guild::fact::Fact,
     id::{MessageId, TurnId},
     plugin::config::Profile,
@@ -12,15 +13,16 @@ use super::{Rule, Seen, View, tell};
 
 /// A turn that was running when its process ended is offered again, by a limited number of processes;
 /// to a host of the profile `claude`, which loses what it is told, once more by the same process.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Once {
     /// In which turn a message was handed over first.
     turns: BTreeMap<(usize, usize, MessageId), TurnId>,
     offers: BTreeMap<(usize, TurnId), Offers>,
     lives: BTreeMap<usize, u32>,
 }
+canonical!(struct Once { turns, offers, lives });
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Offers {
     /// The last process that offered it, and how often it did.
     life: u32,
@@ -28,10 +30,15 @@ struct Offers {
     /// How many processes have.
     lives: u32,
 }
+canonical!(struct Offers { life, times, lives });
 
 impl Rule for Once {
     fn name(&self) -> &'static str {
         "once"
+    }
+
+    fn copy(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {

@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_core::{Time, id::TurnId};
+use selvedge_core::{Time, canonical, id::TurnId};
 
 use super::{Place, Rule, Seen, View};
 
 /// A turn runs from its handing over until its host says that it is over, or its time is up.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct OneTurn {
     running: BTreeMap<Place, (TurnId, Time)>,
 }
+canonical!(struct OneTurn { running });
 
 impl Rule for OneTurn {
     fn name(&self) -> &'static str {
         "one turn at a time"
+    }
+
+    fn copy(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {

@@ -2,20 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_core::{fabric::types::Message, guild::fact::Fact};
+use selvedge_core::{canonical, fabric::types::Message, guild::fact::Fact};
 
 use super::{Place, Rule, Seen, View, tell};
 
 /// A message that the guild wakes the agent with once more is older than what came meanwhile, and a
 /// turn that is offered again is the last one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Order {
     last: BTreeMap<Place, u64>,
 }
+canonical!(struct Order { last });
 
 impl Rule for Order {
     fn name(&self) -> &'static str {
         "in order"
+    }
+
+    fn copy(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {

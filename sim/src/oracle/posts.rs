@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use selvedge_core::{
+    canonical,
     fabric::types::Message,
     guild::fact::Fact,
     id::{ChannelId, MessageId, TurnId},
@@ -15,7 +16,7 @@ use super::{Rule, Seen, View, tell};
 /// A host that does not say when a turn is done may be asked once more after a crash, though it has
 /// answered, and nothing shows that its second answer is the first one. Neither does anything where a
 /// host answers what it has said to be done: such a post is one of its process, not of the turn.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Posts {
     said: BTreeMap<(usize, ChannelId, usize, String), u32>,
     lives: BTreeMap<usize, u32>,
@@ -26,10 +27,15 @@ pub(super) struct Posts {
     /// The turns that a host's process has said to be over.
     over: BTreeSet<(usize, TurnId)>,
 }
+canonical!(struct Posts { said, lives, rewoken, turns, over });
 
 impl Rule for Posts {
     fn name(&self) -> &'static str {
         "posted once"
+    }
+
+    fn copy(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {

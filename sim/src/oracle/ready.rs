@@ -2,21 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_core::{Time, plugin::config::Profile};
+use selvedge_core::{Time, canonical, plugin::config::Profile};
 
 use super::{Rule, Seen, View};
 
 /// A host of the profile `claude` loses what comes before it has asked for the list of tools, and in the
 /// first moments after that.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ready {
     initialised: BTreeMap<usize, Time>,
     listed: BTreeMap<usize, Time>,
 }
+canonical!(struct Ready { initialised, listed });
 
 impl Rule for Ready {
     fn name(&self) -> &'static str {
         "not before the host is ready"
+    }
+
+    fn copy(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {

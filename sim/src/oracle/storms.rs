@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use selvedge_core::Time;
+use selvedge_core::{Time, canonical};
 
 use super::{Rule, Seen, View};
 
@@ -19,15 +19,20 @@ const EACH: usize = 16;
 
 /// An agent that has much to do may ask much: the cap grows with its channels, and the first question
 /// whether a wake still stands is not counted.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Storms {
     requests: BTreeMap<(usize, usize), VecDeque<Time>>,
     acked: BTreeSet<(usize, Bytes)>,
 }
+canonical!(struct Storms { ; - requests, acked });
 
 impl Rule for Storms {
     fn name(&self) -> &'static str {
         "no storm of requests"
+    }
+
+    fn copy(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use selvedge_core::Wall;
+use selvedge_core::{Wall, canonical};
 
 use super::{Rule, Seen, View};
 
@@ -10,12 +10,19 @@ use super::{Rule, Seen, View};
 const DIAL: Duration = Duration::from_secs(20);
 
 /// A request leaves at once with the token it is given; a CONNECT leaves when its connection stands.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tokens;
+canonical!(
+    struct Tokens {}
+);
 
 impl Rule for Tokens {
     fn name(&self) -> &'static str {
         "fresh tokens"
+    }
+
+    fn copy(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {

@@ -2,18 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use selvedge_core::{fabric::types::XType, guild::fact::Fact, id::UserId};
+use selvedge_core::{canonical, fabric::types::XType, guild::fact::Fact, id::UserId};
 
 use super::{Rule, Seen, View, ledger::Channel, tell};
 
 /// A dm wakes every other member, and so does a general channel; a report wakes nobody, triage and
 /// custom channels wake their listeners, and where users take turns one of them is woken.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Waking;
+canonical!(
+    struct Waking {}
+);
 
 impl Rule for Waking {
     fn name(&self) -> &'static str {
         "woken by the rules"
+    }
+
+    fn copy(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {

@@ -6,7 +6,7 @@ mod read;
 use std::collections::{BTreeMap, VecDeque};
 
 use selvedge_core::{
-    Wall,
+    Wall, canonical,
     fabric::{
         turns::Command,
         types::{Canvas, Message},
@@ -28,6 +28,7 @@ pub struct Store {
     commands: BTreeMap<(UserId, String), Commanded>,
     canvases: BTreeMap<ChannelId, Canvas>,
 }
+canonical!(struct Store { writing, state, channels, places, nonces, commands, canvases });
 
 /// A message, who is woken by it, and the id of the wake where it came later.
 #[derive(Clone, Debug)]
@@ -35,6 +36,7 @@ struct Row {
     message: Message,
     woken: Vec<(UserId, Option<String>)>,
 }
+canonical!(struct Row { message, woken });
 
 #[derive(Clone, Debug)]
 struct Commanded {
@@ -42,6 +44,7 @@ struct Commanded {
     command: Command,
     at: Wall,
 }
+canonical!(struct Commanded { channel, command, at });
 
 impl Store {
     /// A transaction is being written.
@@ -65,6 +68,11 @@ impl Store {
         if !commits {
             self.writing.clear();
         }
+    }
+
+    /// How many transactions are being written.
+    pub fn writing(&self) -> usize {
+        self.writing.len()
     }
 
     /// What the next process finds.
