@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use selvedge_core::{
-    Time,
+    Time, canonical,
     http::{Failure, Method, Response},
     plugin::io::Http,
     request::RequestId,
@@ -16,16 +16,21 @@ use super::{Rule, Seen, View};
 const ALONE_MOST: Duration = Duration::from_secs(30);
 
 /// A post is known by its body, which has a nonce of its own.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Refused {
     open: BTreeMap<(usize, RequestId<Http>), (usize, Bytes)>,
     /// From when on a post may be sent again, if it ever may.
     refused: BTreeMap<(usize, usize, Bytes), Option<Time>>,
 }
+canonical!(struct Refused { open, refused });
 
 impl Rule for Refused {
     fn name(&self) -> &'static str {
         "no means no"
+    }
+
+    fn copy(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
