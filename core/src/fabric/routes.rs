@@ -138,6 +138,11 @@ pub fn history(token: Secret, channel: &ChannelId, paging: Paging) -> Request {
     bare(Method::Get, token, of_channel(channel, &what))
 }
 
+/// Reads whose turn it is in a channel.
+pub fn read_turn(token: Secret, channel: &ChannelId) -> Request {
+    bare(Method::Get, token, of_channel(channel, "/turn"))
+}
+
 /// Reads the canvas of a channel.
 pub fn read_canvas(token: Secret, channel: &ChannelId) -> Request {
     bare(Method::Get, token, of_channel(channel, "/canvas"))

@@ -169,7 +169,8 @@ impl Channel {
     }
 
     /// Whether a message that came without a word on whom it wakes must wake `user`: what a guild
-    /// says in its pushes alone, as far as the channel tells it.
+    /// says in its pushes alone, as far as the channel tells it. Where users take turns the current
+    /// speaker is woken too, whom the guild has to be asked for.
     pub fn derive_wakeup(&self, user: &UserId, message: &Message) -> bool {
         match self.x_type {
             Some(XType::General | XType::Dm) => true,

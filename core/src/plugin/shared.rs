@@ -10,6 +10,7 @@ use core::time::Duration;
 
 use crate::{
     canonical,
+    fabric::types::Page,
     http::{CallId, Request},
     id::{ChannelId, GuildId, MessageId, TurnId},
     plugin::{
@@ -122,6 +123,13 @@ pub(super) enum Errand {
         channel: ChannelId,
         read: Read,
     },
+    /// The current speaker of one channel, for this page of its history.
+    Speaker {
+        guild: u32,
+        channel: ChannelId,
+        read: Read,
+        page: Page,
+    },
     /// A post.
     Post(PostId),
     /// The history in which a post may stand already.
@@ -140,6 +148,7 @@ canonical!(
         Listing { guild },
         Fields { guild, channel },
         History { guild, channel, read },
+        Speaker { guild, channel, read, page },
         Post(id),
         Look(id),
         Job(id),

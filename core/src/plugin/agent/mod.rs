@@ -348,6 +348,14 @@ impl Agent {
             } => self.with_guild(guild, |guild, shared| {
                 guild.on_history_answer(now, &channel, read, sent, answer, shared, out);
             }),
+            Errand::Speaker {
+                guild,
+                channel,
+                read,
+                page,
+            } => self.with_guild(guild, |guild, shared| {
+                guild.on_speaker_answer(now, &channel, read, page, sent, answer, shared, out);
+            }),
             Errand::Post(id) => {
                 let posted = self.shared.outbox.on_answer(now, id, answer);
                 self.on_posted(now, posted, session, out);

@@ -18,6 +18,7 @@ mod played;
 mod posting;
 mod restored;
 mod rotation;
+mod speaker;
 mod status;
 mod turns;
 mod wakes;

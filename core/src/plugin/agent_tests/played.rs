@@ -51,6 +51,10 @@ pub(super) struct Guild {
     pub(super) answers: VecDeque<(u16, Value)>,
     /// The messages whose wakes are not the agent's any more.
     pub(super) stale: Vec<&'static str>,
+    /// Whose turn it is in every channel, and the statuses of the next answers about it; nothing where
+    /// it cannot be asked.
+    pub(super) turn: Option<Value>,
+    pub(super) turns: VecDeque<u16>,
     /// The next listing's body, instead of its channels.
     pub(super) body: Option<Value>,
     /// While set, requests stay open.
@@ -79,6 +83,8 @@ impl Guild {
             joined_seq: None,
             answers: VecDeque::new(),
             stale: Vec::new(),
+            turn: None,
+            turns: VecDeque::new(),
             body: None,
             holds: false,
             commands: json!([]),
@@ -149,6 +155,11 @@ impl Guild {
         } else if let Some((channel, query)) = path.split_once("/messages?") {
             let page = self.page(channel.trim_start_matches('/'), query);
             (&mut self.histories, page)
+        } else if path.ends_with("/turn") {
+            if self.turn.is_none() {
+                self.turns.push_back(404);
+            }
+            (&mut self.turns, self.turn.clone().unwrap_or_default())
         } else if let Some(id) = path.strip_prefix('/') {
             let listed = self.listed(id).unwrap_or_default();
             (&mut self.reads, listed)

@@ -135,44 +135,88 @@ impl GuildLink {
             self.touch(id);
             return;
         }
-        let released = match read::<Page>(answer) {
+        match read::<Page>(answer) {
             Ok(page) => match what {
-                Read::Newest => {
-                    let last = page.messages.last().map_or(0, |message| message.seq);
-                    let released = state.on_newest(now, last);
-                    self.on_told(now, id, sent.at, last, shared);
-                    self.catch_up(now, id, shared);
-                    released
+                Read::After { .. } | Read::Back { .. } if self.needs_speaker(id, &page, shared) => {
+                    self.ask_speaker(now, id, what, page, shared, out);
                 }
-                Read::After { .. } => self.on_page(now, id, page, shared),
-                Read::Anchor { seq } => self.on_looked_up(now, id, seq, page, shared),
-                Read::Back { .. } => self.on_back(now, id, page, shared, out),
-            },
-            Err(Unread::Failed(..)) if has_none => match what {
-                Read::Newest => state.sequence.on_no_history(now),
-                Read::After { .. } => self.on_page(now, id, Page::default(), shared),
-                Read::Anchor { .. } => {
-                    state.sequence.trust(now);
-                    Released::default()
+                Read::Newest | Read::After { .. } | Read::Anchor { .. } | Read::Back { .. } => {
+                    self.on_read(now, id, what, page, sent, shared, out);
                 }
-                Read::Back { .. } => self.on_back(now, id, Page::default(), shared, out),
             },
-            Err(Unread::Unauthorized) if state.sequence.backfill().on_refused(now) => {
-                shared.account.invalidate(sent.session);
-                self.touch(id);
-                return;
+            Err(Unread::Failed(..)) if has_none => {
+                let released = match what {
+                    Read::Newest => state.sequence.on_no_history(now),
+                    Read::After { .. } => self.on_page(now, id, Page::default(), shared),
+                    Read::Anchor { .. } => {
+                        state.sequence.trust(now);
+                        Released::default()
+                    }
+                    Read::Back { .. } => self.on_back(now, id, Page::default(), shared, out),
+                };
+                self.pass_on(now, id, released, shared, out);
             }
-            Err(Unread::Unauthorized) => {
-                let why = "the guild refuses the token, a new one too";
-                self.history_failed(now, id, why, None, out);
-                return;
+            Err(unread) => self.history_unread(now, id, unread, sent, shared, out),
+        }
+    }
+
+    /// A page of history, with all that is known of whom it wakes.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a page comes with what was asked, as whom, and the place for what follows"
+    )]
+    pub(super) fn on_read(
+        &mut self,
+        now: Time,
+        id: &ChannelId,
+        what: Read,
+        page: Page,
+        sent: Sent,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let released = match what {
+            Read::Newest => {
+                let Some(state) = self.channels.get_mut(id) else {
+                    return;
+                };
+                let last = page.messages.last().map_or(0, |message| message.seq);
+                let released = state.on_newest(now, last);
+                self.on_told(now, id, sent.at, last, shared);
+                self.catch_up(now, id, shared);
+                released
             }
-            Err(Unread::Failed(why, after)) => {
-                self.history_failed(now, id, &why, after, out);
-                return;
-            }
+            Read::After { .. } => self.on_page(now, id, page, shared),
+            Read::Anchor { seq } => self.on_looked_up(now, id, seq, page, shared),
+            Read::Back { .. } => self.on_back(now, id, page, shared, out),
         };
         self.pass_on(now, id, released, shared, out);
+    }
+
+    /// There was no good answer: the page is read again.
+    pub(super) fn history_unread(
+        &mut self,
+        now: Time,
+        id: &ChannelId,
+        unread: Unread,
+        sent: Sent,
+        shared: &mut Shared,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(state) = self.channels.get_mut(id) else {
+            return;
+        };
+        match unread {
+            Unread::Unauthorized if state.sequence.backfill().on_refused(now) => {
+                shared.account.invalidate(sent.session);
+                self.touch(id);
+            }
+            Unread::Unauthorized => {
+                let why = "the guild refuses the token, a new one too";
+                self.history_failed(now, id, why, None, out);
+            }
+            Unread::Failed(why, after) => self.history_failed(now, id, &why, after, out),
+        }
     }
 
     fn on_page(&mut self, now: Time, id: &ChannelId, page: Page, shared: &Shared) -> Released {
@@ -206,7 +250,7 @@ impl GuildLink {
         Page { messages, has_more }
     }
 
-    fn history_failed(
+    pub(super) fn history_failed(
         &mut self,
         now: Time,
         id: &ChannelId,

@@ -6,6 +6,7 @@ mod history;
 mod messages;
 mod restored;
 mod resume;
+mod speaker;
 mod status;
 
 use alloc::{
