@@ -44,9 +44,10 @@ pub struct Account {
     bucket: Bucket,
     wanted: bool,
     not_before: Option<Time>,
-    /// Guilds that found no token of use in a session, and wait for a newer one. The session stays
-    /// good for all others. Who needs a later token than the others waits for itself.
-    lacking: BTreeMap<(GuildId, bool), SessionNumber>,
+    /// Guilds that found no token of use in a session, and wait for a newer one; and whether they were
+    /// missing there. The session stays good for all others. Who needs a later token than the others
+    /// waits for itself.
+    lacking: BTreeMap<(GuildId, bool), (SessionNumber, bool)>,
     refused: bool,
     planted: Planted,
 }
@@ -175,12 +176,14 @@ impl Account {
         }
     }
 
-    /// Logs in once more for a guild; where that was done already, this is how it ends.
+    /// Logs in once more for a guild; where that was done already, this is how it ends. That its token
+    /// was spent before says nothing of a guild that is missing now.
     fn lacks(&mut self, asker: (GuildId, bool), session: SessionNumber, end: Token) -> Token {
+        let missing = end == Token::NoAccess;
         match self.lacking.remove(&asker) {
-            Some(before) if before != session => end,
+            Some((before, was_missing)) if before != session && (was_missing || !missing) => end,
             Some(_) | None => {
-                self.lacking.insert(asker, session);
+                self.lacking.insert(asker, (session, missing));
                 self.wanted = true;
                 Token::Wait
             }
@@ -313,7 +316,46 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
+    use crate::{
+        fabric::center::{Grant, User},
+        id::NodeId,
+    };
+
+    #[test]
+    fn a_guild_that_is_missing_where_its_token_was_spent_is_looked_for_once_more() {
+        let at = |seconds| Time::ZERO + Duration::from_secs(seconds);
+        let guild = GuildId::new("g").unwrap();
+        let (ttl, patience) = (Duration::from_secs(480), Duration::from_secs(10));
+        let mut account = Account::new(ttl, patience, None, Planted::default());
+        let session = |grants| Session {
+            user: User {
+                id: UserId::new("u").unwrap(),
+                name: "u".into(),
+            },
+            grants,
+        };
+        let grant = Grant {
+            node_id: NodeId::new("n").unwrap(),
+            guild_id: guild.clone(),
+            base_url: None,
+            token: Secret::new("t"),
+            life: Duration::from_secs(100),
+        };
+        let mut log_in = |account: &mut Account, now, grants| {
+            let login = account.login_due(now).unwrap();
+            account.on_login(now, login, Ok(session(grants)));
+        };
+        assert_eq!(account.token(at(1), &guild, None), Token::Wait);
+        log_in(&mut account, at(1), vec![grant]);
+        assert_eq!(account.token(at(95), &guild, None), Token::Wait, "spent");
+        log_in(&mut account, at(95), vec![]);
+        assert_eq!(account.token(at(95), &guild, None), Token::Wait, "missing");
+        log_in(&mut account, at(95), vec![]);
+        assert_eq!(account.token(at(95), &guild, None), Token::NoAccess);
+    }
 
     /// The gate may hold a login back for long, and Center is given its time all the same.
     #[test]
