@@ -167,6 +167,7 @@ impl Account {
                 self.lacking.remove(&asker());
                 fresh
             }
+            Cache::Missing(_) if self.planted.is(Defect::TrustsPartialSessions) => Token::NoAccess,
             Cache::Missing(session) => self.lacks(asker(), session, Token::NoAccess),
             Cache::Spent(session) => self.lacks(asker(), session, Token::Dead),
             Cache::Stale => {

@@ -54,6 +54,8 @@ pub enum Defect {
     KeepsRefusedTokens,
     /// The wait before a dial doubles without an end: after a long outage the next one is far away.
     DoublesForEver,
+    /// A guild that is missing from a session is out of the account's reach for as long as the session lasts.
+    TrustsPartialSessions,
     /// The host is given inbounds as soon as it is initialised.
     OffersAtOnce,
     /// What was written to the host is taken for received.
@@ -92,7 +94,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -117,6 +119,7 @@ impl Defect {
         Self::JoinsForEver,
         Self::KeepsRefusedTokens,
         Self::DoublesForEver,
+        Self::TrustsPartialSessions,
         Self::OffersAtOnce,
         Self::TrustsNotifications,
         Self::ForgetsOpenTurns,
@@ -163,6 +166,7 @@ impl Defect {
             Self::JoinsForEver => "joins_for_ever",
             Self::KeepsRefusedTokens => "keeps_refused_tokens",
             Self::DoublesForEver => "doubles_for_ever",
+            Self::TrustsPartialSessions => "trusts_partial_sessions",
             Self::OffersAtOnce => "offers_at_once",
             Self::TrustsNotifications => "trusts_notifications",
             Self::ForgetsOpenTurns => "forgets_open_turns",
