@@ -90,6 +90,8 @@ pub enum Defect {
     NeverDerives,
     /// A queue that has been idle is dropped when its time has come, whatever it has to do by then.
     DropsOnTime,
+    /// What a guild refuses is sent again, as if the guild was in trouble.
+    RepeatsRefusals,
 }
 
 impl Defect {
@@ -137,6 +139,7 @@ impl Defect {
         Self::NeverLooks,
         Self::NeverDerives,
         Self::DropsOnTime,
+        Self::RepeatsRefusals,
     ];
 
     /// The name that traces use.
@@ -184,6 +187,7 @@ impl Defect {
             Self::NeverLooks => "never_looks",
             Self::NeverDerives => "never_derives",
             Self::DropsOnTime => "drops_on_time",
+            Self::RepeatsRefusals => "repeats_refusals",
         }
     }
 }

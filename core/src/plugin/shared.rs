@@ -11,7 +11,7 @@ use core::time::Duration;
 use crate::{
     canonical,
     fabric::types::Page,
-    http::{CallId, Request},
+    http::{CallId, Failure, Request, Response},
     id::{ChannelId, GuildId, MessageId, TurnId},
     plugin::{
         account::{Account, Token},
@@ -337,6 +337,17 @@ impl Shared {
             Profile::Claude if self.planted.is(Defect::OffersAtOnce) => None,
             Profile::Claude => Some(self.config.settle),
             Profile::Plexum => None,
+        }
+    }
+
+    /// Where a defect is planted, an answer may be taken for another one.
+    pub(super) fn mistake(&self, answer: &mut Result<Response, Failure>) {
+        let Ok(response) = answer else { return };
+        if self.planted.is(Defect::IgnoresRetryAfter) {
+            response.retry_after = None;
+        }
+        if self.planted.is(Defect::RepeatsRefusals) && response.status == 409 {
+            response.status = 503;
         }
     }
 

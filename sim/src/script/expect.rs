@@ -24,6 +24,8 @@ pub enum Expect {
     DialsAtMost(u64),
     /// The agent has sent at most so many posts, those that it sent again included.
     PostsAtMost(u64),
+    /// Exactly one tool call of the host has failed in words of which these are some.
+    CallFailed(String),
     /// So many turns reached the host, those that reached it again included.
     Turns(usize),
     /// So many of them had been handed over before.

@@ -55,6 +55,11 @@ impl World {
                 let posts = site.posts;
                 (posts > *most).then(|| format!("the agent sent {posts} posts"))
             }
+            Expect::CallFailed(words) => {
+                let errors = &site.host.errors;
+                let failed = errors.iter().filter(|why| why.contains(words)).count();
+                (failed != 1).then(|| format!("the host's calls have failed with {errors:?}"))
+            }
             Expect::Turns(wanted) => {
                 let turns = site.host.inbounds.len();
                 (turns != *wanted).then(|| format!("the host was handed {turns} turns"))

@@ -328,12 +328,7 @@ impl Agent {
     ) {
         let Purpose { errand, sent } = purpose;
         let session = sent.session;
-        if let (Ok(response), true) = (
-            &mut answer,
-            self.shared.planted.is(Defect::IgnoresRetryAfter),
-        ) {
-            response.retry_after = None;
-        }
+        self.shared.mistake(&mut answer);
         match errand {
             Errand::Listing { guild } => self.with_guild(guild, |guild, shared| {
                 guild.on_listing(now, sent, answer, shared, out);
