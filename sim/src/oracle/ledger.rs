@@ -36,6 +36,8 @@ pub struct Channel {
     pub closed: bool,
     /// Whom it wakes, in triage and custom channels.
     pub wakes: Vec<UserId>,
+    /// Whether it has ever woken others.
+    pub wakes_anew: bool,
     /// Who has the turn.
     pub speaker: Option<UserId>,
     /// Since when.
@@ -44,7 +46,9 @@ pub struct Channel {
     pub messages: BTreeMap<u64, MessageId>,
     stays: BTreeMap<UserId, Vec<Stay>>,
 }
-canonical!(struct Channel { x_type, last_seq, last_at, closed, wakes, speaker, speaks_since, messages, stays });
+canonical!(struct Channel {
+    x_type, last_seq, last_at, closed, wakes, wakes_anew, speaker, speaks_since, messages, stays
+});
 
 /// One membership of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +111,8 @@ impl Ledger {
                     last_seq: row.last_seq,
                     last_at: now,
                     closed: false,
-                    wakes: Vec::new(),
+                    wakes: row.wake_mapping.clone(),
+                    wakes_anew: false,
                     speaker: None,
                     speaks_since: now,
                     messages: BTreeMap::new(),
@@ -115,6 +120,7 @@ impl Ledger {
                 };
                 let channel = guild.channels.entry(row.id.clone()).or_insert_with(new);
                 channel.closed = row.closed;
+                channel.wakes_anew |= channel.wakes != row.wake_mapping;
                 channel.wakes.clone_from(&row.wake_mapping);
             }
             Fact::Member(row) => {

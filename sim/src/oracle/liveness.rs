@@ -250,6 +250,10 @@ impl Liveness {
         if work.is_some_and(|work| work.guarded) {
             return None;
         }
+        // Where history does not say whom it wakes, that is whom the channel wakes when it is read.
+        if channel.wakes_anew && view.setup.older.contains(guild) {
+            return None;
+        }
         // What was left out is told with the next turn, and nothing wakes the agent there any more.
         let newest = channel.messages.values().next_back();
         let newest = newest.and_then(|id| view.ledger.message(*guild, id));

@@ -180,6 +180,8 @@ pub struct Setup {
     pub agents: Vec<UserId>,
     /// The guilds.
     pub guilds: Vec<GuildId>,
+    /// Which of them do not say in history whom a message wakes.
+    pub older: BTreeSet<usize>,
     /// How every agent is configured.
     pub config: Config,
     /// Whether the hosts say when a turn is done.

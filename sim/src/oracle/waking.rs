@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use selvedge_core::{canonical, fabric::types::XType, guild::fact::Fact, id::UserId};
+use selvedge_core::{
+    canonical, fabric::types::XType, guild::fact::Fact, id::UserId, plugin::inbound::InboundMessage,
+};
 
 use super::{Rule, Seen, View, ledger::Channel, tell};
 
@@ -51,7 +53,13 @@ impl Rule for Waking {
                 if inbound.channel.x_type == XType::Dm {
                     return Ok(());
                 }
+                // Where history does not say whom it wakes, whoever is mentioned is woken, and whom the
+                // channel wakes by now.
+                let derives = view.setup.older.contains(guild);
                 for message in &inbound.messages {
+                    if derives && may_be_meant(view, *guild, user, message) {
+                        continue;
+                    }
                     let known = view.ledger.message(*guild, &message.id);
                     let wakes = known.is_some_and(|known| {
                         known.woken.contains(user) || known.rewoken.contains(user)
@@ -82,6 +90,18 @@ impl Rule for Waking {
         }
         Ok(())
     }
+}
+
+/// Whether a message of an older guild, read from its history, may wake a user.
+fn may_be_meant(view: View<'_>, guild: usize, user: &UserId, message: &InboundMessage) -> bool {
+    let known = view.ledger.message(guild, &message.id);
+    let channel = known.and_then(|known| view.ledger.channel(guild, &known.channel));
+    let mentions = message.mentions.contains(user);
+    channel.is_some_and(|channel| match channel.x_type {
+        XType::General | XType::Dm | XType::Report => false,
+        XType::Triage | XType::Custom => channel.wakes_anew || mentions,
+        XType::Discuss | XType::Work => mentions,
+    })
 }
 
 /// Whether a guild that has stored this may wake these users.

@@ -254,6 +254,7 @@ impl World {
         let setup = Setup {
             agents: agents.iter().map(|site| site.user.clone()).collect(),
             guilds: registered.iter().map(|known| known.guild.clone()).collect(),
+            older: process::older_guilds(head).collect(),
             says_done: process::says_done(head),
             config,
         };

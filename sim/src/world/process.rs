@@ -62,6 +62,13 @@ pub(super) fn says_done(head: &Head) -> bool {
     }
 }
 
+/// Which guilds are older.
+pub(super) fn older_guilds(head: &Head) -> impl Iterator<Item = usize> + '_ {
+    let guilds = head.guilds.iter().enumerate();
+    let older = guilds.filter(|(_, name)| head.older_guilds.contains(name));
+    older.map(|(guild, _)| guild)
+}
+
 impl AgentSite {
     /// The agents of a script.
     pub(super) fn all(
@@ -119,10 +126,7 @@ impl GuildSite {
             };
             Self {
                 machine: Guild::new(config.clone(), rng.clone(), Vec::new()),
-                is_older: head
-                    .older_guilds
-                    .iter()
-                    .any(|it| it == known.guild.as_str()),
+                is_older: older_guilds(head).any(|older| older == index),
                 config,
                 rng,
                 life: 1,
