@@ -92,11 +92,13 @@ pub enum Defect {
     DropsOnTime,
     /// What a guild refuses is sent again, as if the guild was in trouble.
     RepeatsRefusals,
+    /// What was missed is read from its first message on, however much it is.
+    ReadsEverything,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -140,6 +142,7 @@ impl Defect {
         Self::NeverDerives,
         Self::DropsOnTime,
         Self::RepeatsRefusals,
+        Self::ReadsEverything,
     ];
 
     /// The name that traces use.
@@ -188,6 +191,7 @@ impl Defect {
             Self::NeverDerives => "never_derives",
             Self::DropsOnTime => "drops_on_time",
             Self::RepeatsRefusals => "repeats_refusals",
+            Self::ReadsEverything => "reads_everything",
         }
     }
 }

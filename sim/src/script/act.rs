@@ -44,6 +44,17 @@ pub enum Deed {
         /// The text.
         content: String,
     },
+    /// A person posts so many messages, one after the other, each with its number behind the text.
+    Flood {
+        /// The channel's name.
+        channel: String,
+        /// The text.
+        content: String,
+        /// How many.
+        messages: u64,
+        /// How many milliseconds after each other.
+        every: u64,
+    },
     /// A person edits its newest message in a channel.
     Edit {
         /// The channel's name.
@@ -101,6 +112,7 @@ impl Deed {
         match self {
             Self::Create { name: channel, .. }
             | Self::Post { channel, .. }
+            | Self::Flood { channel, .. }
             | Self::Edit { channel, .. }
             | Self::Delete { channel }
             | Self::Add { channel, .. }

@@ -30,6 +30,10 @@ pub enum Expect {
     Turns(usize),
     /// So many of them had been handed over before.
     Redelivered(usize),
+    /// So many messages were left out, as the host was told.
+    Skipped(u64),
+    /// So many messages wait to be handed over.
+    Waiting(u64),
     /// This user has the turn in a channel; without one, nobody has.
     Speaker {
         /// The channel's name.

@@ -2,7 +2,10 @@
 
 use selvedge_core::Rng;
 
-use super::people::{Cast, deed};
+use super::{
+    log_between,
+    people::{Cast, deed},
+};
 use crate::script::{Deed, Line};
 
 /// An agent leaves a channel and comes back, or joins one.
@@ -50,6 +53,20 @@ pub(super) fn amend(rng: &mut Rng, cast: &Cast, at: u64) -> Vec<Line> {
         }
     };
     vec![deed(at, who, None, amends)]
+}
+
+/// Somebody says very much at once.
+pub(super) fn flood(rng: &mut Rng, cast: &Cast, at: u64) -> Vec<Line> {
+    let Some((place, who)) = cast.place(rng) else {
+        return vec![];
+    };
+    let floods = Deed::Flood {
+        channel: place.name.clone(),
+        content: format!("hush from {at} on:"),
+        messages: log_between(rng, 20, 300),
+        every: rng.below(20),
+    };
+    vec![deed(at, who, None, floods)]
 }
 
 /// A channel wakes others, or somebody speaks only when mentioned from now on, or not only then.

@@ -85,11 +85,13 @@ pub enum Fault {
     CrashHost,
     /// A guild takes no posts for a while, and says for how long.
     LimitPosts,
+    /// Somebody says very much at once.
+    Flood,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::RefuseDials,
         Self::HangDials,
         Self::SlowDials,
@@ -125,6 +127,7 @@ impl Fault {
         Self::Outage,
         Self::CrashHost,
         Self::LimitPosts,
+        Self::Flood,
     ];
 
     /// The name that `--faults` takes.
@@ -165,6 +168,7 @@ impl Fault {
             Self::Outage => "outage",
             Self::CrashHost => "crash_host",
             Self::LimitPosts => "limit_posts",
+            Self::Flood => "flood",
         }
     }
 
@@ -302,6 +306,7 @@ impl Fault {
                 vec![line(at, sharp(rng, crash, &ON_A_PLUGIN))]
             }
             Self::LimitPosts => vec![line(at, Strike::LimitPosts(millis))],
+            Self::Flood => changes::flood(rng, cast, at),
         }
     }
 }

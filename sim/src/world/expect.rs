@@ -1,6 +1,10 @@
 //! What a trace expects of the world.
 
-use selvedge_core::{guild::turn::Turn, id::UserId, plugin::inbound::Inbound};
+use selvedge_core::{
+    guild::turn::Turn,
+    id::UserId,
+    plugin::{inbound::Inbound, status::Reports as _},
+};
 
 use super::World;
 use crate::script::Expect;
@@ -68,6 +72,15 @@ impl World {
                 let again = |inbound: &&Inbound| inbound.redelivered;
                 let turns = site.host.inbounds.iter().filter(again).count();
                 (turns != *wanted).then(|| format!("{turns} turns were handed over again"))
+            }
+            Expect::Skipped(wanted) => {
+                let new = site.host.inbounds.iter().filter(|told| !told.redelivered);
+                let skipped: u64 = new.map(|told| told.skipped).sum();
+                (skipped != *wanted).then(|| format!("the host was told of {skipped} left out"))
+            }
+            Expect::Waiting(wanted) => {
+                let waiting = site.machine.status(self.now).waiting;
+                (waiting != *wanted).then(|| format!("{waiting} messages wait"))
             }
             Expect::Speaker { channel, who } => {
                 let place = self.people.channel(channel);

@@ -40,7 +40,7 @@ use crate::{
     net::{End, Link, Net},
     oracle::{Breach, Oracle, Seen, Setup},
     path::Path,
-    script::{Line, Moment, Script, Strike},
+    script::{Deed, Line, Moment, Script, Strike},
 };
 
 /// Where virtual time begins: any moment will do, but not zero, which would hide mistakes.
@@ -102,6 +102,12 @@ enum Event {
         life: u64,
         id: RequestId<Login>,
         failure: Option<LoginFailure>,
+    },
+    /// A person does something by itself.
+    Deed {
+        who: String,
+        guild: Option<usize>,
+        deed: Deed,
     },
     /// A guild node that has stopped starts again.
     Restart(usize),
@@ -465,6 +471,7 @@ impl World {
                     self.on_logged_in(agent, id, failure);
                 }
             }
+            Event::Deed { who, guild, deed } => self.do_deed(&who, guild, &deed),
             Event::Restart(guild) => self.start_guild(guild),
             Event::HostGone {
                 agent,

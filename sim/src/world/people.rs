@@ -17,7 +17,7 @@ use selvedge_core::{
     id::{ChannelId, UserId},
 };
 
-use super::{Caller, World};
+use super::{Caller, Event, World};
 use crate::script::Deed;
 
 /// How long people's tokens live: longer than any run.
@@ -46,6 +46,15 @@ impl People {
 impl World {
     /// A person does something.
     pub(super) fn do_deed(&mut self, who: &str, guild: Option<usize>, deed: &Deed) {
+        if let Deed::Flood {
+            channel,
+            content,
+            messages,
+            every,
+        } = deed
+        {
+            return self.flood(who, guild, (channel, content), *messages, *every);
+        }
         let place = self.people.channel(deed.channel());
         let makes = matches!(deed, Deed::Create { .. });
         if place.is_none() && !makes {
@@ -79,6 +88,29 @@ impl World {
         }
     }
 
+    /// A person posts so many messages, one every so many milliseconds.
+    fn flood(
+        &mut self,
+        who: &str,
+        guild: Option<usize>,
+        (channel, content): (&str, &str),
+        messages: u64,
+        every: u64,
+    ) {
+        self.cover("flood");
+        for number in 1..=messages {
+            let event = Event::Deed {
+                who: who.to_string(),
+                guild,
+                deed: Deed::Post {
+                    channel: channel.to_string(),
+                    content: format!("{content} {number}"),
+                },
+            };
+            self.schedule(Duration::from_millis(every * (number - 1)), event);
+        }
+    }
+
     /// Whether a line of the script makes a channel of that name, though that may not have happened.
     fn is_made(&self, name: &str) -> bool {
         let mut lines = self.script.lines.iter();
@@ -107,7 +139,7 @@ impl World {
             )
         };
         match deed {
-            Deed::Create { .. } => None,
+            Deed::Create { .. } | Deed::Flood { .. } => None,
             Deed::Post { content, .. } => {
                 let body = PostBody {
                     content: content.clone(),
