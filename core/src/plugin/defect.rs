@@ -94,11 +94,13 @@ pub enum Defect {
     RepeatsRefusals,
     /// What was missed is read from its first message on, however much it is.
     ReadsEverything,
+    /// Everything waits that wakes the agent, however much it is.
+    QueuesEverything,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -143,6 +145,7 @@ impl Defect {
         Self::DropsOnTime,
         Self::RepeatsRefusals,
         Self::ReadsEverything,
+        Self::QueuesEverything,
     ];
 
     /// The name that traces use.
@@ -192,6 +195,7 @@ impl Defect {
             Self::DropsOnTime => "drops_on_time",
             Self::RepeatsRefusals => "repeats_refusals",
             Self::ReadsEverything => "reads_everything",
+            Self::QueuesEverything => "queues_everything",
         }
     }
 }

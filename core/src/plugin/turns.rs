@@ -10,7 +10,7 @@ use crate::{
     machine::Wakeup,
     plugin::{
         config::Config,
-        defect::Planted,
+        defect::{Defect, Planted},
         inbound::InboundMessage,
         kept::Notice,
         queue::{Batch, Cause, Fate, Queue, Redelivery, Running},
@@ -163,6 +163,7 @@ impl Turns {
             queue.take_turns();
         }
         let room = queue.waiting() < config.waiting_max && self.waiting < config.waiting_agent_max;
+        let room = room || self.planted.is(Defect::QueuesEverything);
         if room {
             let whole = self.waiting_bytes + bytes <= config.waiting_bytes_max;
             queue.push(now, message, cause, whole);
