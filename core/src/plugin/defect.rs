@@ -96,11 +96,13 @@ pub enum Defect {
     ReadsEverything,
     /// Everything waits that wakes the agent, however much it is.
     QueuesEverything,
+    /// What was left out is not told.
+    HidesSkipped,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -146,6 +148,7 @@ impl Defect {
         Self::RepeatsRefusals,
         Self::ReadsEverything,
         Self::QueuesEverything,
+        Self::HidesSkipped,
     ];
 
     /// The name that traces use.
@@ -196,6 +199,7 @@ impl Defect {
             Self::RepeatsRefusals => "repeats_refusals",
             Self::ReadsEverything => "reads_everything",
             Self::QueuesEverything => "queues_everything",
+            Self::HidesSkipped => "hides_skipped",
         }
     }
 }

@@ -214,7 +214,10 @@ impl Agent {
             },
             context: channel.context.take(),
             messages: batch.messages,
-            skipped: batch.skips.total().saturating_add(again),
+            skipped: match self.shared.planted.is(Defect::HidesSkipped) {
+                true => 0,
+                false => batch.skips.total().saturating_add(again),
+            },
             // An earlier process may have kept it and have got no further.
             redelivered: attempt > 1,
             recovered: batch.recovered,
