@@ -3,7 +3,7 @@
 //! What people write tells it otherwise. A message that begins with `hush` gets no answer, with
 //! `quiet` a `no_reply`, with `hang` a turn that never ends, with `twice` two answers, with `late`
 //! an answer after the turn, with `slow N` one that takes `N` milliseconds longer. What another agent
-//! has said gets no answer.
+//! has said gets no answer, but for `chat N`, which goes on between agents for `N` answers.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -115,7 +115,8 @@ impl Host {
 
     fn begin(&mut self, inbound: &Inbound) -> Option<(Duration, HostEvent)> {
         let last = inbound.messages.last()?;
-        let mut words = last.content.split_whitespace();
+        let said = last.content.strip_prefix(ECHO).unwrap_or(&last.content);
+        let mut words = said.split_whitespace();
         let word = words
             .find(|word| !word.starts_with("<@"))
             .unwrap_or_default();
@@ -132,6 +133,11 @@ impl Host {
         };
         let answers = match word {
             "hang" => return None,
+            "chat" => {
+                let left: u32 = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+                job.content = format!("{ECHO}chat {} #{}", left.saturating_sub(1), last.seq);
+                left > 0
+            }
             _ if last.content.starts_with(ECHO) => false,
             "hush" => false,
             "quiet" => {

@@ -98,11 +98,13 @@ pub enum Defect {
     QueuesEverything,
     /// What was left out is not told.
     HidesSkipped,
+    /// Two agents may answer each other for ever.
+    NeverTires,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -149,6 +151,7 @@ impl Defect {
         Self::ReadsEverything,
         Self::QueuesEverything,
         Self::HidesSkipped,
+        Self::NeverTires,
     ];
 
     /// The name that traces use.
@@ -200,6 +203,7 @@ impl Defect {
             Self::ReadsEverything => "reads_everything",
             Self::QueuesEverything => "queues_everything",
             Self::HidesSkipped => "hides_skipped",
+            Self::NeverTires => "never_tires",
         }
     }
 }

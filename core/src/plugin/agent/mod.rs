@@ -402,7 +402,9 @@ impl Agent {
                     let Some(author) = channel.unanswered.take() else {
                         return;
                     };
-                    if channel.guard.on_answered(&shared.config, now, &author) {
+                    if !shared.planted.is(Defect::NeverTires)
+                        && channel.guard.on_answered(&shared.config, now, &author)
+                    {
                         let (guild, channel) = (guild.id.clone(), place.1);
                         out.push(Output::Note(Note::LoopSilenced {
                             guild,
