@@ -19,6 +19,8 @@ use crate::{
     path::{Path, take},
 };
 
+/// What marks a push that wakes somebody with an old message.
+const REWAKE: &str = "\"rewake\":true";
 /// Engine.IO's mark of a ping.
 const PING: &str = "2";
 
@@ -217,6 +219,10 @@ impl Net {
             return Passage::Arrives(1, damaged(text, damage));
         }
         if text.contains(MESSAGE_CREATED) {
+            // A wake that is not a message of its own is not repeated.
+            if !text.contains(REWAKE) {
+                path.last_push = Some(event.clone());
+            }
             if open.loss == Some(Loss::Pushes) || take(&mut path.loses_pushes) {
                 return Passage::Lost;
             }

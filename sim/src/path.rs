@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use selvedge_core::Time;
+use selvedge_core::{Time, ws::Event};
 
 use crate::fault::RestFault;
 
@@ -25,6 +25,8 @@ pub struct Path {
     pub loses_pushes: u32,
     /// How many of the next pushes of new messages arrive twice.
     pub repeats_pushes: u32,
+    /// The last push of a new message.
+    pub last_push: Option<Event>,
     /// How many of the next answers to what the agent asks for on a connection are swallowed.
     pub loses_acks: u32,
     /// How much longer the guild takes to answer requests.

@@ -40,7 +40,7 @@ pub enum Defect {
     ClosesTooEarly,
     /// When a connection ends, the one that was to replace it is thrown away with it.
     DropsTheNext,
-    /// Each of two connections counts for itself: what is pushed on both is handled twice.
+    /// What is pushed is news: what is pushed twice is handled twice.
     HearsTwice,
     /// A connection lives until its socket says otherwise.
     TrustsTheSocket,

@@ -181,6 +181,8 @@ pub enum Strike {
     LosePushes(u32),
     /// The guild pushes the next so many new messages twice.
     RepeatPushes(u32),
+    /// The guild pushes its last new message once more, on every connection.
+    RepeatLast,
     /// The guild takes so many milliseconds longer to answer the agent's REST requests.
     DelayRest(u64),
     /// The next so many REST requests of the agent go wrong.

@@ -87,11 +87,13 @@ pub enum Fault {
     LimitPosts,
     /// Somebody says very much at once.
     Flood,
+    /// An old push arrives once more.
+    RepeatLast,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::RefuseDials,
         Self::HangDials,
         Self::SlowDials,
@@ -128,6 +130,7 @@ impl Fault {
         Self::CrashHost,
         Self::LimitPosts,
         Self::Flood,
+        Self::RepeatLast,
     ];
 
     /// The name that `--faults` takes.
@@ -169,6 +172,7 @@ impl Fault {
             Self::CrashHost => "crash_host",
             Self::LimitPosts => "limit_posts",
             Self::Flood => "flood",
+            Self::RepeatLast => "repeat_last",
         }
     }
 
@@ -307,6 +311,7 @@ impl Fault {
             }
             Self::LimitPosts => vec![line(at, Strike::LimitPosts(millis))],
             Self::Flood => changes::flood(rng, cast, at),
+            Self::RepeatLast => vec![line(at, Strike::RepeatLast)],
         }
     }
 }

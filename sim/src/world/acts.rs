@@ -172,6 +172,16 @@ impl World {
             Strike::RepeatPushes(pushes) => {
                 self.each_path(target, |path| path.repeats_pushes = pushes);
             }
+            Strike::RepeatLast => {
+                for link in self.links_of(target) {
+                    if let Some(event) = self.path(link.agent, link.guild).last_push.clone() {
+                        self.cover("old push repeated");
+                        let to = End::Agent;
+                        let at = self.net.arrival(self.now, link, to, Duration::ZERO);
+                        self.schedule_at(at, Event::Frame { link, to, event });
+                    }
+                }
+            }
             Strike::DelayRest(millis) => {
                 self.each_path(target, |path| path.rest_delay = ms(millis))
             }

@@ -56,9 +56,8 @@ impl GuildLink {
             }
             return;
         }
-        let hears_twice = shared.planted.is(Defect::HearsTwice);
-        let counts_for_itself = hears_twice && self.link.next_up() == Some(conn);
-        if counts_for_itself || shared.planted.is(Defect::OvertakesHistory) {
+        let hears_twice = is_heard && shared.planted.is(Defect::HearsTwice);
+        if hears_twice || shared.planted.is(Defect::OvertakesHistory) {
             self.filter(now, &id, vec![message], shared, out);
             return;
         }
