@@ -56,6 +56,8 @@ pub enum Defect {
     DoublesForEver,
     /// A guild that is missing from a session is out of the account's reach for as long as the session lasts.
     TrustsPartialSessions,
+    /// A guild that sends more at once than can be taken is not dialed again.
+    GivesUpTheGuild,
     /// The host is given inbounds as soon as it is initialised.
     OffersAtOnce,
     /// What was written to the host is taken for received.
@@ -104,7 +106,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 48] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -130,6 +132,7 @@ impl Defect {
         Self::KeepsRefusedTokens,
         Self::DoublesForEver,
         Self::TrustsPartialSessions,
+        Self::GivesUpTheGuild,
         Self::OffersAtOnce,
         Self::TrustsNotifications,
         Self::ForgetsOpenTurns,
@@ -182,6 +185,7 @@ impl Defect {
             Self::KeepsRefusedTokens => "keeps_refused_tokens",
             Self::DoublesForEver => "doubles_for_ever",
             Self::TrustsPartialSessions => "trusts_partial_sessions",
+            Self::GivesUpTheGuild => "gives_up_the_guild",
             Self::OffersAtOnce => "offers_at_once",
             Self::TrustsNotifications => "trusts_notifications",
             Self::ForgetsOpenTurns => "forgets_open_turns",

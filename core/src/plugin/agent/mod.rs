@@ -53,6 +53,7 @@ use crate::{
     request::{RequestId, Requests},
     rng::Rng,
     time::Time,
+    ws,
 };
 
 /// One agent: one account of Fabric, one agent of the host.
@@ -642,8 +643,12 @@ impl Machine for Agent {
             }
             (Phase::Running, Input::Transport(conn, event)) => {
                 self.with_guild(GuildLink::of_conn(conn), |guild, shared| {
+                    let too_large = event == ws::Event::Closed(ws::Closed::TooLarge);
                     let happened = link::Input::Transport(conn, event);
                     guild.step_link(now, Some(happened), shared, out);
+                    if too_large && shared.planted.is(Defect::GivesUpTheGuild) {
+                        guild.step_link(now, Some(link::Input::Rest), shared, out);
+                    }
                 });
             }
             (Phase::Running, Input::Http(id, answer)) => {
