@@ -314,6 +314,8 @@ impl Machine for Session {
             return;
         }
         match input {
+            SessionInput::Transport(event)
+                if self.planted.is(Defect::PassesOver) && defect::is_foreign(&event) => {}
             SessionInput::Transport(event) => {
                 let event = match self.planted.is(Defect::HangsUpEarly) {
                     true => defect::with_short_heartbeat(event),

@@ -46,6 +46,8 @@ pub enum Defect {
     TrustsTheSocket,
     /// Half a minute of silence is the end of a connection, whatever heartbeat the guild has announced.
     HangsUpEarly,
+    /// A frame that is none of the protocol's is passed over, and with it what it was meant to be.
+    PassesOver,
     /// What is not pushed was not said.
     TrustsSilence,
     /// A join that is not answered is tried again on the same connection, for ever.
@@ -106,7 +108,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -127,6 +129,7 @@ impl Defect {
         Self::HearsTwice,
         Self::TrustsTheSocket,
         Self::HangsUpEarly,
+        Self::PassesOver,
         Self::TrustsSilence,
         Self::JoinsForEver,
         Self::KeepsRefusedTokens,
@@ -180,6 +183,7 @@ impl Defect {
             Self::HearsTwice => "hears_twice",
             Self::TrustsTheSocket => "trusts_the_socket",
             Self::HangsUpEarly => "hangs_up_early",
+            Self::PassesOver => "passes_over",
             Self::TrustsSilence => "trusts_silence",
             Self::JoinsForEver => "joins_for_ever",
             Self::KeepsRefusedTokens => "keeps_refused_tokens",
@@ -237,5 +241,14 @@ pub(crate) fn with_short_heartbeat(event: Event) -> Event {
             Event::Frame(Frame::Text(text.into()))
         }
         Event::Frame(_) | Event::Closed(_) => event,
+    }
+}
+
+/// Whether a frame is binary, or of a type that Engine.IO does not know.
+pub(crate) fn is_foreign(event: &Event) -> bool {
+    match event {
+        Event::Frame(Frame::Text(text)) => !text.starts_with(|first| ('0'..='6').contains(&first)),
+        Event::Frame(Frame::Binary(_)) => true,
+        Event::Closed(_) => false,
     }
 }
