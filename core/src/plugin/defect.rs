@@ -22,6 +22,8 @@ pub enum Defect {
     ForgetsAfterRestore,
     /// A guild that has as much as before is taken for the same.
     TrustsNumbers,
+    /// A message that is dated before the last one that was finished is an old one.
+    TrustsTimestamps,
     /// What is pushed while history is being read does not wait for it.
     OvertakesHistory,
     /// A channel that appears begins when the agent looks, not when the membership began.
@@ -108,7 +110,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -117,6 +119,7 @@ impl Defect {
         Self::AcceptsGaps,
         Self::ForgetsAfterRestore,
         Self::TrustsNumbers,
+        Self::TrustsTimestamps,
         Self::OvertakesHistory,
         Self::StartsNewChannelsLate,
         Self::DropsEarlyEvents,
@@ -171,6 +174,7 @@ impl Defect {
             Self::AcceptsGaps => "accepts_gaps",
             Self::ForgetsAfterRestore => "forgets_after_restore",
             Self::TrustsNumbers => "trusts_numbers",
+            Self::TrustsTimestamps => "trusts_timestamps",
             Self::OvertakesHistory => "overtakes_history",
             Self::StartsNewChannelsLate => "starts_new_channels_late",
             Self::DropsEarlyEvents => "drops_early_events",

@@ -46,6 +46,12 @@ impl Progress {
         self.told.cursor.as_ref()
     }
 
+    /// Whether a message is dated before the one at the cursor, which proves nothing: clocks jump.
+    pub fn is_older(&self, message: &Message) -> bool {
+        let at = self.anchor().and_then(|cursor| cursor.at.as_ref());
+        at.is_some_and(|at| message.created_at < at.created_at)
+    }
+
     /// The cursor's message was looked up. Gives back what a store must be told, if that is news.
     pub fn on_anchor(&mut self, seq: u64, mark: Mark) -> Option<&KeptChannel> {
         let cursor = self.told.cursor.as_mut();

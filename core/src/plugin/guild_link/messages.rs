@@ -125,6 +125,9 @@ impl GuildLink {
             if state.is_before(&message) {
                 continue;
             }
+            if shared.planted.is(Defect::TrustsTimestamps) && state.progress.is_older(&message) {
+                continue;
+            }
             if shared.account.user() == Some(&message.author.id) {
                 let ours = |nonce: &String| nonce.starts_with(&shared.own);
                 if !state.foreign_posts && message.nonce.as_ref().is_some_and(|nonce| !ours(nonce))
