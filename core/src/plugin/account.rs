@@ -198,7 +198,8 @@ impl Account {
 
     /// The login to send now, if one is wanted, none is under way and the bucket has a permit.
     pub fn login_due(&mut self, now: Time) -> Option<RequestId<Login>> {
-        if !self.wanted || !self.logins.is_empty() || self.not_before.is_some_and(|at| at > now) {
+        let shares = !self.logins.is_empty() && !self.planted.is(Defect::LogsInTwice);
+        if !self.wanted || shares || self.not_before.is_some_and(|at| at > now) {
             return None;
         }
         match self.bucket.take(now) {

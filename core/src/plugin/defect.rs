@@ -62,6 +62,8 @@ pub enum Defect {
     TrustsPartialSessions,
     /// A guild that sends more at once than can be taken is not dialed again.
     GivesUpTheGuild,
+    /// Whoever needs a token logs in, though a login is under way.
+    LogsInTwice,
     /// The host is given inbounds as soon as it is initialised.
     OffersAtOnce,
     /// What was written to the host is taken for received.
@@ -110,7 +112,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 51] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -139,6 +141,7 @@ impl Defect {
         Self::DoublesForEver,
         Self::TrustsPartialSessions,
         Self::GivesUpTheGuild,
+        Self::LogsInTwice,
         Self::OffersAtOnce,
         Self::TrustsNotifications,
         Self::ForgetsOpenTurns,
@@ -194,6 +197,7 @@ impl Defect {
             Self::DoublesForEver => "doubles_for_ever",
             Self::TrustsPartialSessions => "trusts_partial_sessions",
             Self::GivesUpTheGuild => "gives_up_the_guild",
+            Self::LogsInTwice => "logs_in_twice",
             Self::OffersAtOnce => "offers_at_once",
             Self::TrustsNotifications => "trusts_notifications",
             Self::ForgetsOpenTurns => "forgets_open_turns",

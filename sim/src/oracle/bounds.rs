@@ -60,7 +60,12 @@ impl Rule for Bounds {
                     DIALS,
                 )
             }
-            Seen::LoggingIn { agent, under_way } => {
+            Seen::LoggingIn {
+                agent,
+                at_once,
+                under_way,
+            } => {
+                within("logins of one agent at once", *at_once, 1)?;
                 let logins = self.logins.entry(*agent).or_default();
                 within(
                     "logins of one agent in a minute",

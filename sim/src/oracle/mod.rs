@@ -125,6 +125,8 @@ pub enum Seen<'a> {
     LoggingIn {
         /// Which agent.
         agent: usize,
+        /// Of that agent, this one included.
+        at_once: usize,
         /// Of all agents.
         under_way: usize,
     },

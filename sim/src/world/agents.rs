@@ -20,7 +20,7 @@ use selvedge_core::{
 };
 use serde_json::Value;
 
-use super::{Event, Moment, Who, World};
+use super::{AgentSite, Event, Moment, Who, World};
 use crate::{fault::LoginFault, host, net::End, oracle::Seen, path::take};
 
 /// How long Center takes to answer.
@@ -101,7 +101,7 @@ impl World {
                     agent: site.machine.status(self.now).agent_id,
                     login: id,
                 };
-                site.ticket = Some(ticket.clone());
+                site.tickets.push((ticket.clone(), false));
                 self.step_gate(login_gate::Input::Ask(ticket));
             }
             Output::Dial { conn, origin } => {
@@ -293,18 +293,28 @@ impl World {
 
     /// A login was let through.
     fn log_in(&mut self, ticket: &Ticket) {
-        let asks = |site: &super::AgentSite| site.ticket.as_ref() == Some(ticket);
-        let Some(agent) = self.agents.iter().position(asks) else {
+        let asked = self
+            .agents
+            .iter_mut()
+            .enumerate()
+            .find_map(|(agent, site)| {
+                let mut tickets = site.tickets.iter_mut();
+                let (_, admitted) = tickets.find(|(it, _)| it == ticket)?;
+                *admitted = true;
+                Some((agent, site.logs_in()))
+            });
+        let Some((agent, at_once)) = asked else {
             return;
         };
         let id = ticket.login;
         self.schedule_agent(Duration::ZERO, agent, Input::Admitted(id));
-        if let Some(site) = self.agents.get_mut(agent) {
-            site.logs_in = true;
-        }
-        let under_way = self.agents.iter().filter(|site| site.logs_in).count();
-        self.oracle
-            .saw(self.now, &Seen::LoggingIn { agent, under_way });
+        let under_way = self.agents.iter().map(AgentSite::logs_in).sum();
+        let seen = Seen::LoggingIn {
+            agent,
+            at_once,
+            under_way,
+        };
+        self.oracle.saw(self.now, &seen);
         let refuses = self.agents.get(agent).is_some_and(|it| it.refuses_logins);
         let fault = match refuses {
             true => Some(LoginFault::Unreachable),
@@ -382,8 +392,9 @@ impl World {
         let Some(site) = self.agents.get_mut(agent) else {
             return;
         };
-        if let Some(ticket) = site.ticket.take_if(|ticket| ticket.login == id) {
-            site.logs_in = false;
+        let at = site.tickets.iter().position(|(it, _)| it.login == id);
+        if let Some(at) = at {
+            let (ticket, _) = site.tickets.remove(at);
             self.step_gate(login_gate::Input::Done(ticket));
         }
     }

@@ -98,8 +98,7 @@ impl AgentSite {
                 began: START,
                 disk,
                 host: Host::new(Duration::from_millis(head.turn_ms), says_done(head)),
-                ticket: None,
-                logs_in: false,
+                tickets: Vec::new(),
                 refuses_logins: false,
                 granted: BTreeSet::new(),
                 notes: BTreeMap::new(),
@@ -205,11 +204,10 @@ impl World {
             site.life += 1;
             let kept = site.disk.kill(commits);
             site.host.kill();
-            site.logs_in = false;
-            let ticket = site.ticket.take();
+            let tickets = std::mem::take(&mut site.tickets);
             self.cover("plugin killed");
             self.due.set(Who::Agent(agent), None);
-            if let Some(ticket) = ticket {
+            for (ticket, _) in tickets {
                 self.step_gate(login_gate::Input::Done(ticket));
             }
             for changes in kept {

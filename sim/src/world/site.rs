@@ -27,10 +27,8 @@ pub(super) struct AgentSite {
     pub(super) began: Time,
     pub(super) disk: Disk,
     pub(super) host: Host,
-    /// The login that is under way or waits at the gate.
-    pub(super) ticket: Option<Ticket>,
-    /// Whether it was let through.
-    pub(super) logs_in: bool,
+    /// The logins that are under way or wait at the gate, and whether each was let through.
+    pub(super) tickets: Vec<(Ticket, bool)>,
     /// While set, Center is out of its reach.
     pub(super) refuses_logins: bool,
     /// The guilds of its last session.
@@ -41,6 +39,14 @@ pub(super) struct AgentSite {
     pub(super) posts: u64,
     /// How many of its connections were open at most.
     pub(super) open_max: usize,
+}
+
+impl AgentSite {
+    /// How many of its logins were let through and are not answered.
+    pub(super) fn logs_in(&self) -> usize {
+        let admitted = |(_, admitted): &&(Ticket, bool)| *admitted;
+        self.tickets.iter().filter(admitted).count()
+    }
 }
 
 /// A guild node and what it keeps.
