@@ -359,15 +359,20 @@ impl Queue {
         })
     }
 
-    /// The messages of the next turn; `None` where an earlier process has begun it.
-    pub fn next_new(&self, config: &Config) -> Option<Vec<(u64, MessageId)>> {
+    /// The messages of the next turn, and what it says of them; `None` where an earlier process has
+    /// begun it.
+    pub fn next_new(&self, config: &Config) -> Option<(Vec<(u64, MessageId)>, Notice)> {
         let (length, _) = self.ahead(config)?;
         let next = self.waiting.iter().take(length);
+        let has = |cause| next.clone().any(|held| held.cause == cause);
+        let notice = Notice {
+            skipped: 0,
+            recovered: has(Cause::Recovered),
+            rewake: has(Cause::Rewake),
+        };
         let is_new = self.waiting.front()?.again.is_none();
-        is_new.then(|| {
-            next.map(|held| (held.message.seq, held.message.id.clone()))
-                .collect()
-        })
+        let told = next.map(|held| (held.message.seq, held.message.id.clone()));
+        is_new.then(|| (told.collect(), notice))
     }
 
     /// The turn about which the turn engine is to be asked has this id.

@@ -25,7 +25,7 @@ use crate::{
         io::{Http, Output},
         jobs::Jobs,
         journal::Journal,
-        kept::{Change, KeptAgent, TurnRecord, TurnState},
+        kept::{Change, KeptAgent, Notice, TurnRecord, TurnState},
         note::Note,
         opening::Opening,
         outbox::{Outbox, PostId},
@@ -241,6 +241,19 @@ impl Shared {
             .put(now, Change::Turn(turn.clone(), record.clone()));
         if let Some(forgotten) = self.records.put(place, turn, record) {
             self.journal.put_along(Change::NoTurn(forgotten));
+        }
+    }
+
+    /// So many messages of a turn that is handed over are gone: where it is handed over again, it says
+    /// so too.
+    pub(super) fn count_gone(&mut self, now: Time, place: &Place, turn: &TurnId, gone: u64) {
+        if let Some(record) = self.records.get(place, turn).cloned() {
+            let skipped = record.notice.skipped.saturating_add(gone);
+            let notice = Notice {
+                skipped,
+                ..record.notice
+            };
+            self.record(now, place, turn.clone(), TurnRecord { notice, ..record });
         }
     }
 

@@ -74,6 +74,8 @@ pub struct Asking {
     pub turn: TurnId,
     /// Its messages with their `seq`, in order.
     pub messages: Vec<(u64, MessageId)>,
+    /// What it says of them.
+    pub notice: Notice,
 }
 
 impl Turns {
@@ -221,11 +223,15 @@ impl Turns {
                 return Some(Due::TimedOut(place, ended));
             }
             if ready && let Some(message) = queue.ask_permit(now, config) {
-                let asking = queue.next_new(config).and_then(|messages| {
+                let asking = queue.next_new(config).and_then(|(messages, notice)| {
                     let (last, _) = messages.last()?;
                     let turn = name(&self.prefix, &mut self.next_turn, *last)?;
                     queue.name(turn.clone());
-                    Some(Asking { turn, messages })
+                    Some(Asking {
+                        turn,
+                        messages,
+                        notice,
+                    })
                 });
                 self.touched(now, config, &place);
                 return Some(Due::Ask(place, message, asking));

@@ -142,12 +142,17 @@ impl Agent {
         else {
             return;
         };
+        let before = inbound.skipped;
         refetch.complete(&place, &bare, &mut inbound);
+        let gone = inbound.skipped - before;
         if inbound.messages.is_empty() {
             self.call_off(now, &place, inbound, out);
             return;
         }
         if let Some(place) = turns.hand_over(now, config, turn, patience) {
+            if gone > 0 {
+                self.shared.count_gone(now, &place, turn, gone);
+            }
             self.shared.activity.on_start(now, place.clone());
             self.shared.offer(place, inbound, out);
         }
@@ -157,6 +162,9 @@ impl Agent {
     /// would have said besides.
     fn call_off(&mut self, now: Time, place: &Place, inbound: Inbound, out: &mut Vec<Output>) {
         self.shared.turns.skip(place, 0, inbound.skipped);
+        if inbound.recovered {
+            self.shared.turns.recover(place);
+        }
         self.with_guild(place.0, |guild, shared| {
             if let Some(channel) = guild.channels.get_mut(&place.1) {
                 for message in inbound.context {

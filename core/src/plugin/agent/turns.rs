@@ -41,7 +41,12 @@ impl Agent {
             return;
         }
         let asking = asking.filter(|_| !shared.planted.is(Defect::KeepsNoWake));
-        let Some(Asking { turn, messages }) = asking else {
+        let Some(Asking {
+            turn,
+            messages,
+            notice,
+        }) = asking
+        else {
             shared.wakes.ack(now, place, message);
             return;
         };
@@ -58,7 +63,7 @@ impl Agent {
             attempt: 0,
             state: TurnState::Open,
             owes_pass: false,
-            notice: Notice::default(),
+            notice,
         };
         shared.record(now, &place, turn, record);
         // The turn that was asked about before has one message less.

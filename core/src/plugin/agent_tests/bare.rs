@@ -173,3 +173,69 @@ fn many_turns_are_read_for_a_few_at_a_time() {
     }
     assert_eq!(reads(&rig).len(), 40);
 }
+
+#[test]
+fn how_many_are_gone_is_told_by_the_next_process_too() {
+    let mut config = config();
+    config.waiting_bytes_max = 10;
+    config.coalesce = Some(SECOND);
+    let mut rig = Rig::with(config, &[("g", Guild::new(&[("c", "general")]))]);
+    rig.start();
+    rig.posts(message("c", 1, "one"));
+    rig.pass(SECOND);
+    for (seq, text) in (2..).zip(LONG) {
+        rig.posts(message("c", seq, text));
+    }
+    rig.guild("g").history.remove(2);
+    rig.pass(SECOND);
+    rig.done(0);
+    for attempt in 1..=3 {
+        let told = rig.inbounds.last().unwrap();
+        let about: Vec<u64> = told.messages.iter().map(|told| told.seq).collect();
+        assert_eq!(
+            (about, told.skipped, told.attempt),
+            (vec![2, 4], 1, attempt)
+        );
+        rig.restart();
+        rig.pass(5 * SECOND);
+    }
+}
+
+/// The guild was restored from a backup while a turn ran, and what was posted since is deleted before
+/// its own begins.
+#[test]
+fn what_a_turn_would_have_said_of_which_nothing_is_left_the_next_one_says() {
+    for kill in [false, true] {
+        let mut rig = rig(&[("c", "general")]);
+        for seq in 1..=2 {
+            rig.posts(altered(message("c", seq, ""), json!({"wakeup": false})));
+        }
+        rig.posts(message("c", 3, "three"));
+        rig.pass(2 * SECOND);
+        let since = |seq, content| {
+            let id = format!("n{seq}");
+            let fields = json!({"id": id, "createdAt": "2026-01-02T00:00:00Z"});
+            altered(message("c", seq, content), fields)
+        };
+        let guild = rig.guild("g");
+        guild.history.truncate(1);
+        guild.history.push(since(2, LONG[0]));
+        guild.last_seq = Some(2);
+        rig.reset("g");
+        rig.pass(5 * SECOND);
+        rig.guild("g").history[1]["deletedAt"] = json!("2026-01-02T00:00:01Z");
+        rig.done(0);
+        rig.pass(2 * SECOND);
+        assert_eq!(rig.inbounds.len(), 1);
+        if kill {
+            rig.restart();
+            rig.pass(2 * SECOND);
+        }
+        for seq in 3..=4 {
+            rig.posts(since(seq, "next"));
+            rig.done(rig.inbounds.len() - 1);
+        }
+        let told = rig.inbounds.iter().map(|inbound| inbound.recovered);
+        assert_eq!(told.collect::<Vec<_>>(), [false, true, false], "{kill}");
+    }
+}

@@ -100,6 +100,7 @@ fn a_wake_is_kept_before_the_guild_hears_that_it_has_arrived() {
     let inbound = &rig.inbounds[0];
     assert_eq!((&inbound.turn_id, inbound.attempt), (&turn, 1));
     assert!(!inbound.redelivered, "nobody has seen it before");
+    assert!(inbound.rewake);
 }
 
 #[test]

@@ -171,6 +171,9 @@ impl GuildLink {
                     let skipped = record.notice.skipped;
                     shared.turns.skip(&place, 0, skipped);
                 }
+                if record.notice.recovered {
+                    shared.turns.recover(&place);
+                }
                 self.close(
                     now,
                     &place,
