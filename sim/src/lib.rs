@@ -3,8 +3,8 @@
 //! Agents and guild nodes are the types that production runs, and they talk through real Engine.IO
 //! and Socket.IO frames. What lies between them is a model: [`net`] and [`path`] (WebSockets, requests
 //! and what goes wrong with them), [`center`] (logins and tokens), [`store`] and [`disk`] (the guilds'
-//! disks and the plugin's), [`host`] (an agent's host) and the people of the script. [`world`] holds
-//! the heap of timed events; [`script`] is the list of all decisions of a run, read from a trace or
+//! disks and the plugin's), [`host`] (an agent's host) and the people of the script. [`world`] runs
+//! them along a [`timeline`]; [`script`] is the list of all decisions of a run, read from a trace or
 //! drawn from a seed by [`swarm`]; [`oracle`] sees what the guilds stored and the hosts got, and says which
 //! rule is broken; [`shrink`] makes a script small. [`replay`] takes every step of a recording of
 //! production again.
@@ -26,4 +26,5 @@ pub mod script;
 pub mod shrink;
 pub mod store;
 pub mod swarm;
+pub mod timeline;
 pub mod world;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{defects::Defects, replay::Replay, run::Run, say, trace::Trace};
+use crate::command::{
+    defects::Defects, replay::Replay, run::Run, say, shrink::Shrink, trace::Trace,
+};
 
 /// Runs the machines of Selvedge against each other in virtual time.
 #[derive(Debug, Parser)]
@@ -22,6 +24,8 @@ enum Command {
     Trace(Trace),
     /// Runs random seeds, and stops at the first in which a rule is broken.
     Run(Run),
+    /// Makes a failing seed or trace small: drops whatever the broken rule does not need.
+    Shrink(Shrink),
     /// Takes every step of a recording (`--record`) again: the outputs must be the same. Replays the
     /// recordings of its own version.
     Replay(Replay),
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
     let passed = match Cli::parse().command {
         Command::Trace(trace) => trace.carry_out(),
         Command::Run(run) => run.carry_out(),
+        Command::Shrink(shrink) => shrink.carry_out(),
         Command::Replay(replay) => replay.carry_out(),
         Command::Defects(defects) => defects.carry_out(),
     };

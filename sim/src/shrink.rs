@@ -1,10 +1,10 @@
-//! Shrinking: drops decisions of a script for as long as the same rule breaks.
+//! Shrinking: drops decisions, limits, agents and guilds of a script for as long as the same rule breaks.
 
 use selvedge_core::plugin::defect::Planted;
 
 use crate::{
     run::run_script,
-    script::{Act, Line, Script, Strike},
+    script::{Act, Head, Line, Script, Strike},
 };
 
 /// The smallest script that is found in which the rule that breaks in this one breaks too; as it is
@@ -23,13 +23,35 @@ pub fn shrink(script: Script, planted: Planted) -> Result<Script, String> {
     };
     let mut best = script;
     loop {
-        let size = (best.lines.len(), best.head.config.len());
+        let before = best.clone();
+        best = drop_sites(best, &still)?;
         best = drop_lines(best, &still)?;
         best = drop_limits(best, &still)?;
-        if (best.lines.len(), best.head.config.len()) == size {
+        if best == before {
             return Ok(best);
         }
     }
+}
+
+/// Drops agents and guilds, with every line that is about one alone.
+fn drop_sites(
+    mut best: Script,
+    still: &impl Fn(&Script) -> Result<bool, String>,
+) -> Result<Script, String> {
+    let agents = best.head.agents.clone();
+    let guilds = best.head.guilds.clone();
+    for name in agents.iter().chain(&guilds) {
+        let mut candidate = best.clone();
+        candidate.head.agents.retain(|agent| agent != name);
+        candidate.head.guilds.retain(|guild| guild != name);
+        candidate.lines.retain(|line| !line.is_about(name));
+        let Head { agents, guilds, .. } = &candidate.head;
+        // Where a line still needs it, the script cannot be run.
+        if !agents.is_empty() && !guilds.is_empty() && still(&candidate).unwrap_or_default() {
+            best = candidate;
+        }
+    }
+    Ok(best)
 }
 
 /// Drops ever smaller runs of lines.

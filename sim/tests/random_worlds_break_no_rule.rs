@@ -51,6 +51,7 @@ fn a_planted_defect_is_found_and_its_script_made_small() {
     let script = swarm::script(seed, &Options::default());
     let small = shrink(script.clone(), planted).unwrap();
     assert!(small.lines.len() < script.lines.len());
+    assert_eq!((small.head.agents.len(), small.head.guilds.len()), (1, 1));
     let again = run_script(small.clone(), planted, 0)
         .unwrap()
         .breach

@@ -346,7 +346,7 @@ mod tests {
             token: Secret::new("t"),
             life: Duration::from_secs(100),
         };
-        let mut log_in = |account: &mut Account, now, grants| {
+        let log_in = |account: &mut Account, now, grants| {
             let login = account.login_due(now).unwrap();
             account.on_login(now, login, Ok(session(grants)));
         };

@@ -3,6 +3,7 @@
 pub(crate) mod defects;
 pub(crate) mod replay;
 pub(crate) mod run;
+pub(crate) mod shrink;
 pub(crate) mod trace;
 
 use std::time::Duration;

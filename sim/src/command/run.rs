@@ -6,9 +6,7 @@ use clap::Args;
 use selvedge_core::plugin::defect::Planted;
 use selvedge_sim::{
     run::{hushed, run_seed},
-    script,
-    shrink::shrink,
-    swarm,
+    script, swarm,
     world::Report,
 };
 
@@ -44,9 +42,6 @@ pub(crate) struct Run {
     /// Writes the script of the last seed that was run to this file, which `trace` runs.
     #[arg(long)]
     write: Option<PathBuf>,
-    /// Makes that script small first: drops what is not needed for the broken rule.
-    #[arg(long, requires = "write")]
-    shrink: bool,
 }
 
 /// Reads `A..B`.
@@ -105,11 +100,9 @@ impl Run {
         }
         if let Some(file) = &self.write {
             let last = (self.seeds.start + total.seeds).saturating_sub(1);
-            let mut script = swarm::script(last, &options);
-            if self.shrink {
-                script = shrink(script, planted)?;
-            }
-            let text = script.write().map_err(|error| error.to_string())?;
+            let text = swarm::script(last, &options)
+                .write()
+                .map_err(|error| error.to_string())?;
             std::fs::write(file, text).map_err(|error| error.to_string())?;
         }
         if !self.hash {
@@ -137,11 +130,12 @@ impl Run {
         }
         let defect = self.defect.as_ref();
         let defect = defect.map_or(String::new(), |name| format!(" --defect {name}"));
+        let drawn = self.drawn.written();
         say(&format!(
-            "again: selvedge-sim run --seeds {seed}..{}{}{defect} --log 1000",
+            "again: selvedge-sim run --seeds {seed}..{}{drawn}{defect} --log 1000",
             seed + 1,
-            self.drawn.written(),
         ));
+        say(&format!("small: selvedge-sim shrink {seed}{drawn}{defect}"));
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use selvedge_core::{Time, canonical};
+use selvedge_core::{Time, canonical, http::Method};
 
 use super::{Rule, Seen, View};
 
@@ -17,14 +17,19 @@ const ALWAYS: usize = 40;
 /// Requests for each of its channels.
 const EACH: usize = 16;
 
-/// An agent that has much to do may ask much: the cap grows with its channels, and the first question
-/// whether a wake still stands is not counted.
+/// How the route of the question ends whether a wake still stands.
+const ACK: &str = "/ack";
+/// How the route of a post ends.
+const MESSAGES: &str = "/messages";
+
+/// An agent that has much to do may ask much: the cap grows with its channels, and neither the first
+/// question whether a wake still stands is counted nor the first try of a post.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Storms {
     requests: BTreeMap<(usize, usize), VecDeque<Time>>,
-    acked: BTreeSet<(usize, Bytes)>,
+    sent: BTreeSet<(usize, Bytes)>,
 }
-canonical!(struct Storms { ; - requests, acked });
+canonical!(struct Storms { ; - requests, sent });
 
 impl Rule for Storms {
     fn name(&self) -> &'static str {
@@ -45,8 +50,12 @@ impl Rule for Storms {
         else {
             return Ok(());
         };
-        let asks = request.target.ends_with("/ack");
-        if asks && self.acked.insert((*agent, request.body.clone())) {
+        let first = request.method == Method::Post
+            && [ACK, MESSAGES]
+                .iter()
+                .any(|end| request.target.ends_with(end))
+            && self.sent.insert((*agent, request.body.clone()));
+        if first {
             return Ok(());
         }
         let moments = self.requests.entry((*agent, *guild)).or_default();

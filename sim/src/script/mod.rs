@@ -167,6 +167,15 @@ impl Line {
         }
     }
 
+    /// Whether it means one agent or one guild, of that name.
+    pub fn is_about(&self, name: &str) -> bool {
+        let (agent, guild) = match self {
+            Self::Act { agent, guild, .. } => (agent.as_deref(), guild.as_deref()),
+            Self::Expect { agent, .. } => (agent.as_deref(), None),
+        };
+        agent == Some(name) || guild == Some(name)
+    }
+
     /// Whether it makes a channel of that name.
     pub fn makes(&self, channel: &str) -> bool {
         let Self::Act { r#do, .. } = self else {

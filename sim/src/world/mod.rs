@@ -1,4 +1,4 @@
-//! The world: a heap of timed events, the machines, and the models between them.
+//! The world: the timeline, the machines, and the models between them.
 
 mod acts;
 mod agents;
@@ -41,6 +41,7 @@ use crate::{
     oracle::{Breach, Oracle, Seen, Setup},
     path::Path,
     script::{Deed, Line, Moment, Script, Strike},
+    timeline::Timeline,
 };
 
 /// Where virtual time begins: any moment will do, but not zero, which would hide mistakes.
@@ -170,8 +171,7 @@ pub struct World {
     script: Script,
     planted: Planted,
     now: Time,
-    heap: BTreeMap<(Time, u64), Event>,
-    sequence: u64,
+    timeline: Timeline<Event>,
     due: Deadlines<Who>,
     agents: Vec<AgentSite>,
     guilds: Vec<GuildSite>,
@@ -268,8 +268,7 @@ impl World {
         let mut world = Self {
             planted,
             now: START,
-            heap: BTreeMap::new(),
-            sequence: 0,
+            timeline: Timeline::default(),
             due: Deadlines::default(),
             guilds: GuildSite::all(head, &registered, &rng),
             agents,
@@ -327,11 +326,8 @@ impl World {
                 break;
             }
             self.now = at;
-            match self.heap.first_entry().filter(|entry| entry.key().0 <= at) {
-                Some(entry) => {
-                    let event = entry.remove();
-                    self.happen(event);
-                }
+            match self.timeline.pop_due(at) {
+                Some(event) => self.happen(event),
                 None => match self.due.pop_due(at) {
                     Some(Who::Agent(agent)) => self.step_agent(agent, None),
                     Some(Who::Guild(guild)) => self.step_guild(guild, None),
@@ -373,8 +369,8 @@ impl World {
     }
 
     fn next_at(&self) -> Option<Time> {
-        let event = self.heap.first_key_value().map(|((at, _), _)| *at);
-        let at = [event, self.due.earliest()].into_iter().flatten().min();
+        let moments = [self.timeline.next_at(), self.due.earliest()];
+        let at = moments.into_iter().flatten().min();
         at.map(|at| at.max(self.now))
     }
 
@@ -383,8 +379,7 @@ impl World {
     }
 
     fn schedule_at(&mut self, at: Time, event: Event) {
-        self.heap.insert((at, self.sequence), event);
-        self.sequence += 1;
+        self.timeline.put(at, event);
     }
 
     /// Center's clock.
