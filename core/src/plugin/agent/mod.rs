@@ -3,6 +3,7 @@
 mod calls;
 mod commands;
 mod jobs;
+mod posting;
 mod refetching;
 mod status;
 mod storing;
@@ -17,11 +18,7 @@ use alloc::{
 
 use crate::{
     canonical,
-    fabric::{
-        center::Session,
-        routes::{self, PAGE_MAX, Paging},
-        session::Command,
-    },
+    fabric::{center::Session, session::Command},
     http::{Failure, Response},
     id::GuildId,
     link::{self, backoff::Backoff},
@@ -41,12 +38,12 @@ use crate::{
         kept::{Change, Kept},
         note::Note,
         opening::Opening,
-        outbox::{Outbox, Posted},
+        outbox::Outbox,
         receipts::Receipts,
         records::Records,
         refetch::Refetch,
-        shared::{Asked, Errand, Purpose, Shared},
-        tools::{ToolAnswer, ToolError},
+        shared::{Errand, Purpose, Shared},
+        tools::ToolError,
         turns::{Due, Turns},
         wakes::{Heard, Wakes},
     },
@@ -55,6 +52,12 @@ use crate::{
     time::Time,
     ws,
 };
+
+/// More passes than any step needs: a machine that wants another one is broken, and [`step`] says so
+/// instead of going on for ever.
+///
+/// [`step`]: crate::machine::step
+const PASSES_MAX: usize = 10_000;
 
 /// One agent: one account of Fabric, one agent of the host.
 ///
@@ -383,48 +386,6 @@ impl Agent {
         }
     }
 
-    fn on_posted(&mut self, now: Time, posted: Posted, session: u64, out: &mut Vec<Output>) {
-        match posted {
-            Posted::Again => {}
-            Posted::Unauthorized => self.shared.account.invalidate(session),
-            Posted::Done(post) => {
-                self.on_post_end(now, &post, true, out);
-                out.push(Output::Answer {
-                    call: post.call,
-                    result: Ok(ToolAnswer::sent(post.sent)),
-                });
-                let (number, id) = post.place;
-                self.with_guild(number, |guild, shared| {
-                    guild.chronicle.on_posted(now);
-                    let place = guild.place(&id);
-                    let Some(channel) = guild.channels.get_mut(&id) else {
-                        return;
-                    };
-                    let Some(author) = channel.unanswered.take() else {
-                        return;
-                    };
-                    if !shared.planted.is(Defect::NeverTires)
-                        && channel.guard.on_answered(&shared.config, now, &author)
-                    {
-                        let (guild, channel) = (guild.id.clone(), place.1);
-                        out.push(Output::Note(Note::LoopSilenced {
-                            guild,
-                            channel,
-                            author,
-                        }));
-                    }
-                });
-            }
-            Posted::Failed(post, why) => {
-                self.on_post_end(now, &post, !post.sent.is_empty(), out);
-                out.push(Output::Answer {
-                    call: post.call,
-                    result: Err(ToolError(why)),
-                });
-            }
-        }
-    }
-
     fn on_host(&mut self, now: Time, event: HostEvent, out: &mut Vec<Output>) {
         let config = &self.shared.config;
         match event {
@@ -528,50 +489,6 @@ impl Agent {
         }
     }
 
-    fn send_posts(&mut self, now: Time, out: &mut Vec<Output>) {
-        self.give_up_posts(now, out);
-        while let Some((id, post)) = self.shared.outbox.next_due(now) {
-            let ((number, channel), mut body) = (post.place.clone(), post.body.clone());
-            if self.shared.planted.is(Defect::RenamesRepeated) {
-                body.nonce = body
-                    .nonce
-                    .map(|nonce| format!("{nonce}.{}", now.as_micros()));
-            }
-            let Some(guild) = self.guilds.get(&number) else {
-                continue;
-            };
-            let looks = post.looks && !self.shared.planted.is(Defect::NeverLooks);
-            let look = looks.then_some(Paging {
-                after: None,
-                before: post.before,
-                limit: PAGE_MAX,
-            });
-            let errand = look.map_or(Errand::Post(id), |_| Errand::Look(id));
-            let request = |token| match look {
-                Some(page) => Some(routes::history(token, &channel, page)),
-                None => routes::post_message(token, &channel, &body).ok(),
-            };
-            match self.shared.ask(now, &guild.id, errand, request, out) {
-                Asked::Yes(_) => {}
-                Asked::Blocked => {
-                    self.shared.outbox.on_blocked(id);
-                    self.give_up_posts(now, out);
-                }
-                Asked::Impossible(why) => {
-                    if let Some(posted) = self.shared.outbox.fail(now, id, why) {
-                        self.on_posted(now, posted, 0, out);
-                    }
-                }
-            }
-        }
-    }
-
-    fn give_up_posts(&mut self, now: Time, out: &mut Vec<Output>) {
-        while let Some(posted) = self.shared.outbox.expire(now) {
-            self.on_posted(now, posted, 0, out);
-        }
-    }
-
     /// Ends every connection and closes every question.
     fn end(&mut self, now: Time, why: &str, out: &mut Vec<Output>) {
         if self.shared.planted.is(Defect::EndsTurnsWithTheHost) {
@@ -663,7 +580,10 @@ impl Machine for Agent {
     }
 
     fn tick(&mut self, now: Time, out: &mut Vec<Output>) {
-        while self.next_wakeup().is_some_and(|wakeup| wakeup.at <= now) {
+        for _ in 0..PASSES_MAX {
+            if self.next_wakeup().is_none_or(|wakeup| wakeup.at > now) {
+                return;
+            }
             self.pass(now, out);
         }
     }

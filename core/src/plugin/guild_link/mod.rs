@@ -412,12 +412,12 @@ impl GuildLink {
             self.list(now, shared, out);
         }
         self.tend(now, shared, out);
-        while self.may_read()
+        if self.may_read()
             && let Some(id) = self.unheard.pop_due(now)
         {
             self.read_history(now, &id, shared, out);
         }
-        while self.reads.len() < READS_MAX
+        if self.reads.len() < READS_MAX
             && let Some(channel) = self.unknown.pop_due(now)
         {
             self.read(now, channel, shared, out);
