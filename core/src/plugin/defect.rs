@@ -58,6 +58,8 @@ pub enum Defect {
     KeepsRefusedTokens,
     /// The wait before a dial doubles without an end: after a long outage the next one is far away.
     DoublesForEver,
+    /// Every link waits exactly as long as all others: those that end together come back together.
+    WaitsAlike,
     /// A guild that is missing from a session is out of the account's reach for as long as the session lasts.
     TrustsPartialSessions,
     /// A guild that sends more at once than can be taken is not dialed again.
@@ -112,7 +114,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 52] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -139,6 +141,7 @@ impl Defect {
         Self::JoinsForEver,
         Self::KeepsRefusedTokens,
         Self::DoublesForEver,
+        Self::WaitsAlike,
         Self::TrustsPartialSessions,
         Self::GivesUpTheGuild,
         Self::LogsInTwice,
@@ -195,6 +198,7 @@ impl Defect {
             Self::JoinsForEver => "joins_for_ever",
             Self::KeepsRefusedTokens => "keeps_refused_tokens",
             Self::DoublesForEver => "doubles_for_ever",
+            Self::WaitsAlike => "waits_alike",
             Self::TrustsPartialSessions => "trusts_partial_sessions",
             Self::GivesUpTheGuild => "gives_up_the_guild",
             Self::LogsInTwice => "logs_in_twice",

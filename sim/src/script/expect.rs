@@ -26,6 +26,8 @@ pub enum Expect {
     PostsAtMost(u64),
     /// Exactly one tool call of the host has failed in words of which these are some.
     CallFailed(String),
+    /// No guild was dialed more often than this within any tenth of a second.
+    RushAtMost(usize),
     /// So many turns reached the host, those that reached it again included.
     Turns(usize),
     /// So many of them had been handed over before.

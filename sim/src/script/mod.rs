@@ -10,7 +10,7 @@ pub mod expect;
 use std::time::Duration;
 
 use selvedge_core::plugin::{config::Profile, defect::Defect};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::{
@@ -41,8 +41,8 @@ pub struct Head {
     /// The seed of every generator.
     #[serde(default)]
     pub seed: u64,
-    /// The accounts of the agents, all in one process.
-    #[serde(default = "agents")]
+    /// The accounts of the agents, all in one process: their names, or how many there are.
+    #[serde(default = "agents", deserialize_with = "names")]
     pub agents: Vec<String>,
     /// The guilds, all of which every agent belongs to.
     #[serde(default = "guilds")]
@@ -104,6 +104,26 @@ fn agents() -> Vec<String> {
     vec!["echo".to_string()]
 }
 
+/// Reads names, or the number of those that are called `agent-1` and so on.
+fn names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Names(Vec<String>),
+        Number(usize),
+    }
+    Ok(match Written::deserialize(from)? {
+        Written::Names(names) => names,
+        Written::Number(number) => numbered(number),
+    })
+}
+
+/// The names of so many agents.
+pub fn numbered(agents: usize) -> Vec<String> {
+    let numbers = 1..=agents;
+    numbers.map(|number| format!("agent-{number}")).collect()
+}
+
 fn guilds() -> Vec<String> {
     vec!["guild-1".to_string()]
 }
@@ -151,7 +171,7 @@ pub enum Line {
     Expect {
         /// Milliseconds from the start.
         at: u64,
-        /// The agent that is meant, where it is not the first.
+        /// The agent that is meant, where it is not the first; `*` for every one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agent: Option<String>,
         /// What.

@@ -15,7 +15,7 @@ use selvedge_core::{Rng, plugin::config::Profile};
 
 pub use self::faults::Fault;
 use self::people::Cast;
-use crate::script::{Act, Head, Line, Script, Strike};
+use crate::script::{Act, Head, Line, Script, Strike, numbered};
 
 /// How large a world is; what is `None` is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -95,9 +95,7 @@ fn draw_head(rng: &mut Rng, size: &Size, head: &mut Head) {
     };
     let agents = count(rng, size.agents, 3);
     let guilds = count(rng, size.guilds, 2);
-    head.agents = (1..=agents)
-        .map(|number| format!("agent-{number}"))
-        .collect();
+    head.agents = numbered(agents);
     head.guilds = (1..=guilds)
         .map(|number| format!("guild-{number}"))
         .collect();

@@ -17,6 +17,8 @@ use crate::{
 
 /// A Disconnect of the namespace of the pushes.
 const DISCONNECT: &str = "41/realtime,";
+/// How a line names every agent.
+const EVERY_ONE: &str = "*";
 /// How long after the faults have ended everything must be live.
 const COMING_BACK: Duration = Duration::from_secs(120);
 
@@ -49,12 +51,16 @@ impl World {
                 }
             }
             Some(Line::Expect { agent, expect, .. }) => {
-                let agent = agent
-                    .as_deref()
-                    .map_or(Some(0), |name| self.agent_named(name));
-                match agent {
-                    Some(agent) => self.play_expect(agent, &expect),
-                    None => self.fail("there is no such agent".to_string()),
+                let agents = match agent.as_deref() {
+                    Some(EVERY_ONE) => 0..self.agents.len(),
+                    Some(name) => match self.agent_named(name) {
+                        Some(agent) => agent..agent + 1,
+                        None => return self.fail(format!("there is no {name}")),
+                    },
+                    None => 0..1,
+                };
+                for agent in agents {
+                    self.play_expect(agent, &expect);
                 }
             }
             None => {}

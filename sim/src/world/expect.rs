@@ -64,6 +64,11 @@ impl World {
                 let failed = errors.iter().filter(|why| why.contains(words)).count();
                 (failed != 1).then(|| format!("the host's calls have failed with {errors:?}"))
             }
+            Expect::RushAtMost(most) => {
+                let rush = self.guilds.iter().map(|guild| guild.rush_max).max();
+                rush.filter(|rush| rush > most)
+                    .map(|rush| format!("a guild was dialed {rush} times at once"))
+            }
             Expect::Turns(wanted) => {
                 let turns = site.host.inbounds.len();
                 (turns != *wanted).then(|| format!("the host was handed {turns} turns"))

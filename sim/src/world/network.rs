@@ -42,6 +42,9 @@ impl World {
         if let Some(site) = self.agents.get_mut(agent) {
             site.dials += 1;
         }
+        if let Some(site) = self.guilds.get_mut(guild) {
+            site.on_dial(self.now);
+        }
         let up = self.guilds.get(guild).is_some_and(|site| site.alive);
         let path = self.path(agent, guild);
         if path.refuses_dials || !up {

@@ -1,7 +1,7 @@
 //! The processes of agents and guilds: how one begins, how it is killed, and what follows.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -135,6 +135,8 @@ impl GuildSite {
                 clock: 0,
                 fails_introspections: 0,
                 commit: COMMIT,
+                dialed: VecDeque::new(),
+                rush_max: 0,
             }
         };
         registered.iter().enumerate().map(new).collect()

@@ -1,7 +1,7 @@
 //! The places of a world: an agent with its disk and its host, a guild node with its disk.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -69,4 +69,20 @@ pub(super) struct GuildSite {
     pub(super) fails_introspections: u32,
     /// How long its store takes to commit.
     pub(super) commit: Duration,
+    /// When it was dialed, within the last [`RUSH`].
+    pub(super) dialed: VecDeque<Time>,
+    /// How often it was dialed within that at most.
+    pub(super) rush_max: usize,
+}
+
+/// Who dials within this dials at once.
+const RUSH: Duration = Duration::from_millis(100);
+
+impl GuildSite {
+    /// Somebody dials it.
+    pub(super) fn on_dial(&mut self, now: Time) {
+        self.dialed.push_back(now);
+        self.dialed.retain(|at| now.since(*at) < RUSH);
+        self.rush_max = self.rush_max.max(self.dialed.len());
+    }
 }
