@@ -22,6 +22,9 @@ use crate::{
 /// It sees every message, own ones too, before any filter. A push is a hint; what a guild stores is
 /// the truth. What it misses it reads: the owner asks for [`read`](Self::read) when
 /// [`read_at`](Self::read_at) has come, and gives the answer to [`on_page`](Self::on_page).
+///
+/// A wake with a message that was heard before is nothing to it. One with a message that was not takes
+/// its place here like any other, since what was said before it goes first.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Sequence {
     /// The highest `seq` up to which everything has been received; `None` while it is not known

@@ -188,6 +188,19 @@ fn a_channel_that_appears_later_starts_where_the_membership_began() {
 }
 
 #[test]
+fn of_a_channel_that_appears_later_the_newest_are_read_too_and_the_others_counted() {
+    let mut rig = Rig::live(&[]);
+    for seq in 1..=300 {
+        stores(&mut rig, message("d", seq, &seq.to_string()));
+    }
+    rig.guild("g").joined_seq = Some(40);
+    rig.guild("g").channels = vec![("d", "general")];
+    rig.pass(MINUTE);
+    assert_eq!(rig.heard(), [["101"]]);
+    assert_eq!(rig.inbounds[0].skipped, 60);
+}
+
+#[test]
 fn a_new_dm_of_a_guild_that_tells_little_starts_at_its_first_message() {
     let mut rig = Rig::live(&[]);
     stores(&mut rig, message("d", 1, "hello"));

@@ -1,7 +1,10 @@
 //! What is kept: a process may end at any moment, and the next one goes on where it was.
 
 use super::*;
-use crate::plugin::{kept::TurnState, status::Reports as _};
+use crate::plugin::{
+    kept::{KeptChannel, TurnState},
+    status::Reports as _,
+};
 
 impl Rig {
     /// Somebody posts in a channel of the only guild: it is stored and pushed.
@@ -115,6 +118,31 @@ fn a_turn_that_ended_is_over_for_good_and_its_record_goes_with_the_cursor() {
     rig.posts(message("c", 2, "two"));
     assert_eq!(rig.heard(), [["one"], ["two"]]);
     assert_ne!(rig.turn(0).0, rig.turn(1).0);
+}
+
+#[test]
+fn a_record_goes_in_the_batch_that_moves_the_cursor_past_it() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.posts(message("c", 1, "one"));
+    rig.pass(2 * SECOND);
+    rig.keeps = false;
+    rig.done(0);
+    rig.pass(2 * SECOND);
+    while let Some(batch) = rig.batches.front() {
+        let is_past = |row: &KeptChannel| row.cursor.as_ref().is_some_and(|it| it.seq == 1);
+        let passes = batch
+            .iter()
+            .any(|change| matches!(change, Change::Channel(_, _, row) if is_past(row)));
+        let forgets = batch
+            .iter()
+            .any(|change| matches!(change, Change::NoTurn(_)));
+        assert_eq!(passes, forgets, "{batch:?}");
+        let id = rig.stores.pop_front().unwrap();
+        let stored = rig.keep(id);
+        rig.step(Some(stored));
+        rig.pass(2 * SECOND);
+    }
+    assert_eq!((rig.cursor(), rig.kept.turns.len()), (1, 0));
 }
 
 #[test]

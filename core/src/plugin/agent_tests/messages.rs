@@ -234,3 +234,52 @@ fn what_is_held_back_is_said() {
     assert_eq!(rig.noted(|note| matches!(note, Note::HeldBack { .. })), 1);
     assert_eq!(rig.agent.status(rig.now).guilds[0].link.held_back, 1);
 }
+
+#[test]
+fn an_edit_wakes_nobody_and_a_running_turn_is_not_told() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.push(
+        "g",
+        "message.created",
+        &altered(message("c", 1, "typo"), json!({"wakeup": false})),
+    );
+    let mentions = altered(message("c", 1, "word"), json!({"mentions": [ME]}));
+    rig.push("g", "message.updated", &mentions);
+    assert!(rig.inbounds.is_empty());
+    rig.says("c", 2, "two");
+    assert_eq!(rig.context(), ["word"]);
+    rig.push("g", "message.updated", &message("c", 2, "too"));
+    let blank = json!({"deletedAt": "2026-01-01T00:00:01Z"});
+    rig.push("g", "message.deleted", &altered(message("c", 2, ""), blank));
+    rig.says("c", 3, "three");
+    assert_eq!(rig.heard(), [["two"]], "it runs on");
+    rig.done(0);
+    assert_eq!(rig.heard(), [["two"], ["three"]]);
+}
+
+#[test]
+fn only_answered_turns_are_a_loop_and_only_in_their_channel() {
+    let config = Config {
+        loop_turns: 1,
+        ..config()
+    };
+    let channels = [("c", "general"), ("d", "general")];
+    let mut rig = Rig::with(config, &[("g", Guild::new(&channels))]);
+    rig.start();
+    for (seq, answered) in (1..).zip([false, true, false, true, false]) {
+        rig.says("c", seq, "in c");
+        if answered {
+            rig.send("c", None, "an answer");
+        }
+        rig.done(rig.inbounds.len() - 1);
+    }
+    assert_eq!(rig.inbounds.len(), 4, "the second answer was one too many");
+    rig.says("d", 1, "in d");
+    let bob = json!({"author": {"id": "bob", "name": "Bob"}});
+    rig.push(
+        "g",
+        "message.created",
+        &altered(message("c", 6, "of bob"), bob),
+    );
+    assert_eq!(rig.heard()[4..], [["in d"], ["of bob"]]);
+}

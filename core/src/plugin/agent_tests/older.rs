@@ -84,6 +84,22 @@ fn a_post_is_not_taken_for_an_earlier_one_that_says_the_same() {
 }
 
 #[test]
+fn a_post_is_not_taken_for_one_that_answers_something_else() {
+    let mut rig = older("c");
+    rig.guild("g").holds = true;
+    let call = rig.send("c", None, "yes");
+    let (id, ..) = rig.open.pop().unwrap();
+    let other = json!({"author": {"id": ME}, "replyToId": "c9"});
+    let guild = rig.guild("g");
+    guild.holds = false;
+    guild.history.push(altered(message("c", 1, "yes"), other));
+    guild.seq = 2;
+    rig.step(Some(Input::Http(id, Err(Failure::Broken("reset".into())))));
+    rig.pass(10 * SECOND);
+    assert_eq!(sent(&rig, call), [(2, false)]);
+}
+
+#[test]
 fn each_message_of_a_long_text_is_looked_for_by_itself() {
     let mut config = config();
     config.message_chars_max = 8;

@@ -311,6 +311,17 @@ fn a_rewake_for_an_open_turn_is_ignored_and_for_one_that_is_over_passed_on() {
 }
 
 #[test]
+fn each_wake_counts_once_however_often_it_is_pushed() {
+    let mut rig = discussing();
+    rig.says("c", 1, "one");
+    rig.done(0);
+    for wake in ["w1", "w1", "w2", "w2"] {
+        rig.rewakes(1, "one", wake);
+    }
+    assert_eq!(rig.words(), ["c1", "-c1", "-c1", "-c1"]);
+}
+
+#[test]
 fn a_turn_ends_by_a_pass_though_its_channel_was_left() {
     let mut rig = discussing();
     rig.says("c", 1, "one");
