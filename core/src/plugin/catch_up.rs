@@ -49,6 +49,11 @@ impl CatchUp {
             .is_some_and(|since| now.since(since) > OUTAGE);
     }
 
+    /// Whether the guild is not heard, or not everything there is heard again.
+    pub fn is_away(&self) -> bool {
+        self.away_since.is_some()
+    }
+
     /// Everything is heard again.
     pub fn on_live(&mut self) {
         self.away_since = None;
@@ -67,10 +72,16 @@ impl CatchUp {
     /// Messages up to `seq` were missed in a channel: whether they are to be kept back, as one turn.
     pub fn on_behind(&mut self, now: Time, channel: &ChannelId, seq: u64) -> bool {
         if self.after_outage {
-            self.behind.insert(channel.clone(), seq);
-            self.until.get_or_insert(now + PATIENCE);
+            self.on_missed(now, channel, seq);
         }
         self.after_outage
+    }
+
+    /// Messages up to `seq` were missed during an outage, perhaps an earlier process's: they are kept
+    /// back.
+    pub fn on_missed(&mut self, now: Time, channel: &ChannelId, seq: u64) {
+        self.behind.insert(channel.clone(), seq);
+        self.until.get_or_insert(now + PATIENCE);
     }
 
     /// Whether a message was missed during an outage.

@@ -51,8 +51,12 @@ pub struct KeptChannel {
     /// What the next turn has to say of what lies before the cursor.
     #[serde(default)]
     pub notice: Notice,
+    /// Up to this `seq` it was missed during an outage, as far as it is not finished; 0 where nothing
+    /// was.
+    #[serde(default)]
+    pub missed_to: u64,
 }
-canonical!(struct KeptChannel { cursor, context_from, left_at, notice });
+canonical!(struct KeptChannel { cursor, context_from, left_at, notice, missed_to });
 
 /// What a turn says besides its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -65,6 +65,7 @@ impl Progress {
     pub fn restart(&mut self, cursor: Cursor, notice: Notice) -> &KeptChannel {
         self.told.cursor = Some(cursor);
         self.told.notice = notice;
+        self.told.missed_to = 0;
         self.marks.clear();
         &self.told
     }
@@ -75,6 +76,13 @@ impl Progress {
         if self.marks.len() > MARKS_MAX {
             self.marks.pop_first();
         }
+    }
+
+    /// Messages up to `seq` were missed during an outage. Gives back what a store must be told, once it
+    /// is known where the channel begins.
+    pub fn on_missed(&mut self, seq: u64) -> Option<&KeptChannel> {
+        self.told.missed_to = seq;
+        self.told.cursor.is_some().then_some(&self.told)
     }
 
     /// A message is nobody's yet, whatever was finished when it was not known: a push may come behind
@@ -122,6 +130,9 @@ impl Progress {
             let at = self.marks.get(&seq).cloned();
             self.told.cursor = Some(Cursor { seq, at });
             self.marks = self.marks.split_off(&seq);
+            if self.told.missed_to <= seq {
+                self.told.missed_to = 0;
+            }
         }
         self.told.context_from = context_from;
         Some(&self.told)

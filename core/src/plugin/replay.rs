@@ -183,7 +183,7 @@ mod tests {
             cursor: Some(Cursor { seq, at: None }),
             context_from,
             left_at: None,
-            notice: Notice::default(),
+            ..KeptChannel::default()
         }
     }
 

@@ -68,6 +68,7 @@ const SCHEMA: Schema = Schema {
         ALTER TABLE turns ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE turns ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE turns ADD COLUMN rewake INTEGER NOT NULL DEFAULT 0;",
+        "ALTER TABLE channels ADD COLUMN missed_to INTEGER NOT NULL DEFAULT 0;",
     ],
     // The plugins of other accounts may use the same file.
     exclusive: false,
@@ -223,7 +224,7 @@ impl GoesOn {
             Self::FromNow => {
                 "DELETE FROM turns;
                  UPDATE channels SET seq = NULL, message = NULL, created_at = NULL, context_from = 0,
-                     skipped = 0, recovered = 0
+                     skipped = 0, recovered = 0, missed_to = 0
                  WHERE left_at IS NULL"
             }
         }

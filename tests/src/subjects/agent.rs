@@ -375,6 +375,7 @@ fn kept(now: Time) -> Kept {
             context_from: 2,
             left_at,
             notice: Notice::default(),
+            missed_to: 6,
         };
         let channel = ChannelId::new(id).into_iter();
         kept.apply(&Vec::from_iter(channel.map(|channel| {

@@ -136,3 +136,76 @@ fn whoever_hangs_up_again_gets_what_was_read() {
     assert_eq!(rig.heard(), [["a"]]);
     assert!(rig.inbounds[0].recovered);
 }
+
+fn five() -> Vec<Value> {
+    (1..=5)
+        .map(|seq| message("c", seq, &seq.to_string()))
+        .collect()
+}
+
+#[test]
+fn a_kill_before_everything_is_joined_does_not_hide_the_outage() {
+    let mut rig = away(5 * MINUTE, &[("c", "general")], five());
+    rig.guild("g").join_error = Some("silence");
+    rig.pass(10 * SECOND);
+    assert!(rig.asked.len() > 1, "the listing was answered");
+    rig.guild("g").join_error = None;
+    rig.restart();
+    rig.pass(MINUTE);
+    assert_eq!(rig.heard(), [["1", "2", "3", "4", "5"]]);
+    assert!(rig.inbounds[0].recovered);
+}
+
+#[test]
+fn a_kill_before_it_is_read_does_not_hide_what_was_missed() {
+    let mut rig = away(5 * MINUTE, &[("c", "general")], five());
+    rig.guild("g").holds = true;
+    while rig.open.is_empty() {
+        rig.pass(SECOND);
+    }
+    let (id, _, request) = rig.open.pop().unwrap();
+    let answer = rig.guild("g").answer(&request);
+    rig.step(Some(Input::Http(id, Ok(answer))));
+    rig.pass(2 * SECOND);
+    assert!(rig.is_live("g") && rig.inbounds.is_empty());
+    rig.guild("g").holds = false;
+    rig.restart();
+    rig.pass(MINUTE);
+    assert_eq!(rig.heard(), [["1", "2", "3", "4", "5"]]);
+    assert!(rig.inbounds[0].recovered);
+}
+
+#[test]
+fn a_kill_while_it_waits_does_not_hide_what_was_missed() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.posts(message("c", 1, "1"));
+    rig.dials = false;
+    rig.reset("g");
+    rig.pass(5 * MINUTE);
+    rig.guild("g").history = five();
+    rig.guild("g").last_seq = Some(5);
+    rig.dials = true;
+    rig.pass(MINUTE);
+    rig.posts(message("c", 6, "6"));
+    assert_eq!(rig.inbounds.len(), 1);
+    for kills in 1..=2 {
+        rig.pass(2 * SECOND);
+        rig.restart();
+        rig.pass(MINUTE);
+        assert_eq!(
+            rig.inbounds.len(),
+            1 + kills,
+            "the turn that ran is offered again"
+        );
+    }
+    rig.done(2);
+    rig.done(3);
+    let missed = vec!["2", "3", "4", "5"];
+    assert_eq!(rig.heard()[2..], [vec!["1"], missed, vec!["6"]]);
+    let recovered = rig.inbounds.iter().map(|inbound| inbound.recovered);
+    assert_eq!(recovered.collect::<Vec<_>>()[2..], [false, true, false]);
+    rig.done(4);
+    rig.pass(2 * SECOND);
+    let guild = &rig.kept.guilds[&GuildId::new("g").unwrap()];
+    assert_eq!(guild[&ChannelId::new("c").unwrap()].missed_to, 0);
+}

@@ -312,6 +312,8 @@ impl GuildLink {
         self.say_presence(now, shared, out);
         if !was_live {
             self.catch_up.on_live();
+            shared.kept.alive_at = Some(now);
+            shared.keep_agent(now);
             shared.commands.on_live(now, self.number);
             self.down.clear();
             self.not_replaced.clear();

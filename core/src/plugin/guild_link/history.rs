@@ -18,6 +18,7 @@ use crate::{
         backfill::Read,
         defect::Defect,
         io::{Output, Question},
+        kept::Change,
         note::Note,
         retry,
         sequence::Released,
@@ -286,8 +287,14 @@ impl GuildLink {
             && !shared.planted.is(Defect::CatchesUpOneByOne)
             && self.catch_up.on_behind(now, id, seq)
         {
-            let Shared { turns, config, .. } = shared;
+            let Shared { turns, config, .. } = &mut *shared;
             turns.hold(now, config, &self.place(id));
+            if let Some(state) = self.channels.get_mut(id)
+                && let Some(row) = state.progress.on_missed(seq)
+            {
+                let change = Change::Channel(self.id.clone(), id.clone(), row.clone());
+                shared.journal.put_soon(now, change);
+            }
         }
     }
 

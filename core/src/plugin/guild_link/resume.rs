@@ -63,6 +63,10 @@ impl GuildLink {
         if said.recovered {
             shared.turns.recover(&place);
         }
+        if kept.missed_to > cursor.map_or(0, |cursor| cursor.seq) {
+            self.catch_up.on_missed(now, channel, kept.missed_to);
+            shared.turns.hold(now, &shared.config, &place);
+        }
         Channel::resume(kept, open)
     }
 
@@ -75,7 +79,10 @@ impl GuildLink {
         unread: &[ChannelId],
         shared: &mut Shared,
     ) {
-        shared.kept.alive_at = Some(now);
+        // Until everything is heard again, a kill must not hide for how long it was not.
+        if !self.catch_up.is_away() {
+            shared.kept.alive_at = Some(now);
+        }
         shared.keep_agent(now);
         if !self.met {
             shared.journal.put_soon(now, Change::Guild(self.id.clone()));

@@ -67,7 +67,7 @@ async fn a_store_is_looked_at_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let origin = serve(GOOD).await;
     let (store, task) = kept(folder.path(), &origin).await;
-    let whole = "ok       the store: FOLDER/store.sqlite is whole, and has version 2 of its schema";
+    let whole = "ok       the store: FOLDER/store.sqlite is whole, and has version 3 of its schema";
     let parked = "warning  agent echo: 1 turn(s) are parked, since the host got each too often without \
                   ending it: channel c1 of guild g1; the tool list_pending names them, and turn_done \
                   ends one";
@@ -99,7 +99,7 @@ async fn a_store_is_looked_at_and_left_as_it_is() {
     let (told, result) = checked_in(folder.path(), origin.clone()).await;
     let error = lines(&told, "error    the store")[0];
     let words =
-        "has version 7 of the plugin schema, this program knows versions up to 2; run the newer";
+        "has version 7 of the plugin schema, this program knows versions up to 3; run the newer";
     assert!(error.contains(words), "{told}");
     assert!(result.is_err());
 

@@ -55,9 +55,10 @@ pub(super) async fn write(
                 context_from,
                 left_at,
                 notice,
+                missed_to,
             } = row;
             let at = cursor.as_ref().and_then(|cursor| cursor.at.as_ref());
-            query("INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            query("INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
                 .bind(agent)
                 .bind(guild.as_str())
                 .bind(channel.as_str())
@@ -68,6 +69,7 @@ pub(super) async fn write(
                 .bind(left_at.map(micros))
                 .bind(notice.skipped.cast_signed())
                 .bind(notice.recovered)
+                .bind(missed_to.cast_signed())
         }
         Change::NoChannel(guild, channel) => {
             query("DELETE FROM channels WHERE agent = ? AND guild = ? AND channel = ?")
@@ -170,6 +172,7 @@ fn read_channel(row: &SqliteRow) -> sqlx::Result<KeptChannel> {
             recovered: row.try_get("recovered")?,
             rewake: false,
         },
+        missed_to: number(row, "missed_to")?,
     })
 }
 
