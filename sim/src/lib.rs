@@ -15,6 +15,7 @@
 pub mod center;
 pub mod chronicle;
 pub mod disk;
+pub mod explore;
 pub mod fault;
 pub mod host;
 pub mod net;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    defects::Defects, replay::Replay, run::Run, say, shrink::Shrink, trace::Trace,
+    defects::Defects, explore::Explore, replay::Replay, run::Run, say, shrink::Shrink, trace::Trace,
 };
 
 /// Runs the machines of Selvedge against each other in virtual time.
@@ -31,6 +31,8 @@ enum Command {
     Replay(Replay),
     /// Plants each known defect, and says how many seeds it takes to find it.
     Defects(Defects),
+    /// Walks every order of events and every placement of faults in a small world.
+    Explore(Explore),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Shrink(shrink) => shrink.carry_out(),
         Command::Replay(replay) => replay.carry_out(),
         Command::Defects(defects) => defects.carry_out(),
+        Command::Explore(explore) => explore.carry_out(),
     };
     match passed {
         Ok(true) => ExitCode::SUCCESS,

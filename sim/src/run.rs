@@ -52,7 +52,8 @@ pub fn hushed<T>(act: impl FnOnce() -> T) -> T {
     result
 }
 
-fn words_of(panic: Box<dyn Any + Send>) -> String {
+/// What a panic said.
+pub(crate) fn words_of(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<String>() {
         Ok(words) => *words,
         Err(panic) => panic

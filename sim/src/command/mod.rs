@@ -1,6 +1,7 @@
 //! The commands of `selvedge-sim`.
 
 pub(crate) mod defects;
+pub(crate) mod explore;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod shrink;

@@ -80,8 +80,6 @@ pub struct Stored {
     pub content: String,
     /// The author's nonce.
     pub nonce: Option<String>,
-    /// When it was committed.
-    pub at: Time,
     /// Who was woken by it when it was posted.
     pub woken: BTreeSet<UserId>,
     /// Who was woken with it later.
@@ -89,7 +87,7 @@ pub struct Stored {
     /// Whether it was deleted.
     pub deleted: bool,
 }
-canonical!(struct Stored { channel, seq, author, content, nonce, at, woken, rewoken, deleted });
+canonical!(struct Stored { channel, seq, author, content, nonce, woken, rewoken, deleted });
 
 impl Ledger {
     /// For so many guilds.
@@ -209,7 +207,6 @@ impl Guild {
             author: message.author.id.clone(),
             content: message.content.clone(),
             nonce: message.nonce.clone(),
-            at: now,
             woken: woken.iter().cloned().collect(),
             rewoken: BTreeSet::new(),
             deleted: false,

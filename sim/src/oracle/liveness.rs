@@ -33,12 +33,14 @@ pub struct Liveness {
     places: BTreeMap<Place, Work>,
     /// The guilds of which an agent's disk knows that they were listed once.
     known: BTreeSet<(usize, GuildId)>,
-    /// Since when an agent has been live in a guild, where it is.
-    live: BTreeMap<(usize, usize), Time>,
-    /// Since when everything is owed: after the first contact.
-    since: BTreeMap<(usize, usize), Time>,
+    /// Where an agent is live.
+    live: BTreeSet<(usize, usize)>,
+    /// Where everything is owed from now on: after the first contact.
+    met: BTreeSet<(usize, usize)>,
+    /// What was said since then.
+    said: BTreeSet<(usize, usize, MessageId)>,
 }
-canonical!(struct Liveness { handed, places, known, live, since });
+canonical!(struct Liveness { handed, places, known, live, met, said });
 
 /// What goes on in a channel.
 #[derive(Clone, Debug, Default)]
@@ -106,10 +108,10 @@ impl Liveness {
             }
             Seen::Live { agent, guild } => {
                 let key = (*agent, *guild);
-                self.live.insert(key, view.now);
+                self.live.insert(key);
                 let id = view.setup.guilds.get(*guild);
                 if id.is_some_and(|id| self.known.contains(&(*agent, id.clone()))) {
-                    self.since.entry(key).or_insert(view.now);
+                    self.met.insert(key);
                 }
             }
             Seen::Killed { agent } => {
@@ -119,7 +121,7 @@ impl Liveness {
                     work.running = None;
                     work.seen = view.now;
                 }
-                self.live.retain(|(of, _), _| of != agent);
+                self.live.retain(|(of, _)| of != agent);
             }
             Seen::Committed { guild, facts } => {
                 for fact in *facts {
@@ -140,8 +142,12 @@ impl Liveness {
         }
     }
 
-    /// The loop guard may have begun to hold back what is said there.
+    /// It is owed to all who have met the guild. The loop guard may have begun to hold back what is said
+    /// there.
     fn on_posted(&mut self, view: View<'_>, guild: usize, message: &Message) {
+        let here = self.met.iter().filter(|(_, met)| *met == guild);
+        let owed = here.map(|(agent, _)| (*agent, guild, message.id.clone()));
+        self.said.extend(owed);
         let mut agents = view.setup.agents.iter();
         let Some(agent) = agents.position(|user| *user == message.author.id) else {
             return;
@@ -163,9 +169,9 @@ impl Liveness {
             Change::Guild(id) => {
                 self.known.insert((agent, id.clone()));
                 if let Some(guild) = index(id)
-                    && self.live.contains_key(&(agent, guild))
+                    && self.live.contains(&(agent, guild))
                 {
-                    self.since.entry((agent, guild)).or_insert(view.now);
+                    self.met.insert((agent, guild));
                 }
             }
             // Whoever parks a turn says so, and is asked no more about it.
@@ -244,8 +250,7 @@ impl Liveness {
                 .then(|| format!("channel {id} waits for {user}, and {user} for nothing"));
         }
         let stay = channel.stay(user)?;
-        let since = *self.since.get(&(*agent, *guild))?;
-        let lost = self.lost(view, place, channel, stay, since);
+        let lost = self.lost(view, place, channel, stay);
         let work = self.places.get(place);
         if work.is_some_and(|work| work.guarded) {
             return None;
@@ -278,20 +283,21 @@ impl Liveness {
         place: &Place,
         channel: &'v Channel,
         stay: Stay,
-        since: Time,
     ) -> Vec<&'v MessageId> {
         let (agent, guild, _) = place;
         let owed = |message: &Stored| {
             let user = view.setup.agents.get(*agent);
             user.is_some_and(|user| message.woken.contains(user))
                 && stay.has(message.seq)
-                && message.at > since
                 && !message.deleted
         };
         let messages = channel.messages.values();
         messages
             .filter(|id| view.ledger.message(*guild, id).is_some_and(owed))
-            .filter(|id| !self.handed.contains(&(*agent, *guild, (*id).clone())))
+            .filter(|id| {
+                let key = (*agent, *guild, (*id).clone());
+                self.said.contains(&key) && !self.handed.contains(&key)
+            })
             .collect()
     }
 }
