@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{oracle::Breach, run::words_of};
 
-/// How often whoever watches is asked whether to go on, in states.
-const WATCH_EVERY: usize = 1_024;
+/// How often whoever watches is asked whether to go on, in states that were gone on from.
+const WATCH_EVERY: u64 = 256;
 /// How long after its start an agent is live, and has kept that it was.
-const KEPT_AFTER: Duration = Duration::from_secs(2);
+const KEPT_AFTER: Duration = Duration::from_secs(1);
 
 /// How far a search has come.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -172,7 +172,10 @@ impl Search {
 
     /// Whether every state was gone on from.
     fn run(&mut self, goes_on: &mut dyn FnMut(&Progress) -> bool) -> bool {
-        while let Some((index, world)) = self.ahead.pop_front() {
+        for gone_on in 1.. {
+            let Some((index, world)) = self.ahead.pop_front() else {
+                return true;
+            };
             self.progress.kept -= usize::from(world.is_some() && index != ROOT);
             let world = match world {
                 Some(world) => world,
@@ -189,11 +192,11 @@ impl Search {
                 }
             }
             self.progress.waiting = self.ahead.len();
-            if self.nodes.len().is_multiple_of(WATCH_EVERY) && !goes_on(&self.progress) {
+            if u64::is_multiple_of(gone_on, WATCH_EVERY) && !goes_on(&self.progress) {
                 return false;
             }
         }
-        true
+        false
     }
 
     fn step(

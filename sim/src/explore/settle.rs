@@ -19,7 +19,8 @@ const EVENTS_MAX: usize = 20_000;
 /// The states of which it is known that they settle, and how long that takes.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    known: BTreeMap<u128, Duration>,
+    /// In milliseconds: there are as many of them as states.
+    known: BTreeMap<u128, u32>,
     /// How many events were delivered.
     pub(super) events: u64,
 }
@@ -45,7 +46,7 @@ impl Settled {
         for event in 0.. {
             let hash = world.hash_of_present();
             if let Some(known) = self.known.get(&hash) {
-                rest = *known;
+                rest = Duration::from_millis(u64::from(*known));
                 break;
             }
             way.push((hash, world.now));
@@ -74,7 +75,9 @@ impl Settled {
             return Err(unsettled(world, format!("after {WITHIN:?} more")));
         }
         for (hash, at) in way {
-            self.known.insert(hash, end.since(at) + rest);
+            let lasts = (end.since(at) + rest).as_millis();
+            self.known
+                .insert(hash, u32::try_from(lasts).unwrap_or(u32::MAX));
         }
         Ok(())
     }
