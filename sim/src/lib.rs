@@ -7,7 +7,7 @@
 //! them along a [`timeline`]; [`script`] is the list of all decisions of a run, read from a trace or
 //! drawn from a seed by [`swarm`]; [`oracle`] sees what the guilds stored and the hosts got, and says which
 //! rule is broken; [`shrink`] makes a script small. [`replay`] takes every step of a recording of
-//! production again.
+//! production again. [`story`] is what happened in a run, for [`view`] to show.
 //!
 //! A script and a version of the code give the same run, bit for bit: each run ends with a hash over
 //! every input and every output.
@@ -28,4 +28,5 @@ pub mod shrink;
 pub mod store;
 pub mod swarm;
 pub mod timeline;
+pub mod view;
 pub mod world;

@@ -2,6 +2,7 @@
 
 pub(crate) mod defects;
 pub(crate) mod explore;
+pub(crate) mod pictures;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod shrink;

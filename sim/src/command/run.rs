@@ -10,7 +10,7 @@ use selvedge_sim::{
     world::Report,
 };
 
-use super::{Drawn, Stopwatch, say, tell};
+use super::{Drawn, Stopwatch, pictures::Pictures, say, tell};
 
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_secs(10);
@@ -42,6 +42,9 @@ pub(crate) struct Run {
     /// Writes the script of the last seed that was run to this file, which `trace` runs.
     #[arg(long)]
     write: Option<PathBuf>,
+    /// Of the last seed.
+    #[command(flatten)]
+    pictures: Pictures,
 }
 
 /// Reads `A..B`.
@@ -98,12 +101,14 @@ impl Run {
                 tell(&total.speed(told));
             }
         }
-        if let Some(file) = &self.write {
+        if self.write.is_some() || self.pictures.any() {
             let last = (self.seeds.start + total.seeds).saturating_sub(1);
-            let text = swarm::script(last, &options)
-                .write()
-                .map_err(|error| error.to_string())?;
-            std::fs::write(file, text).map_err(|error| error.to_string())?;
+            let script = swarm::script(last, &options);
+            if let Some(file) = &self.write {
+                let text = script.write().map_err(|error| error.to_string())?;
+                std::fs::write(file, text).map_err(|error| error.to_string())?;
+            }
+            self.pictures.make(&script, planted)?;
         }
         if !self.hash {
             total.tell(watch.elapsed());

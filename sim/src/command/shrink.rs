@@ -11,7 +11,7 @@ use selvedge_sim::{
     swarm,
 };
 
-use super::{Drawn, say};
+use super::{Drawn, pictures::Pictures, say};
 
 /// Drops whatever is not needed for the rule that a script breaks.
 #[derive(Debug, Args)]
@@ -26,6 +26,9 @@ pub(crate) struct Shrink {
     /// Writes what is left to this file, which `trace` runs; printed where it is not given.
     #[arg(long)]
     write: Option<PathBuf>,
+    /// Of what is left.
+    #[command(flatten)]
+    pictures: Pictures,
 }
 
 impl Shrink {
@@ -53,6 +56,7 @@ impl Shrink {
             None => say(text.trim_end()),
         }
         say(&format!("{before} lines before, {} now", small.lines.len()));
+        self.pictures.make(&small, planted)?;
         for failure in &report.failures {
             say(&format!("broken {failure}"));
         }

@@ -9,7 +9,7 @@ use selvedge_sim::{
     world::{Report, World},
 };
 
-use super::say;
+use super::{pictures::Pictures, say};
 
 /// Runs a scripted trace.
 #[derive(Debug, Args)]
@@ -19,6 +19,9 @@ pub(crate) struct Trace {
     /// Prints the last so many lines of what happened, also where the trace passes.
     #[arg(long, default_value_t = 0)]
     log: usize,
+    /// Of the run with the planted defect; of the sound one, where there is none or that fails.
+    #[command(flatten)]
+    pictures: Pictures,
 }
 
 impl Trace {
@@ -44,6 +47,9 @@ impl Trace {
         for line in sound.log.iter().skip(skip) {
             say(line);
         }
+        let shown = defect.filter(|_| sound.failures.is_empty());
+        self.pictures
+            .make(&script, shown.map_or_else(Planted::default, Planted::new))?;
         say(match (passed, defect) {
             (true, Some(_)) => "ok: passes as it is, fails with the defect",
             (true, None) => "ok",
