@@ -13,6 +13,7 @@
 
 pub mod application;
 pub mod binary;
+pub mod browser;
 pub mod caller;
 pub mod catalogue;
 pub mod codecs;

@@ -8,39 +8,28 @@
 
 use std::{
     env,
-    io::{self, Write as _},
-    path::Path,
     process::{self, Stdio},
     time::Duration,
 };
 
-use selvedge_tests::{fabric::Fabric, npm};
+use selvedge_tests::{
+    browser::{self, CHROMIUM},
+    fabric::Fabric,
+    npm,
+};
 use serde_json::{Value, json};
 use tokio::{process::Command, sync::mpsc, time::timeout};
 
-/// Where Debian puts the browser.
-const CHROMIUM: &str = "/usr/bin/chromium";
 const BOBS_PASSWORD: &str = "correct horse battery staple";
 /// More than the page holds at a time.
 const OLD_LINES: usize = 330;
 /// How long a script may take: a browser on a busy machine is slow.
 const ROUND_PATIENCE: Duration = Duration::from_secs(240);
 
-/// Whether there is a browser; in CI there must be one.
-fn has_browser() -> bool {
-    let there = Path::new(CHROMIUM).is_file();
-    if !there {
-        let ci = env::var_os("CI").is_some_and(|value| value == "true");
-        assert!(!ci, "no {CHROMIUM} found, and in CI nothing is skipped");
-        // Past the macros, whose output of a test that passes nobody sees.
-        let _ = writeln!(io::stderr(), "skipped: no {CHROMIUM} found");
-    }
-    there
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn two_people_and_an_agent_hold_a_round() {
-    let Some(script) = npm::command_in("browser", "round.mjs").filter(|_| has_browser()) else {
+    let Some(script) = npm::command_in("browser", "round.mjs").filter(|_| browser::is_there())
+    else {
         return;
     };
     let mut fabric = Fabric::start().await.unwrap();
@@ -71,7 +60,7 @@ async fn what_the_page_shows_is_fresh_and_stays_where_one_reads() {
 
 /// Runs a script that needs no agent, with some people who never log in.
 async fn two_people_play(script: &str) {
-    let Some(script) = npm::command_in("browser", script).filter(|_| has_browser()) else {
+    let Some(script) = npm::command_in("browser", script).filter(|_| browser::is_there()) else {
         return;
     };
     let fabric = Fabric::start().await.unwrap();
