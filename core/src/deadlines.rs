@@ -1,8 +1,11 @@
 //! Deadlines by key, with the earliest at hand: what a parent of many children keeps.
 
+use alloc::vec::Vec;
+
 use crate::{
     canon::{Canon, Canonical},
     small_map::SmallMap,
+    snapshot::{LoadError, Saver, Snapshot, Value},
     time::Time,
 };
 
@@ -69,6 +72,20 @@ impl<K: Ord + Clone> Deadlines<K> {
 impl<K: Canonical> Canonical for Deadlines<K> {
     fn canonical(&self, canon: &mut Canon) {
         self.at.canonical(canon);
+    }
+}
+
+impl<K: Snapshot + Ord + Clone> Snapshot for Deadlines<K> {
+    fn save(&self, saver: &mut Saver) -> Value {
+        self.at.save(saver)
+    }
+
+    fn load(tree: Value) -> Result<Self, LoadError> {
+        let mut deadlines = Self::default();
+        for (key, at) in Vec::load(tree)? {
+            deadlines.set(key, Some(at));
+        }
+        Ok(deadlines)
     }
 }
 

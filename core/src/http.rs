@@ -11,7 +11,7 @@ use crate::{
     canon::{Canon, Canonical},
     canonical,
     secret::{self, Secret},
-    text,
+    snapshot, text,
 };
 
 /// The methods that Fabric uses.
@@ -62,6 +62,7 @@ impl Canonical for CallId {
         canon.id("call", self.0);
     }
 }
+snapshot!(struct CallId(number));
 
 /// A request without its origin: that is known to whoever carries it out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

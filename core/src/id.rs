@@ -5,7 +5,10 @@ use core::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::canon::{Canon, Canonical};
+use crate::{
+    canon::{Canon, Canonical},
+    snapshot::{LoadError, Saver, Snapshot, Value},
+};
 
 /// The longest id that is taken from the wire, in bytes. Ids are keys of every map, so a peer that
 /// sends longer ones is refused rather than remembered.
@@ -54,6 +57,16 @@ macro_rules! ids {
             impl Canonical for $name {
                 fn canonical(&self, canon: &mut Canon) {
                     self.0.canonical(canon);
+                }
+            }
+            impl Snapshot for $name {
+                fn save(&self, saver: &mut Saver) -> Value {
+                    self.0.save(saver)
+                }
+
+                fn load(tree: Value) -> Result<Self, LoadError> {
+                    let id = Arc::<str>::load(tree)?;
+                    Self::new(&id).ok_or_else(LoadError::default)
                 }
             }
         )*

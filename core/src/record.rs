@@ -7,14 +7,22 @@ mod matcher;
 mod pass;
 mod strings;
 
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use alloc::{
+    collections::BTreeSet,
+    string::{String, ToString as _},
+    vec::Vec,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 pub use self::digest::{digests, fold};
 pub(crate) use self::strings::{name_broken, name_parameter, name_strings};
 use self::{known::Memory, matcher::Automaton, pass::Pass};
-use crate::secret::Secret;
+use crate::{
+    secret::Secret,
+    snapshot::{LoadError, Saved, Snapshot, Tree},
+};
 
 /// An input that can be written down and read back.
 pub trait Recorded: Serialize + DeserializeOwned {
@@ -56,15 +64,44 @@ impl Redactor {
                 named.insert(Secret::new(secret));
             }
         });
-        let own = self.memory.learn(named, &mut self.steps);
-        let all = self.memory.automata().collect();
-        let clean = redacted(input, all, &mut self.steps);
+        let tree = serde_json::to_value(input)?;
+        // Through the type, so that the fields keep their order and the line can be read back.
+        let clean: I = self.redacted(named, &tree, serde_json::from_value)?;
+        serde_json::to_string(&clean)
+    }
+
+    /// A state as one line of JSON, without its secrets: what a recording can go on from.
+    ///
+    /// # Errors
+    ///
+    /// Where the state cannot be read back, which is a bug of its type.
+    pub fn state<S: Snapshot>(&mut self, state: &S) -> Result<String, LoadError> {
+        let Saved {
+            tree: Tree(tree),
+            mut secrets,
+        } = Saved::of(state);
+        secrets.retain(|secret| secret.expose().len() >= SECRET_BYTES_MIN);
+        self.redacted(secrets, &tree, |tree| {
+            let line = tree.to_string();
+            S::load(tree).map(|_| line)
+        })
+    }
+
+    /// A tree without secrets, those that it names itself among them, as somebody reads it.
+    fn redacted<T, E>(
+        &mut self,
+        named: BTreeSet<Secret>,
+        tree: &Value,
+        read: impl Fn(Value) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let Self { memory, steps } = self;
+        let own = memory.learn(named, steps);
+        let all = memory.automata().collect();
         // A peer may have called a word of ours a secret, without which the line cannot be read.
-        let clean = clean.or_else(|_| {
-            let own = Automaton::new(own, &mut self.steps);
-            redacted(input, [&own].into(), &mut self.steps)
-        });
-        serde_json::to_string(&clean?)
+        read(cleaned(tree.clone(), all, steps)).or_else(|_| {
+            let own = Automaton::new(own, steps);
+            read(cleaned(tree.clone(), [&own].into(), steps))
+        })
     }
 
     /// The outputs of a step in a few words, their secrets replaced as in [`line`](Self::line): see
@@ -83,15 +120,9 @@ impl Redactor {
     }
 }
 
-/// Through the type, so that the fields keep their order and the line can be read back.
-fn redacted<I: Recorded>(
-    input: &I,
-    automata: Vec<&Automaton>,
-    steps: &mut u64,
-) -> Result<I, serde_json::Error> {
-    let mut tree = serde_json::to_value(input)?;
+fn cleaned(mut tree: Value, automata: Vec<&Automaton>, steps: &mut u64) -> Value {
     Pass { automata, steps }.tree(&mut tree);
-    serde_json::from_value(tree)
+    tree
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::{
     deadlines::Deadlines,
     machine::Wakeup,
     small_map::SmallMap,
+    snapshot::{self, Fields, LoadError, Saver, Snapshot, Value},
     time::Time,
 };
 
@@ -193,6 +194,35 @@ impl<K, P: Eq> Eq for Requests<K, P> {}
 impl<K, P: fmt::Debug> fmt::Debug for Requests<K, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.open.fmt(f)
+    }
+}
+impl<K> Snapshot for RequestId<K> {
+    fn save(&self, saver: &mut Saver) -> Value {
+        self.number.save(saver)
+    }
+
+    fn load(tree: Value) -> Result<Self, LoadError> {
+        u64::load(tree).map(Self::from_number)
+    }
+}
+impl<K, P: Snapshot> Snapshot for Requests<K, P> {
+    fn save(&self, saver: &mut Saver) -> Value {
+        let Self {
+            open,
+            patience,
+            next,
+        } = self;
+        let [open, patience, next] = [open.save(saver), patience.save(saver), next.save(saver)];
+        snapshot::fields([("open", open), ("patience", patience), ("next", next)])
+    }
+
+    fn load(tree: Value) -> Result<Self, LoadError> {
+        let mut fields = Fields::of(tree)?;
+        Ok(Self {
+            open: fields.take("open")?,
+            patience: fields.take("patience")?,
+            next: fields.take("next")?,
+        })
     }
 }
 impl<K, P: Canonical> Canonical for Requests<K, P> {

@@ -4,6 +4,8 @@
 use alloc::boxed::Box;
 use core::{fmt, time::Duration};
 
+use crate::snapshot;
+
 /// A deterministic generator.
 ///
 /// The stream is that of RFC 8439 under the seed as key, so it is the same on every machine and in
@@ -22,6 +24,8 @@ pub struct Rng {
     /// Every number below a bound is the one in the middle.
     steady: bool,
 }
+
+snapshot!(struct Rng { key, block, counter, used, steady });
 
 const WORDS: u8 = 16;
 /// Nonces keep the two uses of a key apart.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     canon::{Canon, Canonical},
-    canonical, text,
+    canonical, snapshot, text,
 };
 
 /// One WebSocket of a machine, never used twice.
@@ -19,6 +19,7 @@ impl Canonical for ConnId {
         canon.id("connection", self.0);
     }
 }
+snapshot!(struct ConnId(number));
 
 /// One whole message of a WebSocket. The content is shared, not copied, when it is cloned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -32,7 +32,7 @@ pub struct Disk {
     /// How many of the next batches are not taken.
     pub fails: u32,
 }
-canonical!(struct Disk { kept, writing, fails; - backup, commit });
+canonical!(unsaved struct Disk { kept, writing, fails; - backup, commit });
 
 impl Default for Disk {
     fn default() -> Self {

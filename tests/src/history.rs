@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use selvedge_core::{Canonical, Machine, Time, step, ws::ConnId};
+use selvedge_core::{Canonical, Machine, Snapshot, Time, step, ws::ConnId};
 
 /// One draw, which a subject turns into an input that fits the state of its machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,8 @@ pub trait Subject: Sized {
         + Clone
         + Eq
         + Debug
-        + Canonical;
+        + Canonical
+        + Snapshot;
 
     /// How many kinds of inputs [`decode`](Self::decode) tells apart.
     const KINDS: u8;

@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, fmt::Debug, time::Duration};
 
 use selvedge_core::{
-    Machine as _, Time, canonical_hash,
-    record::{Recorded, Redactor, SECRET_BYTES_MIN},
+    Machine as _, Snapshot, Time, canonical_hash,
+    record::{Recorded, Redactor, SECRET_BYTES_MIN, digests},
+    snapshot::Saved,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -19,6 +20,9 @@ pub const SECRET_MARK: &str = "TopSecret";
 
 /// When histories start: about now, as a runtime does.
 pub const START: Time = Time::from_millis(1_790_000_000_000);
+
+/// How many steps lie between two snapshots of a recording.
+const SNAPSHOT_EVERY: u32 = 8;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MICRO: Duration = Duration::from_micros(1);
@@ -251,6 +255,29 @@ pub fn comparable<S: Subject>(history: &[Move]) -> Verdict {
     Ok(())
 }
 
+/// A machine that is written down and read back before every step does in each what the one does that
+/// was never written down, and equals it.
+///
+/// # Errors
+///
+/// Where it does not.
+pub fn goes_on_from_a_snapshot<S: Subject>(history: &[Move]) -> Verdict {
+    let (_, mut twin) = S::start(START);
+    stepped(&mut twin, START, None)?;
+    walk::<S>(START, history, |run, input, out| {
+        let restored = Saved::of(&twin).load();
+        twin = restored.map_err(|error| error.to_string())?;
+        let twins = stepped(&mut twin, run.now, input.cloned())?;
+        same("what is said after a snapshot", &twins.as_slice(), &out)?;
+        same("the machine after a snapshot", &twin, &run.machine)?;
+        same(
+            "its canonical hash",
+            &canonical_hash(&twin, run.now),
+            &canonical_hash(&run.machine, run.now),
+        )
+    })
+}
+
 /// Every input can be written down and read back.
 ///
 /// # Errors
@@ -293,6 +320,44 @@ where
             serde_json::from_str(&line).map_err(|error| format!("{line}: {error}"))?;
         let again = serde_json::to_string(&read).map_err(|error| error.to_string())?;
         same("the redacted line", &again, &line)
+    })
+}
+
+/// A recording replays from any snapshot in it to the same outputs, and no secret stands in one.
+///
+/// # Errors
+///
+/// Where it does not, or one does.
+pub fn recordings_go_on_from_a_snapshot<S>(history: &[Move]) -> Verdict
+where
+    S: Subject<Input: Recorded, Output: Serialize>,
+{
+    let mut redactor = Redactor::default();
+    let (_, mut twin) = S::start(START);
+    stepped(&mut twin, START, None)?;
+    let mut steps = 0;
+    walk::<S>(START, history, |run, input, out| {
+        steps += 1;
+        let input = input.map(|input| {
+            let line = redactor.line(input).map_err(|error| error.to_string())?;
+            serde_json::from_str(&line).map_err(|error| format!("{line}: {error}"))
+        });
+        let twins = stepped(&mut twin, run.now, input.transpose()?)?;
+        let told = redactor.digests(out);
+        if told != digests(&twins, &mut |_| None) {
+            return Err(format!("a replay says\n{twins:?} instead of\n{out:?}"));
+        }
+        if steps % SNAPSHOT_EVERY > 0 {
+            return Ok(());
+        }
+        let state = redactor.state(&run.machine);
+        let state = state.map_err(|error| error.to_string())?;
+        if state.contains(SECRET_MARK) {
+            return Err(format!("a secret stands in {state}"));
+        }
+        let tree = serde_json::from_str(&state).map_err(|error| error.to_string())?;
+        twin = Snapshot::load(tree).map_err(|error| format!("{error} in {state}"))?;
+        Ok(())
     })
 }
 

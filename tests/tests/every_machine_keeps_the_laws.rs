@@ -120,6 +120,11 @@ macro_rules! every_machine_keeps_the_laws {
             }
 
             #[test]
+            fn goes_on_from_a_snapshot() {
+                hold(laws::goes_on_from_a_snapshot::<$subject>).unwrap();
+            }
+
+            #[test]
             fn says_in_these_histories_whatever_it_can_say() {
                 hold_reach::<$subject>(&[$(stringify!($output)),*]);
             }
@@ -143,6 +148,12 @@ macro_rules! every_machine_keeps_the_laws {
         #[test]
         fn leaves_no_secret_in_a_recording() {
             hold(laws::recordings_hold_no_secret::<$subject>).unwrap();
+        }
+    };
+    (@replayed $subject:ty) => {
+        #[test]
+        fn replays_from_a_snapshot_in_a_recording() {
+            hold(laws::recordings_go_on_from_a_snapshot::<$subject>).unwrap();
         }
     };
 }
@@ -176,10 +187,12 @@ every_machine_keeps_the_laws! {
     the_login_gate: login_gate::Gate, [Admit], written, recorded;
     the_agent: agent::Agent,
         [Login Dial Transport HangUp Http Forget Notify Sent Channels Live Down Rotated NotRotated Deaf
-         GapAccepted Left Skipped TurnTimedOut BadCommands CommandsReplaced], written, recorded, asked;
-    the_agent_of_claude: agent::ClaudeAgent, [Notify Sent TurnTimedOut OfferedAgain], written, recorded, asked;
+         GapAccepted Left Skipped TurnTimedOut BadCommands CommandsReplaced],
+        written, recorded, replayed, asked;
+    the_agent_of_claude: agent::ClaudeAgent, [Notify Sent TurnTimedOut OfferedAgain],
+        written, recorded, replayed, asked;
     the_guild: guild::Guild,
         [Introspect Resolve Store Load Forget Transport Close Respond Fatal Posted Member NoMember
          Amended Canvas NoCanvas Commands Turn Rewoken Commanded Newest],
-        written, recorded;
+        written, recorded, replayed;
 }

@@ -25,6 +25,8 @@ use crate::{
     http::CallId,
     machine::{Machine, Wakeup, earliest, step},
     secret::Secret,
+    snapshot,
+    snapshot::Snapshot,
     socketio::server as socketio_server,
     time::Time,
     ws::{self, ConnId},
@@ -47,6 +49,7 @@ impl Canonical for SessionId {
         canon.id("session", self.0);
     }
 }
+snapshot!(struct SessionId(number));
 
 /// What sessions may hold together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,9 +89,9 @@ impl Default for Limits {
 ///
 /// It answers every call that it was told of, at the latest when it closes, and says nothing after
 /// that.
-pub trait Session: Machine + Clone + Eq + fmt::Debug + Canonical {
+pub trait Session: Machine + Clone + Eq + fmt::Debug + Canonical + Snapshot {
     /// How it behaves.
-    type Config: Clone + Eq + fmt::Debug + Canonical;
+    type Config: Clone + Eq + fmt::Debug + Canonical + Snapshot;
 
     /// One on a WebSocket that opened at `now`.
     fn websocket(config: &Arc<Self::Config>, sid: &Secret, now: Time) -> Self;
@@ -236,6 +239,11 @@ impl<S: Canonical> Canonical for Live<S> {
         former.canonical(canon);
     }
 }
+
+snapshot!(struct Sessions[S: Session] {
+    config, limits, live, sids, conns, calls, wakeups, farewells, next; ~ scratch
+});
+snapshot!(struct Live[S] { machine, sid, socket, former });
 
 impl<S: Session> Sessions<S> {
     /// No sessions yet.

@@ -79,7 +79,7 @@ pub struct Auth<W> {
     asked: Requests<Introspect, Secret>,
     waiting: BTreeMap<Secret, Vec<W>>,
 }
-canonical!(struct Auth[W: crate::canon::Canonical] {
+canonical!(struct Auth[W] {
     good, good_until, dead, dead_tokens, asked, waiting,
 });
 

@@ -18,7 +18,7 @@ pub(super) struct Journal<E> {
     entries: VecDeque<Entry<E>>,
     effects: usize,
 }
-canonical!(struct Journal[E: crate::canon::Canonical] { asked, entries, effects });
+canonical!(struct Journal[E] { asked, entries, effects });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry<E> {
@@ -26,7 +26,7 @@ struct Entry<E> {
     committed: bool,
     effects: Vec<E>,
 }
-canonical!(struct Entry[E: crate::canon::Canonical] { id, committed, effects });
+canonical!(struct Entry[E] { id, committed, effects });
 
 impl<E> Default for Journal<E> {
     fn default() -> Self {

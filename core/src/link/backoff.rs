@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{canonical, rng::Rng, time::Time};
+use crate::{canonical, rng::Rng, snapshot, time::Time};
 
 /// The numbers of a [`Backoff`]. Begin with the default, and set what is to be different.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct Config {
     /// How often one more dial may be made. Default 5 s.
     pub refill: Duration,
 }
+
+snapshot!(struct Config { first, most, after_live, after_stable, stable, dials, refill });
 
 impl Default for Config {
     fn default() -> Self {

@@ -11,6 +11,7 @@ use crate::{
     canon::{Canon, Canonical},
     machine::{Machine as _, Wakeup, earliest, step},
     request::RequestId,
+    snapshot,
     time::Time,
     ws::ConnId,
 };
@@ -101,6 +102,14 @@ impl<P: Protocol> Canonical for Connection<P> {
         }
     }
 }
+
+snapshot!(enum Connection[P: Protocol] {
+    Waiting { until },
+    Authorizing(id),
+    Dialing { conn, auth, until },
+    Handshaking { conn, session, until },
+    Up { conn, session, live_since },
+});
 
 impl<P: Protocol> Connection<P> {
     /// Its name, once it is dialed.

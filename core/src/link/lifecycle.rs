@@ -16,6 +16,7 @@ use crate::{
     machine::{Machine, Wakeup, earliest},
     request::{RequestId, Requests},
     rng::Rng,
+    snapshot,
     time::Time,
     ws::ConnId,
 };
@@ -214,6 +215,11 @@ impl<P: Protocol> Canonical for Link<P> {
         state.canonical(canon);
     }
 }
+
+snapshot!(struct Config { step_timeout, rotation_timeout, backoff, first_conn });
+snapshot!(struct Link[P: Protocol] { config, protocol, backoff, dials, asked, next_conn, state });
+snapshot!(enum State[P: Protocol] { Resting, Running { present, next }, Shut });
+snapshot!(struct Next[P: Protocol] { connection, until, why });
 
 impl<P: Protocol> State<P> {
     /// No connection; the next one is dialed then.

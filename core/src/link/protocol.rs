@@ -3,16 +3,16 @@
 use alloc::string::String;
 use core::fmt::Debug;
 
-use crate::{canon::Canonical, canonical, machine::Machine, time::Time};
+use crate::{canon::Canonical, canonical, machine::Machine, snapshot::Snapshot, time::Time};
 
 /// A protocol on top of a link: how a session on a fresh connection begins.
-pub trait Protocol: Clone + Eq + Debug + Canonical {
+pub trait Protocol: Clone + Eq + Debug + Canonical + Snapshot {
     /// What happens on an open connection, such as [`ws::Event`](crate::ws::Event).
     type Happened;
     /// What a session does on it, such as [`ws::Action`](crate::ws::Action).
     type Action;
     /// What a dial is authorised with. It is asked for at every dial, and used for that one alone.
-    type Auth: Clone + Eq + Debug + Canonical;
+    type Auth: Clone + Eq + Debug + Canonical + Snapshot;
     /// What the owner can ask of a session that is up.
     type Command;
     /// What a session tells its owner.
@@ -24,7 +24,8 @@ pub trait Protocol: Clone + Eq + Debug + Canonical {
         > + Clone
         + Eq
         + Debug
-        + Canonical;
+        + Canonical
+        + Snapshot;
 
     /// Begins a session on a connection that is open.
     fn session(&self, now: Time, auth: Self::Auth) -> Self::Session;

@@ -6,6 +6,7 @@ use crate::{
     fabric::session::Realtime,
     link,
     plugin::status::{Ends, LinkState, LinkStatus, Trouble, ago, millis},
+    snapshot,
     time::Time,
 };
 
@@ -29,6 +30,10 @@ pub struct Chronicle {
     ends: Ends,
     last: Option<(Time, String)>,
 }
+
+snapshot!(struct Chronicle {
+    state, since, dial_at, frame, event, post, lives, rotations, deaf, held_back, next, ends, last
+});
 
 impl Chronicle {
     /// Something is about to happen to the link.

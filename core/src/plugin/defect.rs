@@ -1,6 +1,9 @@
 //! Planted defects: fixes that the simulator switches off to prove that it would miss them.
 
-use crate::ws::{Event, Frame};
+use crate::{
+    snapshot::{LoadError, Saver, Snapshot, Value},
+    ws::{Event, Frame},
+};
 
 /// A fix of the plugin that can be switched off by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -232,6 +235,17 @@ impl Defect {
 /// simulator and the tests switch on, can make one that has any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Planted(Option<Defect>);
+
+/// What is read back has none: a file must not switch a fix off.
+impl Snapshot for Planted {
+    fn save(&self, _: &mut Saver) -> Value {
+        Value::Null
+    }
+
+    fn load(_: Value) -> Result<Self, LoadError> {
+        Ok(Self::default())
+    }
+}
 
 impl Planted {
     /// Switches a fix off.

@@ -14,8 +14,9 @@ use crate::{
     deadlines::Deadlines,
     fabric::error::ErrorBody,
     http::{Failure, Response},
-    plugin::retry,
+    plugin::{jobs, outbox, retry},
     rng::Rng,
+    snapshot::{LoadError, Saver, Snapshot, Value},
     time::Time,
 };
 
@@ -44,6 +45,25 @@ pub struct Terms {
     pub undone: &'static str,
 }
 
+/// By its number: there are few.
+impl Snapshot for &'static Terms {
+    fn save(&self, saver: &mut Saver) -> Value {
+        let place = terms().iter().position(|it| it == self);
+        place.unwrap_or_default().save(saver)
+    }
+
+    fn load(tree: Value) -> Result<Self, LoadError> {
+        let known = terms().get(usize::load(tree)?).copied();
+        known.ok_or_else(LoadError::default)
+    }
+}
+
+/// All terms that there are.
+fn terms() -> [&'static Terms; 4] {
+    let [safe, once, file] = jobs::TERMS;
+    [&outbox::TERMS, safe, once, file]
+}
+
 /// What has become of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome<W> {
@@ -70,7 +90,7 @@ struct Try<W> {
     /// It was sent at least once and may have been carried out.
     uncertain: bool,
 }
-canonical!(struct Try [W: crate::canon::Canonical] {
+canonical!(struct Try [W] {
     work, give_up_at, failures, refused, uncertain; - terms
 });
 
@@ -88,7 +108,7 @@ pub struct Tries<W> {
     next: TryId,
     rng: Rng,
 }
-canonical!(struct Tries [W: crate::canon::Canonical] { open, due, blocked; - next, rng });
+canonical!(struct Tries [W] { open, due, blocked; - next, rng });
 
 impl<W> Tries<W> {
     /// None; `rng` draws the waits.

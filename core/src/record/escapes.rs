@@ -136,7 +136,8 @@ pub(super) type Changes = Vec<Option<u8>>;
 impl Decoded {
     /// What `changes` of this mean for `text`, which this was decoded from. Characters become others
     /// of the same lengths, so every escape keeps its form and its length; one of two characters can
-    /// stand only for a slash then. These changes are made instead of what `into` has in their places.
+    /// stand only for a slash or a backslash then. These changes are made instead of what `into` has
+    /// in their places.
     pub(super) fn write_back(
         &self,
         changes: &[Option<u8>],
@@ -185,6 +186,7 @@ fn rewritten(plain: &[u8], escaping: Escaping, length: usize) -> String {
         (Escaping::Percent, _) => plain
             .iter()
             .try_for_each(|byte| write!(again, "%{byte:02X}")),
+        (Escaping::Json, 2) if text == r"\" => again.write_str(r"\\"),
         (Escaping::Json, 2) => again.write_str(r"\/"),
         (Escaping::Json, _) => text
             .encode_utf16()
@@ -246,8 +248,8 @@ mod tests {
         };
         let json = r#"<a\"\u0062\u00e9\ud83d\ude00c>\n"#;
         assert_eq!(
-            written(Escaping::Json, json, "a\"bé😀c", "x/xÿ\u{10000}x"),
-            r"<x\/\u0078\u00ff\ud800\udc00x>\n"
+            written(Escaping::Json, json, "a\"bé😀c", "x\\xÿ\u{10000}x"),
+            r"<x\\\u0078\u00ff\ud800\udc00x>\n"
         );
         let url = "<%61b%C3%A9>%41";
         assert_eq!(

@@ -119,9 +119,10 @@ fn blanked(text: &[u8], label: &str) -> String {
     let mut label = label.chars();
     let text = core::str::from_utf8(text).unwrap_or_default();
     let blank = |char: char| match char {
-        // JSON writes these with two characters, and this is the only other one that it lets be
-        // written so.
-        '"' | '\\' | '/' | '\0'..' ' => '/',
+        // JSON must write these with two characters, whoever writes it.
+        '"' | '\\' => '\\',
+        // It may write these with two, and this is the only other one that it lets be written so.
+        '/' | '\0'..' ' => '/',
         char => match char.len_utf8() {
             1 => label.next().unwrap_or('x'),
             2 => 'ÿ',

@@ -3,7 +3,7 @@
 use alloc::{collections::VecDeque, vec::Vec};
 
 use super::{AckId, Call, Namespace, client::Buffer, event::Emission};
-use crate::{Canonical, canonical, request::RequestId};
+use crate::{canonical, request::RequestId};
 
 /// Emissions in the order in which they came, within the limits of a [`Buffer`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(super) struct Backlog<C> {
     waiting: VecDeque<Waiting<C>>,
     bytes: usize,
 }
-canonical!(struct Backlog[C: Canonical] { waiting, bytes });
+canonical!(struct Backlog[C] { waiting, bytes });
 
 /// One of them, and which call it is, if it is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) struct Waiting<C> {
     pub(super) emission: Emission,
     pub(super) call: C,
 }
-canonical!(struct Waiting[C: Canonical] { emission, call });
+canonical!(struct Waiting[C] { emission, call });
 
 /// A call of a client that waits: the embedder's id, and the one on the wire.
 pub(super) type WaitingCall = Option<(RequestId<Call>, AckId)>;

@@ -61,7 +61,7 @@ pub struct Client {
     /// Empty between steps: kept for the memory of one output, which few steps exceed.
     scratch: Vec<engineio::client::Output>,
 }
-canonical!(struct Client { config, engine, phase, namespaces, left, calls, backlog, assembler, fault; - scratch });
+canonical!(struct Client { config, engine, phase, namespaces, left, calls, backlog, assembler, fault; ~ scratch });
 
 /// How far the connection is, as far as it has been told to the embedder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

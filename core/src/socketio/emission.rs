@@ -11,7 +11,7 @@ use super::{AckId, Namespace, attachment, event::RESERVED_NAMES, packet};
 use crate::{
     canonical,
     engineio::{self, packet::Size},
-    ws,
+    snapshot, ws,
 };
 
 /// Something to send: an event or an acknowledgement, encoded once.
@@ -35,6 +35,13 @@ enum Kind {
     Event,
     Answer,
 }
+
+snapshot!(
+    enum Kind {
+        Event,
+        Answer,
+    }
+);
 
 impl Kind {
     fn on_wire(self, attachments: usize) -> packet::Kind {

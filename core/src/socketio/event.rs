@@ -16,6 +16,7 @@ pub use super::{attachment::Attachment, emission::Emission};
 use crate::{
     canon::{Canon, Canonical},
     canonical, json,
+    snapshot::{LoadError, Saver, Snapshot, Value},
 };
 
 /// Names that the official peers keep for themselves: an event with one of them is refused, in
@@ -64,6 +65,28 @@ impl Canonical for Event {
         self.payload().canonical(canon);
         self.ack.canonical(canon);
         self.attachments.canonical(canon);
+    }
+}
+
+/// Its packet is read again.
+impl Snapshot for Event {
+    fn save(&self, saver: &mut Saver) -> Value {
+        let Self {
+            packet,
+            payload,
+            ack,
+            attachments,
+            ..
+        } = self;
+        let packet = (packet.clone(), *payload);
+        (packet, *ack, attachments.clone()).save(saver)
+    }
+
+    fn load(tree: Value) -> Result<Self, LoadError> {
+        let ((packet, payload), ack, attachments) = Snapshot::load(tree)?;
+        let mut event = Self::decode(packet, payload, ack).map_err(|_| LoadError::default())?;
+        event.attach(attachments);
+        Ok(event)
     }
 }
 

@@ -82,7 +82,7 @@ pub struct Hub {
 }
 canonical!(struct Hub {
     config, is_over, sessions, namespaces, sockets, asked, calls, clients;
-    - places, next, said, fresh, effects
+    - places, next; ~ said, fresh, effects
 });
 
 impl Hub {

@@ -96,7 +96,7 @@ pub struct Server {
     /// Empty between steps: kept for the memory of one output, which few steps exceed.
     scratch: Vec<engineio::server::Output>,
 }
-canonical!(struct Server { config, engine, is_closed, join_by, namespaces, calls, assembler, fault; - scratch });
+canonical!(struct Server { config, engine, is_closed, join_by, namespaces, calls, assembler, fault; ~ scratch });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Membership {

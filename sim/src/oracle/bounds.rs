@@ -28,7 +28,7 @@ pub(super) struct Bounds {
     dials: BTreeMap<(usize, usize), VecDeque<Time>>,
     logins: BTreeMap<usize, VecDeque<Time>>,
 }
-canonical!(struct Bounds { ; - dials, logins });
+canonical!(unsaved struct Bounds { ; - dials, logins });
 
 impl Rule for Bounds {
     fn name(&self) -> &'static str {

@@ -14,14 +14,14 @@ use selvedge_core::{
 pub struct Ledger {
     guilds: Vec<Guild>,
 }
-canonical!(struct Ledger { guilds });
+canonical!(unsaved struct Ledger { guilds });
 
 #[derive(Clone, Debug, Default)]
 struct Guild {
     channels: BTreeMap<ChannelId, Channel>,
     messages: BTreeMap<MessageId, Stored>,
 }
-canonical!(struct Guild { channels, messages });
+canonical!(unsaved struct Guild { channels, messages });
 
 /// A channel.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub struct Channel {
     pub messages: BTreeMap<u64, MessageId>,
     stays: BTreeMap<UserId, Vec<Stay>>,
 }
-canonical!(struct Channel {
+canonical!(unsaved struct Channel {
     x_type, last_seq, last_at, closed, wakes, wakes_anew, speaker, speaks_since, messages, stays
 });
 
@@ -58,7 +58,7 @@ pub struct Stay {
     /// The last `seq` of it; `None` while it lasts.
     pub until: Option<u64>,
 }
-canonical!(struct Stay { after, until });
+canonical!(unsaved struct Stay { after, until });
 
 impl Stay {
     /// Whether a message fell into it.
@@ -87,7 +87,7 @@ pub struct Stored {
     /// Whether it was deleted.
     pub deleted: bool,
 }
-canonical!(struct Stored { channel, seq, author, content, nonce, woken, rewoken, deleted });
+canonical!(unsaved struct Stored { channel, seq, author, content, nonce, woken, rewoken, deleted });
 
 impl Ledger {
     /// For so many guilds.

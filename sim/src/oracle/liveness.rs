@@ -40,7 +40,7 @@ pub struct Liveness {
     /// What was said since then.
     said: BTreeSet<(usize, usize, MessageId)>,
 }
-canonical!(struct Liveness { handed, places, known, live, met, said });
+canonical!(unsaved struct Liveness { handed, places, known, live, met, said });
 
 /// What goes on in a channel.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +56,7 @@ struct Work {
     /// Whether the loop guard may have held anything back: that is recorded, and not handed over.
     guarded: bool,
 }
-canonical!(struct Work { running, seen, skipped, posted, guarded });
+canonical!(unsaved struct Work { running, seen, skipped, posted, guarded });
 
 impl Liveness {
     /// Something was seen.

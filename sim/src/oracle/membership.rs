@@ -9,7 +9,7 @@ use super::{Rule, Seen, View, tell};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Membership;
 canonical!(
-    struct Membership {}
+    unsaved struct Membership {}
 );
 
 impl Rule for Membership {

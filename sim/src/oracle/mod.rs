@@ -270,7 +270,7 @@ pub struct Oracle {
     liveness: Liveness,
     breaches: Vec<Breach>,
 }
-canonical!(struct Oracle { ledger, rules, liveness; - setup, breaches });
+canonical!(unsaved struct Oracle { ledger, rules, liveness; - setup, breaches });
 
 impl Clone for Box<dyn Rule> {
     fn clone(&self) -> Self {

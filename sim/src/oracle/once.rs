@@ -20,7 +20,7 @@ pub(super) struct Once {
     offers: BTreeMap<(usize, TurnId), Offers>,
     lives: BTreeMap<usize, u32>,
 }
-canonical!(struct Once { turns, offers, lives });
+canonical!(unsaved struct Once { turns, offers, lives });
 
 #[derive(Clone, Debug, Default)]
 struct Offers {
@@ -30,7 +30,7 @@ struct Offers {
     /// How many processes have.
     lives: u32,
 }
-canonical!(struct Offers { life, times, lives });
+canonical!(unsaved struct Offers { life, times, lives });
 
 impl Rule for Once {
     fn name(&self) -> &'static str {

@@ -11,7 +11,7 @@ use super::{Place, Rule, Seen, View};
 pub(super) struct OneTurn {
     running: BTreeMap<Place, (TurnId, Time)>,
 }
-canonical!(struct OneTurn { running });
+canonical!(unsaved struct OneTurn { running });
 
 impl Rule for OneTurn {
     fn name(&self) -> &'static str {

@@ -12,7 +12,7 @@ use super::{Place, Rule, Seen, View, tell};
 pub(super) struct Order {
     last: BTreeMap<Place, u64>,
 }
-canonical!(struct Order { last });
+canonical!(unsaved struct Order { last });
 
 impl Rule for Order {
     fn name(&self) -> &'static str {

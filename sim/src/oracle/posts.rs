@@ -27,7 +27,7 @@ pub(super) struct Posts {
     /// The turns that a host's process has said to be over.
     over: BTreeSet<(usize, TurnId)>,
 }
-canonical!(struct Posts { said, lives, rewoken, turns, over });
+canonical!(unsaved struct Posts { said, lives, rewoken, turns, over });
 
 impl Rule for Posts {
     fn name(&self) -> &'static str {

@@ -13,7 +13,7 @@ pub(super) struct Ready {
     initialised: BTreeMap<usize, Time>,
     listed: BTreeMap<usize, Time>,
 }
-canonical!(struct Ready { initialised, listed });
+canonical!(unsaved struct Ready { initialised, listed });
 
 impl Rule for Ready {
     fn name(&self) -> &'static str {

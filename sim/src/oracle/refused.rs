@@ -22,7 +22,7 @@ pub(super) struct Refused {
     /// From when on a post may be sent again, if it ever may.
     refused: BTreeMap<(usize, usize, Bytes), Option<Time>>,
 }
-canonical!(struct Refused { open, refused });
+canonical!(unsaved struct Refused { open, refused });
 
 impl Rule for Refused {
     fn name(&self) -> &'static str {

@@ -29,7 +29,7 @@ pub(super) struct Storms {
     requests: BTreeMap<(usize, usize), VecDeque<Time>>,
     sent: BTreeSet<(usize, Bytes)>,
 }
-canonical!(struct Storms { ; - requests, sent });
+canonical!(unsaved struct Storms { ; - requests, sent });
 
 impl Rule for Storms {
     fn name(&self) -> &'static str {

@@ -13,7 +13,7 @@ const DIAL: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tokens;
 canonical!(
-    struct Tokens {}
+    unsaved struct Tokens {}
 );
 
 impl Rule for Tokens {

@@ -13,7 +13,7 @@ use super::{Rule, Seen, View, ledger::Channel, tell};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Waking;
 canonical!(
-    struct Waking {}
+    unsaved struct Waking {}
 );
 
 impl Rule for Waking {

@@ -28,7 +28,7 @@ pub struct Store {
     commands: BTreeMap<(UserId, String), Commanded>,
     canvases: BTreeMap<ChannelId, Canvas>,
 }
-canonical!(struct Store { writing, state, channels, places, nonces, commands, canvases });
+canonical!(unsaved struct Store { writing, state, channels, places, nonces, commands, canvases });
 
 /// A message, who is woken by it, and the id of the wake where it came later.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ struct Row {
     message: Message,
     woken: Vec<(UserId, Option<String>)>,
 }
-canonical!(struct Row { message, woken });
+canonical!(unsaved struct Row { message, woken });
 
 #[derive(Clone, Debug)]
 struct Commanded {
@@ -44,7 +44,7 @@ struct Commanded {
     command: Command,
     at: Wall,
 }
-canonical!(struct Commanded { channel, command, at });
+canonical!(unsaved struct Commanded { channel, command, at });
 
 impl Store {
     /// A transaction is being written.

@@ -16,6 +16,7 @@ use crate::{
     canonical,
     id::{MessageId, UserId},
     rng::Rng,
+    snapshot,
 };
 use frame::Frame;
 
@@ -101,6 +102,7 @@ impl Canonical for WakeId {
         canon.id("wake", self.0);
     }
 }
+snapshot!(struct WakeId(number));
 
 /// Why a command or an ack is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

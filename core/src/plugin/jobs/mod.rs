@@ -10,6 +10,7 @@ use alloc::{
 };
 use core::time::Duration;
 
+pub(super) use self::step::TERMS;
 pub use self::{
     discussion::{Opening, Summary, discussion_channel},
     step::{Next, Step},

@@ -59,6 +59,9 @@ static FILE: Terms = Terms {
     ..SAFE
 };
 
+/// All of them.
+pub(in crate::plugin) const TERMS: [&Terms; 3] = [&SAFE, &ONCE, &FILE];
+
 /// One request of a job, with what is needed to go on from its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -13,6 +13,7 @@ use crate::{
     record::Recorded,
     request::RequestId,
     secret::{self, Secret},
+    snapshot,
     socketio::{
         Call, CallError, CloseReason, Namespace, Unsent,
         event::{Answer, Emission, Event},
@@ -43,6 +44,7 @@ impl Canonical for SocketId {
         canon.id("socket", self.0);
     }
 }
+snapshot!(struct SocketId(number));
 
 /// The longest name of a room, in bytes: rooms are keys of maps.
 pub const ROOM_BYTES_MAX: usize = 256;

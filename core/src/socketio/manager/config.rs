@@ -4,6 +4,7 @@ use core::{num::NonZeroU32, time::Duration};
 
 use crate::{
     link::{self, backoff},
+    snapshot,
     socketio::client::{self, Buffer},
 };
 
@@ -81,3 +82,11 @@ pub enum Transports {
     /// A WebSocket; polling where that fails.
     WebSocketPolling,
 }
+snapshot!(
+    enum Transports {
+        WebSocket,
+        Polling,
+        PollingWebSocket,
+        WebSocketPolling,
+    }
+);
