@@ -2,7 +2,7 @@
 
 use std::{io, ops::ControlFlow, time::Duration};
 
-use selvedge_core::{Machine, Time, record::Recorded, step};
+use selvedge_core::{Machine, Snapshot, Time, record::Recorded, step};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -67,12 +67,12 @@ impl<I: Send> Outlet<I> for mpsc::Sender<I> {
 
 /// Sees every step of a machine: the one place that every input passes.
 pub trait Tap<M: Machine> {
-    /// A step is about to be taken, with an input or without.
+    /// A step is about to be taken by the machine, with an input or without.
     ///
     /// # Errors
     ///
     /// Where it cannot be written down; the drive ends with that.
-    fn before(&mut self, now: Time, input: Option<&M::Input>) -> io::Result<()>;
+    fn before(&mut self, now: Time, input: Option<&M::Input>, machine: &M) -> io::Result<()>;
 
     /// It has been taken, and this is to be carried out now.
     ///
@@ -84,7 +84,7 @@ pub trait Tap<M: Machine> {
 
 /// Nothing is written down.
 impl<M: Machine> Tap<M> for () {
-    fn before(&mut self, _: Time, _: Option<&M::Input>) -> io::Result<()> {
+    fn before(&mut self, _: Time, _: Option<&M::Input>, _: &M) -> io::Result<()> {
         Ok(())
     }
 
@@ -93,23 +93,22 @@ impl<M: Machine> Tap<M> for () {
     }
 }
 
-impl<M> Tap<M> for Option<Recorder<M::Input, M::Output>>
+impl<M> Tap<M> for Option<Recorder<M>>
 where
-    M: Machine,
+    M: Machine + Snapshot + Clone + Send + 'static,
     M::Input: Recorded + Clone + Send + 'static,
     M::Output: Serialize + Clone + Send + 'static,
 {
-    fn before(&mut self, now: Time, input: Option<&M::Input>) -> io::Result<()> {
-        match (self, input) {
-            (Some(recorder), Some(input)) => recorder.input(now, input.clone()),
-            (Some(recorder), None) => recorder.tick(now),
-            (None, _) => Ok(()),
+    fn before(&mut self, now: Time, input: Option<&M::Input>, machine: &M) -> io::Result<()> {
+        match self {
+            Some(recorder) => recorder.before(now, input.cloned(), machine),
+            None => Ok(()),
         }
     }
 
     fn after(&mut self, outputs: &[M::Output]) -> io::Result<()> {
         match self {
-            Some(recorder) => recorder.outputs(outputs.to_vec()),
+            Some(recorder) => recorder.after(outputs.to_vec()),
             None => Ok(()),
         }
     }
@@ -209,14 +208,14 @@ fn play<M: Machine, W: World<M>>(
 ) -> io::Result<ControlFlow<()>> {
     let mut outputs = Vec::new();
     if inputs.is_empty() {
-        tap.before(now, None)?;
+        tap.before(now, None, machine)?;
         step(machine, now, None, &mut outputs);
         tap.after(&outputs)?;
         return Ok(carry_out(world, now, &mut outputs));
     }
     let mut unsettled = 0;
     for input in inputs {
-        tap.before(now, Some(&input))?;
+        tap.before(now, Some(&input), machine)?;
         step(machine, now, Some(input), &mut outputs);
         tap.after(&outputs)?;
         unsettled += outputs.len();
@@ -308,7 +307,7 @@ mod tests {
         /// Cannot write.
         struct Full(u32);
         impl Tap<Repeat> for Full {
-            fn before(&mut self, _: Time, input: Option<&u32>) -> io::Result<()> {
+            fn before(&mut self, _: Time, input: Option<&u32>, _: &Repeat) -> io::Result<()> {
                 match input == Some(&self.0) {
                     true => Err(io::ErrorKind::StorageFull.into()),
                     false => Ok(()),
@@ -380,7 +379,7 @@ mod tests {
         /// Counts what is written down.
         struct Written<'t>(&'t mut u64);
         impl Tap<Count> for Written<'_> {
-            fn before(&mut self, _: Time, _: Option<&()>) -> io::Result<()> {
+            fn before(&mut self, _: Time, _: Option<&()>, _: &Count) -> io::Result<()> {
                 *self.0 += 1;
                 Ok(())
             }

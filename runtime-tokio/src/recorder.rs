@@ -1,16 +1,21 @@
 //! Writes down every step of a machine, without its secrets.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, BufWriter, Write as _},
+    fmt,
+    fs::{self, File, OpenOptions},
+    io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-    sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    },
     thread::{self, JoinHandle},
 };
 
 use selvedge_core::{
-    Time,
+    Machine, Snapshot, Time,
     record::{Recorded, Redactor},
 };
 use serde::Serialize;
@@ -19,88 +24,140 @@ use serde::Serialize;
 /// recording leaves out would make it worthless.
 const LINES_MAX: usize = 1_024;
 
-/// A recording of one machine: JSON lines, the first one says what was recorded. A step is one of
-/// `{"at": micros, "input": …}`, or `{"at": micros}` for a bare tick; where something came of it,
-/// `{"out": […]}` follows, as of [`digests`](selvedge_core::record::digests); `{"end": true}` is the last line
-/// unless the process was killed. What a step begins with is
-/// written before the machine is stepped, so that a recording of a panic has what led to it.
+/// Where recordings are made, and how much of each is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordOptions {
+    /// The folder of the recordings.
+    pub dir: PathBuf,
+    /// How long a segment may grow behind its first line before the next one begins; by default
+    /// [`SEGMENT_BYTES`]. What waits to be written then, 1,024 lines at most, still goes into the old one.
+    /// Each begins with a snapshot of the machine, so small ones are mostly snapshots.
+    pub segment_bytes: u64,
+    /// How many segments of a recording are kept, by default [`SEGMENTS`]; for one more, the oldest is
+    /// deleted.
+    pub segments: u64,
+}
+
+/// How long a segment may grow where nobody says otherwise: 64 MiB.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+/// How many segments of a recording are kept where nobody says otherwise: with segments of 64 MiB each
+/// machine takes 1 GiB at most.
+pub const SEGMENTS: u64 = 16;
+
+impl From<PathBuf> for RecordOptions {
+    /// In that folder, with the defaults for the rest.
+    fn from(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            segment_bytes: SEGMENT_BYTES,
+            segments: SEGMENTS,
+        }
+    }
+}
+
+/// A recording of one machine: a row of files, `NAME.000000.jsonl` and so on, each of which can be replayed
+/// by itself; the oldest are deleted.
 ///
-/// Secrets are looked for and lines are written by a thread of its own. Dropped, it waits until
-/// everything is written.
+/// Each is JSON lines. The first one says what was recorded, and how the machine began (`seed`, its
+/// configuration and what it was given) or, from the second file on, its whole `state`. A step is one of
+/// `{"at": micros, "input": …}`, or `{"at": micros}` for a bare tick; where something came of it,
+/// `{"out": […]}` follows, as of [`digests`](selvedge_core::record::digests). The last line is
+/// `{"next": number}` where the recording goes on in another file, or else `{"end": true}`, unless the
+/// process was killed. What a step begins with is written before the machine is stepped, so that a recording
+/// of a panic has what led to it.
+///
+/// Secrets are looked for and lines are written by a thread of its own; of the machine it is given a clone
+/// for each file. Dropped, it waits until everything is written.
 #[derive(Debug)]
-pub struct Recorder<I, O> {
+pub struct Recorder<M: Machine> {
     /// `None` once the recording has ended.
-    lines: Option<SyncSender<Line<I, O>>>,
+    lines: Option<SyncSender<Line<M>>>,
+    /// The segment has grown long enough: the next one is to begin.
+    full: Arc<AtomicBool>,
     writer: Option<JoinHandle<io::Result<()>>>,
 }
 
 #[derive(Debug)]
-enum Line<I, O> {
-    Input(Time, I),
+enum Line<M: Machine> {
+    State(Box<M>),
+    Input(Time, M::Input),
     Tick(Time),
-    Outputs(Vec<O>),
+    Outputs(Vec<M::Output>),
 }
 
-impl<I, O> Recorder<I, O>
+impl<M> Recorder<M>
 where
-    I: Recorded + Send + 'static,
-    O: Serialize + Send + 'static,
+    M: Machine + Snapshot + Clone + Send + 'static,
+    M::Input: Recorded + Send + 'static,
+    M::Output: Serialize + Send + 'static,
 {
-    /// Starts a recording at `path`, readable by its owner alone, with `head` as its first line.
+    /// Starts a recording of that name, readable by its owner alone. `machine` is what is recorded, in a
+    /// word, and `from` a struct of what a replay makes it from.
     ///
     /// # Errors
     ///
     /// Where the file is there already, or cannot be made or written.
-    pub fn create(path: &Path, head: &impl Serialize) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(path)?;
-        let mut file = BufWriter::new(file);
-        serde_json::to_writer(&mut file, head)?;
-        file.write_all(b"\n")?;
-        file.flush()?;
+    pub fn create(
+        options: &RecordOptions,
+        name: &str,
+        machine: &'static str,
+        from: &impl Serialize,
+    ) -> io::Result<Self> {
+        let full = Arc::new(AtomicBool::new(false));
+        let mut row = Row {
+            options: options.clone(),
+            name: name.to_owned(),
+            machine,
+            number: 0,
+            full: Arc::clone(&full),
+            segment: None,
+        };
+        let head = Head {
+            machine,
+            version: VERSION,
+            segment: 0,
+            from,
+        };
+        row.begin(&serde_json::to_string(&head)?)?;
+        row.flush()?;
         let (lines, written) = sync_channel(LINES_MAX);
         let writer = thread::Builder::new().name("recorder".to_owned());
-        let writer = writer.spawn(move || write(file, &written))?;
+        let writer = writer.spawn(move || write(row, &written))?;
         Ok(Self {
             lines: Some(lines),
+            full,
             writer: Some(writer),
         })
     }
 
-    /// Writes down a step with an input.
+    /// Writes down that `machine` is about to take a step, with an input or as a bare tick.
     ///
     /// # Errors
     ///
     /// Where the file could not be written; once for what came before.
-    pub fn input(&mut self, now: Time, input: I) -> io::Result<()> {
-        self.line(Line::Input(now, input))
-    }
-
-    /// Writes down a bare tick.
-    ///
-    /// # Errors
-    ///
-    /// As of [`input`](Self::input).
-    pub fn tick(&mut self, now: Time) -> io::Result<()> {
-        self.line(Line::Tick(now))
+    pub fn before(&mut self, now: Time, input: Option<M::Input>, machine: &M) -> io::Result<()> {
+        if self.full.swap(false, Ordering::Relaxed) {
+            self.line(Line::State(Box::new(machine.clone())))?;
+        }
+        self.line(match input {
+            Some(input) => Line::Input(now, input),
+            None => Line::Tick(now),
+        })
     }
 
     /// Writes down what came of the step.
     ///
     /// # Errors
     ///
-    /// As of [`input`](Self::input).
-    pub fn outputs(&mut self, outputs: Vec<O>) -> io::Result<()> {
+    /// As of [`before`](Self::before).
+    pub fn after(&mut self, outputs: Vec<M::Output>) -> io::Result<()> {
         match outputs.is_empty() {
             true => Ok(()),
             false => self.line(Line::Outputs(outputs)),
         }
     }
 
-    fn line(&mut self, line: Line<I, O>) -> io::Result<()> {
+    fn line(&mut self, line: Line<M>) -> io::Result<()> {
         if let Some(lines) = &self.lines
             && lines.send(line).is_ok()
         {
@@ -115,7 +172,7 @@ where
     }
 }
 
-impl<I, O> Drop for Recorder<I, O> {
+impl<M: Machine> Drop for Recorder<M> {
     fn drop(&mut self) {
         self.lines = None;
         if let Some(writer) = self.writer.take() {
@@ -125,18 +182,109 @@ impl<I, O> Drop for Recorder<I, O> {
     }
 }
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The first line of the first segment.
+#[derive(Serialize)]
+struct Head<'h, F> {
+    machine: &'static str,
+    version: &'static str,
+    segment: u64,
+    #[serde(flatten)]
+    from: &'h F,
+}
+
+/// The files of a recording.
+#[derive(Debug)]
+struct Row {
+    options: RecordOptions,
+    name: String,
+    machine: &'static str,
+    /// Of the segment.
+    number: u64,
+    full: Arc<AtomicBool>,
+    segment: Option<Segment>,
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+struct Segment {
+    file: BufWriter<File>,
+    /// Behind its head.
+    bytes: u64,
+}
+
+impl Row {
+    fn path(&self, number: u64) -> PathBuf {
+        let Self { options, name, .. } = self;
+        options.dir.join(format!("{name}.{number:06}.jsonl"))
+    }
+
+    /// Begins a segment, and deletes the one that is one too many for it.
+    fn begin(&mut self, head: &str) -> io::Result<()> {
+        let file = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(self.path(self.number))?;
+        let mut file = BufWriter::new(file);
+        writeln!(file, "{head}")?;
+        self.segment = Some(Segment { file, bytes: 0 });
+        if let Some(old) = self.number.checked_sub(self.options.segments.max(1)) {
+            match fs::remove_file(self.path(old)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes over to the next segment, which begins with that state.
+    fn go_on(&mut self, state: &str) -> io::Result<()> {
+        self.number += 1;
+        let (machine, number) = (self.machine, self.number);
+        self.line(format_args!(r#"{{"next":{number}}}"#))?;
+        self.flush()?;
+        self.begin(&format!(
+            r#"{{"machine":"{machine}","version":"{VERSION}","segment":{number},"state":{state}}}"#
+        ))
+    }
+
+    fn line(&mut self, line: fmt::Arguments<'_>) -> io::Result<()> {
+        let Some(segment) = &mut self.segment else {
+            return Ok(());
+        };
+        let line = format!("{line}\n");
+        segment.file.write_all(line.as_bytes())?;
+        let before = segment.bytes;
+        segment.bytes += line.len() as u64;
+        // Once for a segment: what waits to be written is not counted.
+        let most = self.options.segment_bytes;
+        if before < most && segment.bytes >= most {
+            self.full.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.segment.as_mut().map_or(Ok(()), |it| it.file.flush())
+    }
+}
+
 /// Writes what comes; what is written is on its way to the disk whenever nothing more waits.
-fn write<I: Recorded, O: Serialize>(
-    mut file: BufWriter<File>,
-    lines: &Receiver<Line<I, O>>,
-) -> io::Result<()> {
+fn write<M>(mut row: Row, lines: &Receiver<Line<M>>) -> io::Result<()>
+where
+    M: Machine + Snapshot,
+    M::Input: Recorded,
+    M::Output: Serialize,
+{
     let mut redactor = Redactor::default();
     loop {
         let line = match lines.try_recv() {
             Ok(line) => line,
             Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {
-                file.flush()?;
+                row.flush()?;
                 match lines.recv() {
                     Ok(line) => line,
                     Err(_) => break,
@@ -144,20 +292,27 @@ fn write<I: Recorded, O: Serialize>(
             }
         };
         match line {
+            Line::State(machine) => {
+                let state = redactor.state(&*machine).map_err(io::Error::other)?;
+                row.go_on(&state)?;
+            }
             Line::Input(at, input) => {
                 let line = redactor.line(&input)?;
-                writeln!(file, r#"{{"at":{},"input":{line}}}"#, at.as_micros())?;
+                row.line(format_args!(
+                    r#"{{"at":{},"input":{line}}}"#,
+                    at.as_micros()
+                ))?;
             }
-            Line::Tick(at) => writeln!(file, r#"{{"at":{}}}"#, at.as_micros())?,
+            Line::Tick(at) => row.line(format_args!(r#"{{"at":{}}}"#, at.as_micros()))?,
             Line::Outputs(outputs) => {
-                let told = redactor.digests(&outputs);
-                serde_json::to_writer(&mut file, &Outputs { out: told })?;
-                file.write_all(b"\n")?;
+                let out = redactor.digests(&outputs);
+                let line = serde_json::to_string(&Outputs { out })?;
+                row.line(format_args!("{line}"))?;
             }
         }
     }
-    file.write_all(b"{\"end\":true}\n")?;
-    file.flush()
+    row.line(format_args!(r#"{{"end":true}}"#))?;
+    row.flush()
 }
 
 #[derive(Serialize)]
@@ -167,13 +322,14 @@ struct Outputs {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::path::Path;
 
+    use selvedge_core::{Wakeup, snapshot};
     use serde::Deserialize;
 
     use super::*;
 
-    #[derive(Serialize, Deserialize)]
+    #[derive(Clone, Debug, Serialize, Deserialize)]
     struct Word(String);
 
     impl Recorded for Word {
@@ -184,23 +340,61 @@ mod tests {
         }
     }
 
+    /// Keeps the last word.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    struct Parrot {
+        last: String,
+    }
+    snapshot!(struct Parrot { last });
+
+    impl Machine for Parrot {
+        type Input = Word;
+        type Output = Word;
+
+        fn handle(&mut self, _: Time, Word(word): Word, _: &mut Vec<Word>) {
+            self.last = word;
+        }
+
+        fn tick(&mut self, _: Time, _: &mut Vec<Word>) {}
+
+        fn next_wakeup(&self) -> Option<Wakeup> {
+            None
+        }
+    }
+
+    #[derive(Serialize)]
+    struct Birth {
+        seed: u8,
+    }
+
+    const BIRTH: Birth = Birth { seed: 7 };
+
+    fn options(folder: &Path) -> RecordOptions {
+        folder.to_path_buf().into()
+    }
+
+    fn word(word: &str) -> Option<Word> {
+        Some(Word(word.to_owned()))
+    }
+
     #[test]
     fn a_recording_has_each_step_with_what_came_of_it_and_no_secret() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("it.jsonl");
-        let mut recorder = Recorder::create(&path, &"head").unwrap();
-        let at = Time::from_millis(1);
+        let options = options(folder.path());
+        let mut recorder = Recorder::create(&options, "it", "parrot", &BIRTH).unwrap();
+        let (at, machine) = (Time::from_millis(1), Parrot::default());
         for _ in 0..2 {
-            recorder.input(at, Word("token of ann".into())).unwrap();
-            recorder.outputs(vec![Word("token of ann".into())]).unwrap();
+            recorder.before(at, word("token of ann"), &machine).unwrap();
+            recorder.after(vec![Word("token of ann".into())]).unwrap();
         }
-        recorder.tick(at).unwrap();
-        recorder.outputs(Vec::new()).unwrap();
+        recorder.before(at, None, &machine).unwrap();
+        recorder.after(Vec::new()).unwrap();
         drop(recorder);
-        let text = fs::read_to_string(&path).unwrap();
+        let text = fs::read_to_string(folder.path().join("it.000000.jsonl")).unwrap();
         assert!(!text.contains("token of"), "{text}");
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines.first(), Some(&r#""head""#));
+        let head = format!(r#"{{"machine":"parrot","version":"{VERSION}","segment":0,"seed":7}}"#);
+        assert_eq!(lines[0], head);
         assert_eq!(lines[5..], [r#"{"at":1000}"#, r#"{"end":true}"#]);
         // What a replay says that knows the placeholder only.
         let step: serde_json::Value = serde_json::from_str(lines[1]).unwrap();
@@ -212,28 +406,97 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_segments_begins_each_with_the_state_and_loses_the_oldest() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = RecordOptions {
+            segment_bytes: 1,
+            segments: 3,
+            ..options(folder.path())
+        };
+        let mut recorder = Recorder::create(&options, "it", "parrot", &BIRTH).unwrap();
+        let mut machine = Parrot::default();
+        let mut taken = 0;
+        // Each waits for the writer, so that every step is a segment.
+        for number in 0..8 {
+            let input = Word(format!("token of {number}"));
+            let now = Time::from_millis(number);
+            recorder.before(now, Some(input.clone()), &machine).unwrap();
+            selvedge_core::step(&mut machine, now, Some(input), &mut Vec::new());
+            while !recorder.full.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+            taken += 1;
+        }
+        drop(recorder);
+        let mut files: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .collect();
+        files.sort();
+        let names: Vec<_> = files
+            .iter()
+            .map(|file| file.file_name().unwrap().to_str().unwrap())
+            .collect();
+        let kept = [taken - 3, taken - 2, taken - 1];
+        assert_eq!(names, kept.map(|number| format!("it.{number:06}.jsonl")));
+        for (file, number) in files.iter().zip(kept) {
+            let text = fs::read_to_string(file).unwrap();
+            assert!(!text.contains("token of"), "{text}");
+            let lines: Vec<_> = text.lines().collect();
+            let [head, step, last] = lines.as_slice() else {
+                panic!("{text}");
+            };
+            let head: serde_json::Value = serde_json::from_str(head).unwrap();
+            assert_eq!(head["segment"], number);
+            let last_word = head["state"]["last"].as_str().unwrap();
+            assert!(
+                last_word.starts_with(&format!("S{}-", number - 1)),
+                "{head}"
+            );
+            assert!(
+                step.starts_with(&format!(r#"{{"at":{},"#, number * 1_000)),
+                "{step}"
+            );
+            let goes_on = format!(r#"{{"next":{}}}"#, number + 1);
+            let ends = [goes_on.as_str(), r#"{"end":true}"#];
+            assert_eq!(*last, ends[usize::from(number + 1 == taken)]);
+        }
+    }
+
+    #[test]
     fn a_file_that_is_there_is_left_alone_and_a_full_disk_is_said() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("it.jsonl");
+        let options = options(folder.path());
+        let path = folder.path().join("it.000000.jsonl");
         fs::write(&path, "kept").unwrap();
-        assert!(Recorder::<Word, Word>::create(&path, &"head").is_err());
+        assert!(Recorder::<Parrot>::create(&options, "it", "parrot", &BIRTH).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let (lines, written) = sync_channel::<Line<Word, Word>>(LINES_MAX);
-        let writer = thread::spawn(move || write(BufWriter::new(full), &written));
+        let row = Row {
+            options,
+            name: "it".to_owned(),
+            machine: "parrot",
+            number: 0,
+            full: Arc::default(),
+            segment: Some(Segment {
+                file: BufWriter::new(full),
+                bytes: 0,
+            }),
+        };
+        let (lines, written) = sync_channel::<Line<Parrot>>(LINES_MAX);
+        let writer = thread::spawn(move || write(row, &written));
         let mut recorder = Recorder {
             lines: Some(lines),
+            full: Arc::default(),
             writer: Some(writer),
         };
+        let mut tick = || recorder.before(Time::from_millis(1), None, &Parrot::default());
         let error = loop {
-            if let Err(error) = recorder.tick(Time::from_millis(1)) {
+            if let Err(error) = tick() {
                 break error;
             }
         };
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        assert!(
-            recorder.tick(Time::from_millis(1)).is_err(),
-            "also from then on"
-        );
+        assert!(tick().is_err(), "also from then on");
     }
 }

@@ -9,14 +9,14 @@ use std::{
 };
 
 use selvedge_core::{
-    Machine, Rng, Time,
+    Machine, Rng, Snapshot, Time,
     guild::{Config as GuildConfig, Guild, fact::Fact},
     plugin::{agent::Agent, config::Config as AgentConfig, kept::Kept},
     record::digests,
     step,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use thiserror::Error;
 
 /// How many lines before a difference are shown with it.
@@ -27,19 +27,77 @@ const CONTEXT: usize = 10;
 #[serde(tag = "machine", rename_all = "snake_case")]
 enum Head {
     Agent {
-        version: String,
-        seed: [u8; 32],
-        /// 0 draws from the seed itself, each later life from the seed's fork of that label.
-        life: u64,
-        config: Box<AgentConfig>,
-        kept: Box<Kept>,
+        #[serde(flatten)]
+        head: Common,
+        #[serde(flatten)]
+        from: Beginning<AgentBirth>,
     },
     Guild {
-        version: String,
-        seed: [u8; 32],
-        config: Box<GuildConfig>,
-        rows: Vec<Fact>,
+        #[serde(flatten)]
+        head: Common,
+        #[serde(flatten)]
+        from: Beginning<GuildBirth>,
     },
+}
+
+#[derive(Deserialize)]
+struct Common {
+    version: String,
+    segment: u64,
+}
+
+/// How a machine is at the beginning of a segment.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Beginning<B> {
+    State { state: Value },
+    Birth(B),
+}
+
+#[derive(Deserialize)]
+struct AgentBirth {
+    seed: [u8; 32],
+    /// 0 draws from the seed itself, each later life from the seed's fork of that label.
+    life: u64,
+    config: Box<AgentConfig>,
+    kept: Box<Kept>,
+}
+
+#[derive(Deserialize)]
+struct GuildBirth {
+    seed: [u8; 32],
+    config: Box<GuildConfig>,
+    rows: Vec<Fact>,
+}
+
+impl<B> Beginning<B> {
+    /// The machine as it was then.
+    fn machine<M: Snapshot>(self, new: impl FnOnce(B) -> M) -> Result<M, ReplayError> {
+        match self {
+            Self::Birth(birth) => Ok(new(birth)),
+            Self::State { state } => M::load(state).map_err(|error| ReplayError::Malformed {
+                line: 1,
+                why: error.to_string(),
+            }),
+        }
+    }
+}
+
+impl AgentBirth {
+    fn agent(self) -> Agent {
+        let rng = Rng::from_seed(self.seed);
+        let rng = match self.life {
+            0 => rng,
+            life => rng.fork(&life.to_string()),
+        };
+        Agent::new(*self.config, *self.kept, rng)
+    }
+}
+
+impl GuildBirth {
+    fn guild(self) -> Guild {
+        Guild::new(*self.config, Rng::from_seed(self.seed), self.rows)
+    }
 }
 
 /// A line of a recording after the first.
@@ -51,6 +109,8 @@ struct Line<'l> {
     out: Option<Vec<String>>,
     #[serde(default)]
     end: bool,
+    /// The segment that it goes on in.
+    next: Option<u64>,
 }
 
 /// What a recording cannot be replayed for.
@@ -82,12 +142,16 @@ pub struct Replayed {
     pub machine: &'static str,
     /// Which version of Selvedge made the recording.
     pub version: String,
+    /// Which segment of the recording this is, counted from 0.
+    pub segment: u64,
     /// How many steps were taken.
     pub steps: u64,
     /// How many outputs they had.
     pub outputs: u64,
     /// The moments of the first step and of the last one.
     pub span: Option<(Time, Time)>,
+    /// The segment that it goes on in, if it does.
+    pub next: Option<u64>,
     /// It has no end: the process was killed, or the disk was full.
     pub cut_off: bool,
     /// Where the replay left the recording, if it did: nothing after that was replayed.
@@ -130,7 +194,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Replays a recording.
+/// Replays a segment of a recording, which is all of it where there is one.
 ///
 /// # Errors
 ///
@@ -145,28 +209,13 @@ pub fn replay(mut recording: impl BufRead) -> Result<Replayed, ReplayError> {
         why: error.to_string(),
     })?;
     match head {
-        Head::Agent {
-            version,
-            seed,
-            life,
-            config,
-            kept,
-        } => {
-            let rng = match life {
-                0 => Rng::from_seed(seed),
-                _ => Rng::from_seed(seed).fork(&life.to_string()),
-            };
-            let agent = Agent::new(*config, *kept, rng);
-            Play::new(agent, "agent", version).all(recording)
+        Head::Agent { head, from } => {
+            let agent = from.machine(AgentBirth::agent)?;
+            Play::new(agent, "agent", head).all(recording)
         }
-        Head::Guild {
-            version,
-            seed,
-            config,
-            rows,
-        } => {
-            let guild = Guild::new(*config, Rng::from_seed(seed), rows);
-            Play::new(guild, "guild", version).all(recording)
+        Head::Guild { head, from } => {
+            let guild = from.machine(GuildBirth::guild)?;
+            Play::new(guild, "guild", head).all(recording)
         }
     }
 }
@@ -192,12 +241,14 @@ where
     M::Input: DeserializeOwned,
     M::Output: Serialize + Debug,
 {
-    fn new(machine: M, name: &'static str, version: String) -> Self {
+    fn new(machine: M, name: &'static str, Common { version, segment }: Common) -> Self {
         Self {
             machine,
             report: Replayed {
                 machine: name,
                 version,
+                segment,
+                next: None,
                 steps: 0,
                 outputs: 0,
                 span: None,
@@ -232,7 +283,7 @@ where
 
     fn line(&mut self, number: u64, text: &str) -> Result<(), String> {
         let line: Line<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        match (line.at, line.out, line.end) {
+        match (line.at, line.out, line.end || line.next.is_some()) {
             (Some(at), None, false) => {
                 self.compare(Vec::new());
                 if self.report.difference.is_some() {
@@ -250,6 +301,7 @@ where
             (None, None, true) => {
                 self.compare(Vec::new());
                 self.report.cut_off = false;
+                self.report.next = line.next;
             }
             _ => return Err("it is no step, nor what came of one, nor the end".to_owned()),
         }

@@ -78,6 +78,17 @@ pub struct Fabric {
     token: Option<(Secret, Time)>,
 }
 
+/// Lets a process be recorded in short segments, all of which are kept.
+fn record(process: &mut Command, folder: &Path) {
+    process.arg("--record").arg(folder);
+    process.args([
+        "--record-segment-bytes",
+        "4000",
+        "--record-segments",
+        "1000",
+    ]);
+}
+
 impl Fabric {
     /// Starts Center and guild, and makes the account of alice.
     ///
@@ -189,7 +200,7 @@ impl Fabric {
     pub async fn start_guild(&mut self) -> Result<(), Fault> {
         let mut guild = command(&self.folder, ["guild"]);
         if let Some(folder) = &self.recordings {
-            guild.arg("--record").arg(folder);
+            record(&mut guild, folder);
         }
         let guild = guild
             .env("FABRIC_BACKEND_GUILD_CENTER_BASE_URL", self.center_url())
@@ -369,7 +380,7 @@ impl Fabric {
         plugin.arg("plugin").arg("--config").arg(&file);
         plugin.env("ECHO", key);
         if let Some(folder) = &self.recordings {
-            plugin.arg("--record").arg(folder);
+            record(&mut plugin, folder);
         }
         plugin.env("XDG_STATE_HOME", self.folder.path().join("state"));
         if let Some(proxy) = &reach.proxy {

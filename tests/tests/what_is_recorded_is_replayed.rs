@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Stdio,
@@ -12,7 +13,8 @@ use selvedge_sim::replay::{ReplayError, Replayed, replay};
 use selvedge_tests::{PATIENCE, fabric::Fabric};
 use tokio::sync::mpsc;
 
-/// A conversation with an echo agent and a guild that is killed in the middle of it; what was recorded.
+/// A conversation with an echo agent and a guild that is killed in the middle of it; the segments of
+/// what was recorded.
 async fn recorded(folder: &Path) -> Vec<PathBuf> {
     let mut fabric = Fabric::start_recorded(Some(folder.to_path_buf()))
         .await
@@ -50,19 +52,39 @@ fn replayed(recording: &str) -> Result<Replayed, ReplayError> {
 async fn a_recording_of_real_sockets_replays_to_the_same_outputs() {
     let folder = tempfile::tempdir().unwrap();
     let files = recorded(folder.path()).await;
-    let (mut guilds, mut agents) = (0, 0);
+    let mut rows = BTreeMap::<_, Vec<Replayed>>::new();
     for file in files {
         let recording = fs::read_to_string(&file).unwrap();
         let went = replayed(&recording).unwrap();
         if let Some(difference) = &went.difference {
             panic!("{}:\n{difference}", file.display());
         }
-        assert!(went.outputs > 30, "{went:?}");
-        match went.machine {
+        if went.outputs > 5 {
+            finds_what_was_changed(&recording);
+        }
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let (row, _) = name.split_once('.').unwrap();
+        rows.entry(row.to_owned()).or_default().push(went);
+    }
+    let (mut guilds, mut agents) = (0, 0);
+    for (name, mut row) in rows {
+        match row.first().unwrap().machine {
             "guild" => guilds += 1,
             _ => agents += 1,
         }
-        finds_what_was_changed(&recording);
+        row.sort_by_key(|went| went.segment);
+        assert!(row.len() > 2, "{name} has segments");
+        let outputs: u64 = row.iter().map(|went| went.outputs).sum();
+        assert!(outputs > 30, "{name}: {row:?}");
+        for (went, number) in row.iter().zip(0..) {
+            assert_eq!(went.segment, number, "{name}");
+            // The first guild was killed.
+            let goes_on = went.next == Some(number + 1);
+            assert!(
+                goes_on || number + 1 == row.len() as u64,
+                "{name}: {went:?}"
+            );
+        }
     }
     assert_eq!((guilds, agents), (2, 1));
 }

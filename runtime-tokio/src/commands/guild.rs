@@ -15,7 +15,10 @@ use selvedge_core::{
     id::{GuildId, NodeId},
 };
 
-use super::serving::{CommandError, Wishes, say};
+use super::{
+    record::RecordArgs,
+    serving::{CommandError, Wishes, say},
+};
 use crate::{
     http::Client,
     serve::{
@@ -97,9 +100,9 @@ pub struct GuildArgs {
     /// A file with further root certificates, for Center.
     #[arg(long)]
     pub ca_file: Option<PathBuf>,
-    /// Write down what the guild node gets to see, messages too, without its secrets.
-    #[arg(long, value_name = "DIR")]
-    pub record: Option<PathBuf>,
+    /// What is recorded.
+    #[command(flatten)]
+    pub record: RecordArgs,
 }
 
 /// What the environment says.
@@ -167,7 +170,7 @@ pub async fn run(args: GuildArgs) -> Result<(), CommandError> {
         center_public_url: args.center_public_url,
         cors_origins: settings.cors_origins,
         client,
-        record: args.record,
+        record: args.record.over(None),
     };
     serve(options, center).await
 }

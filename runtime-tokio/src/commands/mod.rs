@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod echo;
 pub mod guild;
 pub mod plugin;
+pub mod record;
 pub mod serving;
 mod session;
 pub mod status;

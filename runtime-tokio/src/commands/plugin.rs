@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io, net::SocketAddr, path::PathBuf};
 use selvedge_core::plugin::agent::Agent;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Failure, configured, doctor};
+use super::{Failure, configured, doctor, record::RecordArgs};
 use crate::{
     config::Config,
     descriptors,
@@ -24,9 +24,8 @@ pub struct Args {
     /// Only try everything out and say what works, as `selvedge doctor` does.
     #[arg(long)]
     check: bool,
-    /// Write down what every agent gets to see, without its secrets, one file for each.
-    #[arg(long, value_name = "DIR")]
-    record: Option<PathBuf>,
+    #[command(flatten)]
+    record: RecordArgs,
 }
 
 /// Runs until standard input ends or a signal comes. SIGHUP makes it read its configuration again.
@@ -41,7 +40,7 @@ pub async fn run(args: Args, log: LogFeed) -> Result<(), Failure> {
     if args.check {
         return doctor::examine(&config, &mut io::stdout()).await;
     }
-    config.record = args.record.clone().or(config.record);
+    config.record = args.record.over(config.record);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -117,7 +116,7 @@ async fn reload(plugin: &mut Plugin, args: &Args) -> Option<Config> {
             return None;
         }
     };
-    config.record = args.record.clone().or(config.record);
+    config.record = args.record.over(config.record);
     match plugin.reload(&config).await {
         Ok(changes) => {
             for warning in &config.warnings {

@@ -31,7 +31,10 @@ use self::{
     secret_source::{Source, changeable, take_secret},
     tree::{Node, Place, Problems, Section, Table, Value, hint},
 };
-use crate::proxy::Proxy;
+use crate::{
+    proxy::Proxy,
+    recorder::{RecordOptions, SEGMENT_BYTES, SEGMENTS},
+};
 
 /// The longest file that is downloaded where nobody says: as much as guilds take.
 pub const FILES_BYTES_MAX: u64 = 100 << 20;
@@ -61,8 +64,8 @@ pub struct Config {
     pub files: Option<PathBuf>,
     /// The longest file that is downloaded, in bytes.
     pub files_bytes_max: u64,
-    /// Where recordings go, if any are made.
-    pub record: Option<PathBuf>,
+    /// Where recordings go, if any are made, and how much is kept.
+    pub record: Option<RecordOptions>,
     /// Where the plugin tells how it does, if anywhere.
     pub status: Option<SocketAddr>,
     /// What is not wrong but should be looked at.
@@ -250,6 +253,15 @@ fn read(
 
     let mut record = section(&mut tree, "record", problems);
     let record_dir = record.read("dir", "a path", |text| path_in(folder, text));
+    let mut record_max = |key, default| {
+        let most = record.number(key, 1..=i64::MAX, "");
+        most.and_then(|most| u64::try_from(most).ok())
+            .unwrap_or(default)
+    };
+    let [segment_bytes, segments] = [
+        record_max("segment_bytes", SEGMENT_BYTES),
+        record_max("segments", SEGMENTS),
+    ];
     record.finish();
 
     let mut status = section(&mut tree, "status", problems);
@@ -306,7 +318,11 @@ fn read(
         locks: state_folder(env).map(|state| state.join("locks")),
         files: files_dir,
         files_bytes_max,
-        record: record_dir,
+        record: record_dir.map(|dir| RecordOptions {
+            dir,
+            segment_bytes,
+            segments,
+        }),
         status: status_listen,
         warnings,
     })

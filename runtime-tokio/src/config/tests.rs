@@ -93,6 +93,7 @@ dir = "exchange"
 bytes_max = 5_000
 [record]
 dir = "traces"
+segment_bytes = 1_000_000
 [plugin]
 session_ttl_ms = -1
 login_patience_ms = 2_000
@@ -107,7 +108,12 @@ logins_max = 2
     assert_eq!(config.center_url, "https://center.example");
     assert_eq!(config.store, Some(folder.path().join("state/selvedge.db")));
     assert_eq!(config.ca_file, Some(folder.path().join("ca.pem")));
-    assert_eq!(config.record, Some(folder.path().join("traces")));
+    let recorded = RecordOptions {
+        dir: folder.path().join("traces"),
+        segment_bytes: 1_000_000,
+        segments: SEGMENTS,
+    };
+    assert_eq!(config.record, Some(recorded));
     assert_eq!(config.files, Some(folder.path().join("exchange")));
     assert_eq!(config.files_bytes_max, 5_000);
     assert_eq!(config.proxy.unwrap().url(), "http://proxy:3128");

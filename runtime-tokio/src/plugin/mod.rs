@@ -25,7 +25,7 @@ use std::{
 
 use futures::{FutureExt as _, future::BoxFuture};
 use selvedge_core::{
-    Machine, Rng,
+    Machine, Rng, Snapshot,
     id::{AgentId, UserId},
     plugin::{
         config as core,
@@ -50,7 +50,7 @@ use crate::{
     files::Files,
     host::HostLink,
     http,
-    recorder::Recorder,
+    recorder::{RecordOptions, Recorder},
     status::Desk,
     store::{
         StoreError, folder_of,
@@ -186,7 +186,8 @@ pub struct Plugin {
 }
 
 /// What runs an agent for as long as it is wanted.
-type Keep = Box<dyn Fn(Agent, Shared, [u8; 32], Option<PathBuf>) -> BoxFuture<'static, ()> + Send>;
+type Keep =
+    Box<dyn Fn(Agent, Shared, [u8; 32], Option<RecordOptions>) -> BoxFuture<'static, ()> + Send>;
 
 /// One running agent; dropping it ends the agent at once.
 #[derive(Debug)]
@@ -210,6 +211,17 @@ impl fmt::Debug for Plugin {
     }
 }
 
+/// A machine of an agent, which can be asked, and recorded in segments.
+pub trait AgentMachine:
+    Reports + Machine<Input = Input, Output = Output> + Snapshot + Clone + Send + 'static
+{
+}
+
+impl<M> AgentMachine for M where
+    M: Reports + Machine<Input = Input, Output = Output> + Snapshot + Clone + Send + 'static
+{
+}
+
 impl Plugin {
     /// Starts every agent of `config`; `new` makes an agent's machine, again after a panic.
     ///
@@ -218,13 +230,12 @@ impl Plugin {
     /// Where TLS, HTTP, the store or the recordings cannot be set up.
     pub async fn start<M, F>(config: &Config, host: HostLink, new: F) -> Result<Self, StartError>
     where
-        M: Reports + Machine<Input = Input, Output = Output> + Send + 'static,
+        M: AgentMachine,
         F: Fn(core::Config, Kept, Rng) -> M + Send + Sync + 'static,
     {
         let (shared, store) = Shared::new(config, host).await?;
-        if let Some(folder) = &config.record {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| StartError::Record(folder.clone(), error))?;
+        if let Some(RecordOptions { dir, .. }) = &config.record {
+            std::fs::create_dir_all(dir).map_err(|error| StartError::Record(dir.clone(), error))?;
         }
         let new = Arc::new(new);
         let mut plugin = Self {
@@ -343,17 +354,15 @@ struct Keeper<F> {
     agent: Agent,
     shared: Shared,
     seed: [u8; 32],
-    record: Option<PathBuf>,
+    record: Option<RecordOptions>,
     new: Arc<F>,
     /// The lock of its account.
     slot: Arc<Slot>,
 }
 
-/// The first line of a recording: what a replay builds the machine from.
+/// What a replay builds the machine from.
 #[derive(Serialize)]
-struct Head<'h> {
-    machine: &'static str,
-    version: &'static str,
+struct Birth<'h> {
     seed: [u8; 32],
     /// 0 draws from the seed itself, each later life from the seed's fork of that label.
     life: u64,
@@ -378,7 +387,7 @@ enum Ended {
 
 impl<M, F> Keeper<F>
 where
-    M: Reports + Machine<Input = Input, Output = Output> + Send + 'static,
+    M: AgentMachine,
     F: Fn(core::Config, Kept, Rng) -> M + Send + Sync + 'static,
 {
     async fn keep(self) {
@@ -474,27 +483,21 @@ where
         }
     }
 
-    fn recorder(&self, life: u64, kept: &Kept) -> io::Result<Option<Recorder<Input, Output>>> {
-        let Some(folder) = &self.record else {
+    fn recorder(&self, life: u64, kept: &Kept) -> io::Result<Option<Recorder<M>>> {
+        let Some(how) = &self.record else {
             return Ok(None);
         };
         let agent_id = self.agent.config.agent_id.as_str();
-        let path = recording(
-            folder,
-            agent_id,
-            self.shared.clock.now().as_micros() / 1_000,
-            life,
-        );
-        let head = Head {
-            machine: "agent",
-            version: env!("CARGO_PKG_VERSION"),
+        let started_ms = self.shared.clock.now().as_micros() / 1_000;
+        let name = recording(agent_id, started_ms, life);
+        let from = Birth {
             seed: self.seed,
             life,
             config: &self.agent.config,
             kept,
         };
-        tracing::info!(agent = agent_id, path = %path.display(), "recording");
-        Recorder::create(&path, &head).map(Some)
+        tracing::info!(agent = agent_id, dir = %how.dir.display(), name, "recording");
+        Recorder::create(how, &name, "agent", &from).map(Some)
     }
 }
 
@@ -530,9 +533,9 @@ fn announce(host: &HostLink, inbox: mpsc::WeakSender<Input>) {
     });
 }
 
-/// The file of one life of one agent. What of its id cannot stand in a file's name is an
-/// underscore.
-fn recording(folder: &Path, agent: &str, started_ms: u64, life: u64) -> PathBuf {
+/// The name of the recording of one life of one agent. What of its id cannot stand in a file's name is
+/// an underscore.
+fn recording(agent: &str, started_ms: u64, life: u64) -> String {
     let agent: String = agent
         .chars()
         .map(|c| {
@@ -543,7 +546,7 @@ fn recording(folder: &Path, agent: &str, started_ms: u64, life: u64) -> PathBuf 
             }
         })
         .collect();
-    folder.join(format!("{agent}-{started_ms}-{life}.jsonl"))
+    format!("{agent}-{started_ms}-{life}")
 }
 
 fn panic_words(panic: Box<dyn std::any::Any + Send>) -> String {

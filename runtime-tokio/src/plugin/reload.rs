@@ -137,7 +137,7 @@ impl Plugin {
         let keys = [
             ("[host] profile", old.profile != config.profile),
             ("[store] path", old.store != config.store),
-            ("[record] dir", old.record != config.record),
+            ("[record]", old.record != config.record),
             ("[files]", files(old) != files(config)),
             ("[plugin] logins_max", old.logins_max != config.logins_max),
         ];

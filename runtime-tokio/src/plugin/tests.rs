@@ -17,6 +17,7 @@ use selvedge_core::{
         note::Note,
         status::{AgentState, AgentStatus},
     },
+    snapshot::{LoadError, Saver, Value},
     ws::{self, ConnId, Frame},
 };
 use tokio::{
@@ -33,10 +34,22 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Logs in, dials what the session says, asks once by REST, says hello, and tells the test about
 /// each input. It panics at a frame while the bomb is armed.
+#[derive(Clone)]
 struct Toy {
     told: mpsc::UnboundedSender<Input>,
     started: bool,
     bomb: Arc<AtomicBool>,
+}
+
+/// It is never recorded.
+impl Snapshot for Toy {
+    fn save(&self, _: &mut Saver) -> Value {
+        Value::Null
+    }
+
+    fn load(_: Value) -> Result<Self, LoadError> {
+        Err(LoadError::default())
+    }
 }
 
 impl Machine for Toy {
@@ -184,7 +197,7 @@ fn config(center_url: String, agents: &[&str], folder: &Path, record: bool) -> C
         locks: None,
         files: None,
         files_bytes_max: 1,
-        record: record.then(|| folder.join("traces")),
+        record: record.then(|| folder.join("traces").into()),
         status: None,
         warnings: vec![],
     }
@@ -271,7 +284,7 @@ async fn the_world_logs_in_dials_asks_and_ends() {
     };
     assert!(trace.file_name().to_str().unwrap().starts_with("a_b-"));
     let trace = std::fs::read_to_string(trace.path()).unwrap();
-    let head: serde_json::Value = serde_json::from_str(trace.lines().next().unwrap()).unwrap();
+    let head: Value = serde_json::from_str(trace.lines().next().unwrap()).unwrap();
     assert_eq!(head["machine"], "agent");
     assert_eq!(head["config"]["agent_id"], "a/b");
     assert_eq!(head["seed"].as_array().unwrap().len(), 32);

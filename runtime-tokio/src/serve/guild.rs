@@ -1,16 +1,10 @@
 //! The embedded guild node: the guild machine with its store, its Center and its front.
 
-use std::{
-    collections::BTreeSet,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use selvedge_core::{
-    Machine, Rng, Secret,
+    Machine, Rng, Secret, Snapshot,
     guild::{
         Config, Guild,
         fact::Fact,
@@ -41,7 +35,7 @@ use crate::{
     clock::Clock,
     driver::{self, INBOX_MAX},
     http::Client,
-    recorder::Recorder,
+    recorder::{RecordOptions, Recorder},
     store::guild::GuildStore,
 };
 
@@ -77,16 +71,14 @@ pub struct GuildOptions {
     pub cors_origins: String,
     /// What it asks Center with.
     pub client: Client,
-    /// The folder for a recording of everything that its machine gets to see, without the secrets;
+    /// Where everything that its machine gets to see is recorded, without the secrets; the folder is
     /// made where it is not there.
-    pub record: Option<PathBuf>,
+    pub record: Option<RecordOptions>,
 }
 
-/// The first line of a recording: what a replay builds the machine from.
+/// What a replay builds the machine from.
 #[derive(Serialize)]
-struct Head<'h> {
-    machine: &'static str,
-    version: &'static str,
+struct Birth<'h> {
     seed: [u8; 32],
     config: &'h Config,
     rows: &'h [Fact],
@@ -179,35 +171,29 @@ pub async fn start_guild(options: GuildOptions) -> Result<RunningGuild, ServeErr
     let seed = random::bytes()?;
     let listener = listen(options.listen).await?;
     let recorder = match &options.record {
-        Some(folder) => Some(record(folder, seed, &options.config, &rows)?),
+        Some(how) => Some(record(how, seed, &options.config, &rows)?),
         None => None,
     };
     let machine = Guild::new(options.config.clone(), Rng::from_seed(seed), rows);
     start(machine, (store, disk), listener, recorder, options).await
 }
 
-/// Starts a recording in `folder`.
+/// Starts a recording.
 fn record(
-    folder: &Path,
+    how: &RecordOptions,
     seed: [u8; 32],
     config: &Config,
     rows: &[Fact],
-) -> Result<Recorder<Input, Output>, ServeError> {
-    let failed = |path: &Path| {
-        let path = path.to_path_buf();
-        |source| ServeError::Record { path, source }
+) -> Result<Recorder<Guild>, ServeError> {
+    let failed = |source| {
+        let path = how.dir.clone();
+        ServeError::Record { path, source }
     };
-    std::fs::create_dir_all(folder).map_err(failed(folder))?;
-    let path = folder.join(format!("guild-{}.jsonl", Clock::wall().as_millis()));
-    let head = Head {
-        machine: "guild",
-        version: env!("CARGO_PKG_VERSION"),
-        seed,
-        config,
-        rows,
-    };
-    let recorder = Recorder::create(&path, &head).map_err(failed(&path))?;
-    tracing::info!(path = %path.display(), "recording");
+    std::fs::create_dir_all(&how.dir).map_err(failed)?;
+    let name = format!("guild-{}", Clock::wall().as_millis());
+    let from = Birth { seed, config, rows };
+    let recorder = Recorder::create(how, &name, "guild", &from).map_err(failed)?;
+    tracing::info!(dir = %how.dir.display(), name, "recording");
     Ok(recorder)
 }
 
@@ -216,11 +202,11 @@ async fn start<M>(
     mut machine: M,
     (store, disk): (GuildStore, Disk),
     listener: TcpListener,
-    recorder: Option<Recorder<Input, Output>>,
+    recorder: Option<Recorder<M>>,
     options: GuildOptions,
 ) -> Result<RunningGuild, ServeError>
 where
-    M: Machine<Input = Input, Output = Output> + Send + 'static,
+    M: Machine<Input = Input, Output = Output> + Snapshot + Clone + Send + 'static,
 {
     let client = CenterClient::new(options.client, &options.center_url, options.api_key);
     let center = Arc::new(client);

@@ -9,6 +9,7 @@ use selvedge_core::{
     fabric::error::ErrorBody,
     http::{CallId, Method, Request, Response},
     id::{GuildId, NodeId},
+    snapshot::{LoadError, Saver, Value},
     ws::{Action, Closed, ConnId, Event, Frame},
 };
 use tempfile::TempDir;
@@ -27,9 +28,21 @@ use crate::tls;
 
 /// Notes every input, answers `/api/echo` with its request's target and polls with a noop, echoes
 /// frames, and breaks off on `/api/fatal`.
+#[derive(Clone)]
 struct Toy {
     noted: mpsc::UnboundedSender<Input>,
     open: Vec<ConnId>,
+}
+
+/// It is never recorded.
+impl Snapshot for Toy {
+    fn save(&self, _: &mut Saver) -> Value {
+        Value::Null
+    }
+
+    fn load(_: Value) -> Result<Self, LoadError> {
+        Err(LoadError::default())
+    }
 }
 
 impl Machine for Toy {

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
+use std::path::Path;
+
 use super::*;
 use crate::{
     serve::{CenterOptions, RunningCenter, start_center},
@@ -56,13 +58,13 @@ async fn live(center: &RunningCenter, folder: &Path, life: &str) -> [String; 4] 
         center_public_url: None,
         cors_origins: String::new(),
         client: client.clone(),
-        record: Some(folder.join(life)),
+        record: Some(folder.join(life).into()),
     };
     let mut store = GuildStore::open(&options.database).await.unwrap();
     let rows = store.load_rows().await.unwrap();
     let disk = Disk::open(&options.files, &BTreeSet::new()).unwrap();
     let seed = [7; 32];
-    let recorder = record(&folder.join(life), seed, &options.config, &rows).unwrap();
+    let recorder = record(&folder.join(life).into(), seed, &options.config, &rows).unwrap();
     let guild = Guild::new(options.config.clone(), Rng::from_seed(seed), rows);
     let listener = listen(options.listen).await.unwrap();
     let it = start(guild, (store, disk), listener, Some(recorder), options).await;

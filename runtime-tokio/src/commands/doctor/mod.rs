@@ -121,10 +121,7 @@ fn machine<W: Write>(config: &Config, findings: &mut Findings<'_, W>) -> io::Res
         findings.ok("nobody else can change the configuration, or read a key in a file")?;
     }
     let files = config.files.as_ref().map(|folder| ("[files] dir", folder));
-    let record = config
-        .record
-        .as_ref()
-        .map(|folder| ("[record] dir", folder));
+    let record = config.record.as_ref().map(|how| ("[record] dir", &how.dir));
     for (key, folder) in files.into_iter().chain(record) {
         let shown = folder.display();
         match usable(folder) {
