@@ -24,7 +24,7 @@ pub(super) struct Host {
     begun: BTreeSet<TurnId>,
     next: u64,
 }
-canonical!(struct Host { answers, ready, jobs, begun; - next });
+canonical!(unsaved struct Host { answers, ready, jobs, begun; - next });
 
 #[derive(Clone, Debug)]
 struct Job {
@@ -35,7 +35,7 @@ struct Job {
     reply_to: MessageId,
     stage: Stage,
 }
-canonical!(struct Job { turn, channel, guild, content, reply_to, stage });
+canonical!(unsaved struct Job { turn, channel, guild, content, reply_to, stage });
 
 #[derive(Clone, Debug)]
 enum Stage {

@@ -17,7 +17,7 @@ pub(super) struct Wire {
     pub(super) to_agent: VecDeque<Event>,
     pub(super) to_guild: VecDeque<Event>,
 }
-canonical!(struct Wire { agent, guild, to_agent, to_guild });
+canonical!(unsaved struct Wire { agent, guild, to_agent, to_guild });
 
 /// One of its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
