@@ -94,7 +94,7 @@ impl Run {
                     self.tell_broken(seed, failure, &report, planted)?;
                     break;
                 }
-                say(&format!("seed {seed}: step {}: {failure}", report.steps));
+                say(&format!("{failure} (seed {seed}, step {})", report.steps));
             }
             if watch.elapsed() > told + PROGRESS {
                 told = watch.elapsed();
@@ -124,10 +124,8 @@ impl Run {
         report: &Report,
         planted: Planted,
     ) -> Result<(), String> {
-        say(&format!(
-            "seed {seed}, step {}: broken {failure}",
-            report.steps
-        ));
+        say(failure);
+        say(&format!("seed {seed}, step {}", report.steps));
         let options = self.drawn.options()?;
         let again = run_seed(seed, &options, planted, LINES)?;
         for line in &again.log {

@@ -58,7 +58,7 @@ impl Shrink {
         say(&format!("{before} lines before, {} now", small.lines.len()));
         self.pictures.make(&small, planted)?;
         for failure in &report.failures {
-            say(&format!("broken {failure}"));
+            say(failure);
         }
         Ok(true)
     }

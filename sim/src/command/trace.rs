@@ -67,6 +67,6 @@ fn tell(which: &str, report: &Report) {
         report.hash
     ));
     for failure in &report.failures {
-        say(&format!("  violated {failure}"));
+        say(&format!("  {failure}"));
     }
 }

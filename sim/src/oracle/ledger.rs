@@ -26,6 +26,8 @@ canonical!(unsaved struct Guild { channels, messages });
 /// A channel.
 #[derive(Clone, Debug)]
 pub struct Channel {
+    /// What it is called.
+    pub name: String,
     /// Its kind.
     pub x_type: XType,
     /// The newest `seq`.
@@ -47,7 +49,7 @@ pub struct Channel {
     stays: BTreeMap<UserId, Vec<Stay>>,
 }
 canonical!(unsaved struct Channel {
-    x_type, last_seq, last_at, closed, wakes, wakes_anew, speaker, speaks_since, messages, stays
+    name, x_type, last_seq, last_at, closed, wakes, wakes_anew, speaker, speaks_since, messages, stays
 });
 
 /// One membership of a user.
@@ -105,6 +107,7 @@ impl Ledger {
         match fact {
             Fact::Channel(row) => {
                 let new = || Channel {
+                    name: row.name.clone(),
                     x_type: row.x_type,
                     last_seq: row.last_seq,
                     last_at: now,

@@ -19,6 +19,7 @@ use selvedge_core::{
 
 use super::{
     Breach, Place, Seen, View,
+    because::About,
     ledger::{Channel, Stay, Stored},
     tell,
 };
@@ -192,6 +193,16 @@ impl Liveness {
         }
     }
 
+    /// Whether a message was handed over, or parked with its turn.
+    pub(super) fn reached(&self, agent: usize, guild: usize, message: &MessageId) -> bool {
+        self.handed.contains(&(agent, guild, message.clone()))
+    }
+
+    /// Everything that was handed over, or parked with its turn.
+    pub(super) fn all_reached(&self) -> impl Iterator<Item = &(usize, usize, MessageId)> {
+        self.handed.iter()
+    }
+
     fn of_agent(&mut self, agent: usize) -> impl Iterator<Item = (&Place, &mut Work)> {
         self.places
             .iter_mut()
@@ -221,6 +232,7 @@ impl Liveness {
                         rule: "nothing is lost, nothing hangs",
                         at: view.now,
                         why,
+                        about: About::place(*agent, *guild, id),
                     });
                 }
                 owed = Some(why);

@@ -4,6 +4,7 @@
 //! A rule a file. [`Ledger`] is what the guilds stored; [`liveness`] is asked once the faults have
 //! ended, all others after every step.
 
+pub mod because;
 pub mod ledger;
 pub mod liveness;
 
@@ -36,7 +37,7 @@ use selvedge_core::{
     request::RequestId,
 };
 
-use self::{ledger::Ledger, liveness::Liveness};
+use self::{because::About, ledger::Ledger, liveness::Liveness};
 
 /// A channel as one agent has it: which agent, which guild, which channel.
 pub type Place = (usize, usize, ChannelId);
@@ -259,6 +260,8 @@ pub struct Breach {
     pub at: Time,
     /// What is the case and should not be.
     pub why: String,
+    /// Whom and what it is about.
+    pub about: About,
 }
 
 /// All rules, and what they share.
@@ -319,7 +322,14 @@ impl Oracle {
         for rule in &mut self.rules {
             if let Err(why) = rule.saw(view, seen) {
                 let rule = rule.name();
-                self.breaches.push(Breach { rule, at: now, why });
+                let about = About::of(seen);
+                let at = now;
+                self.breaches.push(Breach {
+                    rule,
+                    at,
+                    why,
+                    about,
+                });
             }
         }
     }

@@ -7,7 +7,7 @@ use selvedge_core::{
 };
 
 use super::World;
-use crate::script::Expect;
+use crate::{oracle::because::About, script::Expect};
 
 impl World {
     pub(super) fn play_expect(&mut self, agent: usize, expect: &Expect) {
@@ -99,7 +99,21 @@ impl World {
             }
         };
         if let Some(failure) = failure {
-            self.fail(failure);
+            let at = self.since_start().as_millis();
+            let wanted = serde_json::to_string(expect).unwrap_or_default();
+            let wanted = format!("what is expected at {at} ms, {wanted}: {failure}");
+            let tells_of_messages = matches!(
+                expect,
+                Expect::Delivered(_) | Expect::Echoed(_) | Expect::Turns(_)
+            );
+            let about = match tells_of_messages {
+                true => self.oracle.missed(agent),
+                false => About {
+                    agent: Some(agent),
+                    ..About::default()
+                },
+            };
+            self.failures.push(self.oracle.because(&about, &wanted));
         }
     }
 }

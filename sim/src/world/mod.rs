@@ -38,7 +38,7 @@ use crate::{
     chronicle::Chronicle,
     fault::RestFault,
     net::{End, Link, Net},
-    oracle::{Breach, Oracle, Seen, Setup},
+    oracle::{Breach, Oracle, Seen, Setup, because::About},
     path::Path,
     script::{Deed, Line, Moment, Script, Strike},
     timeline::Timeline,
@@ -199,7 +199,8 @@ pub struct World {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// What did not hold, in order; empty where the run passed.
+    /// What did not hold, in order, each a sentence of what is the case and what that contradicts;
+    /// empty where the run passed.
     pub failures: Vec<String>,
     /// The broken rule, where the oracle saw one.
     pub breach: Option<Breach>,
@@ -343,7 +344,7 @@ impl World {
         let mut failures = self.failures;
         failures.extend(breach.iter().map(|breach| {
             let at = breach.at.since(START).as_millis();
-            format!("at {at} ms: {}: {}", breach.rule, breach.why)
+            self.oracle.because_of(breach, at)
         }));
         let stores = self.guilds.iter().map(|site| site.store.messages().count());
         Report {
@@ -365,6 +366,7 @@ impl World {
             rule: "no panic",
             at: self.now,
             why,
+            about: About::default(),
         });
     }
 
@@ -541,8 +543,9 @@ impl World {
     }
 
     fn fail(&mut self, why: String) {
-        let at = self.since_start();
+        let at = self.since_start().as_millis();
+        let script = format!("the script at {at} ms: {why}");
         self.failures
-            .push(format!("at {} ms: {why}", at.as_millis()));
+            .push(self.oracle.because(&About::default(), &script));
     }
 }

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 use selvedge_core::id::{ChannelId, UserId};
 
 use super::{Event, World};
-use crate::{oracle::Breach, script::Deed};
+use crate::{
+    oracle::{Breach, because::About},
+    script::Deed,
+};
 
 /// How often is looked whether anything is still owed.
 const EVERY: Duration = Duration::from_secs(10);
@@ -43,11 +46,12 @@ impl World {
     pub(super) fn settle(&mut self) {
         let (probed, mut rounds) = match self.settling {
             Settling::Coming => {
-                if let Err(why) = self.all_live() {
+                if let Err((about, why)) = self.all_live() {
                     return self.oracle.breach(Breach {
                         rule: "every link comes back",
                         at: self.now,
                         why,
+                        about,
                     });
                 }
                 self.open_all();
@@ -88,18 +92,23 @@ impl World {
         self.schedule(EVERY, Event::Settle);
     }
 
-    fn all_live(&self) -> Result<(), String> {
-        for site in &self.agents {
+    fn all_live(&self) -> Result<(), (About, String)> {
+        for (agent, site) in self.agents.iter().enumerate() {
+            let mut about = About {
+                agent: Some(agent),
+                ..About::default()
+            };
             let mut live = 0;
             for (guild, is_live, _) in site.machine.guilds() {
                 if !is_live {
-                    return Err(format!("{} is not live in {guild}", site.user));
+                    about.guild = self.guild_named(guild.as_str());
+                    return Err((about, format!("{} is not live in {guild}", site.user)));
                 }
                 live += 1;
             }
             // Where Center has not told of a guild, nobody can be there before the next login.
             if live < site.granted.len() {
-                return Err(format!("{} is in {live} guilds only", site.user));
+                return Err((about, format!("{} is in {live} guilds only", site.user)));
             }
         }
         Ok(())
