@@ -26,6 +26,20 @@ pub enum RestFault {
     TooLarge,
 }
 
+impl RestFault {
+    /// Whether the request reaches its guild.
+    pub const fn carries_out(self) -> bool {
+        match self {
+            Self::Unreachable | Self::LoseRequest | Self::HangRequest | Self::Status(_) => false,
+            Self::LoseAnswer
+            | Self::HangAnswer
+            | Self::LateRequest(_)
+            | Self::LateAnswer(_)
+            | Self::TooLarge => true,
+        }
+    }
+}
+
 /// How a login goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -9,6 +9,7 @@ use selvedge_core::plugin::defect::Planted;
 
 use crate::{
     script::Script,
+    story::Story,
     swarm::{self, Options},
     world::{Report, World},
 };
@@ -50,6 +51,22 @@ pub fn hushed<T>(act: impl FnOnce() -> T) -> T {
     let result = act();
     set_hook(before);
     result
+}
+
+/// Runs a script, and takes down its story.
+///
+/// # Errors
+///
+/// Where the script cannot be run.
+pub fn tell_script(script: Script, planted: Planted) -> Result<Story, String> {
+    let mut world = World::with_lines(script, planted, 0)?.told();
+    let ended = catch_unwind(AssertUnwindSafe(|| world.go()));
+    if let Err(panic) = ended {
+        world.panicked(words_of(panic));
+    }
+    world
+        .story()
+        .ok_or_else(|| "nothing was taken down".to_owned())
 }
 
 /// What a panic said.

@@ -8,11 +8,12 @@ use selvedge_core::{
     http::Request,
     plugin::{
         agent::Agent,
-        io::{HostEvent, Input, Output, Question},
+        io::{Http, HostEvent, Input, Output, Question},
         note::Note,
         tools::Tool,
     },
     step,
+    request::RequestId,
     ws::{Action, Closed, Frame},
 };
 use serde_json::Value;
@@ -93,6 +94,7 @@ impl World {
                 let under_way = 1;
                 self.see(&Seen::LoggingIn {
                     agent: ONLY,
+                    at_once: under_way,
                     under_way,
                 });
                 return Some(Input::Admitted(id));
@@ -120,7 +122,7 @@ impl World {
                 }
             }
             Output::Http { id, request, .. } => {
-                self.show_request(&request);
+                self.show_request(id, &request);
                 self.requests.push((Some(id), request));
             }
             Output::Store(id, batch) => self.disk.change().write(id, batch),
@@ -173,11 +175,12 @@ impl World {
         }
     }
 
-    fn show_request(&mut self, request: &Request) {
+    fn show_request(&mut self, id: RequestId<Http>, request: &Request) {
         let token = request.bearer.as_ref();
         self.see(&Seen::Requested {
             agent: ONLY,
             guild: ONLY,
+            id,
             request,
             expires: token.and_then(|token| center::expires(token.expose())),
             wall: self.wall(),

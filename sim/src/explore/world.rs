@@ -1,7 +1,7 @@
 //! A world that can be copied and recognised: the real machines, and the simplest models between them.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
     time::Duration,
 };
@@ -105,6 +105,7 @@ impl World {
         let setup = Setup {
             agents: vec![agent.clone()],
             guilds: vec![guild_id.clone()],
+            older: BTreeSet::new(),
             config: config.clone(),
             says_done: true,
         };

@@ -46,7 +46,10 @@ impl World {
                 self.chronicle.remark(at, &r#do);
                 self.ask_how_they_do();
                 match r#do {
-                    Act::Deed(deed) => self.do_deed(&who, target.guild, &deed),
+                    Act::Deed(deed) => {
+                        self.tell(|teller, at| teller.did(at, &who, &deed));
+                        self.do_deed(&who, target.guild, &deed);
+                    }
                     Act::Strike(strike) => self.strike(target, strike),
                 }
             }
@@ -112,6 +115,7 @@ impl World {
     /// A fault, or its end.
     pub(super) fn strike(&mut self, target: Target, strike: Strike) {
         let ms = Duration::from_millis;
+        self.tell(|teller, at| teller.struck(at, (target.agent, target.guild), &strike));
         match strike {
             Strike::Reset => {
                 for link in self.links_of(target) {
@@ -201,6 +205,7 @@ impl World {
             Strike::Revoke => {
                 self.cover("tokens revoked");
                 for agent in self.agents_of(target) {
+                    self.tell(|teller, at| teller.revoked(at, agent));
                     if let Some(site) = self.agents.get(agent) {
                         self.center.revoke(&site.user);
                     }

@@ -20,7 +20,7 @@ use selvedge_core::{
 };
 use serde_json::Value;
 
-use super::{AgentSite, Event, Moment, Who, World};
+use super::{AgentSite, Event, Moment, START, Who, World};
 use crate::{fault::LoginFault, host, net::End, oracle::Seen, path::take};
 
 /// How long Center takes to answer.
@@ -35,6 +35,9 @@ impl World {
         };
         let life = site.life;
         self.chronicle.step(at, site.user.as_str(), input.as_ref());
+        if let (Some(input), Some(teller)) = (&input, &mut self.teller) {
+            teller.to_agent(at, agent, input, &self.script.head.guilds);
+        }
         let site_user = site.user.clone();
         match &input {
             Some(Input::Host(HostEvent::Call { tool, .. })) => self.see_tool(agent, tool),
@@ -59,6 +62,7 @@ impl World {
                 return;
             }
             self.chronicle.output(at, site_user.as_str(), &output);
+            self.tell(|teller, at| teller.from_agent(at, agent, &output));
             self.carry_out_agent(agent, life, output);
         }
     }
@@ -208,6 +212,9 @@ impl World {
         };
         let deaf = claude && self.now < site.began + host::LISTS_TOOLS + host::DEAF;
         let lost = deaf || site.host.loses > 0;
+        if let Some(teller) = &mut self.teller {
+            teller.notified(self.now.since(START), agent, guild, &inbound, lost);
+        }
         let then = site.host.on_notify(inbound, deaf);
         if lost {
             self.cover("notification lost");
@@ -222,6 +229,9 @@ impl World {
             return;
         };
         let heard = site.host.on_answer(call, result);
+        if !heard.sent.is_empty() && !self.oracle.setup().says_done {
+            self.tell(|teller, at| teller.turn_answered(at, agent));
+        }
         for (guild, channel, message) in heard.sent {
             if let Some(guild) = self.guild_named(guild.as_str()) {
                 let place = (agent, guild, channel);
@@ -269,7 +279,10 @@ impl World {
             return;
         };
         match &result {
-            Ok(changes) => self.oracle.saw(self.now, &Seen::Kept { agent, changes }),
+            Ok(changes) => {
+                self.oracle.saw(self.now, &Seen::Kept { agent, changes });
+                self.tell(|teller, at| teller.kept(at, agent, changes));
+            }
             Err(_) => self.cover("commit failed"),
         }
         self.before(Moment::Committed, Some(agent), None);
@@ -324,7 +337,10 @@ impl World {
             self.cover("login failed");
         }
         let after = match fault {
-            Some(LoginFault::Hang) => return,
+            Some(LoginFault::Hang) => {
+                self.tell(|teller, at| teller.logging_in(at, agent, None, None));
+                return;
+            }
             Some(LoginFault::Late(millis)) => CENTER + Duration::from_millis(millis),
             Some(LoginFault::Unreachable | LoginFault::Status(_)) | None => CENTER,
         };
@@ -338,6 +354,10 @@ impl World {
             }),
             Some(LoginFault::Hang | LoginFault::Late(_)) | None => None,
         };
+        self.tell(|teller, at| {
+            let why = failure.as_ref().map(|failure| format!("{failure:?}"));
+            teller.logging_in(at, agent, Some(after), why);
+        });
         let Some(life) = self.agents.get(agent).map(|site| site.life) else {
             return;
         };

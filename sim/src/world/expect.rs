@@ -114,6 +114,7 @@ impl World {
                 },
             };
             self.failures.push(self.oracle.because(&about, &wanted));
+            self.failed.get_or_insert((self.now, about));
         }
     }
 }

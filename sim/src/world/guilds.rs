@@ -63,6 +63,12 @@ impl World {
                         Ok(self.center.introspect(wall, &token, deaf))
                     }
                 };
+                let words = match &answer {
+                    Ok(known) if known.active => "yes",
+                    Ok(_) => "no",
+                    Err(_) => "no answer",
+                };
+                self.tell(|teller, at| teller.introspected(at, guild, &token, CENTER, words));
                 self.schedule_guild(CENTER, guild, Input::Introspected(id, answer));
             }
             Output::Resolve(id, _) => {
@@ -116,6 +122,7 @@ impl World {
         };
         let facts = &facts;
         self.oracle.saw(self.now, &Seen::Committed { guild, facts });
+        self.tell(|teller, at| teller.committed(at, guild, facts));
         self.before(Moment::GuildCommitted, None, Some(guild));
         if self.guild_lives(guild, life) {
             self.step_guild(guild, Some(Input::Stored(id, Ok(()))));

@@ -9,6 +9,7 @@ mod people;
 mod process;
 mod settle;
 mod site;
+mod telling;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -41,6 +42,7 @@ use crate::{
     oracle::{Breach, Oracle, Seen, Setup, because::About},
     path::Path,
     script::{Deed, Line, Moment, Script, Strike},
+    story::Teller,
     timeline::Timeline,
 };
 
@@ -150,6 +152,16 @@ enum Caller {
     Person,
 }
 
+impl Caller {
+    /// The agent, where it is one.
+    const fn agent(&self) -> Option<usize> {
+        match self {
+            Self::Agent { agent, .. } => Some(*agent),
+            Self::Creator { .. } | Self::Person => None,
+        }
+    }
+}
+
 /// Whom an act is about; `None` for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 struct Target {
@@ -193,7 +205,11 @@ pub struct World {
     /// Whether anybody will ask what the agents have noted.
     counts_notes: bool,
     failures: Vec<String>,
+    /// When the first of these was, and what it was about.
+    failed: Option<(Time, About)>,
     chronicle: Chronicle,
+    /// Takes down what happens, where somebody wants to look at it.
+    teller: Option<Box<Teller>>,
 }
 
 /// How a run ended.
@@ -290,7 +306,9 @@ impl World {
             settling: Settling::default(),
             counts_notes: script.lines.iter().any(Line::expects),
             failures: Vec::new(),
+            failed: None,
             chronicle: Chronicle::new(lines_max),
+            teller: None,
             script,
         };
         world.begin();
@@ -341,11 +359,7 @@ impl World {
     /// How it went so far.
     pub fn report(self) -> Report {
         let breach = self.oracle.breaches().first().cloned();
-        let mut failures = self.failures;
-        failures.extend(breach.iter().map(|breach| {
-            let at = breach.at.since(START).as_millis();
-            self.oracle.because_of(breach, at)
-        }));
+        let failures = self.all_failures();
         let stores = self.guilds.iter().map(|site| site.store.messages().count());
         Report {
             failures,
@@ -358,6 +372,15 @@ impl World {
             coverage: self.coverage,
             log: self.chronicle.into_lines(),
         }
+    }
+
+    fn all_failures(&self) -> Vec<String> {
+        let breach = self.oracle.breaches().first();
+        let breach = breach.map(|breach| {
+            let at = breach.at.since(START).as_millis();
+            self.oracle.because_of(breach, at)
+        });
+        self.failures.iter().cloned().chain(breach).collect()
     }
 
     /// A machine has panicked: that breaks a rule too.

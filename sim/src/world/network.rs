@@ -14,12 +14,13 @@ use selvedge_core::{
 };
 use serde_json::Value;
 
-use super::{Caller, Event, Moment, World};
+use super::{Caller, Event, Moment, START, World};
 use crate::{
     fault::RestFault,
     net::{End, Link, Passage, is_ping},
     oracle::Seen,
     path::take,
+    story::Dial,
 };
 
 /// What a CONNECT to the namespace of the pushes begins with: Engine.IO's mark of a message, and
@@ -48,6 +49,7 @@ impl World {
         let up = self.guilds.get(guild).is_some_and(|site| site.alive);
         let path = self.path(agent, guild);
         if path.refuses_dials || !up {
+            self.tell(|teller, at| teller.dialed(at, agent, guild, conn, Dial::Refused));
             self.cover("dial refused");
             let refused = Input::Dialed(conn, Err("connection refused".into()));
             return self.schedule_agent(latency, agent, refused);
@@ -60,6 +62,7 @@ impl World {
         let link = self.net.connect(agent, conn, guild);
         if hangs {
             self.cover("dial hangs");
+            self.tell(|teller, at| teller.dialed(at, agent, guild, conn, Dial::Hangs));
             return;
         }
         if let Some(after) = doom {
@@ -67,6 +70,8 @@ impl World {
         }
         let there = self.net.arrival(self.now, link, End::Guild, Duration::ZERO);
         let back = self.net.latency() + delay;
+        let after = there.since(self.now);
+        self.tell(|teller, at| teller.dialed(at, agent, guild, conn, Dial::Arrives(after)));
         self.schedule_at(there, Event::Arrival(link));
         self.schedule_at(there + back, Event::Dialed(link));
         // What the guild sends meanwhile arrives after the dial is done.
@@ -101,7 +106,13 @@ impl World {
             Duration::ZERO
         };
         let at = self.net.arrival(self.now, link, to, path.frame_delay) + late;
-        match self.net.pass(link, to, event, path) {
+        let sent = self.teller.is_some().then(|| event.clone());
+        let passage = self.net.pass(link, to, event, path);
+        if let (Some(teller), Some(sent)) = (&mut self.teller, sent) {
+            let arrives = at.since(START);
+            teller.sent(self.now.since(START), link, to, &sent, &passage, arrives);
+        }
+        match passage {
             Passage::Arrives(times, event) => {
                 for _ in 0..times {
                     let event = event.clone();
@@ -145,6 +156,7 @@ impl World {
         }
         if matches!(event, ws::Event::Closed(_)) {
             self.net.close(link);
+            self.tell(|teller, at| teller.ended(at, link, "closed"));
         }
         match to {
             End::Agent => self.step_agent(link.agent, Some(Input::Transport(link.conn, event))),
@@ -172,6 +184,7 @@ impl World {
             })
         };
         self.net.close(link);
+        self.tell(|teller, at| teller.ended(at, link, "closed in order"));
         let latency = self.net.latency();
         self.schedule_agent(latency, link.agent, Input::Transport(link.conn, event()));
         self.schedule_guild(latency, link.guild, at_guild(link, event()));
@@ -180,6 +193,7 @@ impl World {
     /// Ends a connection now; only `told` hears of it, after the latency of the network.
     pub(super) fn break_off(&mut self, link: Link, told: End, why: &'static str) {
         self.net.close(link);
+        self.tell(|teller, at| teller.ended(at, link, why));
         let latency = self.net.latency();
         let event = Self::broken(why);
         match told {
@@ -244,6 +258,13 @@ impl World {
             answer,
             posts,
         };
+        if let Some(fault) = fault.filter(|fault| !fault.carries_out()) {
+            let who = (Some(agent), guild);
+            self.tell(|teller, at| {
+                let why = format!("{fault:?}");
+                teller.requested((at, at), who, None, &request, Some(&why));
+            });
+        }
         match fault {
             Some(RestFault::Unreachable) => {
                 let failure = Failure::Unreachable("connection refused".into());
@@ -275,6 +296,11 @@ impl World {
     pub(super) fn call(&mut self, caller: Caller, guild: usize, request: Request, after: Duration) {
         let call = CallId(self.next_call);
         self.next_call += 1;
+        let agent = caller.agent();
+        self.tell(|teller, at| {
+            let on_its_way = (at, at + after);
+            teller.requested(on_its_way, (agent, guild), Some(call), &request, None);
+        });
         self.callers.insert(call, (guild, caller));
         let event = Event::Request {
             guild,
@@ -332,6 +358,10 @@ impl World {
                     )
                     | None => Ok(response),
                 };
+                let told = answer.as_ref();
+                self.tell(|teller, at| {
+                    teller.answered((at, at + after), (guild, Some(agent)), call, told);
+                });
                 let event = Event::Answer {
                     agent,
                     life,
@@ -341,8 +371,18 @@ impl World {
                 };
                 self.schedule(after, event);
             }
-            Caller::Creator { name } => self.on_created(guild, name, &response),
-            Caller::Person => self.on_person_answered(&response),
+            Caller::Creator { name } => {
+                self.tell(|teller, at| {
+                    teller.answered((at, at), (guild, None), call, Ok(&response))
+                });
+                self.on_created(guild, name, &response);
+            }
+            Caller::Person => {
+                self.tell(|teller, at| {
+                    teller.answered((at, at), (guild, None), call, Ok(&response))
+                });
+                self.on_person_answered(&response);
+            }
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::{
     oracle::Seen,
     script::Head,
     store::Store,
+    story::Party,
 };
 
 /// How every agent of a script is configured, but for its name.
@@ -208,6 +209,7 @@ impl World {
             site.host.kill();
             let tickets = std::mem::take(&mut site.tickets);
             self.cover("plugin killed");
+            self.tell(|teller, at| teller.process(at, Party::Agent(agent), false));
             self.due.set(Who::Agent(agent), None);
             for (ticket, _) in tickets {
                 self.step_gate(login_gate::Input::Done(ticket));
@@ -215,6 +217,7 @@ impl World {
             for changes in kept {
                 let changes = &changes;
                 self.oracle.saw(self.now, &Seen::Kept { agent, changes });
+                self.tell(|teller, at| teller.kept(at, agent, changes));
             }
             self.oracle.saw(self.now, &Seen::Killed { agent });
             let links: Vec<_> = self
@@ -263,6 +266,7 @@ impl World {
             site.alive = true;
             site.began = self.now;
             self.due.set(Who::Agent(agent), Some(self.now));
+            self.tell(|teller, at| teller.process(at, Party::Agent(agent), true));
             self.begin_host(agent);
         }
     }
@@ -276,12 +280,14 @@ impl World {
         site.life += 1;
         site.store.kill(commits);
         self.cover("guild killed");
+        self.tell(|teller, at| teller.process(at, Party::Guild(guild), false));
         self.due.set(Who::Guild(guild), None);
         while let Some(site) = self.guilds.get_mut(guild)
             && let Some((_, facts)) = site.store.commit()
         {
             let facts = &facts;
             self.oracle.saw(self.now, &Seen::Committed { guild, facts });
+            self.tell(|teller, at| teller.committed(at, guild, facts));
         }
         let links: Vec<_> = self
             .net
@@ -313,6 +319,7 @@ impl World {
         let rng = site.rng.fork(&site.life.to_string());
         site.machine = Guild::new(site.config.clone(), rng, site.store.rows());
         site.alive = true;
+        self.tell(|teller, at| teller.process(at, Party::Guild(guild), true));
         self.tell_time(guild);
     }
 
