@@ -8,7 +8,6 @@
 //! drawn from a seed by [`swarm`]; [`oracle`] sees what the guilds stored and the hosts got, and says which
 //! rule is broken; [`shrink`] makes a script small. [`replay`] takes every step of a recording of
 //! production again. [`story`] is what happened in a run, for [`view`] to show.
-//! production again. [`story`] is what happened in a run, for those who look at it.
 //!
 //! A script and a version of the code give the same run, bit for bit: each run ends with a hash over
 //! every input and every output.

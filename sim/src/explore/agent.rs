@@ -8,12 +8,12 @@ use selvedge_core::{
     http::Request,
     plugin::{
         agent::Agent,
-        io::{Http, HostEvent, Input, Output, Question},
+        io::{HostEvent, Http, Input, Output, Question},
         note::Note,
         tools::Tool,
     },
-    step,
     request::RequestId,
+    step,
     ws::{Action, Closed, Frame},
 };
 use serde_json::Value;

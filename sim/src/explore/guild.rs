@@ -27,7 +27,7 @@ use super::{
     wire::End,
     world::{OF_GUILD, World},
 };
-use crate::oracle::{Breach, Seen};
+use crate::oracle::{Breach, Seen, because::About};
 
 impl World {
     /// Another process of the guild begins, with what the last one has stored.
@@ -99,7 +99,12 @@ impl World {
             | Output::Forget(_) => {}
             Output::Fatal(why) => {
                 let (rule, at) = ("no guild stops by itself", self.now);
-                self.oracle.change().breach(Breach { rule, at, why });
+                self.oracle.change().breach(Breach {
+                    rule,
+                    at,
+                    why,
+                    about: About::default(),
+                });
             }
         }
         None

@@ -12,7 +12,10 @@ use super::{
     settle::Settled,
     world::World,
 };
-use crate::{oracle::Breach, run::words_of};
+use crate::{
+    oracle::{Breach, because::About},
+    run::words_of,
+};
 
 /// How often whoever watches is asked whether to go on, in states that were gone on from.
 const WATCH_EVERY: u64 = 256;
@@ -283,6 +286,7 @@ impl Search {
             rule: "what looks alike behaves alike",
             at: world.now,
             why: what,
+            about: About::default(),
         };
         if ours != theirs {
             return Err(differs(format!("{ours:?} can follow, or {theirs:?}")));
@@ -323,6 +327,7 @@ pub(super) fn guarded(
             rule: "no panic",
             at,
             why: words_of(panic),
+            about: About::default(),
         }),
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use selvedge_core::Time;
 
 use super::{agent::ONLY, choice::Choice, world::World};
-use crate::oracle::Breach;
+use crate::oracle::{Breach, because::About};
 
 /// How long that may take, in virtual time: as long as coming back and, after that, what is owed.
 const WITHIN: Duration = Duration::from_secs(240);
@@ -92,6 +92,7 @@ fn unsettled(world: &World, when: String) -> Breach {
         rule: "every link comes back",
         at: world.now,
         why,
+        about: About::default(),
     }
 }
 
