@@ -113,11 +113,13 @@ pub enum Defect {
     HidesSkipped,
     /// Two agents may answer each other for ever.
     NeverTires,
+    /// A new connection's gaps are read before a listing has shown what the agent may hear.
+    ReadsBeforeItLooks,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 53] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::ForgetsToPass,
@@ -170,6 +172,7 @@ impl Defect {
         Self::QueuesEverything,
         Self::HidesSkipped,
         Self::NeverTires,
+        Self::ReadsBeforeItLooks,
     ];
 
     /// The name that traces use.
@@ -227,6 +230,7 @@ impl Defect {
             Self::QueuesEverything => "queues_everything",
             Self::HidesSkipped => "hides_skipped",
             Self::NeverTires => "never_tires",
+            Self::ReadsBeforeItLooks => "reads_before_it_looks",
         }
     }
 }

@@ -39,13 +39,15 @@ pub struct Membership {
     outdated: bool,
     /// Something hinted at changes while a listing was under way, which may not know of them.
     hinted: bool,
+    /// What is known may be wrong, and the listing that will show it has not been answered.
+    doubted: bool,
     failures: u32,
     /// Whether a listing has been answered on the present connection.
     listed: bool,
     up: bool,
 }
 canonical!(struct Membership {
-    channels, pushed, listing, outdated, hinted, failures, listed, up; - every
+    channels, pushed, listing, outdated, hinted, doubted, failures, listed, up; - every
 });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +86,7 @@ impl Membership {
             listing: Listing::Unwanted,
             outdated: false,
             hinted: false,
+            doubted: false,
             failures: 0,
             listed: false,
             up: false,
@@ -113,6 +116,12 @@ impl Membership {
     /// Whether a listing has been answered since the guild was away.
     pub fn has_listed(&self) -> bool {
         self.listed
+    }
+
+    /// Whether what is known of memberships can be trusted: it was listed, and nothing has hinted at
+    /// changes since.
+    pub fn is_certain(&self) -> bool {
+        self.listed && !self.doubted
     }
 
     /// A connection is up, and there was none: list.
@@ -170,6 +179,7 @@ impl Membership {
 
     /// Something hints that the memberships have changed: list soon, unless listings fail.
     pub fn relist(&mut self, now: Time) {
+        self.doubted = true;
         match self.listing {
             Listing::Due(_) if self.failures > 0 => {}
             Listing::Due(at) => self.listing = Listing::Due(at.min(now + SOON)),
@@ -202,6 +212,7 @@ impl Membership {
         }
         self.listed = true;
         let hinted = core::mem::take(&mut self.hinted);
+        self.doubted = hinted;
         self.listing = Listing::Due(now + if hinted { SOON } else { self.every });
         let pushed = core::mem::take(&mut self.pushed);
         let listed = channels.iter().map(|channel| &channel.id);

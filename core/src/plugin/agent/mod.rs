@@ -596,7 +596,7 @@ impl Machine for Agent {
         let guild = self
             .guilds
             .values()
-            .filter_map(GuildLink::next_wakeup)
+            .filter_map(|guild| guild.next_wakeup(&self.shared))
             .min_by_key(|wakeup| wakeup.at);
         earliest([
             self.shared.account.next_wakeup(),

@@ -35,10 +35,14 @@ const HISTORIES_MAX: usize = 16;
 const RETRY_MOST: Duration = Duration::from_secs(30);
 
 impl GuildLink {
-    /// Whether one more history may be read. Before a connection's first listing it is not known
+    /// Whether one more history may be read. Before a listing on a new connection it is not known
     /// whether a membership has ended and another one begun: what was said between is not read.
-    pub(super) fn may_read(&self) -> bool {
-        self.membership.has_listed() && self.histories.len() < HISTORIES_MAX
+    pub(super) fn may_read(&self, shared: &Shared) -> bool {
+        let knows = match shared.planted.is(Defect::ReadsBeforeItLooks) {
+            true => self.membership.has_listed(),
+            false => self.membership.is_certain(),
+        };
+        knows && self.histories.len() < HISTORIES_MAX
     }
 
     /// Something is missing in a channel: its history is asked for.

@@ -416,7 +416,7 @@ impl GuildLink {
             self.list(now, shared, out);
         }
         self.tend(now, shared, out);
-        if self.may_read()
+        if self.may_read(shared)
             && let Some(id) = self.unheard.pop_due(now)
         {
             self.read_history(now, &id, shared, out);
@@ -457,7 +457,7 @@ impl GuildLink {
     }
 
     /// When there is something to do.
-    pub(super) fn next_wakeup(&self) -> Option<Wakeup> {
+    pub(super) fn next_wakeup(&self, shared: &Shared) -> Option<Wakeup> {
         earliest([
             self.ready().map(|_| Wakeup {
                 at: Time::ZERO,
@@ -469,7 +469,7 @@ impl GuildLink {
             self.catch_up.next_wakeup(),
             self.unheard
                 .earliest()
-                .filter(|_| self.may_read())
+                .filter(|_| self.may_read(shared))
                 .map(|at| Wakeup {
                     at,
                     why: "history to be read",
