@@ -274,7 +274,9 @@ impl Liveness {
         // What was left out is told with the next turn, and nothing wakes the agent there any more.
         let newest = channel.messages.values().next_back();
         let newest = newest.and_then(|id| view.ledger.message(*guild, id));
-        if view.setup.skips() && !newest.is_some_and(|newest| newest.woken.contains(user)) {
+        let many = channel.messages.len() > view.setup.config.backfill_max as usize;
+        if (many || view.setup.skips()) && !newest.is_some_and(|newest| newest.woken.contains(user))
+        {
             return None;
         }
         let skipped = work.map_or(0, |work| work.skipped);

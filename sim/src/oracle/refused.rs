@@ -18,7 +18,8 @@ const ALONE_MOST: Duration = Duration::from_secs(30);
 /// A post is known by its body, which has a nonce of its own.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Refused {
-    open: BTreeMap<(usize, RequestId<Http>), (usize, Bytes)>,
+    /// The posts under way, and since when.
+    open: BTreeMap<(usize, RequestId<Http>), (usize, Bytes, Time)>,
     /// From when on a post may be sent again, if it ever may.
     refused: BTreeMap<(usize, usize, Bytes), Option<Time>>,
 }
@@ -51,11 +52,14 @@ impl Rule for Refused {
                         "agent {agent} has sent guild {guild} {post} once more"
                     ));
                 }
-                self.open.insert((*agent, *id), (*guild, body));
+                self.open.insert((*agent, *id), (*guild, body, view.now));
                 Ok(())
             }
             Seen::Answered { agent, id, answer } => {
-                if let Some((guild, body)) = self.open.remove(&(*agent, *id))
+                // Nobody hears an answer that was given up.
+                let patience = view.setup.config.step_timeout;
+                if let Some((guild, body, since)) = self.open.remove(&(*agent, *id))
+                    && view.now < since + patience
                     && let Some(from) = may_send_again(view.now, answer)
                 {
                     self.refused.insert((*agent, guild, body), from);

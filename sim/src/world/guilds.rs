@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use selvedge_core::{
     engineio::sessions::{Arrival, Effect},
-    guild::io::{Input, Output, Unavailable},
+    guild::{
+        fact::Fact,
+        io::{Input, Output, Unavailable},
+    },
+    id::UserId,
     step,
 };
 
@@ -109,6 +113,14 @@ impl World {
         }
     }
 
+    /// No guild pushes again what was said in a membership that has ended.
+    fn forget_pushes(&mut self, guild: usize, user: &UserId) {
+        let agent = self.agents.iter().position(|site| site.user == *user);
+        if let Some(agent) = agent {
+            self.path(agent, guild).last_push = None;
+        }
+    }
+
     /// The store of a guild is done with a transaction.
     pub(super) fn guild_commit(&mut self, guild: usize, life: u64) {
         if !self.guild_lives(guild, life) {
@@ -123,6 +135,11 @@ impl World {
         let facts = &facts;
         self.oracle.saw(self.now, &Seen::Committed { guild, facts });
         self.tell(|teller, at| teller.committed(at, guild, facts));
+        for fact in facts {
+            if let Fact::NoMember { user, .. } = fact {
+                self.forget_pushes(guild, user);
+            }
+        }
         self.before(Moment::GuildCommitted, None, Some(guild));
         if self.guild_lives(guild, life) {
             self.step_guild(guild, Some(Input::Stored(id, Ok(()))));
