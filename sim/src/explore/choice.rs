@@ -10,9 +10,11 @@ use selvedge_core::{
 };
 
 use super::{
+    agent::ONLY,
     wire::{End, Wire},
     world::World,
 };
+use crate::oracle::Seen;
 
 /// One thing that can happen, of several of its kind by its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +167,11 @@ impl World {
             }
             Choice::Answer(index) => {
                 let (id, answer) = self.answers.remove(index);
+                self.see(&Seen::Answered {
+                    agent: ONLY,
+                    id,
+                    answer: &answer,
+                });
                 self.step_agent(Some(Input::Http(id, answer)));
             }
             Choice::Ready => {
