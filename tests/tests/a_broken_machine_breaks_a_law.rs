@@ -11,7 +11,14 @@ use std::{
     time::Duration,
 };
 
-use selvedge_core::{Canonical, Machine, Time, Wakeup, canon::Canon, record::Recorded, ws::ConnId};
+use selvedge_core::{
+    Canonical, Machine, Snapshot, Time, Wakeup,
+    canon::Canon,
+    record::Recorded,
+    snapshot,
+    snapshot::{LoadError, Saver, Value},
+    ws::ConnId,
+};
 use selvedge_tests::{
     histories::hold,
     history::{Choice, Move, Subject, Traffic, Wire},
@@ -39,9 +46,32 @@ enum Fault {
     SpeaksAfterItsEnd,
     KnowsTheDate,
     HashesNothing,
+    SavesHalf,
 }
+snapshot!(
+    enum Fault {
+        Nothing,
+        PanicsAtAStranger,
+        CountsInTheProcess,
+        Parks,
+        NeverAdvances,
+        CountsTicks,
+        Grows,
+        AsksTwiceUnderOneId,
+        TakesStrayAnswers,
+        ForgetsTwice,
+        LeavesQuestionsOpen,
+        RepliesTwice,
+        NeverReplies,
+        RingsAfterItsEnd,
+        SpeaksAfterItsEnd,
+        KnowsTheDate,
+        HashesNothing,
+        SavesHalf,
+    }
+);
 
-const FAULTS: [Fault; 17] = [
+const FAULTS: [Fault; 18] = [
     Fault::Nothing,
     Fault::PanicsAtAStranger,
     Fault::CountsInTheProcess,
@@ -59,6 +89,7 @@ const FAULTS: [Fault; 17] = [
     Fault::SpeaksAfterItsEnd,
     Fault::KnowsTheDate,
     Fault::HashesNothing,
+    Fault::SavesHalf,
 ];
 
 static PROCESS: AtomicU64 = AtomicU64::new(0);
@@ -111,6 +142,45 @@ impl Canonical for Toy {
         }
         self.asked.canonical(canon);
         self.over.canonical(canon);
+    }
+}
+
+/// What a toy saves: a part of it, where that is its fault.
+type Parts = (
+    Fault,
+    (Option<Time>, Option<u64>),
+    (Vec<u64>, Vec<u64>),
+    (u64, u64, bool),
+);
+
+impl Snapshot for Toy {
+    fn save(&self, saver: &mut Saver) -> Value {
+        let next = match self.fault {
+            Fault::SavesHalf => 0,
+            _ => self.next,
+        };
+        let lists = (self.calls.clone(), self.log.clone());
+        let parts: Parts = (
+            self.fault,
+            (self.due, self.asked),
+            lists,
+            (self.rings, next, self.over),
+        );
+        parts.save(saver)
+    }
+
+    fn load(tree: Value) -> Result<Self, LoadError> {
+        let (fault, (due, asked), (calls, log), (rings, next, over)) = Parts::load(tree)?;
+        Ok(Self {
+            fault,
+            due,
+            rings,
+            asked,
+            next,
+            calls,
+            log,
+            over,
+        })
     }
 }
 
@@ -395,6 +465,14 @@ fn law_8_misses_no_life_after_the_end() {
 fn law_9_misses_no_hash_that_says_too_much_or_nothing() {
     breaks(laws::comparable::<Canary<15>>, "depends on when");
     breaks(laws::comparable::<Canary<16>>, "before and after the end");
+}
+
+#[test]
+fn a_snapshot_misses_no_field() {
+    breaks(
+        laws::goes_on_from_a_snapshot::<Canary<17>>,
+        "after a snapshot",
+    );
 }
 
 #[test]
