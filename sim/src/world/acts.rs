@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use selvedge_core::{
-    plugin::status::Reports as _,
+    plugin::status::{LinkState, Reports as _},
     ws::{Event as WsEvent, Frame},
 };
 
@@ -21,6 +21,18 @@ const DISCONNECT: &str = "41/realtime,";
 const EVERY_ONE: &str = "*";
 /// How long after the faults have ended everything must be live.
 const COMING_BACK: Duration = Duration::from_secs(120);
+
+/// How a state of a link is counted.
+const fn state_of(link: LinkState) -> &'static str {
+    match link {
+        LinkState::Waiting => "link waiting",
+        LinkState::Login => "link wants a login",
+        LinkState::Dialing => "link dialing",
+        LinkState::Handshaking => "link handshaking",
+        LinkState::Joining => "link joining",
+        LinkState::Live => "link live",
+    }
+}
 
 impl World {
     /// The moment of a line has come.
@@ -75,8 +87,12 @@ impl World {
         for agent in 0..self.agents.len() {
             let site = self.agents.get(agent).filter(|site| site.alive);
             if let Some(site) = site {
-                let waiting = site.machine.status(self.now).waiting;
+                let status = site.machine.status(self.now);
+                let waiting = status.waiting;
                 self.oracle.saw(self.now, &Seen::Asked { agent, waiting });
+                for guild in &status.guilds {
+                    self.cover(state_of(guild.link.state));
+                }
             }
         }
     }
