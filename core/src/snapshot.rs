@@ -48,7 +48,7 @@ pub struct LoadError {
 }
 
 impl LoadError {
-    /// At a place within a field or a variant.
+    /// At a place within a field.
     #[must_use]
     pub fn within(mut self, name: &str) -> Self {
         self.place = match self.place.as_str() {
@@ -655,7 +655,7 @@ mod tests {
         let mut saved = Saved::of(&toy(State::Over("so".into(), 3)));
         saved.tree.0["state"]["Over"]["code"] = "three".into();
         let error = saved.load::<Toy>().unwrap_err();
-        let said = "the snapshot cannot be read at `state.Over.code`";
+        let said = "the snapshot cannot be read at `state.code`";
         assert_eq!(error.to_string(), said);
         let other: Result<State, _> = Snapshot::load(serde_json::json!({ "Asleep": {} }));
         assert!(other.is_err());
