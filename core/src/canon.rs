@@ -169,9 +169,13 @@ macro_rules! canonical {
             }
         }
     };
-    ($($state:tt)*) => {
-        $crate::canonical!(unsaved $($state)*);
-        $crate::snapshot!($($state)*);
+    (struct $($state:tt)*) => {
+        $crate::canonical!(unsaved struct $($state)*);
+        $crate::snapshot!(struct $($state)*);
+    };
+    (enum $($state:tt)*) => {
+        $crate::canonical!(unsaved enum $($state)*);
+        $crate::snapshot!(enum $($state)*);
     };
 }
 
