@@ -58,8 +58,8 @@ impl From<PathBuf> for RecordOptions {
 /// A recording of one machine: a row of files, `NAME.000000.jsonl` and so on, each of which can be replayed
 /// by itself; the oldest are deleted.
 ///
-/// Each is JSON lines. The first one says what was recorded, and how the machine began (`seed`, its
-/// configuration and what it was given) or, from the second file on, its whole `state`. A step is one of
+/// Each is JSON lines. The first one says what was recorded, and the whole `state` of the machine before the
+/// first step: with its configuration, its numbers to draw and what it was given. A step is one of
 /// `{"at": micros, "input": …}`, or `{"at": micros}` for a bare tick; where something came of it,
 /// `{"out": […]}` follows, as of [`digests`](selvedge_core::record::digests). The last line is
 /// `{"next": number}` where the recording goes on in another file, or else `{"end": true}`, unless the
@@ -91,8 +91,7 @@ where
     M::Input: Recorded + Send + 'static,
     M::Output: Serialize + Send + 'static,
 {
-    /// Starts a recording of that name, readable by its owner alone. `machine` is what is recorded, in a
-    /// word, and `from` a struct of what a replay makes it from.
+    /// Starts a recording of that name, readable by its owner alone. `kind` is what is recorded, in a word.
     ///
     /// # Errors
     ///
@@ -100,25 +99,20 @@ where
     pub fn create(
         options: &RecordOptions,
         name: &str,
-        machine: &'static str,
-        from: &impl Serialize,
+        kind: &'static str,
+        machine: &M,
     ) -> io::Result<Self> {
         let full = Arc::new(AtomicBool::new(false));
         let mut row = Row {
             options: options.clone(),
             name: name.to_owned(),
-            machine,
+            kind,
             number: 0,
             full: Arc::clone(&full),
             segment: None,
+            redactor: Redactor::default(),
         };
-        let head = Head {
-            machine,
-            version: VERSION,
-            segment: 0,
-            from,
-        };
-        row.begin(&serde_json::to_string(&head)?)?;
+        row.begin(machine)?;
         row.flush()?;
         let (lines, written) = sync_channel(LINES_MAX);
         let writer = thread::Builder::new().name("recorder".to_owned());
@@ -184,26 +178,17 @@ impl<M: Machine> Drop for Recorder<M> {
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The first line of the first segment.
-#[derive(Serialize)]
-struct Head<'h, F> {
-    machine: &'static str,
-    version: &'static str,
-    segment: u64,
-    #[serde(flatten)]
-    from: &'h F,
-}
-
 /// The files of a recording.
 #[derive(Debug)]
 struct Row {
     options: RecordOptions,
     name: String,
-    machine: &'static str,
+    kind: &'static str,
     /// Of the segment.
     number: u64,
     full: Arc<AtomicBool>,
     segment: Option<Segment>,
+    redactor: Redactor,
 }
 
 /// A file that is being written.
@@ -220,17 +205,22 @@ impl Row {
         options.dir.join(format!("{name}.{number:06}.jsonl"))
     }
 
-    /// Begins a segment, and deletes the one that is one too many for it.
-    fn begin(&mut self, head: &str) -> io::Result<()> {
+    /// Begins a segment with the machine as it is, and deletes the one that is one too many for it.
+    fn begin(&mut self, machine: &impl Snapshot) -> io::Result<()> {
+        let state = self.redactor.state(machine).map_err(io::Error::other)?;
+        let (kind, number) = (self.kind, self.number);
         let file = OpenOptions::new()
             .create_new(true)
             .write(true)
             .mode(0o600)
-            .open(self.path(self.number))?;
+            .open(self.path(number))?;
         let mut file = BufWriter::new(file);
-        writeln!(file, "{head}")?;
+        writeln!(
+            file,
+            r#"{{"machine":"{kind}","version":"{VERSION}","segment":{number},"state":{state}}}"#
+        )?;
         self.segment = Some(Segment { file, bytes: 0 });
-        if let Some(old) = self.number.checked_sub(self.options.segments.max(1)) {
+        if let Some(old) = number.checked_sub(self.options.segments.max(1)) {
             match fs::remove_file(self.path(old)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -239,15 +229,13 @@ impl Row {
         Ok(())
     }
 
-    /// Goes over to the next segment, which begins with that state.
-    fn go_on(&mut self, state: &str) -> io::Result<()> {
+    /// Goes over to the next segment.
+    fn go_on(&mut self, machine: &impl Snapshot) -> io::Result<()> {
         self.number += 1;
-        let (machine, number) = (self.machine, self.number);
+        let number = self.number;
         self.line(format_args!(r#"{{"next":{number}}}"#))?;
         self.flush()?;
-        self.begin(&format!(
-            r#"{{"machine":"{machine}","version":"{VERSION}","segment":{number},"state":{state}}}"#
-        ))
+        self.begin(machine)
     }
 
     fn line(&mut self, line: fmt::Arguments<'_>) -> io::Result<()> {
@@ -278,7 +266,6 @@ where
     M::Input: Recorded,
     M::Output: Serialize,
 {
-    let mut redactor = Redactor::default();
     loop {
         let line = match lines.try_recv() {
             Ok(line) => line,
@@ -292,12 +279,9 @@ where
             }
         };
         match line {
-            Line::State(machine) => {
-                let state = redactor.state(&*machine).map_err(io::Error::other)?;
-                row.go_on(&state)?;
-            }
+            Line::State(machine) => row.go_on(&*machine)?,
             Line::Input(at, input) => {
-                let line = redactor.line(&input)?;
+                let line = row.redactor.line(&input)?;
                 row.line(format_args!(
                     r#"{{"at":{},"input":{line}}}"#,
                     at.as_micros()
@@ -305,7 +289,7 @@ where
             }
             Line::Tick(at) => row.line(format_args!(r#"{{"at":{}}}"#, at.as_micros()))?,
             Line::Outputs(outputs) => {
-                let out = redactor.digests(&outputs);
+                let out = row.redactor.digests(&outputs);
                 let line = serde_json::to_string(&Outputs { out })?;
                 row.line(format_args!("{line}"))?;
             }
@@ -324,7 +308,7 @@ struct Outputs {
 mod tests {
     use std::path::Path;
 
-    use selvedge_core::{Wakeup, snapshot};
+    use selvedge_core::{Secret, Wakeup, snapshot};
     use serde::Deserialize;
 
     use super::*;
@@ -341,11 +325,21 @@ mod tests {
     }
 
     /// Keeps the last word.
-    #[derive(Clone, Debug, Default, PartialEq)]
+    #[derive(Clone, Debug, PartialEq)]
     struct Parrot {
+        key: Secret,
         last: String,
     }
-    snapshot!(struct Parrot { last });
+    snapshot!(struct Parrot { key, last });
+
+    impl Default for Parrot {
+        fn default() -> Self {
+            Self {
+                key: Secret::new("key of bea"),
+                last: "I say: key of bea".to_owned(),
+            }
+        }
+    }
 
     impl Machine for Parrot {
         type Input = Word;
@@ -362,13 +356,6 @@ mod tests {
         }
     }
 
-    #[derive(Serialize)]
-    struct Birth {
-        seed: u8,
-    }
-
-    const BIRTH: Birth = Birth { seed: 7 };
-
     fn options(folder: &Path) -> RecordOptions {
         folder.to_path_buf().into()
     }
@@ -381,8 +368,8 @@ mod tests {
     fn a_recording_has_each_step_with_what_came_of_it_and_no_secret() {
         let folder = tempfile::tempdir().unwrap();
         let options = options(folder.path());
-        let mut recorder = Recorder::create(&options, "it", "parrot", &BIRTH).unwrap();
         let (at, machine) = (Time::from_millis(1), Parrot::default());
+        let mut recorder = Recorder::create(&options, "it", "parrot", &machine).unwrap();
         for _ in 0..2 {
             recorder.before(at, word("token of ann"), &machine).unwrap();
             recorder.after(vec![Word("token of ann".into())]).unwrap();
@@ -393,7 +380,8 @@ mod tests {
         let text = fs::read_to_string(folder.path().join("it.000000.jsonl")).unwrap();
         assert!(!text.contains("token of"), "{text}");
         let lines: Vec<_> = text.lines().collect();
-        let head = format!(r#"{{"machine":"parrot","version":"{VERSION}","segment":0,"seed":7}}"#);
+        let head = r#""segment":0,"state":{"key":"S0-xxxxxxx","last":"I say: S0-xxxxxxx"}}"#;
+        let head = format!(r#"{{"machine":"parrot","version":"{VERSION}",{head}"#);
         assert_eq!(lines[0], head);
         assert_eq!(lines[5..], [r#"{"at":1000}"#, r#"{"end":true}"#]);
         // What a replay says that knows the placeholder only.
@@ -413,8 +401,8 @@ mod tests {
             segments: 3,
             ..options(folder.path())
         };
-        let mut recorder = Recorder::create(&options, "it", "parrot", &BIRTH).unwrap();
         let mut machine = Parrot::default();
+        let mut recorder = Recorder::create(&options, "it", "parrot", &machine).unwrap();
         let mut taken = 0;
         // Each waits for the writer, so that every step is a segment.
         for number in 0..8 {
@@ -450,7 +438,8 @@ mod tests {
             assert_eq!(head["segment"], number);
             let last_word = head["state"]["last"].as_str().unwrap();
             assert!(
-                last_word.starts_with(&format!("S{}-", number - 1)),
+                // The first one is the key.
+                last_word.starts_with(&format!("S{number}-")),
                 "{head}"
             );
             assert!(
@@ -469,19 +458,20 @@ mod tests {
         let options = options(folder.path());
         let path = folder.path().join("it.000000.jsonl");
         fs::write(&path, "kept").unwrap();
-        assert!(Recorder::<Parrot>::create(&options, "it", "parrot", &BIRTH).is_err());
+        assert!(Recorder::create(&options, "it", "parrot", &Parrot::default()).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let row = Row {
             options,
             name: "it".to_owned(),
-            machine: "parrot",
+            kind: "parrot",
             number: 0,
             full: Arc::default(),
             segment: Some(Segment {
                 file: BufWriter::new(full),
                 bytes: 0,
             }),
+            redactor: Redactor::default(),
         };
         let (lines, written) = sync_channel::<Line<Parrot>>(LINES_MAX);
         let writer = thread::spawn(move || write(row, &written));

@@ -15,7 +15,7 @@ use selvedge::{
     tls,
 };
 use selvedge_core::{
-    Rng, Secret, Time,
+    Secret, Snapshot as _, Time,
     fabric::{
         center::Login,
         types::{Channel, Message},
@@ -120,12 +120,7 @@ fn replayed(recording: &str) -> Vec<Inbound> {
     let head: Value = serde_json::from_str(lines.next().unwrap()).unwrap();
     assert_eq!(head["machine"], "agent");
     assert_eq!(head["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(head["life"], 0);
-    let mut agent = Agent::new(
-        serde_json::from_value(head["config"].clone()).unwrap(),
-        serde_json::from_value(head["kept"].clone()).unwrap(),
-        Rng::from_seed(serde_json::from_value(head["seed"].clone()).unwrap()),
-    );
+    let mut agent = Agent::load(head["state"].clone()).unwrap();
     let mut inbounds = Vec::new();
     for line in lines {
         let line: Value = serde_json::from_str(line).unwrap();

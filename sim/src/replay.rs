@@ -9,11 +9,7 @@ use std::{
 };
 
 use selvedge_core::{
-    Machine, Rng, Snapshot, Time,
-    guild::{Config as GuildConfig, Guild, fact::Fact},
-    plugin::{agent::Agent, config::Config as AgentConfig, kept::Kept},
-    record::digests,
-    step,
+    Machine, Snapshot, Time, guild::Guild, plugin::agent::Agent, record::digests, step,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
@@ -22,81 +18,27 @@ use thiserror::Error;
 /// How many lines before a difference are shown with it.
 const CONTEXT: usize = 10;
 
-/// The first line of a recording.
+/// The first line of a segment.
 #[derive(Deserialize)]
-#[serde(tag = "machine", rename_all = "snake_case")]
-enum Head {
-    Agent {
-        #[serde(flatten)]
-        head: Common,
-        #[serde(flatten)]
-        from: Beginning<AgentBirth>,
-    },
-    Guild {
-        #[serde(flatten)]
-        head: Common,
-        #[serde(flatten)]
-        from: Beginning<GuildBirth>,
-    },
-}
-
-#[derive(Deserialize)]
-struct Common {
+struct Head {
+    machine: Kind,
     version: String,
     segment: u64,
-}
-
-/// How a machine is at the beginning of a segment.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Beginning<B> {
-    State { state: Value },
-    Birth(B),
+    state: Value,
 }
 
 #[derive(Deserialize)]
-struct AgentBirth {
-    seed: [u8; 32],
-    /// 0 draws from the seed itself, each later life from the seed's fork of that label.
-    life: u64,
-    config: Box<AgentConfig>,
-    kept: Box<Kept>,
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Agent,
+    Guild,
 }
 
-#[derive(Deserialize)]
-struct GuildBirth {
-    seed: [u8; 32],
-    config: Box<GuildConfig>,
-    rows: Vec<Fact>,
-}
-
-impl<B> Beginning<B> {
-    /// The machine as it was then.
-    fn machine<M: Snapshot>(self, new: impl FnOnce(B) -> M) -> Result<M, ReplayError> {
-        match self {
-            Self::Birth(birth) => Ok(new(birth)),
-            Self::State { state } => M::load(state).map_err(|error| ReplayError::Malformed {
-                line: 1,
-                why: error.to_string(),
-            }),
-        }
-    }
-}
-
-impl AgentBirth {
-    fn agent(self) -> Agent {
-        let rng = Rng::from_seed(self.seed);
-        let rng = match self.life {
-            0 => rng,
-            life => rng.fork(&life.to_string()),
-        };
-        Agent::new(*self.config, *self.kept, rng)
-    }
-}
-
-impl GuildBirth {
-    fn guild(self) -> Guild {
-        Guild::new(*self.config, Rng::from_seed(self.seed), self.rows)
+/// What is wrong with the first line.
+fn no_head(error: impl fmt::Display) -> ReplayError {
+    ReplayError::Malformed {
+        line: 1,
+        why: error.to_string(),
     }
 }
 
@@ -204,19 +146,10 @@ pub fn replay(mut recording: impl BufRead) -> Result<Replayed, ReplayError> {
     if recording.read_line(&mut head)? == 0 {
         return Err(ReplayError::Empty);
     }
-    let head = serde_json::from_str(&head).map_err(|error| ReplayError::Malformed {
-        line: 1,
-        why: error.to_string(),
-    })?;
-    match head {
-        Head::Agent { head, from } => {
-            let agent = from.machine(AgentBirth::agent)?;
-            Play::new(agent, "agent", head).all(recording)
-        }
-        Head::Guild { head, from } => {
-            let guild = from.machine(GuildBirth::guild)?;
-            Play::new(guild, "guild", head).all(recording)
-        }
+    let head: Head = serde_json::from_str(&head).map_err(no_head)?;
+    match head.machine {
+        Kind::Agent => Play::<Agent>::new("agent", head)?.all(recording),
+        Kind::Guild => Play::<Guild>::new("guild", head)?.all(recording),
     }
 }
 
@@ -237,17 +170,17 @@ struct Play<M: Machine> {
 
 impl<M> Play<M>
 where
-    M: Machine,
+    M: Machine + Snapshot,
     M::Input: DeserializeOwned,
     M::Output: Serialize + Debug,
 {
-    fn new(machine: M, name: &'static str, Common { version, segment }: Common) -> Self {
-        Self {
-            machine,
+    fn new(name: &'static str, head: Head) -> Result<Self, ReplayError> {
+        Ok(Self {
+            machine: M::load(head.state).map_err(no_head)?,
             report: Replayed {
                 machine: name,
-                version,
-                segment,
+                version: head.version,
+                segment: head.segment,
                 next: None,
                 steps: 0,
                 outputs: 0,
@@ -257,7 +190,7 @@ where
             },
             last: None,
             lines: VecDeque::new(),
-        }
+        })
     }
 
     fn all(mut self, recording: impl BufRead) -> Result<Replayed, ReplayError> {

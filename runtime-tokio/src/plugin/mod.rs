@@ -34,7 +34,6 @@ use selvedge_core::{
         status::Reports,
     },
 };
-use serde::Serialize;
 use tokio::{
     sync::{mpsc, oneshot},
     task::{AbortHandle, JoinHandle},
@@ -360,16 +359,6 @@ struct Keeper<F> {
     slot: Arc<Slot>,
 }
 
-/// What a replay builds the machine from.
-#[derive(Serialize)]
-struct Birth<'h> {
-    seed: [u8; 32],
-    /// 0 draws from the seed itself, each later life from the seed's fork of that label.
-    life: u64,
-    config: &'h core::Config,
-    kept: &'h Kept,
-}
-
 /// What to do about a panic.
 const BUG: &str = "please report this as a bug of Selvedge, with a recording if there is one";
 /// What to do where the store cannot be read.
@@ -447,7 +436,8 @@ where
             Ok(kept) => kept,
             Err(why) => return Ended::Failed(why, UNREADABLE),
         };
-        let recorder = match self.recorder(life, &kept) {
+        let mut machine = (self.new)(self.agent.config.clone(), kept, rng);
+        let recorder = match self.recorder(life, &machine) {
             Ok(recorder) => recorder,
             Err(error) => {
                 tracing::error!(
@@ -458,7 +448,6 @@ where
                 None
             }
         };
-        let mut machine = (self.new)(self.agent.config.clone(), kept, rng);
         let clock = self.shared.clock;
         let questions = self.shared.desk.enter(agent_id);
         let drive = async move {
@@ -483,21 +472,15 @@ where
         }
     }
 
-    fn recorder(&self, life: u64, kept: &Kept) -> io::Result<Option<Recorder<M>>> {
+    fn recorder(&self, life: u64, machine: &M) -> io::Result<Option<Recorder<M>>> {
         let Some(how) = &self.record else {
             return Ok(None);
         };
         let agent_id = self.agent.config.agent_id.as_str();
         let started_ms = self.shared.clock.now().as_micros() / 1_000;
         let name = recording(agent_id, started_ms, life);
-        let from = Birth {
-            seed: self.seed,
-            life,
-            config: &self.agent.config,
-            kept,
-        };
         tracing::info!(agent = agent_id, dir = %how.dir.display(), name, "recording");
-        Recorder::create(how, &name, "agent", &from).map(Some)
+        Recorder::create(how, &name, "agent", machine).map(Some)
     }
 }
 

@@ -11,7 +11,6 @@ use selvedge_core::{
         io::{Input, Output},
     },
 };
-use serde::Serialize;
 use tokio::{
     net::TcpListener,
     sync::mpsc,
@@ -74,14 +73,6 @@ pub struct GuildOptions {
     /// Where everything that its machine gets to see is recorded, without the secrets; the folder is
     /// made where it is not there.
     pub record: Option<RecordOptions>,
-}
-
-/// What a replay builds the machine from.
-#[derive(Serialize)]
-struct Birth<'h> {
-    seed: [u8; 32],
-    config: &'h Config,
-    rows: &'h [Fact],
 }
 
 /// A guild node that is up. Ends with [`shutdown`](Self::shutdown).
@@ -168,31 +159,23 @@ pub async fn start_guild(options: GuildOptions) -> Result<RunningGuild, ServeErr
         Some(row.id.clone())
     });
     let disk = Disk::open(&options.files, &known.collect::<BTreeSet<_>>())?;
-    let seed = random::bytes()?;
+    let rng = Rng::from_seed(random::bytes()?);
     let listener = listen(options.listen).await?;
-    let recorder = match &options.record {
-        Some(how) => Some(record(how, seed, &options.config, &rows)?),
-        None => None,
-    };
-    let machine = Guild::new(options.config.clone(), Rng::from_seed(seed), rows);
+    let machine = Guild::new(options.config.clone(), rng, rows);
+    let recorder = options.record.as_ref().map(|how| record(how, &machine));
+    let recorder = recorder.transpose()?;
     start(machine, (store, disk), listener, recorder, options).await
 }
 
 /// Starts a recording.
-fn record(
-    how: &RecordOptions,
-    seed: [u8; 32],
-    config: &Config,
-    rows: &[Fact],
-) -> Result<Recorder<Guild>, ServeError> {
+fn record(how: &RecordOptions, machine: &Guild) -> Result<Recorder<Guild>, ServeError> {
     let failed = |source| {
         let path = how.dir.clone();
         ServeError::Record { path, source }
     };
     std::fs::create_dir_all(&how.dir).map_err(failed)?;
     let name = format!("guild-{}", Clock::wall().as_millis());
-    let from = Birth { seed, config, rows };
-    let recorder = Recorder::create(how, &name, "guild", &from).map_err(failed)?;
+    let recorder = Recorder::create(how, &name, "guild", machine).map_err(failed)?;
     tracing::info!(dir = %how.dir.display(), name, "recording");
     Ok(recorder)
 }

@@ -63,9 +63,8 @@ async fn live(center: &RunningCenter, folder: &Path, life: &str) -> [String; 4] 
     let mut store = GuildStore::open(&options.database).await.unwrap();
     let rows = store.load_rows().await.unwrap();
     let disk = Disk::open(&options.files, &BTreeSet::new()).unwrap();
-    let seed = [7; 32];
-    let recorder = record(&folder.join(life).into(), seed, &options.config, &rows).unwrap();
-    let guild = Guild::new(options.config.clone(), Rng::from_seed(seed), rows);
+    let guild = Guild::new(options.config.clone(), Rng::from_seed([7; 32]), rows);
+    let recorder = record(&folder.join(life).into(), &guild).unwrap();
     let listener = listen(options.listen).await.unwrap();
     let it = start(guild, (store, disk), listener, Some(recorder), options).await;
     let it = it.unwrap();
@@ -134,12 +133,7 @@ fn replayed(recording: &str) -> (Vec<Value>, Vec<Value>) {
     let head: Value = serde_json::from_str(lines.next().unwrap()).unwrap();
     assert_eq!(head["machine"], "guild");
     assert_eq!(head["version"], env!("CARGO_PKG_VERSION"));
-    let read = |name: &str| head[name].clone();
-    let mut guild = Guild::new(
-        serde_json::from_value(read("config")).unwrap(),
-        Rng::from_seed(serde_json::from_value(read("seed")).unwrap()),
-        serde_json::from_value::<Vec<Fact>>(read("rows")).unwrap(),
-    );
+    let mut guild = Guild::load(head["state"].clone()).unwrap();
     let (mut then, mut now) = (Vec::new(), Vec::new());
     for line in lines {
         let line: Value = serde_json::from_str(line).unwrap();
