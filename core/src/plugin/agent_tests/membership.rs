@@ -93,6 +93,26 @@ fn the_kind_is_asked_for_until_it_is_told() {
 }
 
 #[test]
+fn the_kind_is_asked_for_as_soon_as_there_is_a_token() {
+    let mut rig = Rig::with(
+        Config {
+            listing_every: 60 * MINUTE,
+            ..config()
+        },
+        &[("g", Guild::new(&[]))],
+    );
+    rig.start();
+    rig.pass(9 * MINUTE);
+    let logins = rig.login_count;
+    rig.guild("g").channels = vec![("d", "dm")];
+    rig.push("g", "channel.joined", &membership("d", json!({})));
+    rig.says("d", 1, "hello");
+    rig.pass(SECOND);
+    assert_eq!(rig.login_count, logins + 1, "the session was old");
+    assert_eq!(rig.heard(), [["hello"]]);
+}
+
+#[test]
 fn a_refused_listing_costs_one_login_and_then_waits() {
     let mut rig = Rig::live(&[("c", "general")]);
     rig.guild("g").listings = [401].into();

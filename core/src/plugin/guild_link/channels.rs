@@ -265,11 +265,15 @@ impl GuildLink {
             Asked::Yes(id) => {
                 self.reads.insert(channel, id);
             }
-            Asked::Blocked | Asked::Impossible(_) => self.read_later(now, &channel, READ_AGAIN),
+            Asked::Blocked => {
+                self.unasked.insert(channel.clone());
+                self.read_later(now, &channel, READ_AGAIN);
+            }
+            Asked::Impossible(_) => self.read_later(now, &channel, READ_AGAIN),
         }
     }
 
-    fn read_later(&mut self, now: Time, channel: &ChannelId, wait: Duration) {
+    pub(super) fn read_later(&mut self, now: Time, channel: &ChannelId, wait: Duration) {
         if self
             .channels
             .get(channel)

@@ -10,13 +10,13 @@ mod speaker;
 mod status;
 
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     format,
     string::{String, ToString},
     sync::Arc,
     vec::Vec,
 };
-use core::time::Duration;
+use core::{mem, time::Duration};
 
 use connections::{Connection, Ticket};
 
@@ -87,6 +87,8 @@ pub(super) struct GuildLink {
     histories: BTreeMap<ChannelId, RequestId<Http>>,
     /// When to ask for the fields of a channel whose kind is not known.
     unknown: Deadlines<ChannelId>,
+    /// Those of them for which there was no token when they were to be asked for.
+    unasked: BTreeSet<ChannelId>,
     /// Requests for the fields of a channel.
     reads: BTreeMap<ChannelId, RequestId<Http>>,
     early: VecDeque<(ConnId, Message)>,
@@ -108,8 +110,8 @@ pub(super) struct GuildLink {
     pub(super) chronicle: Chronicle,
 }
 canonical!(struct GuildLink {
-    id, link, authorize, ticket, conns, membership, channels, kept, unheard, histories, unknown, reads,
-    early, catch_up, met, refused;
+    id, link, authorize, ticket, conns, membership, channels, kept, unheard, histories, unknown, unasked,
+    reads, early, catch_up, met, refused;
     - number, origin, rng, rotations, down, not_replaced, unread, chronicle
 });
 
@@ -157,6 +159,7 @@ impl GuildLink {
             unheard: Deadlines::default(),
             histories: BTreeMap::new(),
             unknown: Deadlines::default(),
+            unasked: BTreeSet::new(),
             reads: BTreeMap::new(),
             early: VecDeque::new(),
             rng: rng.fork("history"),
@@ -293,6 +296,9 @@ impl GuildLink {
         for (id, state) in &mut self.channels {
             state.sequence.backfill().on_token(now);
             self.unheard.set(id.clone(), state.sequence.read_at());
+        }
+        for channel in mem::take(&mut self.unasked) {
+            self.read_later(now, &channel, Duration::ZERO);
         }
         if let Some(authorized) = self.authorized(now, shared) {
             self.step_link(now, Some(authorized), shared, out);
