@@ -1,5 +1,7 @@
 //! Faults of single requests, logins and frames.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// How a REST request of an agent goes wrong.
@@ -38,6 +40,20 @@ impl RestFault {
             | Self::TooLarge => true,
         }
     }
+
+    /// How much later whoever asks hears of it.
+    pub fn lasts(self) -> Duration {
+        match self {
+            Self::LateRequest(millis) | Self::LateAnswer(millis) => Duration::from_millis(millis),
+            Self::Unreachable
+            | Self::LoseRequest
+            | Self::LoseAnswer
+            | Self::HangRequest
+            | Self::HangAnswer
+            | Self::Status(_)
+            | Self::TooLarge => Duration::ZERO,
+        }
+    }
 }
 
 /// How a login goes wrong.
@@ -52,6 +68,16 @@ pub enum LoginFault {
     Late(u64),
     /// Center answers with this status.
     Status(u16),
+}
+
+impl LoginFault {
+    /// How much later whoever asks hears of it.
+    pub fn lasts(self) -> Duration {
+        match self {
+            Self::Late(millis) => Duration::from_millis(millis),
+            Self::Unreachable | Self::Hang | Self::Status(_) => Duration::ZERO,
+        }
+    }
 }
 
 /// How a frame to the agent is damaged.

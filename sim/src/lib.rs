@@ -28,6 +28,7 @@ pub mod shrink;
 pub mod store;
 pub mod story;
 pub mod swarm;
+pub mod talk;
 pub mod timeline;
 pub mod view;
 pub mod world;

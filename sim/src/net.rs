@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     time::Duration,
 };
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     fault::Damage,
     path::{Path, take},
+    talk::Talk,
 };
 
 /// What marks a push that wakes somebody with an old message.
@@ -83,7 +85,14 @@ pub enum Loss {
 struct Open {
     link: Link,
     rng: Rng,
+    dialed_at: Time,
+    dies: Option<Time>,
+    talk: Talk,
+    /// Whether anything has ever gone wrong with it.
+    marred: bool,
     loss: Option<Loss>,
+    /// Whether it has swallowed enough for its agent to notice.
+    swallows: bool,
     damage: Option<Damage>,
     /// The ends that have closed it, though the other one may not know.
     left: BTreeSet<End>,
@@ -96,8 +105,25 @@ struct Open {
 pub enum Passage {
     /// It arrives so often.
     Arrives(u32, Event),
+    /// It arrives damaged.
+    Damaged(Event),
     /// It is lost.
     Lost,
+    /// It is lost, and so was something before it: the connection swallows it all.
+    Swallowed,
+}
+
+/// A connection as its agent has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// When it was dialed.
+    pub dialed_at: Time,
+    /// When its token dies.
+    pub dies: Option<Time>,
+    /// What was said on it.
+    pub talk: Talk,
+    /// Whether nothing has ever gone wrong with it.
+    pub sound: bool,
 }
 
 /// All connections.
@@ -107,6 +133,8 @@ pub struct Net {
     latency: (Duration, Duration),
     open: BTreeMap<ConnId, Open>,
     names: BTreeMap<(usize, ConnId), ConnId>,
+    /// When an agent has heard of the last end of a connection to a guild.
+    told: BTreeMap<(usize, usize), Time>,
     next: u64,
 }
 
@@ -118,6 +146,7 @@ impl Net {
             latency,
             open: BTreeMap::new(),
             names: BTreeMap::new(),
+            told: BTreeMap::new(),
             next: 0,
         }
     }
@@ -128,7 +157,7 @@ impl Net {
     }
 
     /// Makes a connection; its number is the guild's name of it.
-    pub fn connect(&mut self, agent: usize, conn: ConnId, guild: usize) -> Link {
+    pub fn connect(&mut self, now: Time, agent: usize, conn: ConnId, guild: usize) -> Link {
         let number = ConnId(self.next);
         self.next += 1;
         let link = Link {
@@ -142,7 +171,12 @@ impl Net {
         let open = Open {
             link,
             rng,
+            dialed_at: now,
+            dies: None,
+            talk: Talk::default(),
+            marred: false,
             loss: None,
+            swallows: false,
             damage: None,
             left: BTreeSet::new(),
             last: BTreeMap::new(),
@@ -181,9 +215,24 @@ impl Net {
         }
     }
 
+    /// The agent presents a token on a connection, which dies then.
+    pub fn present(&mut self, link: Link, dies: Option<Time>) {
+        if let Some(open) = self.open.get_mut(&link.number) {
+            open.dies = dies;
+        }
+    }
+
+    /// Something goes wrong with a connection.
+    pub fn mar(&mut self, link: Link) {
+        if let Some(open) = self.open.get_mut(&link.number) {
+            open.marred = true;
+        }
+    }
+
     /// A connection swallows something from now on.
     pub fn lose(&mut self, link: Link, loss: Loss) {
         if let Some(open) = self.open.get_mut(&link.number) {
+            open.marred = true;
             open.loss = Some(loss);
         }
     }
@@ -191,6 +240,7 @@ impl Net {
     /// The next frame to the agent is damaged.
     pub fn damage(&mut self, link: Link, damage: Damage) {
         if let Some(open) = self.open.get_mut(&link.number) {
+            open.marred = true;
             open.damage = Some(damage);
         }
     }
@@ -207,7 +257,7 @@ impl Net {
             Some(Loss::Pushes | Loss::Acks | Loss::Pings) | None => false,
         };
         if swallowed {
-            return Passage::Lost;
+            return Passage::Swallowed;
         }
         let Event::Frame(Frame::Text(text)) = &event else {
             return Passage::Arrives(1, event);
@@ -216,28 +266,100 @@ impl Net {
             return Passage::Arrives(1, event);
         }
         if let Some(damage) = open.damage.take() {
-            return Passage::Arrives(1, damaged(text, damage));
+            return Passage::Damaged(damaged(text, damage));
         }
         if text.contains(MESSAGE_CREATED) {
             // A wake that is not a message of its own is not repeated.
             if !text.contains(REWAKE) {
                 path.last_push = Some(event.clone());
             }
-            if open.loss == Some(Loss::Pushes) || take(&mut path.loses_pushes) {
+            if open.loss == Some(Loss::Pushes) {
+                // What shows that it is deaf is a channel that its agent listens to.
+                let listens = || {
+                    open.talk
+                        .rooms
+                        .iter()
+                        .any(|room| text.contains(room.as_str()))
+                };
+                return match open.swallows {
+                    true => Passage::Swallowed,
+                    false => {
+                        open.swallows = listens();
+                        Passage::Lost
+                    }
+                };
+            }
+            if take(&mut path.loses_pushes) {
                 return Passage::Lost;
             }
             let times = 1 + u32::from(take(&mut path.repeats_pushes));
             return Passage::Arrives(times, event);
         }
         if text == PING && open.loss == Some(Loss::Pings) {
-            return Passage::Lost;
+            return Passage::Swallowed;
         }
         // Engine.IO's mark of a message, and Socket.IO's of an answer.
         let answers = text.starts_with("43");
-        if answers && (open.loss == Some(Loss::Acks) || take(&mut path.loses_acks)) {
+        if answers && open.loss == Some(Loss::Acks) {
+            return match mem::replace(&mut open.swallows, true) {
+                true => Passage::Swallowed,
+                false => Passage::Lost,
+            };
+        }
+        if answers && take(&mut path.loses_acks) {
             return Passage::Lost;
         }
         Passage::Arrives(1, event)
+    }
+
+    /// The agent says something on a connection.
+    pub fn on_said(&mut self, link: Link, text: &str) {
+        if let Some(open) = self.open.get_mut(&link.number) {
+            open.talk.on_said(text);
+        }
+    }
+
+    /// The agent hears something on a connection.
+    pub fn on_heard(&mut self, link: Link, text: &str) {
+        if let Some(open) = self.open.get_mut(&link.number) {
+            open.talk.on_heard(text);
+        }
+    }
+
+    /// A connection as its agent has it.
+    pub fn held(&self, link: Link) -> Option<Held> {
+        let open = self.open.get(&link.number)?;
+        Some(Held {
+            dialed_at: open.dialed_at,
+            dies: open.dies,
+            talk: open.talk.clone(),
+            sound: !open.marred,
+        })
+    }
+
+    /// The connections of an agent to the guild of `link` that it has not closed, but for that one,
+    /// the oldest first.
+    pub fn besides(&self, link: Link) -> impl Iterator<Item = Link> {
+        let open = self.open.values();
+        let others = open.filter(move |open| {
+            let other = open.link;
+            other != link
+                && (other.agent, other.guild) == (link.agent, link.guild)
+                && !open.left.contains(&End::Agent)
+        });
+        others.map(|open| open.link)
+    }
+
+    /// The agent hears at `at` that a connection has ended.
+    pub fn tell_end(&mut self, link: Link, at: Time) {
+        let told = self.told.entry((link.agent, link.guild)).or_insert(at);
+        *told = (*told).max(at);
+    }
+
+    /// Whether the agent is yet to hear that a connection to that guild has ended.
+    pub fn ends_unheard(&self, now: Time, link: Link) -> bool {
+        let told = self.told.get(&(link.agent, link.guild));
+        told.is_some_and(|told| *told >= now)
     }
 
     /// One end has closed a connection: nothing reaches it any more, and what it sent before still
@@ -301,7 +423,7 @@ mod tests {
     fn net() -> (Net, Link) {
         let ms = Duration::from_millis;
         let mut net = Net::new(Rng::from_number(1), (ms(1), ms(5)));
-        let link = net.connect(0, ConnId(7), 0);
+        let link = net.connect(Time::ZERO, 0, ConnId(7), 0);
         (net, link)
     }
 
@@ -326,13 +448,13 @@ mod tests {
         let event = || Event::Frame(Frame::Text("2".into()));
         net.lose(link, Loss::ToAgent);
         let lost = net.pass(link, End::Agent, event(), &mut path);
-        assert_eq!(lost, Passage::Lost);
+        assert_eq!(lost, Passage::Swallowed);
         let arrives = net.pass(link, End::Guild, event(), &mut path);
         assert_eq!(arrives, Passage::Arrives(1, event()));
         net.damage(link, Damage::Corrupt);
         net.lose(link, Loss::Pushes);
         let corrupt = net.pass(link, End::Agent, event(), &mut path);
         let wanted = Event::Frame(Frame::Text("9".into()));
-        assert_eq!(corrupt, Passage::Arrives(1, wanted));
+        assert_eq!(corrupt, Passage::Damaged(wanted));
     }
 }

@@ -169,8 +169,10 @@ impl World {
             let token = auth.get("token").and_then(Value::as_str);
             self.see(&Seen::Presented {
                 agent: ONLY,
+                guild: ONLY,
                 expires: token.and_then(center::expires),
                 wall: self.wall(),
+                others: &[],
             });
         }
     }

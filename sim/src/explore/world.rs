@@ -108,6 +108,8 @@ impl World {
             older: BTreeSet::new(),
             config: config.clone(),
             says_done: true,
+            latency: Duration::ZERO,
+            token_life: scene.token_life,
         };
         let left = Left {
             posts: scene.messages,
@@ -121,7 +123,7 @@ impl World {
             disk: Piece::new(Disk::default()),
             store: Piece::new(Store::default()),
             host: Piece::new(Host::new(scene.answers)),
-            oracle: Piece::new(Oracle::new(setup)),
+            oracle: Piece::new(Oracle::without_time(setup)),
             channels: Rc::default(),
             loads: VecDeque::new(),
             login: None,

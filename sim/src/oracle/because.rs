@@ -57,19 +57,28 @@ impl About {
         }
         if let Seen::NoReply {
             place: (agent, guild, channel),
+        }
+        | Seen::Named {
+            place: (agent, guild, channel),
+        }
+        | Seen::Unheard {
+            place: (agent, guild, channel),
+            ..
         } = seen
         {
             return Self::place(*agent, *guild, channel);
         }
         let mut about = Self::default();
         if let Seen::Dialed { agent, guild, .. }
+        | Seen::LetGo { agent, guild, .. }
+        | Seen::Presented { agent, guild, .. }
         | Seen::Requested { agent, guild, .. }
+        | Seen::Down { agent, guild }
         | Seen::Live { agent, guild } = seen
         {
             (about.agent, about.guild) = (Some(*agent), Some(*guild));
         }
-        if let Seen::Presented { agent, .. }
-        | Seen::LoggingIn { agent, .. }
+        if let Seen::LoggingIn { agent, .. }
         | Seen::Asked { agent, .. }
         | Seen::TurnOver { agent, .. } = seen
         {
@@ -129,8 +138,8 @@ impl Oracle {
             let mut messages = channel.messages.values();
             let missed = messages.find(|id| {
                 let known = self.ledger.message(guild, id);
-                known.is_some_and(|known| known.woken.contains(user) && !known.deleted)
-                    && !self.liveness.reached(agent, guild, id)
+                known.is_some_and(|known| known.woken.contains(user) && known.deleted.is_none())
+                    && !self.works.is_handed(agent, guild, id)
             });
             about.message = missed
                 .or_else(|| channel.messages.values().next_back())
@@ -151,7 +160,7 @@ impl Oracle {
             let missed = channel.messages.values().find(|id| {
                 let known = self.ledger.message(guild, id);
                 known.is_some_and(|known| user.is_some_and(|user| known.woken.contains(user)))
-                    && !self.liveness.reached(agent, guild, id)
+                    && !self.works.is_handed(agent, guild, id)
             });
             if let Some(message) = missed {
                 about = About {
@@ -176,7 +185,7 @@ impl Oracle {
         let stored: Vec<u64> = channel.messages.keys().copied().collect();
         let reached = channel.messages.iter();
         let got: Vec<u64> = reached
-            .filter(|(_, id)| self.liveness.reached(agent, guild, id))
+            .filter(|(_, id)| self.works.is_handed(agent, guild, id))
             .map(|(seq, _)| *seq)
             .collect();
         let _ = write!(
@@ -210,7 +219,7 @@ impl Oracle {
             .filter(|(guild, ..)| meant(about.guild, *guild))
             .map(|(_, _, channel)| channel.messages.len())
             .sum();
-        let got = self.liveness.all_reached();
+        let got = self.works.all_handed();
         let got = got
             .filter(|(agent, guild, _)| meant(about.agent, *agent) && meant(about.guild, *guild))
             .count();

@@ -19,6 +19,8 @@ const DIALS: usize = 12 + 12;
 const LOGINS: usize = 6 + 6;
 /// Messages of one turn, after an outage.
 const TURN_MESSAGES: usize = 200;
+/// Messages of one turn, where they are gathered.
+const COALESCED: usize = 20;
 /// Bytes of the context of one turn, and the last message that goes over it.
 const CONTEXT_BYTES: usize = 32 * 1024;
 
@@ -75,11 +77,13 @@ impl Rule for Bounds {
                 within("logins under way", *under_way, LoginGate::IN_FLIGHT)
             }
             Seen::Notified { inbound, .. } => {
-                within(
-                    "messages in one turn",
-                    inbound.messages.len(),
-                    TURN_MESSAGES,
-                )?;
+                // A turn that is offered again may be one after an outage.
+                let most = match (inbound.recovered || inbound.redelivered, config.coalesce) {
+                    (true, _) => TURN_MESSAGES,
+                    (false, Some(_)) => COALESCED,
+                    (false, None) => 1,
+                };
+                within("messages in one turn", inbound.messages.len(), most)?;
                 within(
                     "messages of context",
                     inbound.context.len(),
@@ -96,11 +100,15 @@ impl Rule for Bounds {
             | Seen::TurnOver { .. }
             | Seen::NoReply { .. }
             | Seen::Sent { .. }
+            | Seen::LetGo { .. }
+            | Seen::Unheard { .. }
+            | Seen::Named { .. }
             | Seen::Presented { .. }
             | Seen::Requested { .. }
             | Seen::Answered { .. }
             | Seen::Kept { .. }
             | Seen::Live { .. }
+            | Seen::Down { .. }
             | Seen::Parked { .. }
             | Seen::HostReady { .. }
             | Seen::ToolsListed { .. } => Ok(()),

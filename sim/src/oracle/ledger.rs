@@ -59,8 +59,10 @@ pub struct Stay {
     pub after: u64,
     /// The last `seq` of it; `None` while it lasts.
     pub until: Option<u64>,
+    /// When it ended.
+    pub ended: Option<Time>,
 }
-canonical!(unsaved struct Stay { after, until });
+canonical!(unsaved struct Stay { after, until, ended });
 
 impl Stay {
     /// Whether a message fell into it.
@@ -82,14 +84,21 @@ pub struct Stored {
     pub content: String,
     /// The author's nonce.
     pub nonce: Option<String>,
+    /// When it was committed.
+    pub at: Time,
     /// Who was woken by it when it was posted.
     pub woken: BTreeSet<UserId>,
     /// Who was woken with it later.
     pub rewoken: BTreeSet<UserId>,
-    /// Whether it was deleted.
-    pub deleted: bool,
+    /// When it was deleted.
+    pub deleted: Option<Time>,
+    /// When its text was changed last, and what it is since then.
+    pub edited: Option<(Time, String)>,
 }
-canonical!(unsaved struct Stored { channel, seq, author, content, nonce, woken, rewoken, deleted });
+// No rule of a search asks when something was posted.
+canonical!(unsaved struct Stored {
+    channel, seq, author, content, nonce, woken, rewoken, deleted, edited; - at
+});
 
 impl Ledger {
     /// For so many guilds.
@@ -129,7 +138,11 @@ impl Ledger {
                     let stays = channel.stays.entry(row.user.clone()).or_default();
                     if stays.last().is_none_or(|last| last.until.is_some()) {
                         let after = row.joined_seq;
-                        stays.push(Stay { after, until: None });
+                        stays.push(Stay {
+                            after,
+                            until: None,
+                            ended: None,
+                        });
                     }
                 }
             }
@@ -141,12 +154,16 @@ impl Ledger {
                         .and_then(|stays| stays.last_mut())
                 {
                     last.until = Some(channel.last_seq);
+                    last.ended.get_or_insert(now);
                 }
             }
             Fact::Posted { message, woken } => guild.on_posted(now, message, woken),
             Fact::Amended(message) => {
                 if let Some(known) = guild.messages.get_mut(&message.id) {
-                    known.deleted |= message.deleted_at.is_some();
+                    match message.deleted_at {
+                        Some(_) => known.deleted = known.deleted.or(Some(now)),
+                        None => known.edited = Some((now, message.content.clone())),
+                    }
                 }
             }
             Fact::Rewoken { message, user, .. } => {
@@ -210,9 +227,11 @@ impl Guild {
             author: message.author.id.clone(),
             content: message.content.clone(),
             nonce: message.nonce.clone(),
+            at: now,
             woken: woken.iter().cloned().collect(),
             rewoken: BTreeSet::new(),
-            deleted: false,
+            deleted: None,
+            edited: None,
         };
         self.messages.insert(message.id.clone(), stored);
     }

@@ -1,9 +1,16 @@
 //! Membership: a host gets nothing from a time when its agent was not in the channel, and nothing that
 //! the agent wrote itself.
 
-use selvedge_core::canonical;
+use std::time::Duration;
+
+use selvedge_core::{Time, canonical};
 
 use super::{Rule, Seen, View, tell};
+
+/// How long a turn may have been under way to its host already when the agent leaves.
+const SLACK: Duration = Duration::from_secs(2);
+/// How often something goes one way for that.
+const WAYS: u32 = 4;
 
 /// What was said before a membership, or after it, is nothing to the agent.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +53,23 @@ impl Rule for Membership {
                 ));
             }
         }
+        let slack = SLACK + view.setup.latency * WAYS;
+        let calm = view.troubles.calm_from(*agent, *guild);
         for message in &inbound.messages {
+            let known = view.ledger.message(*guild, &message.id);
+            let rewoken = known.is_some_and(|known| known.rewoken.contains(user));
+            let stay = stays.iter().rfind(|stay| stay.has(message.seq));
+            let left = stay.and_then(|stay| stay.ended);
+            let late = |at: &Time| *at + slack < view.now && calm.is_some_and(|calm| calm <= *at);
+            if let Some(left) = left.filter(late)
+                && !rewoken
+            {
+                return Err(format!(
+                    "{} reached {user}, who had left the channel {:?} before",
+                    tell(view.ledger, *guild, &message.id),
+                    view.now.since(left)
+                ));
+            }
             if message.author.id == *user {
                 return Err(format!(
                     "{} was handed to its own author",

@@ -1,21 +1,32 @@
 //! The oracle: it sees what guilds stored, what hosts got and what went over the network, knows nothing
 //! of the plugin's insides, and says which rule is broken.
 //!
-//! A rule a file. [`Ledger`] is what the guilds stored; [`liveness`] is asked once the faults have
-//! ended, all others after every step.
+//! A rule a file. [`Ledger`] is what the guilds stored, [`Works`] what the hosts got, [`Troubles`] what
+//! has gone wrong between them; liveness is asked for once the faults have ended, all other rules after
+//! every step.
 
 pub mod because;
 pub mod ledger;
-pub mod liveness;
+pub mod troubles;
+pub mod work;
 
+mod as_it_stands;
 mod bounds;
+mod caught_up;
+mod dialing;
+mod hanging_up;
+mod in_time;
+mod liveness;
 mod membership;
+mod offered_again;
 mod once;
 mod one_turn;
 mod order;
 mod posts;
 mod ready;
 mod refused;
+mod rotating;
+mod rounds;
 mod storms;
 mod tokens;
 mod waking;
@@ -37,7 +48,13 @@ use selvedge_core::{
     request::RequestId,
 };
 
-use self::{because::About, ledger::Ledger, liveness::Liveness};
+use self::{
+    because::About,
+    ledger::{Channel, Ledger},
+    troubles::{Lasting, Trouble, Troubles},
+    work::Works,
+};
+use crate::net::Held;
 
 /// A channel as one agent has it: which agent, which guild, which channel.
 pub type Place = (usize, usize, ChannelId);
@@ -89,14 +106,41 @@ pub enum Seen<'a> {
         /// The new one included.
         open: usize,
     },
+    /// An agent gives up a connection that, as far as it knows, has not ended.
+    LetGo {
+        /// Which agent.
+        agent: usize,
+        /// To which guild.
+        guild: usize,
+        /// The connection.
+        held: &'a Held,
+        /// The others that it has to the guild.
+        others: &'a [Held],
+    },
+    /// A turn was lost on its way to a host that had been handed it.
+    Unheard {
+        /// Where.
+        place: Place,
+        /// Which turn.
+        turn: &'a TurnId,
+    },
+    /// A host calls a tool that names a channel.
+    Named {
+        /// Where.
+        place: Place,
+    },
     /// An agent presents a token at CONNECT.
     Presented {
         /// Which agent.
         agent: usize,
+        /// To which guild.
+        guild: usize,
         /// When the token dies; `None` where it was taken back.
         expires: Option<Wall>,
         /// Center's clock.
         wall: Wall,
+        /// The other connections that it has to the guild.
+        others: &'a [Held],
     },
     /// An agent sends a REST request.
     Requested {
@@ -140,6 +184,13 @@ pub enum Seen<'a> {
     },
     /// An agent says that it is live in a guild.
     Live {
+        /// Which agent.
+        agent: usize,
+        /// Where.
+        guild: usize,
+    },
+    /// An agent says that it was live in a guild, and has no connection to it any more.
+    Down {
         /// Which agent.
         agent: usize,
         /// Where.
@@ -189,6 +240,10 @@ pub struct Setup {
     pub config: Config,
     /// Whether the hosts say when a turn is done.
     pub says_done: bool,
+    /// How long something is on its way at most.
+    pub latency: Duration,
+    /// How long tokens live.
+    pub token_life: Duration,
 }
 
 impl Setup {
@@ -232,6 +287,37 @@ pub struct View<'a> {
     pub setup: &'a Setup,
     /// What the guilds stored.
     pub ledger: &'a Ledger,
+    /// What the hosts got.
+    pub works: &'a Works,
+    /// What has gone wrong.
+    pub troubles: &'a Troubles,
+}
+
+impl View<'_> {
+    /// Whether messages of a channel may be left out: there were more than are read at once, or the
+    /// limits are small.
+    fn leaves_out(&self, channel: &Channel) -> bool {
+        self.setup.skips() || channel.messages.len() > self.setup.config.backfill_max as usize
+    }
+
+    /// Whether an agent may know no more that it was handed a message: it remembers few, or has left the
+    /// channel since.
+    fn may_be_forgotten(&self, agent: usize, guild: usize, message: &MessageId) -> bool {
+        let left = || {
+            let user = self.setup.agents.get(agent)?;
+            let known = self.ledger.message(guild, message)?;
+            let channel = self.ledger.channel(guild, &known.channel)?;
+            let mut stays = channel.stays(user).iter();
+            Some(stays.any(|stay| stay.until.is_some_and(|until| known.seq <= until)))
+        };
+        self.setup.forgets() || left().unwrap_or_default()
+    }
+
+    /// Whether history may name others than a message woke: where it does not say whom it wakes, that
+    /// is whom the channel wakes when it is read.
+    fn forgets_wakes(&self, guild: usize, channel: &Channel) -> bool {
+        channel.wakes_anew && self.setup.older.contains(&guild)
+    }
 }
 
 /// One rule. What it remembers of what it saw is part of a state of an exhaustive search, but for counts
@@ -269,11 +355,12 @@ pub struct Breach {
 pub struct Oracle {
     setup: Arc<Setup>,
     ledger: Ledger,
+    works: Works,
+    troubles: Troubles,
     rules: Vec<Box<dyn Rule>>,
-    liveness: Liveness,
     breaches: Vec<Breach>,
 }
-canonical!(unsaved struct Oracle { ledger, rules, liveness; - setup, breaches });
+canonical!(unsaved struct Oracle { ledger, works, troubles, rules; - setup, breaches });
 
 impl Clone for Box<dyn Rule> {
     fn clone(&self) -> Self {
@@ -284,6 +371,23 @@ impl Clone for Box<dyn Rule> {
 impl Oracle {
     /// For a run that begins.
     pub fn new(setup: Setup) -> Self {
+        let mut oracle = Self::without_time(setup);
+        oracle.rules.extend([
+            Box::new(hanging_up::HangingUp) as Box<dyn Rule>,
+            Box::<in_time::InTime>::default(),
+            Box::<offered_again::OfferedAgain>::default(),
+            Box::<caught_up::CaughtUp>::default(),
+            Box::<rotating::Rotating>::default(),
+            Box::<rounds::Rounds>::default(),
+            Box::<as_it_stands::AsItStands>::default(),
+            Box::<dialing::Dialing>::default(),
+        ]);
+        oracle
+    }
+
+    /// For a search in which time stands still, or something is as late as it likes, and which says
+    /// nothing of troubles: without the rules of what is late and of connections.
+    pub fn without_time(setup: Setup) -> Self {
         let ledger = Ledger::new(setup.guilds.len());
         Self {
             rules: vec![
@@ -299,7 +403,8 @@ impl Oracle {
                 Box::<storms::Storms>::default(),
                 Box::<refused::Refused>::default(),
             ],
-            liveness: Liveness::default(),
+            works: Works::default(),
+            troubles: Troubles::default(),
             setup: Arc::new(setup),
             ledger,
             breaches: Vec::new(),
@@ -313,12 +418,14 @@ impl Oracle {
                 self.ledger.apply(now, *guild, fact);
             }
         }
+        self.works.saw(now, &self.setup, &self.ledger, seen);
         let view = View {
             now,
             setup: &self.setup,
             ledger: &self.ledger,
+            works: &self.works,
+            troubles: &self.troubles,
         };
-        self.liveness.saw(view, seen);
         for rule in &mut self.rules {
             if let Err(why) = rule.saw(view, seen) {
                 let rule = rule.name();
@@ -349,8 +456,20 @@ impl Oracle {
             now,
             setup: &self.setup,
             ledger: &self.ledger,
+            works: &self.works,
+            troubles: &self.troubles,
         };
-        self.liveness.owed(view, present)
+        liveness::owed(view, present)
+    }
+
+    /// Something goes wrong between an agent and a guild until then.
+    pub fn strike(&mut self, now: Time, way: (usize, usize), until: Time, trouble: Trouble) {
+        self.troubles.strike(now, &self.setup, way, until, trouble);
+    }
+
+    /// Something is wrong between an agent and a guild from now on, or is not any more.
+    pub fn last(&mut self, now: Time, way: (usize, usize), what: Lasting, lasts: bool) {
+        self.troubles.last(now, way, what, lasts);
     }
 
     /// What does not change.

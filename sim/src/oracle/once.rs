@@ -54,7 +54,8 @@ impl Rule for Once {
                     let key = (*agent, *guild, message.id.clone());
                     let turn = &inbound.turn_id;
                     let known = self.turns.entry(key).or_insert_with(|| turn.clone());
-                    let forgotten = inbound.rewake && view.setup.forgets();
+                    let forgotten =
+                        inbound.rewake && view.may_be_forgotten(*agent, *guild, &message.id);
                     if known != turn && !forgotten {
                         return Err(format!(
                             "{} was handed over in turn {} and again in turn {turn}",
@@ -83,12 +84,16 @@ impl Rule for Once {
             | Seen::NoReply { .. }
             | Seen::Sent { .. }
             | Seen::Dialed { .. }
+            | Seen::LetGo { .. }
+            | Seen::Unheard { .. }
+            | Seen::Named { .. }
             | Seen::Presented { .. }
             | Seen::Requested { .. }
             | Seen::Answered { .. }
             | Seen::LoggingIn { .. }
             | Seen::Kept { .. }
             | Seen::Live { .. }
+            | Seen::Down { .. }
             | Seen::Parked { .. }
             | Seen::Asked { .. }
             | Seen::HostReady { .. }

@@ -56,12 +56,16 @@ impl Rule for OneTurn {
             Seen::Committed { .. }
             | Seen::Sent { .. }
             | Seen::Dialed { .. }
+            | Seen::LetGo { .. }
+            | Seen::Unheard { .. }
+            | Seen::Named { .. }
             | Seen::Presented { .. }
             | Seen::Requested { .. }
             | Seen::Answered { .. }
             | Seen::LoggingIn { .. }
             | Seen::Kept { .. }
             | Seen::Live { .. }
+            | Seen::Down { .. }
             | Seen::Parked { .. }
             | Seen::Asked { .. }
             | Seen::HostReady { .. }

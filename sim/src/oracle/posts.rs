@@ -82,12 +82,16 @@ impl Rule for Posts {
             }
             Seen::NoReply { .. }
             | Seen::Dialed { .. }
+            | Seen::LetGo { .. }
+            | Seen::Unheard { .. }
+            | Seen::Named { .. }
             | Seen::Presented { .. }
             | Seen::Requested { .. }
             | Seen::Answered { .. }
             | Seen::LoggingIn { .. }
             | Seen::Kept { .. }
             | Seen::Live { .. }
+            | Seen::Down { .. }
             | Seen::Parked { .. }
             | Seen::Asked { .. }
             | Seen::HostReady { .. }
@@ -109,12 +113,14 @@ impl Posts {
             return Ok(());
         };
         let answers = message.reply_to_id.clone().map(|id| (agent, id));
-        let rewoken = answers.as_ref().is_some_and(|it| self.rewoken.contains(it));
+        let forgotten = answers.as_ref().is_some_and(|it| {
+            self.rewoken.contains(it) && view.may_be_forgotten(agent, guild, &it.1)
+        });
         let turn = answers.and_then(|answers| self.turns.get(&answers));
         let late = turn.is_some_and(|turn| self.over.contains(&(agent, turn.clone())));
         let unnamed = late || !view.setup.says_done;
         let anew = before != life;
-        match (rewoken && view.setup.forgets()) || (anew && unnamed) {
+        match forgotten || (anew && unnamed) {
             true => Ok(()),
             false => Err(format!(
                 "{} of {} stands there twice",

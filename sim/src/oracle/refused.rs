@@ -77,11 +77,15 @@ impl Rule for Refused {
             | Seen::NoReply { .. }
             | Seen::Sent { .. }
             | Seen::Dialed { .. }
+            | Seen::LetGo { .. }
+            | Seen::Unheard { .. }
+            | Seen::Named { .. }
             | Seen::Presented { .. }
             | Seen::Requested { .. }
             | Seen::LoggingIn { .. }
             | Seen::Kept { .. }
             | Seen::Live { .. }
+            | Seen::Down { .. }
             | Seen::Parked { .. }
             | Seen::Asked { .. }
             | Seen::HostReady { .. }

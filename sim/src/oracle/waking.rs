@@ -76,12 +76,16 @@ impl Rule for Waking {
             | Seen::NoReply { .. }
             | Seen::Sent { .. }
             | Seen::Dialed { .. }
+            | Seen::LetGo { .. }
+            | Seen::Unheard { .. }
+            | Seen::Named { .. }
             | Seen::Presented { .. }
             | Seen::Requested { .. }
             | Seen::Answered { .. }
             | Seen::LoggingIn { .. }
             | Seen::Kept { .. }
             | Seen::Live { .. }
+            | Seen::Down { .. }
             | Seen::Parked { .. }
             | Seen::Asked { .. }
             | Seen::HostReady { .. }

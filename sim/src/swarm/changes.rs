@@ -6,7 +6,7 @@ use super::{
     log_between,
     people::{Cast, deed},
 };
-use crate::script::{Deed, Line};
+use crate::script::{Act, Deed, Line, Strike};
 
 /// An agent leaves a channel and comes back, or joins one.
 pub(super) fn membership(rng: &mut Rng, cast: &Cast, at: u64, later: u64) -> Vec<Line> {
@@ -87,4 +87,37 @@ pub(super) fn rules(rng: &mut Rng, cast: &Cast, at: u64) -> Vec<Line> {
         },
     };
     vec![deed(at, who, None, rules)]
+}
+
+/// Somebody asks an agent something and takes it back within `millis`; most often while the agent is
+/// away.
+pub(super) fn recant(rng: &mut Rng, cast: &Cast, at: u64, millis: u64) -> Vec<Line> {
+    let (Some((place, who)), Some(agent)) = (cast.place(rng), cast.agent(rng)) else {
+        return vec![];
+    };
+    let channel = || place.name.clone();
+    let content = format!("<@{agent}> say what is taken back at {at}");
+    let post = Deed::Post {
+        channel: channel(),
+        content,
+    };
+    let delete = Deed::Delete { channel: channel() };
+    let crash = Strike::Crash {
+        commits: rng.chance(1, 2),
+        down: 2 * millis,
+    };
+    let mut lines = vec![
+        deed(at + millis / 2, who, None, post),
+        deed(at + millis, who, None, delete),
+    ];
+    if rng.chance(3, 4) {
+        lines.push(Line::Act {
+            at,
+            who: "network".to_string(),
+            agent: Some(agent),
+            guild: None,
+            r#do: Act::Strike(crash),
+        });
+    }
+    lines
 }

@@ -89,11 +89,13 @@ pub enum Fault {
     Flood,
     /// An old push arrives once more.
     RepeatLast,
+    /// Somebody takes back what was said while an agent was away.
+    Recant,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::RefuseDials,
         Self::HangDials,
         Self::SlowDials,
@@ -131,6 +133,7 @@ impl Fault {
         Self::LimitPosts,
         Self::Flood,
         Self::RepeatLast,
+        Self::Recant,
     ];
 
     /// The name that `--faults` takes.
@@ -173,6 +176,7 @@ impl Fault {
             Self::LimitPosts => "limit_posts",
             Self::Flood => "flood",
             Self::RepeatLast => "repeat_last",
+            Self::Recant => "recant",
         }
     }
 
@@ -312,6 +316,7 @@ impl Fault {
             Self::LimitPosts => vec![line(at, Strike::LimitPosts(millis))],
             Self::Flood => changes::flood(rng, cast, at),
             Self::RepeatLast => vec![line(at, Strike::RepeatLast)],
+            Self::Recant => changes::recant(rng, cast, at, millis.min(span.saturating_sub(at))),
         }
     }
 }

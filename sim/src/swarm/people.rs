@@ -119,7 +119,31 @@ impl Cast {
             };
             lines.push(deed((*made + FIRST_CONTACT).max(at), who, None, does));
         }
+        if size.messages.is_none() {
+            lines.extend(self.flood(&mut rng.fork("flood"), &made, span));
+        }
         lines
+    }
+
+    /// In some worlds somebody writes more at once than one turn takes.
+    fn flood(&self, rng: &mut Rng, made: &[u64], span: u64) -> Vec<Line> {
+        let index = rng.below(self.places.len() as u64) as usize;
+        let (Some(place), Some(made)) = (self.places.get(index), made.get(index)) else {
+            return vec![];
+        };
+        let Some(who) = pick(rng, &place.people).filter(|_| rng.chance(1, 12)) else {
+            return vec![];
+        };
+        let at = (*made + FIRST_CONTACT).max(rng.below(span));
+        let number = 21 + rng.below(30);
+        let lines = (1..=number).map(|number| {
+            let post = Deed::Post {
+                channel: place.name.clone(),
+                content: format!("hush flood #{number}"),
+            };
+            deed(at + number, who, None, post)
+        });
+        lines.collect()
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Armed, Event, Target, World};
 use crate::{
     disk::Disk,
     net::{End, Link},
-    oracle::Seen,
+    oracle::{Seen, troubles::Lasting},
     script::{Act, Line, Strike},
 };
 
@@ -151,6 +151,8 @@ impl World {
             Strike::Disconnect => {
                 for link in self.links_of(target) {
                     self.cover("disconnect");
+                    self.net.mar(link);
+                    self.trouble_ended(link.agent, link.guild);
                     let at = self.net.arrival(self.now, link, End::Agent, Duration::ZERO);
                     let event = WsEvent::Frame(Frame::Text(DISCONNECT.into()));
                     let to = End::Agent;
@@ -160,6 +162,8 @@ impl World {
             Strike::Stall(millis) => {
                 for link in self.links_of(target) {
                     self.cover("connection stalled");
+                    self.net.mar(link);
+                    self.trouble_until(link.agent, link.guild, self.now + ms(millis));
                     for end in [End::Agent, End::Guild] {
                         self.net.not_before(link, end, self.now + ms(millis));
                     }
@@ -174,6 +178,7 @@ impl World {
             Strike::Lose(loss) => {
                 for link in self.links_of(target) {
                     self.net.lose(link, loss);
+                    self.trouble(link.agent, link.guild);
                 }
             }
             Strike::Doom { dials, after } => {
@@ -202,6 +207,8 @@ impl World {
                 for link in self.links_of(target) {
                     if let Some(event) = self.path(link.agent, link.guild).last_push.clone() {
                         self.cover("old push repeated");
+                        // It may come before the connection stands.
+                        self.net.mar(link);
                         let to = End::Agent;
                         let at = self.net.arrival(self.now, link, to, Duration::ZERO);
                         self.schedule_at(at, Event::Frame { link, to, event });
@@ -268,7 +275,15 @@ impl World {
             Strike::Start => self.start(target),
             Strike::BackUp => self.each_disk(target, Disk::back_up),
             Strike::Restore => self.each_disk(target, Disk::restore),
-            Strike::DelayCommits(millis) => self.each_disk(target, |disk| disk.commit = ms(millis)),
+            Strike::DelayCommits(millis) => {
+                self.each_disk(target, |disk| disk.commit = ms(millis));
+                let slow = ms(millis) > Disk::default().commit;
+                let whole = Target {
+                    guild: None,
+                    ..target
+                };
+                self.lasting(whole, Lasting::SlowDisk, slow);
+            }
             Strike::FailCommits(batches) => self.each_disk(target, |disk| disk.fails = batches),
             Strike::FailIntrospections(questions) => self.each_guild(target, |world, guild| {
                 if let Some(site) = world.guilds.get_mut(guild) {
@@ -301,6 +316,7 @@ impl World {
                     site.clock = millis;
                 }
                 world.tell_time(guild);
+                world.lasting(Target::guild(guild), Lasting::ClockOff, millis != 0);
             }),
             Strike::Before { moment, r#do } => self.armed.push(Armed {
                 moment,
@@ -313,6 +329,9 @@ impl World {
 
     /// Every fault ends.
     fn fall_quiet(&mut self) {
+        let all = Target::default();
+        self.lasting(all, Lasting::SlowDisk, false);
+        self.lasting(all, Lasting::ClockOff, false);
         self.quiet = Some(self.now);
         self.armed.clear();
         self.paths.clear();

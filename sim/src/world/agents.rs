@@ -20,8 +20,14 @@ use selvedge_core::{
 };
 use serde_json::Value;
 
-use super::{AgentSite, Event, Moment, START, Who, World};
-use crate::{fault::LoginFault, host, net::End, oracle::Seen, path::take};
+use super::{AgentSite, Event, Moment, START, Target, Who, World};
+use crate::{
+    fault::LoginFault,
+    host,
+    net::End,
+    oracle::{Seen, troubles::Lasting},
+    path::take,
+};
 
 /// How long Center takes to answer.
 pub(super) const CENTER: Duration = Duration::from_millis(20);
@@ -68,6 +74,12 @@ impl World {
     }
 
     fn see_tool(&mut self, agent: usize, tool: &Tool) {
+        if let Some((channel, Some(guild))) = tool.names()
+            && let Some(guild) = self.guild_named(guild.as_str())
+        {
+            let place = (agent, guild, channel.clone());
+            self.oracle.saw(self.now, &Seen::Named { place });
+        }
         match tool {
             Tool::TurnDone { turn } => {
                 self.oracle.saw(self.now, &Seen::TurnOver { agent, turn });
@@ -123,6 +135,7 @@ impl World {
             }
             Output::HangUp(conn) => {
                 if let Some(link) = self.net.of_agent(agent, conn) {
+                    self.let_go(link);
                     self.break_off(link, End::Guild, "the agent hung up");
                 }
             }
@@ -172,6 +185,16 @@ impl World {
         {
             self.oracle.saw(self.now, &Seen::Live { agent, guild });
         }
+        if let Note::Down {
+            guild,
+            lived: Some(_),
+            retry_in: Some(_),
+            ..
+        } = note
+            && let Some(guild) = self.guild_named(guild.as_str())
+        {
+            self.oracle.saw(self.now, &Seen::Down { agent, guild });
+        }
         if let Note::TurnParked { turn, .. } = note {
             self.oracle.saw(self.now, &Seen::Parked { agent, turn });
         }
@@ -215,9 +238,15 @@ impl World {
         if let Some(teller) = &mut self.teller {
             teller.notified(self.now.since(START), agent, guild, &inbound, lost);
         }
+        let (turn, channel) = (inbound.turn_id.clone(), inbound.channel.id.clone());
         let then = site.host.on_notify(inbound, deaf);
         if lost {
             self.cover("notification lost");
+            if let Some(guild) = guild {
+                let place = (agent, guild, channel);
+                let turn = &turn;
+                self.oracle.saw(self.now, &Seen::Unheard { place, turn });
+            }
         }
         for (after, event) in then {
             self.schedule_agent(after, agent, Input::Host(event));
@@ -264,6 +293,9 @@ impl World {
             wall,
         };
         self.oracle.saw(self.now, &seen);
+        if expires.is_none_or(|expires| expires <= wall) {
+            self.trouble(agent, guild);
+        }
         self.call_from_agent(agent, guild, id, request);
     }
 
@@ -283,7 +315,10 @@ impl World {
                 self.oracle.saw(self.now, &Seen::Kept { agent, changes });
                 self.tell(|teller, at| teller.kept(at, agent, changes));
             }
-            Err(_) => self.cover("commit failed"),
+            Err(_) => {
+                self.cover("commit failed");
+                self.troubles_until(Target::agent(agent), self.now);
+            }
         }
         self.before(Moment::Committed, Some(agent), None);
         if self.lives(agent, life) {
@@ -333,8 +368,9 @@ impl World {
             true => Some(LoginFault::Unreachable),
             false => self.center.login_fault(agent),
         };
-        if fault.is_some() {
+        if let Some(fault) = fault {
             self.cover("login failed");
+            self.troubles_until(Target::agent(agent), self.now + fault.lasts());
         }
         let after = match fault {
             Some(LoginFault::Hang) => {
@@ -400,6 +436,11 @@ impl World {
             } else {
                 granted.insert(guild);
             }
+        }
+        for guild in 0..self.guilds.len() {
+            let way = (agent, guild);
+            let lasts = !granted.contains(&guild);
+            self.oracle.last(self.now, way, Lasting::NoAccess, lasts);
         }
         if let Some(site) = self.agents.get_mut(agent) {
             site.granted = granted;

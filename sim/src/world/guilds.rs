@@ -12,7 +12,7 @@ use selvedge_core::{
     step,
 };
 
-use super::{Event, Moment, Who, World, agents::CENTER};
+use super::{Event, Moment, Target, Who, World, agents::CENTER};
 use crate::{net::End, oracle::Seen, path::take};
 
 /// How long after it has stopped by itself a guild node is started again.
@@ -57,15 +57,14 @@ impl World {
                 let Some(site) = self.guilds.get_mut(guild) else {
                     return;
                 };
+                let deaf = site.config.deaf_on_expired_token;
                 let answer = match take(&mut site.fails_introspections) {
                     true => {
                         self.cover("introspection failed");
+                        self.troubles_until(Target::guild(guild), self.now);
                         Err(Unavailable("connection refused".into()))
                     }
-                    false => {
-                        let deaf = site.config.deaf_on_expired_token;
-                        Ok(self.center.introspect(wall, &token, deaf))
-                    }
+                    false => Ok(self.center.introspect(wall, &token, deaf)),
                 };
                 let words = match &answer {
                     Ok(known) if known.active => "yes",

@@ -10,6 +10,7 @@ mod process;
 mod settle;
 mod site;
 mod telling;
+mod troubles;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -274,14 +275,16 @@ impl World {
             .collect();
         let registered = registered?;
         let agents = AgentSite::all(head, &config, &rng, planted)?;
+        let ms = Duration::from_millis;
         let setup = Setup {
             agents: agents.iter().map(|site| site.user.clone()).collect(),
             guilds: registered.iter().map(|known| known.guild.clone()).collect(),
             older: process::older_guilds(head).collect(),
             says_done: process::says_done(head),
+            latency: ms(head.latency_ms.1),
+            token_life: ms(head.token_life_ms),
             config,
         };
-        let ms = Duration::from_millis;
         let mut world = Self {
             planted,
             now: START,
@@ -325,6 +328,9 @@ impl World {
         for agent in 0..self.agents.len() {
             self.begin_host(agent);
             self.due.set(Who::Agent(agent), Some(START));
+            for guild in 0..self.guilds.len() {
+                self.trouble_ended(agent, guild);
+            }
         }
     }
 
@@ -503,10 +509,7 @@ impl World {
                     self.lose_host(agent, commits, down);
                 }
             }
-            Event::Revive(agent) => self.start(Target {
-                agent: Some(agent),
-                guild: None,
-            }),
+            Event::Revive(agent) => self.start(Target::agent(agent)),
             Event::Script(index) => self.play(index),
             Event::Wall => {
                 self.schedule(Duration::from_secs(60), Event::Wall);

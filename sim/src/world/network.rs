@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::{Caller, Event, Moment, START, World};
 use crate::{
     fault::RestFault,
-    net::{End, Link, Passage, is_ping},
+    net::{End, Held, Link, Passage, is_ping},
     oracle::Seen,
     path::take,
     story::Dial,
@@ -51,6 +51,7 @@ impl World {
         if path.refuses_dials || !up {
             self.tell(|teller, at| teller.dialed(at, agent, guild, conn, Dial::Refused));
             self.cover("dial refused");
+            self.trouble(agent, guild);
             let refused = Input::Dialed(conn, Err("connection refused".into()));
             return self.schedule_agent(latency, agent, refused);
         }
@@ -59,11 +60,17 @@ impl World {
         if let Some(site) = self.agents.get_mut(agent) {
             site.open_max = site.open_max.max(all);
         }
-        let link = self.net.connect(agent, conn, guild);
+        let link = self.net.connect(self.now, agent, conn, guild);
         if hangs {
             self.cover("dial hangs");
             self.tell(|teller, at| teller.dialed(at, agent, guild, conn, Dial::Hangs));
+            self.net.mar(link);
+            self.trouble(agent, guild);
             return;
+        }
+        if !delay.is_zero() {
+            self.net.mar(link);
+            self.trouble_until(agent, guild, self.now + delay);
         }
         if let Some(after) = doom {
             self.schedule(after, Event::Reset(link));
@@ -84,6 +91,9 @@ impl World {
         let event = match action {
             ws::Action::Send(frame) => ws::Event::Frame(frame),
             ws::Action::Close => {
+                if from == End::Agent {
+                    self.let_go(link);
+                }
                 self.net.leave(link, from);
                 ws::Event::Closed(Closed::Peer {
                     code: 1000,
@@ -93,9 +103,11 @@ impl World {
         };
         if from == End::Agent
             && let ws::Event::Frame(Frame::Text(text)) = &event
-            && let Some(auth) = text.strip_prefix(CONNECT)
         {
-            self.show_token(link.agent, auth);
+            self.net.on_said(link, text);
+            if let Some(auth) = text.strip_prefix(CONNECT) {
+                self.show_token(link, auth);
+            }
         }
         let path = self.paths.entry((link.agent, link.guild)).or_default();
         // It is not the network that is late: what the guild says meanwhile goes before it.
@@ -105,12 +117,17 @@ impl World {
         } else {
             Duration::ZERO
         };
-        let at = self.net.arrival(self.now, link, to, path.frame_delay) + late;
+        let extra = path.frame_delay;
+        let at = self.net.arrival(self.now, link, to, extra) + late;
         let sent = self.teller.is_some().then(|| event.clone());
         let passage = self.net.pass(link, to, event, path);
         if let (Some(teller), Some(sent)) = (&mut self.teller, sent) {
             let arrives = at.since(START);
             teller.sent(self.now.since(START), link, to, &sent, &passage, arrives);
+        }
+        if !(extra + late).is_zero() {
+            self.net.mar(link);
+            self.trouble_until(link.agent, link.guild, at);
         }
         match passage {
             Passage::Arrives(times, event) => {
@@ -122,20 +139,61 @@ impl World {
                     self.cover("push repeated");
                 }
             }
-            Passage::Lost => self.cover("frame lost"),
+            Passage::Damaged(event) => {
+                self.trouble_until(link.agent, link.guild, at);
+                self.schedule_at(at, Event::Frame { link, to, event });
+            }
+            Passage::Lost => {
+                self.cover("frame lost");
+                self.net.mar(link);
+                self.trouble(link.agent, link.guild);
+            }
+            Passage::Swallowed => self.cover("frame lost"),
         }
         if pings_late {
             self.cover("ping late");
         }
     }
 
-    fn show_token(&mut self, agent: usize, auth: &str) {
+    /// The other connections that an agent has to the guild of one.
+    fn others(&self, link: Link) -> Vec<Held> {
+        let others = self.net.besides(link);
+        others.filter_map(|other| self.net.held(other)).collect()
+    }
+
+    /// An agent gives a connection up.
+    pub(super) fn let_go(&mut self, link: Link) {
+        let Some(held) = self
+            .net
+            .held(link)
+            .filter(|_| !self.net.ends_unheard(self.now, link))
+        else {
+            return;
+        };
+        let others = self.others(link);
+        let seen = Seen::LetGo {
+            agent: link.agent,
+            guild: link.guild,
+            held: &held,
+            others: &others,
+        };
+        self.oracle.saw(self.now, &seen);
+    }
+
+    fn show_token(&mut self, link: Link, auth: &str) {
         let auth: Value = serde_json::from_str(auth).unwrap_or_default();
         let token = auth.get("token").and_then(Value::as_str);
+        let wall = self.wall();
+        let expires = token.and_then(|token| self.center.expires(token));
+        let dies = expires.map(|expires| self.now + expires.since(wall));
+        self.net.present(link, dies);
+        let others = self.others(link);
         let seen = Seen::Presented {
-            agent,
-            expires: token.and_then(|token| self.center.expires(token)),
-            wall: self.wall(),
+            agent: link.agent,
+            guild: link.guild,
+            expires,
+            wall,
+            others: &others,
         };
         self.oracle.saw(self.now, &seen);
     }
@@ -158,6 +216,11 @@ impl World {
             self.net.close(link);
             self.tell(|teller, at| teller.ended(at, link, "closed"));
         }
+        if to == End::Agent
+            && let ws::Event::Frame(Frame::Text(text)) = &event
+        {
+            self.net.on_heard(link, text);
+        }
         match to {
             End::Agent => self.step_agent(link.agent, Some(Input::Transport(link.conn, event))),
             End::Guild => self.step_guild(link.guild, Some(at_guild(link, event))),
@@ -168,6 +231,7 @@ impl World {
     pub(super) fn reset(&mut self, link: Link) {
         if self.net.of_guild(link.number).is_some() {
             self.cover("connection reset");
+            self.trouble_ended(link.agent, link.guild);
             self.break_off(link, End::Agent, "connection reset");
             let event = Self::broken("connection reset");
             self.schedule_guild(Duration::ZERO, link.guild, at_guild(link, event));
@@ -177,6 +241,7 @@ impl World {
     /// A connection is closed in order by whoever stands between, and both ends are told.
     pub(super) fn close_in_order(&mut self, link: Link) {
         self.cover("connection closed");
+        self.trouble_ended(link.agent, link.guild);
         let event = || {
             ws::Event::Closed(Closed::Peer {
                 code: 1001,
@@ -186,6 +251,7 @@ impl World {
         self.net.close(link);
         self.tell(|teller, at| teller.ended(at, link, "closed in order"));
         let latency = self.net.latency();
+        self.net.tell_end(link, self.now + latency);
         self.schedule_agent(latency, link.agent, Input::Transport(link.conn, event()));
         self.schedule_guild(latency, link.guild, at_guild(link, event()));
     }
@@ -198,6 +264,7 @@ impl World {
         let event = Self::broken(why);
         match told {
             End::Agent => {
+                self.net.tell_end(link, self.now + latency);
                 self.schedule_agent(latency, link.agent, Input::Transport(link.conn, event));
             }
             End::Guild => self.schedule_guild(latency, link.guild, at_guild(link, event)),
@@ -239,8 +306,13 @@ impl World {
         // A page alone has an answer that can be too large.
         let is_page = request.method == Method::Get && request.target.contains("/messages");
         let fault = fault.filter(|fault| *fault != RestFault::TooLarge || is_page);
-        if fault.is_some() {
+        if let Some(fault) = fault {
             self.cover("request failed");
+            self.trouble_until(agent, guild, self.now + fault.lasts());
+        }
+        let delay = self.path(agent, guild).rest_delay;
+        if !delay.is_zero() {
+            self.trouble_until(agent, guild, self.now + delay);
         }
         let caller = Caller::Agent {
             agent,

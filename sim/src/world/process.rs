@@ -27,7 +27,7 @@ use crate::{
     disk::Disk,
     host::{self, Host},
     net::{End, Loss},
-    oracle::Seen,
+    oracle::{Seen, troubles::Lasting},
     script::Head,
     store::Store,
     story::Party,
@@ -210,6 +210,7 @@ impl World {
             let tickets = std::mem::take(&mut site.tickets);
             self.cover("plugin killed");
             self.tell(|teller, at| teller.process(at, Party::Agent(agent), false));
+            self.lasting(Target::agent(agent), Lasting::AgentDown, true);
             self.due.set(Who::Agent(agent), None);
             for (ticket, _) in tickets {
                 self.step_gate(login_gate::Input::Done(ticket));
@@ -237,12 +238,13 @@ impl World {
     /// The host is gone: its plugin ends in order, and both start again.
     pub(super) fn lose_host(&mut self, agent: usize, commits: bool, down: Duration) {
         self.cover("host crashed");
+        // A process that ends closes whatever it has.
+        let links: Vec<_> = self.net.links().collect();
+        for link in links.into_iter().filter(|link| link.agent == agent) {
+            self.net.mar(link);
+        }
         self.step_agent(agent, Some(Input::Shutdown));
-        let target = Target {
-            agent: Some(agent),
-            guild: None,
-        };
-        self.kill(target, commits);
+        self.kill(Target::agent(agent), commits);
         self.schedule(down, Event::Revive(agent));
     }
 
@@ -268,6 +270,7 @@ impl World {
             self.due.set(Who::Agent(agent), Some(self.now));
             self.tell(|teller, at| teller.process(at, Party::Agent(agent), true));
             self.begin_host(agent);
+            self.lasting(Target::agent(agent), Lasting::AgentDown, false);
         }
     }
 
@@ -281,6 +284,7 @@ impl World {
         site.store.kill(commits);
         self.cover("guild killed");
         self.tell(|teller, at| teller.process(at, Party::Guild(guild), false));
+        self.lasting(Target::guild(guild), Lasting::GuildDown, true);
         self.due.set(Who::Guild(guild), None);
         while let Some(site) = self.guilds.get_mut(guild)
             && let Some((_, facts)) = site.store.commit()
@@ -320,6 +324,7 @@ impl World {
         site.machine = Guild::new(site.config.clone(), rng, site.store.rows());
         site.alive = true;
         self.tell(|teller, at| teller.process(at, Party::Guild(guild), true));
+        self.lasting(Target::guild(guild), Lasting::GuildDown, false);
         self.tell_time(guild);
     }
 

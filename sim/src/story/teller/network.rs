@@ -72,8 +72,8 @@ impl Teller {
         };
         let detail = format!("connection {}: {detail}", link.conn.0);
         let (until, lost) = match passage {
-            Passage::Arrives(..) => (arrives, None),
-            Passage::Lost => (at, Some("lost on its way")),
+            Passage::Arrives(..) | Passage::Damaged(_) => (arrives, None),
+            Passage::Lost | Passage::Swallowed => (at, Some("lost on its way")),
         };
         self.arrow(
             (at, until),
@@ -84,9 +84,7 @@ impl Teller {
             detail,
             lost,
         );
-        if let Passage::Arrives(_, arriving) = passage
-            && arriving != event
-        {
+        if let Passage::Damaged(arriving) = passage {
             let (_, _, detail) = told(arriving);
             let party = Party::Link(link.agent, link.guild);
             self.mark(at, party, Kind::Fault, "frame damaged", detail);

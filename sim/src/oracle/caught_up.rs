@@ -1,0 +1,152 @@
+//! Caught up: what was missed in a channel during an outage is one turn.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use selvedge_core::{Time, canonical, guild::fact::Fact, id::MessageId, plugin::inbound::Inbound};
+
+use super::{Place, Rule, Seen, View, ledger::Stored, tell};
+
+/// What is shorter is a reconnect.
+const OUTAGE: Duration = Duration::from_secs(2 * 60);
+/// How many messages such a turn has at most, and how many characters.
+const MESSAGES: usize = 200;
+const CHARS: usize = 50_000;
+
+/// An agent says when a guild is lost and when it is back; that it was away for so long at least shows
+/// the CONNECT that brought it back. Only where nothing goes wrong from then on must all be read at
+/// once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CaughtUp {
+    away: BTreeMap<(usize, usize), Time>,
+    /// The last outages: since when, and up to when nothing was heard.
+    outages: BTreeMap<(usize, usize), (Time, Time)>,
+    /// When an agent became a member.
+    entered: BTreeMap<Place, Time>,
+}
+canonical!(unsaved struct CaughtUp { away, outages, entered });
+
+impl Rule for CaughtUp {
+    fn name(&self) -> &'static str {
+        "an outage is one turn"
+    }
+
+    fn copy(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
+    }
+
+    fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Down { agent, guild } => {
+                let away = self.away.entry((*agent, *guild));
+                away.or_insert(view.now);
+                self.outages.remove(&(*agent, *guild));
+            }
+            Seen::Presented { agent, guild, .. } => {
+                let way = (*agent, *guild);
+                if let Some(since) = self.away.get(&way).copied()
+                    && view.now.since(since) > OUTAGE
+                {
+                    self.outages.insert(way, (since, view.now));
+                }
+            }
+            Seen::Live { agent, guild } => {
+                self.away.remove(&(*agent, *guild));
+            }
+            Seen::Killed { agent } => {
+                self.away.retain(|(of, _), _| of != agent);
+                self.outages.retain(|(of, _), _| of != agent);
+            }
+            Seen::Committed { guild, facts } => {
+                for fact in *facts {
+                    if let Fact::Member(row) = fact
+                        && let Some(agent) =
+                            view.setup.agents.iter().position(|user| *user == row.user)
+                    {
+                        let place = (agent, *guild, row.channel.clone());
+                        self.entered.insert(place, view.now);
+                    }
+                }
+            }
+            Seen::Notified {
+                agent,
+                guild,
+                inbound,
+            } => return self.on_notified(view, (*agent, *guild), inbound),
+            Seen::TurnOver { .. }
+            | Seen::NoReply { .. }
+            | Seen::Sent { .. }
+            | Seen::Dialed { .. }
+            | Seen::LetGo { .. }
+            | Seen::Unheard { .. }
+            | Seen::Named { .. }
+            | Seen::Requested { .. }
+            | Seen::Answered { .. }
+            | Seen::LoggingIn { .. }
+            | Seen::Kept { .. }
+            | Seen::Parked { .. }
+            | Seen::Asked { .. }
+            | Seen::HostReady { .. }
+            | Seen::ToolsListed { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+impl CaughtUp {
+    fn on_notified(
+        &self,
+        view: View<'_>,
+        (agent, guild): (usize, usize),
+        inbound: &Inbound,
+    ) -> Result<(), String> {
+        let id = &inbound.channel.id;
+        let place = (agent, guild, id.clone());
+        let entered = self.entered.get(&place).copied().unwrap_or_default();
+        let (Some((since, until)), Some(user), Some(channel)) = (
+            self.outages.get(&(agent, guild)).copied(),
+            view.setup.agents.get(agent),
+            view.ledger.channel(guild, id),
+        ) else {
+            return Ok(());
+        };
+        let exempt = inbound.redelivered
+            || inbound.channel.x_type.takes_turns()
+            || view.setup.skips()
+            || entered >= since
+            || !view.troubles.none_since(agent, guild, until);
+        let told = |message: &MessageId| inbound.messages.iter().any(|told| told.id == *message);
+        let missed = |known: &Stored| {
+            known.at > since
+                && known.at < until
+                && known.deleted.is_none()
+                && known.woken.contains(user)
+        };
+        let stored = channel.messages.values();
+        let missed: Vec<&MessageId> = stored
+            .filter(|id| view.works.is_owed(agent, guild, id))
+            .filter(|id| view.ledger.message(guild, id).is_some_and(missed))
+            .filter(|id| told(id) || !view.works.is_handed(agent, guild, id))
+            .collect();
+        let chars = missed
+            .iter()
+            .filter_map(|id| view.ledger.message(guild, id));
+        let chars: usize = chars.map(|known| known.content.chars().count()).sum();
+        if exempt || missed.len() > MESSAGES || chars > CHARS || !missed.iter().any(|id| told(id)) {
+            return Ok(());
+        }
+        match missed.iter().find(|id| !told(id)) {
+            Some(id) => Err(format!(
+                "{} was missed during an outage of {:?}, and is not in turn {} with the others",
+                tell(view.ledger, guild, id),
+                until.since(since),
+                inbound.turn_id
+            )),
+            None if !inbound.recovered => Err(format!(
+                "turn {} follows an outage of {:?}, and does not say so",
+                inbound.turn_id,
+                until.since(since)
+            )),
+            None => Ok(()),
+        }
+    }
+}

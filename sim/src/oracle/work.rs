@@ -1,0 +1,218 @@
+//! Work: what hosts got of each channel, what goes on there, and since when what is owed to them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use selvedge_core::{
+    Time, canonical,
+    fabric::types::Message,
+    guild::fact::Fact,
+    id::{GuildId, MessageId, TurnId},
+    plugin::kept::{Change, TurnState},
+};
+
+use super::{Place, Seen, Setup, ledger::Ledger};
+
+/// Knows what hosts got, and since when what is owed to them.
+#[derive(Clone, Debug, Default)]
+pub struct Works {
+    handed: BTreeSet<(usize, usize, MessageId)>,
+    places: BTreeMap<Place, Work>,
+    /// The guilds of which an agent's disk knows that they were listed once.
+    known: BTreeSet<(usize, GuildId)>,
+    /// Where an agent is live.
+    live: BTreeSet<(usize, usize)>,
+    /// Where everything is owed from now on: after the first contact.
+    met: BTreeSet<(usize, usize)>,
+    /// What was said since then.
+    said: BTreeSet<(usize, usize, MessageId)>,
+}
+canonical!(unsaved struct Works { handed, places, known, live, met, said });
+
+/// What goes on in a channel.
+#[derive(Clone, Debug, Default)]
+pub struct Work {
+    /// The turn that runs, and until when it may.
+    pub running: Option<(TurnId, Time)>,
+    /// The last sign of work.
+    pub seen: Time,
+    /// What all turns have counted as skipped.
+    pub skipped: u64,
+    /// The agent's posts within the window of the loop guard.
+    posted: VecDeque<Time>,
+    /// Whether the loop guard may have held anything back: that is recorded, and not handed over.
+    pub guarded: bool,
+}
+canonical!(unsaved struct Work { running, seen, skipped, posted, guarded });
+
+impl Works {
+    /// Something was seen.
+    pub fn saw(&mut self, now: Time, setup: &Setup, ledger: &Ledger, seen: &Seen<'_>) {
+        match seen {
+            Seen::Notified {
+                agent,
+                guild,
+                inbound,
+            } => {
+                for message in &inbound.messages {
+                    self.handed.insert((*agent, *guild, message.id.clone()));
+                }
+                let place = (*agent, *guild, inbound.channel.id.clone());
+                let work = self.places.entry(place).or_default();
+                let until = now + setup.turn_most(inbound.channel.x_type.takes_turns());
+                work.running = Some((inbound.turn_id.clone(), until));
+                work.seen = now;
+                work.skipped += inbound.skipped;
+            }
+            Seen::TurnOver { agent, turn } => {
+                for (_, work) in self.of_agent(*agent) {
+                    if work
+                        .running
+                        .as_ref()
+                        .is_some_and(|(running, _)| running == *turn)
+                    {
+                        work.running = None;
+                        work.seen = now;
+                    }
+                }
+            }
+            Seen::NoReply { place } => {
+                let work = self.places.entry(place.clone()).or_default();
+                work.running = None;
+                work.seen = now;
+            }
+            Seen::Sent { place, .. } => {
+                let work = self.places.entry(place.clone()).or_default();
+                if !setup.says_done {
+                    work.running = None;
+                }
+                work.seen = now;
+            }
+            Seen::Kept { agent, changes } => {
+                for change in *changes {
+                    self.on_kept(setup, *agent, change);
+                }
+            }
+            Seen::Live { agent, guild } => {
+                let key = (*agent, *guild);
+                self.live.insert(key);
+                let id = setup.guilds.get(*guild);
+                if id.is_some_and(|id| self.known.contains(&(*agent, id.clone()))) {
+                    self.met.insert(key);
+                }
+            }
+            Seen::Killed { agent } => {
+                for (guild, id, _) in ledger.all_channels() {
+                    let place = (*agent, guild, id.clone());
+                    let work = self.places.entry(place).or_default();
+                    work.running = None;
+                    work.seen = now;
+                }
+                self.live.retain(|(of, _)| of != agent);
+            }
+            Seen::Committed { guild, facts } => {
+                for fact in *facts {
+                    if let Fact::Posted { message, .. } = fact {
+                        self.on_posted(now, setup, *guild, message);
+                    }
+                }
+            }
+            Seen::Dialed { .. }
+            | Seen::LetGo { .. }
+            | Seen::Down { .. }
+            | Seen::Unheard { .. }
+            | Seen::Named { .. }
+            | Seen::Presented { .. }
+            | Seen::Requested { .. }
+            | Seen::Answered { .. }
+            | Seen::LoggingIn { .. }
+            | Seen::Parked { .. }
+            | Seen::Asked { .. }
+            | Seen::HostReady { .. }
+            | Seen::ToolsListed { .. } => {}
+        }
+    }
+
+    /// It is owed to all who have met the guild. The loop guard may have begun to hold back what is said
+    /// there.
+    fn on_posted(&mut self, now: Time, setup: &Setup, guild: usize, message: &Message) {
+        let here = self.met.iter().filter(|(_, met)| *met == guild);
+        let owed = here.map(|(agent, _)| (*agent, guild, message.id.clone()));
+        self.said.extend(owed);
+        let mut agents = setup.agents.iter();
+        let Some(agent) = agents.position(|user| *user == message.author.id) else {
+            return;
+        };
+        let config = &setup.config;
+        let place = (agent, guild, message.channel_id.clone());
+        let work = self.places.entry(place).or_default();
+        work.posted.push_back(now);
+        let old = |first: &Time| now.since(*first) > config.loop_window;
+        while work.posted.front().is_some_and(old) {
+            work.posted.pop_front();
+        }
+        work.guarded |= work.posted.len() > config.loop_turns as usize;
+    }
+
+    fn on_kept(&mut self, setup: &Setup, agent: usize, change: &Change) {
+        let index = |id: &GuildId| setup.guilds.iter().position(|known| known == id);
+        match change {
+            Change::Guild(id) => {
+                self.known.insert((agent, id.clone()));
+                if let Some(guild) = index(id)
+                    && self.live.contains(&(agent, guild))
+                {
+                    self.met.insert((agent, guild));
+                }
+            }
+            // Whoever parks a turn says so, and is asked no more about it.
+            Change::Turn(_, record) if record.state == TurnState::Parked => {
+                if let Some(guild) = index(&record.guild) {
+                    let told = record
+                        .messages
+                        .iter()
+                        .map(|(_, id)| (agent, guild, id.clone()));
+                    self.handed.extend(told);
+                }
+            }
+            Change::Channel(..)
+            | Change::Turn(..)
+            | Change::Agent(_)
+            | Change::NoChannel(..)
+            | Change::NoTurn(_) => {}
+        }
+    }
+
+    fn of_agent(&mut self, agent: usize) -> impl Iterator<Item = (&Place, &mut Work)> {
+        self.places
+            .iter_mut()
+            .filter(move |((of, ..), _)| *of == agent)
+    }
+
+    /// What goes on in a channel, where anything ever has.
+    pub fn of(&self, place: &Place) -> Option<&Work> {
+        self.places.get(place)
+    }
+
+    /// Whether a host got a message, or was told that it is parked.
+    pub fn is_handed(&self, agent: usize, guild: usize, message: &MessageId) -> bool {
+        self.handed.contains(&(agent, guild, message.clone()))
+    }
+
+    /// Everything that hosts got, or were told to be parked.
+    pub fn all_handed(&self) -> impl Iterator<Item = &(usize, usize, MessageId)> {
+        self.handed.iter()
+    }
+
+    /// Whether a message was said after the first contact of an agent with its guild.
+    pub fn is_owed(&self, agent: usize, guild: usize, message: &MessageId) -> bool {
+        self.said.contains(&(agent, guild, message.clone()))
+    }
+}
+
+impl Work {
+    /// Until when the host may be busy with a turn there, at most.
+    pub fn busy_until(&self) -> Time {
+        let running = self.running.as_ref().map(|(_, until)| *until);
+        self.seen.max(running.unwrap_or_default())
+    }
+}
