@@ -30,9 +30,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 const BURST: Duration = Duration::from_secs(3);
 
 /// The first is compared with the others.
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 7] = [
     Kind::Guild(XType::General),
+    Kind::Recorded(XType::General),
     Kind::Guild(XType::Discuss),
+    Kind::Recorded(XType::Discuss),
     Kind::Selvedge,
     Kind::Socketioxide,
     Kind::Npm,

@@ -21,11 +21,18 @@ const SOCKETS_A_USER: usize = 100;
 
 /// Starts a guild with users for so many sockets, all of them members of a channel of that kind, and
 /// of another one.
-pub(super) async fn start(x_type: XType, sockets: usize) -> Result<Server, Fault> {
+pub(super) async fn start(
+    x_type: XType,
+    sockets: usize,
+    is_recorded: bool,
+) -> Result<Server, Fault> {
     let folder = tempfile::tempdir()?;
     let client = Client::new(&tls::client_config(None)?, None)?;
     let mut serve = command(&folder, ["guild"]);
     serve.args(["--with-center", "--port", "0", "--center-port", "0"]);
+    if is_recorded {
+        serve.arg("--record").arg(folder.path().join("recordings"));
+    }
     let users = sockets.div_ceil(SOCKETS_A_USER).max(2);
     let add_user = |number: usize| {
         let mut add = command(&folder, ["center"]);

@@ -23,6 +23,8 @@ use crate::{PATIENCE, cost::cpu, fabric::Fault, npm};
 pub enum Kind {
     /// `selvedge guild --with-center`, with a channel of this kind.
     Guild(XType),
+    /// The same with `--record`.
+    Recorded(XType),
     /// The public server of Socket.IO.
     Selvedge,
     /// The one of `socketioxide`.
@@ -36,6 +38,7 @@ impl Kind {
     pub fn name(self) -> String {
         match self {
             Self::Guild(x_type) => format!("guild, {}", x_type.as_str()),
+            Self::Recorded(x_type) => format!("recorded, {}", x_type.as_str()),
             Self::Selvedge => "selvedge".into(),
             Self::Socketioxide => "socketioxide".into(),
             Self::Npm => "socket.io".into(),
@@ -79,7 +82,10 @@ impl Server {
     /// Where the server does not start.
     pub async fn start(kind: Kind, program: &Path, sockets: usize) -> Result<Option<Self>, Fault> {
         let mut command = match kind {
-            Kind::Guild(x_type) => return guild::start(x_type, sockets).await.map(Some),
+            Kind::Guild(x_type) | Kind::Recorded(x_type) => {
+                let is_recorded = matches!(kind, Kind::Recorded(_));
+                return guild::start(x_type, sockets, is_recorded).await.map(Some);
+            }
             Kind::Selvedge | Kind::Socketioxide => {
                 let mut command = Program::new(program);
                 command.arg(kind.name());
