@@ -537,3 +537,19 @@ fn what_overtook_its_push_is_not_lost_with_the_process() {
         assert_eq!(rig.heard(), said[first - 2..]);
     }
 }
+
+#[test]
+fn what_was_left_out_before_a_parked_turn_is_told_with_the_next() {
+    let newest = [message("c", 5, "poison"), quiet(6, "six")];
+    let mut rig = left_three_out(true, newest);
+    for _ in 0..3 {
+        assert_eq!(rig.inbounds.last().unwrap().skipped, 3);
+        rig.restart();
+    }
+    let parked = |note: &Note| matches!(note, Note::TurnParked { attempts: 3, .. });
+    assert_eq!(rig.noted(parked), 1);
+    rig.posts(message("c", 7, "next"));
+    rig.pass(2 * SECOND);
+    let next = rig.inbounds.last().unwrap();
+    assert_eq!((next.skipped, next.attempt), (3, 1));
+}

@@ -173,7 +173,8 @@ impl GuildLink {
             let attempts = record.attempt;
             let is_hopeless =
                 attempts >= shared.config.attempts_max && !shared.planted.is(Defect::NeverParks);
-            if messages.is_empty() {
+            if messages.is_empty() || is_hopeless {
+                // Nobody has answered to it yet: what else it says is told with the next turn.
                 if record.notice.skipped > 0 {
                     let skipped = record.notice.skipped;
                     shared.turns.skip(&place, 0, skipped);
@@ -181,6 +182,8 @@ impl GuildLink {
                 if record.notice.recovered {
                     shared.turns.recover(&place);
                 }
+            }
+            if messages.is_empty() {
                 self.close(
                     now,
                     &place,
