@@ -657,10 +657,10 @@ fn the_environment_is_heeded_and_a_token_in_a_url_is_not_logged() {
     assert_eq!(node.ended().1, Some(0));
 
     assert!(Path::new(&files).is_dir() && Path::new(&database).is_file());
-    let config = &head(&at("traces"))["config"];
+    let config = &head(&at("traces"))["state"]["config"];
     assert_eq!(config["node_id"], json!("here"));
     let days = 3 * 24 * 60 * 60;
-    assert_eq!(config["limits"]["file_life"]["secs"], json!(days));
+    assert_eq!(config["limits"]["file_life"], json!([days, 0]));
     let log = fs::read_to_string(at("log")).unwrap();
     assert!(log.contains("a token is not good"), "{log}");
     assert!(!log.contains("needle"), "{log}");
