@@ -37,43 +37,26 @@ impl Rule for AsItStands {
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
-        match seen {
-            Seen::Killed { agent } => self.told.retain(|(of, _), _| of != agent),
+        if let Seen::Killed { agent } = seen {
+            self.told.retain(|(of, _), _| of != agent);
+        } else if let Seen::Committed { guild, facts } = seen {
             // A guild that was restored from a backup may give ids anew.
-            Seen::Committed { guild, facts } => {
-                for fact in *facts {
-                    if let Fact::Posted { message, .. } = fact {
-                        for ((_, at), told) in &mut self.told {
-                            if at == guild {
-                                told.remove(&message.id);
-                            }
+            for fact in *facts {
+                if let Fact::Posted { message, .. } = fact {
+                    for ((_, at), told) in &mut self.told {
+                        if at == guild {
+                            told.remove(&message.id);
                         }
                     }
                 }
             }
-            Seen::Notified {
-                agent,
-                guild,
-                inbound,
-            } => return self.on_notified(view, (*agent, *guild), inbound),
-            Seen::TurnOver { .. }
-            | Seen::NoReply { .. }
-            | Seen::Sent { .. }
-            | Seen::Dialed { .. }
-            | Seen::LetGo { .. }
-            | Seen::Unheard { .. }
-            | Seen::Named { .. }
-            | Seen::Presented { .. }
-            | Seen::Requested { .. }
-            | Seen::Answered { .. }
-            | Seen::LoggingIn { .. }
-            | Seen::Kept { .. }
-            | Seen::Live { .. }
-            | Seen::Down { .. }
-            | Seen::Parked { .. }
-            | Seen::Asked { .. }
-            | Seen::HostReady { .. }
-            | Seen::ToolsListed { .. } => {}
+        } else if let Seen::Notified {
+            agent,
+            guild,
+            inbound,
+        } = seen
+        {
+            return self.on_notified(view, (*agent, *guild), inbound);
         }
         Ok(())
     }

@@ -47,71 +47,52 @@ impl Rule for Bounds {
             true => Err(format!("{is} {what}, {most} are allowed")),
             false => Ok(()),
         };
-        match seen {
-            Seen::Killed { agent } => {
-                self.logins.remove(agent);
-                self.dials.retain(|(of, _), _| of != agent);
-                Ok(())
-            }
-            Seen::Dialed { agent, guild, open } => {
-                within("connections of one link", *open, CONNECTIONS)?;
-                let dials = self.dials.entry((*agent, *guild)).or_default();
-                within(
-                    "dials of one link in a minute",
-                    count(dials, view.now),
-                    DIALS,
-                )
-            }
-            Seen::LoggingIn {
-                agent,
-                at_once,
-                under_way,
-            } => {
-                within("logins of one agent at once", *at_once, 1)?;
-                let logins = self.logins.entry(*agent).or_default();
-                within(
-                    "logins of one agent in a minute",
-                    count(logins, view.now),
-                    LOGINS,
-                )?;
-                within("logins under way", *under_way, LoginGate::IN_FLIGHT)
-            }
-            Seen::Notified { inbound, .. } => {
-                // A turn that is offered again may be one after an outage.
-                let most = match (inbound.recovered || inbound.redelivered, config.coalesce) {
-                    (true, _) => TURN_MESSAGES,
-                    (false, Some(_)) => COALESCED,
-                    (false, None) => 1,
-                };
-                within("messages in one turn", inbound.messages.len(), most)?;
-                within(
-                    "messages of context",
-                    inbound.context.len(),
-                    config.context_max,
-                )?;
-                let bytes = inbound.context.iter().map(|told| told.content.len()).sum();
-                within("bytes of context", bytes, CONTEXT_BYTES)
-            }
-            Seen::Asked { waiting, .. } => {
-                let waiting = usize::try_from(*waiting).unwrap_or(usize::MAX);
-                within("messages waiting", waiting, config.waiting_agent_max)
-            }
-            Seen::Committed { .. }
-            | Seen::TurnOver { .. }
-            | Seen::NoReply { .. }
-            | Seen::Sent { .. }
-            | Seen::LetGo { .. }
-            | Seen::Unheard { .. }
-            | Seen::Named { .. }
-            | Seen::Presented { .. }
-            | Seen::Requested { .. }
-            | Seen::Answered { .. }
-            | Seen::Kept { .. }
-            | Seen::Live { .. }
-            | Seen::Down { .. }
-            | Seen::Parked { .. }
-            | Seen::HostReady { .. }
-            | Seen::ToolsListed { .. } => Ok(()),
+        if let Seen::Killed { agent } = seen {
+            self.logins.remove(agent);
+            self.dials.retain(|(of, _), _| of != agent);
+            Ok(())
+        } else if let Seen::Dialed { agent, guild, open } = seen {
+            within("connections of one link", *open, CONNECTIONS)?;
+            let dials = self.dials.entry((*agent, *guild)).or_default();
+            within(
+                "dials of one link in a minute",
+                count(dials, view.now),
+                DIALS,
+            )
+        } else if let Seen::LoggingIn {
+            agent,
+            at_once,
+            under_way,
+        } = seen
+        {
+            within("logins of one agent at once", *at_once, 1)?;
+            let logins = self.logins.entry(*agent).or_default();
+            within(
+                "logins of one agent in a minute",
+                count(logins, view.now),
+                LOGINS,
+            )?;
+            within("logins under way", *under_way, LoginGate::IN_FLIGHT)
+        } else if let Seen::Notified { inbound, .. } = seen {
+            // A turn that is offered again may be one after an outage.
+            let most = match (inbound.recovered || inbound.redelivered, config.coalesce) {
+                (true, _) => TURN_MESSAGES,
+                (false, Some(_)) => COALESCED,
+                (false, None) => 1,
+            };
+            within("messages in one turn", inbound.messages.len(), most)?;
+            within(
+                "messages of context",
+                inbound.context.len(),
+                config.context_max,
+            )?;
+            let bytes = inbound.context.iter().map(|told| told.content.len()).sum();
+            within("bytes of context", bytes, CONTEXT_BYTES)
+        } else if let Seen::Asked { waiting, .. } = seen {
+            let waiting = usize::try_from(*waiting).unwrap_or(usize::MAX);
+            within("messages waiting", waiting, config.waiting_agent_max)
+        } else {
+            Ok(())
         }
     }
 }

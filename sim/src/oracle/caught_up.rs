@@ -35,58 +35,38 @@ impl Rule for CaughtUp {
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
-        match seen {
-            Seen::Down { agent, guild } => {
-                let away = self.away.entry((*agent, *guild));
-                away.or_insert(view.now);
-                self.outages.remove(&(*agent, *guild));
+        if let Seen::Down { agent, guild } = seen {
+            let away = self.away.entry((*agent, *guild));
+            away.or_insert(view.now);
+            self.outages.remove(&(*agent, *guild));
+        } else if let Seen::Presented { agent, guild, .. } = seen {
+            let way = (*agent, *guild);
+            if let Some(since) = self.away.get(&way).copied()
+                && view.now.since(since) > OUTAGE
+            {
+                self.outages.insert(way, (since, view.now));
             }
-            Seen::Presented { agent, guild, .. } => {
-                let way = (*agent, *guild);
-                if let Some(since) = self.away.get(&way).copied()
-                    && view.now.since(since) > OUTAGE
+        } else if let Seen::Live { agent, guild } = seen {
+            self.away.remove(&(*agent, *guild));
+        } else if let Seen::Killed { agent } = seen {
+            self.away.retain(|(of, _), _| of != agent);
+            self.outages.retain(|(of, _), _| of != agent);
+        } else if let Seen::Committed { guild, facts } = seen {
+            for fact in *facts {
+                if let Fact::Member(row) = fact
+                    && let Some(agent) = view.setup.agents.iter().position(|user| *user == row.user)
                 {
-                    self.outages.insert(way, (since, view.now));
+                    let place = (agent, *guild, row.channel.clone());
+                    self.entered.insert(place, view.now);
                 }
             }
-            Seen::Live { agent, guild } => {
-                self.away.remove(&(*agent, *guild));
-            }
-            Seen::Killed { agent } => {
-                self.away.retain(|(of, _), _| of != agent);
-                self.outages.retain(|(of, _), _| of != agent);
-            }
-            Seen::Committed { guild, facts } => {
-                for fact in *facts {
-                    if let Fact::Member(row) = fact
-                        && let Some(agent) =
-                            view.setup.agents.iter().position(|user| *user == row.user)
-                    {
-                        let place = (agent, *guild, row.channel.clone());
-                        self.entered.insert(place, view.now);
-                    }
-                }
-            }
-            Seen::Notified {
-                agent,
-                guild,
-                inbound,
-            } => return self.on_notified(view, (*agent, *guild), inbound),
-            Seen::TurnOver { .. }
-            | Seen::NoReply { .. }
-            | Seen::Sent { .. }
-            | Seen::Dialed { .. }
-            | Seen::LetGo { .. }
-            | Seen::Unheard { .. }
-            | Seen::Named { .. }
-            | Seen::Requested { .. }
-            | Seen::Answered { .. }
-            | Seen::LoggingIn { .. }
-            | Seen::Kept { .. }
-            | Seen::Parked { .. }
-            | Seen::Asked { .. }
-            | Seen::HostReady { .. }
-            | Seen::ToolsListed { .. } => {}
+        } else if let Seen::Notified {
+            agent,
+            guild,
+            inbound,
+        } = seen
+        {
+            return self.on_notified(view, (*agent, *guild), inbound);
         }
         Ok(())
     }

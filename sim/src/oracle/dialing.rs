@@ -34,51 +34,31 @@ impl Rule for Dialing {
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
-        match seen {
-            Seen::Killed { agent } => self.down.retain(|(of, _), _| of != agent),
-            Seen::Down { agent, guild } => {
-                // What was wrong before is felt for longer: logins that hang, or are used up.
-                let calm = view.troubles.calm_from(*agent, *guild);
-                if calm.is_some_and(|calm| calm.since(view.now) < SPAN) {
-                    self.down.insert((*agent, *guild), view.now);
-                }
+        if let Seen::Killed { agent } = seen {
+            self.down.retain(|(of, _), _| of != agent);
+        } else if let Seen::Down { agent, guild } = seen {
+            // What was wrong before is felt for longer: logins that hang, or are used up.
+            let calm = view.troubles.calm_from(*agent, *guild);
+            if calm.is_some_and(|calm| calm.since(view.now) < SPAN) {
+                self.down.insert((*agent, *guild), view.now);
             }
-            Seen::Dialed { agent, guild, .. } => {
-                let way = (*agent, *guild);
-                let dials = self.dials.entry(way).or_default();
-                dials.retain(|at| view.now.since(*at) < SPAN);
-                let few = dials.len() < DIALS;
-                dials.push_back(view.now);
-                let Some(since) = self.down.remove(&way) else {
-                    return Ok(());
-                };
-                let most = view.setup.config.backoff.after_live + SLACK;
-                let alone = view.troubles.none_since(*agent, *guild, since);
-                if alone && few && since + most < view.now {
-                    return Err(format!(
-                        "agent {agent} had lost guild {guild} for {:?} before it was dialed again",
-                        view.now.since(since)
-                    ));
-                }
+        } else if let Seen::Dialed { agent, guild, .. } = seen {
+            let way = (*agent, *guild);
+            let dials = self.dials.entry(way).or_default();
+            dials.retain(|at| view.now.since(*at) < SPAN);
+            let few = dials.len() < DIALS;
+            dials.push_back(view.now);
+            let Some(since) = self.down.remove(&way) else {
+                return Ok(());
+            };
+            let most = view.setup.config.backoff.after_live + SLACK;
+            let alone = view.troubles.none_since(*agent, *guild, since);
+            if alone && few && since + most < view.now {
+                return Err(format!(
+                    "agent {agent} had lost guild {guild} for {:?} before it was dialed again",
+                    view.now.since(since)
+                ));
             }
-            Seen::Committed { .. }
-            | Seen::Notified { .. }
-            | Seen::TurnOver { .. }
-            | Seen::NoReply { .. }
-            | Seen::Sent { .. }
-            | Seen::LetGo { .. }
-            | Seen::Unheard { .. }
-            | Seen::Named { .. }
-            | Seen::Presented { .. }
-            | Seen::Requested { .. }
-            | Seen::Answered { .. }
-            | Seen::LoggingIn { .. }
-            | Seen::Kept { .. }
-            | Seen::Live { .. }
-            | Seen::Parked { .. }
-            | Seen::Asked { .. }
-            | Seen::HostReady { .. }
-            | Seen::ToolsListed { .. } => {}
         }
         Ok(())
     }

@@ -49,49 +49,28 @@ impl Rule for InTime {
         if view.setup.skips() {
             return Ok(());
         }
-        match seen {
-            Seen::Committed { guild, facts } => {
-                for fact in *facts {
-                    if let Fact::Posted { message, .. } = fact {
-                        self.on_posted(view, *guild, message);
-                    }
+        if let Seen::Committed { guild, facts } = seen {
+            for fact in *facts {
+                if let Fact::Posted { message, .. } = fact {
+                    self.on_posted(view, *guild, message);
                 }
             }
-            Seen::Notified {
-                agent,
-                guild,
-                inbound,
-            } => {
-                let place = (*agent, *guild, inbound.channel.id.clone());
-                let first = self.first(&place);
-                if let Some(first) = first
-                    && inbound.messages.iter().any(|told| told.id == first.message)
-                {
-                    late(view, &place, first)?;
-                }
-                if let Some(waiting) = self.waiting.get_mut(&place) {
-                    waiting.retain(|_, it| !view.works.is_handed(*agent, *guild, &it.message));
-                }
+        } else if let Seen::Notified {
+            agent,
+            guild,
+            inbound,
+        } = seen
+        {
+            let place = (*agent, *guild, inbound.channel.id.clone());
+            let first = self.first(&place);
+            if let Some(first) = first
+                && inbound.messages.iter().any(|told| told.id == first.message)
+            {
+                late(view, &place, first)?;
             }
-            Seen::TurnOver { .. }
-            | Seen::NoReply { .. }
-            | Seen::Sent { .. }
-            | Seen::Dialed { .. }
-            | Seen::LetGo { .. }
-            | Seen::Unheard { .. }
-            | Seen::Named { .. }
-            | Seen::Presented { .. }
-            | Seen::Requested { .. }
-            | Seen::Answered { .. }
-            | Seen::LoggingIn { .. }
-            | Seen::Kept { .. }
-            | Seen::Live { .. }
-            | Seen::Down { .. }
-            | Seen::Parked { .. }
-            | Seen::Asked { .. }
-            | Seen::HostReady { .. }
-            | Seen::ToolsListed { .. }
-            | Seen::Killed { .. } => {}
+            if let Some(waiting) = self.waiting.get_mut(&place) {
+                waiting.retain(|_, it| !view.works.is_handed(*agent, *guild, &it.message));
+            }
         }
         match view.now.since(self.looked) >= EVERY {
             true => self.look(view),

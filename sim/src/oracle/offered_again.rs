@@ -30,64 +30,43 @@ impl Rule for OfferedAgain {
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
-        match seen {
-            Seen::Killed { agent } => {
-                self.offered.retain(|(of, _), _| of != agent);
-                self.lost.retain(|(of, ..), _| of != agent);
+        if let Seen::Killed { agent } = seen {
+            self.offered.retain(|(of, _), _| of != agent);
+            self.lost.retain(|(of, ..), _| of != agent);
+        } else if let Seen::Notified {
+            agent,
+            guild,
+            inbound,
+        } = seen
+        {
+            let place = (*agent, *guild, inbound.channel.id.clone());
+            self.lost.remove(&place);
+            let offered = (*agent, inbound.turn_id.clone());
+            *self.offered.entry(offered).or_default() += 1;
+        } else if let Seen::Unheard { place, turn } = seen {
+            let config = &view.setup.config;
+            let offered = self.offered.get(&(place.0, (*turn).clone()));
+            let is_first = offered.is_none_or(|times| *times == 1);
+            // A turn that is over before is not offered again.
+            let lasts = config.turn_timeout > config.receipt_patience + SLACK;
+            if config.profile == Profile::Claude && is_first && lasts {
+                let until = view.now + config.receipt_patience + SLACK;
+                self.lost.insert(place.clone(), ((*turn).clone(), until));
             }
-            Seen::Notified {
-                agent,
-                guild,
-                inbound,
-            } => {
-                let place = (*agent, *guild, inbound.channel.id.clone());
-                self.lost.remove(&place);
-                let offered = (*agent, inbound.turn_id.clone());
-                *self.offered.entry(offered).or_default() += 1;
-            }
-            Seen::Unheard { place, turn } => {
-                let config = &view.setup.config;
-                let offered = self.offered.get(&(place.0, (*turn).clone()));
-                let is_first = offered.is_none_or(|times| *times == 1);
-                // A turn that is over before is not offered again.
-                let lasts = config.turn_timeout > config.receipt_patience + SLACK;
-                if config.profile == Profile::Claude && is_first && lasts {
-                    let until = view.now + config.receipt_patience + SLACK;
-                    self.lost.insert(place.clone(), ((*turn).clone(), until));
+        } else if let Seen::Named { place } = seen {
+            self.lost.remove(place);
+        } else if let Seen::TurnOver { agent, turn } = seen {
+            self.lost
+                .retain(|(of, ..), (lost, _)| of != agent || lost != *turn);
+        } else if let Seen::Committed { guild, facts } = seen {
+            for fact in *facts {
+                if let Fact::NoMember { channel, user } = fact {
+                    self.lost.retain(|(of, at, id), _| {
+                        let is_user = view.setup.agents.get(*of) == Some(user);
+                        !is_user || at != guild || id != channel
+                    });
                 }
             }
-            Seen::Named { place } => {
-                self.lost.remove(place);
-            }
-            Seen::TurnOver { agent, turn } => {
-                self.lost
-                    .retain(|(of, ..), (lost, _)| of != agent || lost != *turn);
-            }
-            Seen::Committed { guild, facts } => {
-                for fact in *facts {
-                    if let Fact::NoMember { channel, user } = fact {
-                        self.lost.retain(|(of, at, id), _| {
-                            let is_user = view.setup.agents.get(*of) == Some(user);
-                            !is_user || at != guild || id != channel
-                        });
-                    }
-                }
-            }
-            Seen::NoReply { .. }
-            | Seen::Sent { .. }
-            | Seen::Dialed { .. }
-            | Seen::LetGo { .. }
-            | Seen::Presented { .. }
-            | Seen::Requested { .. }
-            | Seen::Answered { .. }
-            | Seen::LoggingIn { .. }
-            | Seen::Kept { .. }
-            | Seen::Live { .. }
-            | Seen::Down { .. }
-            | Seen::Parked { .. }
-            | Seen::Asked { .. }
-            | Seen::HostReady { .. }
-            | Seen::ToolsListed { .. } => {}
         }
         let mut lost = self.lost.iter();
         match lost.find(|(_, (_, until))| *until < view.now) {

@@ -42,62 +42,43 @@ impl Rule for Once {
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
-        match seen {
-            Seen::Killed { agent } => *self.lives.entry(*agent).or_default() += 1,
-            Seen::Notified {
-                agent,
-                guild,
-                inbound,
-            } => {
-                let life = self.lives.get(agent).copied().unwrap_or_default();
-                for message in &inbound.messages {
-                    let key = (*agent, *guild, message.id.clone());
-                    let turn = &inbound.turn_id;
-                    let known = self.turns.entry(key).or_insert_with(|| turn.clone());
-                    let forgotten =
-                        inbound.rewake && view.may_be_forgotten(*agent, *guild, &message.id);
-                    if known != turn && !forgotten {
-                        return Err(format!(
-                            "{} was handed over in turn {} and again in turn {turn}",
-                            tell(view.ledger, *guild, &message.id),
-                            known
-                        ));
-                    }
+        if let Seen::Killed { agent } = seen {
+            *self.lives.entry(*agent).or_default() += 1;
+        } else if let Seen::Notified {
+            agent,
+            guild,
+            inbound,
+        } = seen
+        {
+            let life = self.lives.get(agent).copied().unwrap_or_default();
+            for message in &inbound.messages {
+                let key = (*agent, *guild, message.id.clone());
+                let turn = &inbound.turn_id;
+                let known = self.turns.entry(key).or_insert_with(|| turn.clone());
+                let forgotten =
+                    inbound.rewake && view.may_be_forgotten(*agent, *guild, &message.id);
+                if known != turn && !forgotten {
+                    return Err(format!(
+                        "{} was handed over in turn {} and again in turn {turn}",
+                        tell(view.ledger, *guild, &message.id),
+                        known
+                    ));
                 }
-                let key = (*agent, inbound.turn_id.clone());
-                let offers = self.offers.entry(key).or_default();
-                return offers
-                    .on_offer(view, life, inbound.redelivered)
-                    .map_err(|why| format!("turn {} {why}", inbound.turn_id));
             }
+            let key = (*agent, inbound.turn_id.clone());
+            let offers = self.offers.entry(key).or_default();
+            return offers
+                .on_offer(view, life, inbound.redelivered)
+                .map_err(|why| format!("turn {} {why}", inbound.turn_id));
+        } else if let Seen::Committed { guild, facts } = seen {
             // A guild that was restored from a backup may give ids anew.
-            Seen::Committed { guild, facts } => {
-                for fact in *facts {
-                    if let Fact::Posted { message, .. } = fact {
-                        for agent in 0..view.setup.agents.len() {
-                            self.turns.remove(&(agent, *guild, message.id.clone()));
-                        }
+            for fact in *facts {
+                if let Fact::Posted { message, .. } = fact {
+                    for agent in 0..view.setup.agents.len() {
+                        self.turns.remove(&(agent, *guild, message.id.clone()));
                     }
                 }
             }
-            Seen::TurnOver { .. }
-            | Seen::NoReply { .. }
-            | Seen::Sent { .. }
-            | Seen::Dialed { .. }
-            | Seen::LetGo { .. }
-            | Seen::Unheard { .. }
-            | Seen::Named { .. }
-            | Seen::Presented { .. }
-            | Seen::Requested { .. }
-            | Seen::Answered { .. }
-            | Seen::LoggingIn { .. }
-            | Seen::Kept { .. }
-            | Seen::Live { .. }
-            | Seen::Down { .. }
-            | Seen::Parked { .. }
-            | Seen::Asked { .. }
-            | Seen::HostReady { .. }
-            | Seen::ToolsListed { .. } => {}
         }
         Ok(())
     }

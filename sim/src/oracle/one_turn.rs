@@ -23,53 +23,34 @@ impl Rule for OneTurn {
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
-        match seen {
-            Seen::Killed { agent } => self.running.retain(|(of, ..), _| of != agent),
-            Seen::TurnOver { agent, turn } => {
-                self.running
-                    .retain(|(of, ..), (running, _)| of != agent || running != *turn);
-            }
-            Seen::NoReply { place } => {
-                self.running.remove(place);
-            }
-            Seen::Notified {
-                agent,
-                guild,
-                inbound,
-            } => {
-                let place = (*agent, *guild, inbound.channel.id.clone());
-                let turn = &inbound.turn_id;
-                match self.running.get(&place) {
-                    // Offered once more, it has no more time than it had.
-                    Some((before, _)) if before == turn => return Ok(()),
-                    Some((before, until)) if *until > view.now => {
-                        return Err(format!(
-                            "turn {turn} of channel {} began while turn {before} was running",
-                            inbound.channel.id
-                        ));
-                    }
-                    Some(_) | None => {}
+        if let Seen::Killed { agent } = seen {
+            self.running.retain(|(of, ..), _| of != agent);
+        } else if let Seen::TurnOver { agent, turn } = seen {
+            self.running
+                .retain(|(of, ..), (running, _)| of != agent || running != *turn);
+        } else if let Seen::NoReply { place } = seen {
+            self.running.remove(place);
+        } else if let Seen::Notified {
+            agent,
+            guild,
+            inbound,
+        } = seen
+        {
+            let place = (*agent, *guild, inbound.channel.id.clone());
+            let turn = &inbound.turn_id;
+            match self.running.get(&place) {
+                // Offered once more, it has no more time than it had.
+                Some((before, _)) if before == turn => return Ok(()),
+                Some((before, until)) if *until > view.now => {
+                    return Err(format!(
+                        "turn {turn} of channel {} began while turn {before} was running",
+                        inbound.channel.id
+                    ));
                 }
-                let until = view.now + view.setup.turn_most(false);
-                self.running.insert(place, (turn.clone(), until));
+                Some(_) | None => {}
             }
-            Seen::Committed { .. }
-            | Seen::Sent { .. }
-            | Seen::Dialed { .. }
-            | Seen::LetGo { .. }
-            | Seen::Unheard { .. }
-            | Seen::Named { .. }
-            | Seen::Presented { .. }
-            | Seen::Requested { .. }
-            | Seen::Answered { .. }
-            | Seen::LoggingIn { .. }
-            | Seen::Kept { .. }
-            | Seen::Live { .. }
-            | Seen::Down { .. }
-            | Seen::Parked { .. }
-            | Seen::Asked { .. }
-            | Seen::HostReady { .. }
-            | Seen::ToolsListed { .. } => {}
+            let until = view.now + view.setup.turn_most(false);
+            self.running.insert(place, (turn.clone(), until));
         }
         Ok(())
     }

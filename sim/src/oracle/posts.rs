@@ -39,63 +39,43 @@ impl Rule for Posts {
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
-        match seen {
-            Seen::Committed { guild, facts } => {
-                for fact in *facts {
-                    if let Fact::Posted { message, .. } = fact {
-                        self.on_posted(view, *guild, message)?;
-                    }
-                }
-                Ok(())
-            }
-            Seen::Killed { agent } => {
-                *self.lives.entry(*agent).or_default() += 1;
-                self.over.retain(|(whose, _)| whose != agent);
-                Ok(())
-            }
-            Seen::Notified { agent, inbound, .. } => {
-                for message in &inbound.messages {
-                    let told = (*agent, message.id.clone());
-                    if inbound.rewake {
-                        self.rewoken.insert(told.clone());
-                    }
-                    self.turns.insert(told, inbound.turn_id.clone());
-                }
-                Ok(())
-            }
-            Seen::TurnOver { agent, turn } => {
-                self.over.insert((*agent, (*turn).clone()));
-                Ok(())
-            }
-            Seen::Sent { place, message } => {
-                let (_, guild, channel) = place;
-                let known = view.ledger.message(*guild, &message.message);
-                let stands = known
-                    .is_some_and(|known| known.seq == message.seq && known.channel == *channel);
-                match stands {
-                    true => Ok(()),
-                    false => Err(format!(
-                        "message {} was said to stand in {channel}, and does not",
-                        message.message
-                    )),
+        if let Seen::Committed { guild, facts } = seen {
+            for fact in *facts {
+                if let Fact::Posted { message, .. } = fact {
+                    self.on_posted(view, *guild, message)?;
                 }
             }
-            Seen::NoReply { .. }
-            | Seen::Dialed { .. }
-            | Seen::LetGo { .. }
-            | Seen::Unheard { .. }
-            | Seen::Named { .. }
-            | Seen::Presented { .. }
-            | Seen::Requested { .. }
-            | Seen::Answered { .. }
-            | Seen::LoggingIn { .. }
-            | Seen::Kept { .. }
-            | Seen::Live { .. }
-            | Seen::Down { .. }
-            | Seen::Parked { .. }
-            | Seen::Asked { .. }
-            | Seen::HostReady { .. }
-            | Seen::ToolsListed { .. } => Ok(()),
+            Ok(())
+        } else if let Seen::Killed { agent } = seen {
+            *self.lives.entry(*agent).or_default() += 1;
+            self.over.retain(|(whose, _)| whose != agent);
+            Ok(())
+        } else if let Seen::Notified { agent, inbound, .. } = seen {
+            for message in &inbound.messages {
+                let told = (*agent, message.id.clone());
+                if inbound.rewake {
+                    self.rewoken.insert(told.clone());
+                }
+                self.turns.insert(told, inbound.turn_id.clone());
+            }
+            Ok(())
+        } else if let Seen::TurnOver { agent, turn } = seen {
+            self.over.insert((*agent, (*turn).clone()));
+            Ok(())
+        } else if let Seen::Sent { place, message } = seen {
+            let (_, guild, channel) = place;
+            let known = view.ledger.message(*guild, &message.message);
+            let stands =
+                known.is_some_and(|known| known.seq == message.seq && known.channel == *channel);
+            match stands {
+                true => Ok(()),
+                false => Err(format!(
+                    "message {} was said to stand in {channel}, and does not",
+                    message.message
+                )),
+            }
+        } else {
+            Ok(())
         }
     }
 }

@@ -25,48 +25,28 @@ impl Rule for Ready {
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
-        match seen {
-            Seen::HostReady { agent } => {
-                self.initialised.insert(*agent, view.now);
-                Ok(())
+        if let Seen::HostReady { agent } = seen {
+            self.initialised.insert(*agent, view.now);
+            Ok(())
+        } else if let Seen::ToolsListed { agent } = seen {
+            self.listed.insert(*agent, view.now);
+            Ok(())
+        } else if let Seen::Killed { agent } = seen {
+            self.initialised.remove(agent);
+            self.listed.remove(agent);
+            Ok(())
+        } else if let Seen::Notified { agent, inbound, .. } = seen {
+            let config = &view.setup.config;
+            let from = match config.profile {
+                Profile::Plexum => self.initialised.get(agent).copied(),
+                Profile::Claude => self.listed.get(agent).map(|at| *at + config.settle),
+            };
+            match from.is_some_and(|from| from <= view.now) {
+                true => Ok(()),
+                false => Err(format!("turn {} was handed over", inbound.turn_id)),
             }
-            Seen::ToolsListed { agent } => {
-                self.listed.insert(*agent, view.now);
-                Ok(())
-            }
-            Seen::Killed { agent } => {
-                self.initialised.remove(agent);
-                self.listed.remove(agent);
-                Ok(())
-            }
-            Seen::Notified { agent, inbound, .. } => {
-                let config = &view.setup.config;
-                let from = match config.profile {
-                    Profile::Plexum => self.initialised.get(agent).copied(),
-                    Profile::Claude => self.listed.get(agent).map(|at| *at + config.settle),
-                };
-                match from.is_some_and(|from| from <= view.now) {
-                    true => Ok(()),
-                    false => Err(format!("turn {} was handed over", inbound.turn_id)),
-                }
-            }
-            Seen::Committed { .. }
-            | Seen::TurnOver { .. }
-            | Seen::NoReply { .. }
-            | Seen::Sent { .. }
-            | Seen::Dialed { .. }
-            | Seen::LetGo { .. }
-            | Seen::Unheard { .. }
-            | Seen::Named { .. }
-            | Seen::Presented { .. }
-            | Seen::Requested { .. }
-            | Seen::Answered { .. }
-            | Seen::LoggingIn { .. }
-            | Seen::Kept { .. }
-            | Seen::Live { .. }
-            | Seen::Down { .. }
-            | Seen::Parked { .. }
-            | Seen::Asked { .. } => Ok(()),
+        } else {
+            Ok(())
         }
     }
 }

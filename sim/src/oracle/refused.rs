@@ -35,61 +35,43 @@ impl Rule for Refused {
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
-        match seen {
-            Seen::Requested {
-                agent,
-                guild,
-                id,
-                request,
-                ..
-            } if request.method == Method::Post && request.target.ends_with("/messages") => {
-                let body = request.body.clone();
-                let key = (*agent, *guild, body.clone());
-                let from = self.refused.get(&key);
-                if from.is_some_and(|from| from.is_none_or(|from| view.now < from)) {
-                    let post = String::from_utf8_lossy(&body).into_owned();
-                    return Err(format!(
-                        "agent {agent} has sent guild {guild} {post} once more"
-                    ));
-                }
-                self.open.insert((*agent, *id), (*guild, body, view.now));
-                Ok(())
+        if let Seen::Requested {
+            agent,
+            guild,
+            id,
+            request,
+            ..
+        } = seen
+            && request.method == Method::Post
+            && request.target.ends_with("/messages")
+        {
+            let body = request.body.clone();
+            let key = (*agent, *guild, body.clone());
+            let from = self.refused.get(&key);
+            if from.is_some_and(|from| from.is_none_or(|from| view.now < from)) {
+                let post = String::from_utf8_lossy(&body).into_owned();
+                return Err(format!(
+                    "agent {agent} has sent guild {guild} {post} once more"
+                ));
             }
-            Seen::Answered { agent, id, answer } => {
-                // Nobody hears an answer that was given up.
-                let patience = view.setup.config.step_timeout;
-                if let Some((guild, body, since)) = self.open.remove(&(*agent, *id))
-                    && view.now < since + patience
-                    && let Some(from) = may_send_again(view.now, answer)
-                {
-                    self.refused.insert((*agent, guild, body), from);
-                }
-                Ok(())
+            self.open.insert((*agent, *id), (*guild, body, view.now));
+            Ok(())
+        } else if let Seen::Answered { agent, id, answer } = seen {
+            // Nobody hears an answer that was given up.
+            let patience = view.setup.config.step_timeout;
+            if let Some((guild, body, since)) = self.open.remove(&(*agent, *id))
+                && view.now < since + patience
+                && let Some(from) = may_send_again(view.now, answer)
+            {
+                self.refused.insert((*agent, guild, body), from);
             }
-            Seen::Killed { agent } => {
-                self.open.retain(|(of, _), _| of != agent);
-                self.refused.retain(|(of, ..), _| of != agent);
-                Ok(())
-            }
-            Seen::Committed { .. }
-            | Seen::Notified { .. }
-            | Seen::TurnOver { .. }
-            | Seen::NoReply { .. }
-            | Seen::Sent { .. }
-            | Seen::Dialed { .. }
-            | Seen::LetGo { .. }
-            | Seen::Unheard { .. }
-            | Seen::Named { .. }
-            | Seen::Presented { .. }
-            | Seen::Requested { .. }
-            | Seen::LoggingIn { .. }
-            | Seen::Kept { .. }
-            | Seen::Live { .. }
-            | Seen::Down { .. }
-            | Seen::Parked { .. }
-            | Seen::Asked { .. }
-            | Seen::HostReady { .. }
-            | Seen::ToolsListed { .. } => Ok(()),
+            Ok(())
+        } else if let Seen::Killed { agent } = seen {
+            self.open.retain(|(of, _), _| of != agent);
+            self.refused.retain(|(of, ..), _| of != agent);
+            Ok(())
+        } else {
+            Ok(())
         }
     }
 }

@@ -30,69 +30,50 @@ impl Rule for Rotating {
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
-        match seen {
-            Seen::Killed { agent } => self.tokens.retain(|(of, _), _| of != agent),
-            Seen::Presented {
-                agent,
-                guild,
-                expires,
-                wall,
-                others,
-            } => {
-                let way = (*agent, *guild);
-                let dies = expires.map(|expires| view.now + expires.since(*wall));
-                let others = others
-                    .iter()
-                    .filter(|other| other.sound && other.talk.connected);
-                if let (Some(dies), Some(before)) = (dies, others.filter_map(|it| it.dies).max())
-                    && dies <= before
-                {
+        if let Seen::Killed { agent } = seen {
+            self.tokens.retain(|(of, _), _| of != agent);
+        } else if let Seen::Presented {
+            agent,
+            guild,
+            expires,
+            wall,
+            others,
+        } = seen
+        {
+            let way = (*agent, *guild);
+            let dies = expires.map(|expires| view.now + expires.since(*wall));
+            let others = others
+                .iter()
+                .filter(|other| other.sound && other.talk.connected);
+            if let (Some(dies), Some(before)) = (dies, others.filter_map(|it| it.dies).max())
+                && dies <= before
+            {
+                return Err(format!(
+                    "agent {agent} replaces a connection to guild {guild} by one whose token dies no later"
+                ));
+            }
+            match expires.filter(|expires| expires > wall) {
+                Some(expires) => {
+                    let dies = view.now + expires.since(*wall);
+                    self.tokens.insert(way, (view.now, dies));
+                }
+                None => {
+                    self.tokens.remove(&way);
+                }
+            }
+        } else if let Seen::Requested { agent, guild, .. } = seen {
+            let way = (*agent, *guild);
+            let slack = SLACK + view.setup.latency * WAYS;
+            let late = |(_, dies): &(Time, Time)| *dies + slack < view.now;
+            if let Some((presented, dies)) = self.tokens.get(&way).filter(|it| late(it)) {
+                let calm = view.troubles.calm_from(*agent, *guild);
+                if calm.is_some_and(|calm| calm <= *presented) {
                     return Err(format!(
-                        "agent {agent} replaces a connection to guild {guild} by one whose token dies no later"
+                        "the token of agent {agent} in guild {guild} died {:?} ago, and no other was presented",
+                        view.now.since(*dies)
                     ));
                 }
-                match expires.filter(|expires| expires > wall) {
-                    Some(expires) => {
-                        let dies = view.now + expires.since(*wall);
-                        self.tokens.insert(way, (view.now, dies));
-                    }
-                    None => {
-                        self.tokens.remove(&way);
-                    }
-                }
             }
-            Seen::Requested { agent, guild, .. } => {
-                let way = (*agent, *guild);
-                let slack = SLACK + view.setup.latency * WAYS;
-                let late = |(_, dies): &(Time, Time)| *dies + slack < view.now;
-                if let Some((presented, dies)) = self.tokens.get(&way).filter(|it| late(it)) {
-                    let calm = view.troubles.calm_from(*agent, *guild);
-                    if calm.is_some_and(|calm| calm <= *presented) {
-                        return Err(format!(
-                            "the token of agent {agent} in guild {guild} died {:?} ago, and no other was presented",
-                            view.now.since(*dies)
-                        ));
-                    }
-                }
-            }
-            Seen::Committed { .. }
-            | Seen::Notified { .. }
-            | Seen::TurnOver { .. }
-            | Seen::NoReply { .. }
-            | Seen::Sent { .. }
-            | Seen::Dialed { .. }
-            | Seen::LetGo { .. }
-            | Seen::Unheard { .. }
-            | Seen::Named { .. }
-            | Seen::Answered { .. }
-            | Seen::LoggingIn { .. }
-            | Seen::Kept { .. }
-            | Seen::Live { .. }
-            | Seen::Down { .. }
-            | Seen::Parked { .. }
-            | Seen::Asked { .. }
-            | Seen::HostReady { .. }
-            | Seen::ToolsListed { .. } => {}
         }
         Ok(())
     }

@@ -32,68 +32,50 @@ impl Rule for Tokens {
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
         let user = |agent: &usize| view.setup.agents.get(*agent).map(ToString::to_string);
-        match seen {
-            Seen::Requested {
-                agent,
-                request,
-                expires,
-                wall,
-                ..
-            } => {
-                let most = view.setup.config.session_ttl + ANSWER + view.setup.latency;
-                expired(*expires, *wall, Duration::ZERO).map_err(|ago| {
-                    format!(
-                        "{} asked {} with a token that had expired {ago:?} before",
-                        user(agent).unwrap_or_default(),
-                        request.target
-                    )
-                })?;
-                match expires.map(|expires| (age(view, expires, *wall), expires.since(*wall))) {
-                    Some((_, left)) if left < MARGIN.min(view.setup.token_life / 5) => {
-                        Err(format!(
-                            "{} asked {} with a token that had {left:?} left",
-                            user(agent).unwrap_or_default(),
-                            request.target
-                        ))
-                    }
-                    Some((age, _)) if age > most => Err(format!(
-                        "{} asked {} with a token of a session that was {age:?} old",
-                        user(agent).unwrap_or_default(),
-                        request.target
-                    )),
-                    Some(_) | None => Ok(()),
-                }
+        if let Seen::Requested {
+            agent,
+            request,
+            expires,
+            wall,
+            ..
+        } = seen
+        {
+            let most = view.setup.config.session_ttl + ANSWER + view.setup.latency;
+            expired(*expires, *wall, Duration::ZERO).map_err(|ago| {
+                format!(
+                    "{} asked {} with a token that had expired {ago:?} before",
+                    user(agent).unwrap_or_default(),
+                    request.target
+                )
+            })?;
+            match expires.map(|expires| (age(view, expires, *wall), expires.since(*wall))) {
+                Some((_, left)) if left < MARGIN.min(view.setup.token_life / 5) => Err(format!(
+                    "{} asked {} with a token that had {left:?} left",
+                    user(agent).unwrap_or_default(),
+                    request.target
+                )),
+                Some((age, _)) if age > most => Err(format!(
+                    "{} asked {} with a token of a session that was {age:?} old",
+                    user(agent).unwrap_or_default(),
+                    request.target
+                )),
+                Some(_) | None => Ok(()),
             }
-            Seen::Presented {
-                agent,
-                expires,
-                wall,
-                ..
-            } => expired(*expires, *wall, DIAL).map_err(|ago| {
+        } else if let Seen::Presented {
+            agent,
+            expires,
+            wall,
+            ..
+        } = seen
+        {
+            expired(*expires, *wall, DIAL).map_err(|ago| {
                 format!(
                     "{} connected with a token that had expired {ago:?} before",
                     user(agent).unwrap_or_default()
                 )
-            }),
-            Seen::Committed { .. }
-            | Seen::Notified { .. }
-            | Seen::TurnOver { .. }
-            | Seen::NoReply { .. }
-            | Seen::Sent { .. }
-            | Seen::Dialed { .. }
-            | Seen::Answered { .. }
-            | Seen::LetGo { .. }
-            | Seen::Unheard { .. }
-            | Seen::Named { .. }
-            | Seen::LoggingIn { .. }
-            | Seen::Kept { .. }
-            | Seen::Live { .. }
-            | Seen::Down { .. }
-            | Seen::Parked { .. }
-            | Seen::Asked { .. }
-            | Seen::HostReady { .. }
-            | Seen::ToolsListed { .. }
-            | Seen::Killed { .. } => Ok(()),
+            })
+        } else {
+            Ok(())
         }
     }
 }

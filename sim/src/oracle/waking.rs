@@ -26,71 +26,50 @@ impl Rule for Waking {
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
-        match seen {
-            Seen::Committed { guild, facts } => {
-                for fact in *facts {
-                    if let Fact::Posted { message, woken } = fact
-                        && let Some(channel) = view.ledger.channel(*guild, &message.channel_id)
-                    {
-                        let woken: BTreeSet<&UserId> = woken.iter().collect();
-                        if !follows(channel, &message.author.id, &woken) {
-                            return Err(format!(
-                                "{} woke {woken:?}",
-                                tell(view.ledger, *guild, &message.id)
-                            ));
-                        }
-                    }
-                }
-            }
-            Seen::Notified {
-                agent,
-                guild,
-                inbound,
-            } => {
-                let Some(user) = view.setup.agents.get(*agent) else {
-                    return Ok(());
-                };
-                if inbound.channel.x_type == XType::Dm {
-                    return Ok(());
-                }
-                // Where history does not say whom it wakes, whoever is mentioned is woken, and whom the
-                // channel wakes by now.
-                let derives = view.setup.older.contains(guild);
-                for message in &inbound.messages {
-                    if derives && may_be_meant(view, *guild, user, message) {
-                        continue;
-                    }
-                    let known = view.ledger.message(*guild, &message.id);
-                    let wakes = known.is_some_and(|known| {
-                        known.woken.contains(user) || known.rewoken.contains(user)
-                    });
-                    if !wakes {
+        if let Seen::Committed { guild, facts } = seen {
+            for fact in *facts {
+                if let Fact::Posted { message, woken } = fact
+                    && let Some(channel) = view.ledger.channel(*guild, &message.channel_id)
+                {
+                    let woken: BTreeSet<&UserId> = woken.iter().collect();
+                    if !follows(channel, &message.author.id, &woken) {
                         return Err(format!(
-                            "{} was handed over, and the guild never woke {user} with it",
+                            "{} woke {woken:?}",
                             tell(view.ledger, *guild, &message.id)
                         ));
                     }
                 }
             }
-            Seen::TurnOver { .. }
-            | Seen::NoReply { .. }
-            | Seen::Sent { .. }
-            | Seen::Dialed { .. }
-            | Seen::LetGo { .. }
-            | Seen::Unheard { .. }
-            | Seen::Named { .. }
-            | Seen::Presented { .. }
-            | Seen::Requested { .. }
-            | Seen::Answered { .. }
-            | Seen::LoggingIn { .. }
-            | Seen::Kept { .. }
-            | Seen::Live { .. }
-            | Seen::Down { .. }
-            | Seen::Parked { .. }
-            | Seen::Asked { .. }
-            | Seen::HostReady { .. }
-            | Seen::ToolsListed { .. }
-            | Seen::Killed { .. } => {}
+        } else if let Seen::Notified {
+            agent,
+            guild,
+            inbound,
+        } = seen
+        {
+            let Some(user) = view.setup.agents.get(*agent) else {
+                return Ok(());
+            };
+            if inbound.channel.x_type == XType::Dm {
+                return Ok(());
+            }
+            // Where history does not say whom it wakes, whoever is mentioned is woken, and whom the
+            // channel wakes by now.
+            let derives = view.setup.older.contains(guild);
+            for message in &inbound.messages {
+                if derives && may_be_meant(view, *guild, user, message) {
+                    continue;
+                }
+                let known = view.ledger.message(*guild, &message.id);
+                let wakes = known.is_some_and(|known| {
+                    known.woken.contains(user) || known.rewoken.contains(user)
+                });
+                if !wakes {
+                    return Err(format!(
+                        "{} was handed over, and the guild never woke {user} with it",
+                        tell(view.ledger, *guild, &message.id)
+                    ));
+                }
+            }
         }
         Ok(())
     }

@@ -47,88 +47,67 @@ canonical!(unsaved struct Work { running, seen, skipped, posted, guarded });
 impl Works {
     /// Something was seen.
     pub fn saw(&mut self, now: Time, setup: &Setup, ledger: &Ledger, seen: &Seen<'_>) {
-        match seen {
-            Seen::Notified {
-                agent,
-                guild,
-                inbound,
-            } => {
-                for message in &inbound.messages {
-                    self.handed.insert((*agent, *guild, message.id.clone()));
-                }
-                let place = (*agent, *guild, inbound.channel.id.clone());
-                let work = self.places.entry(place).or_default();
-                let until = now + setup.turn_most(inbound.channel.x_type.takes_turns());
-                work.running = Some((inbound.turn_id.clone(), until));
-                work.seen = now;
-                work.skipped += inbound.skipped;
+        if let Seen::Notified {
+            agent,
+            guild,
+            inbound,
+        } = seen
+        {
+            for message in &inbound.messages {
+                self.handed.insert((*agent, *guild, message.id.clone()));
             }
-            Seen::TurnOver { agent, turn } => {
-                for (_, work) in self.of_agent(*agent) {
-                    if work
-                        .running
-                        .as_ref()
-                        .is_some_and(|(running, _)| running == *turn)
-                    {
-                        work.running = None;
-                        work.seen = now;
-                    }
-                }
-            }
-            Seen::NoReply { place } => {
-                let work = self.places.entry(place.clone()).or_default();
-                work.running = None;
-                work.seen = now;
-            }
-            Seen::Sent { place, .. } => {
-                let work = self.places.entry(place.clone()).or_default();
-                if !setup.says_done {
-                    work.running = None;
-                }
-                work.seen = now;
-            }
-            Seen::Kept { agent, changes } => {
-                for change in *changes {
-                    self.on_kept(setup, *agent, change);
-                }
-            }
-            Seen::Live { agent, guild } => {
-                let key = (*agent, *guild);
-                self.live.insert(key);
-                let id = setup.guilds.get(*guild);
-                if id.is_some_and(|id| self.known.contains(&(*agent, id.clone()))) {
-                    self.met.insert(key);
-                }
-            }
-            Seen::Killed { agent } => {
-                for (guild, id, _) in ledger.all_channels() {
-                    let place = (*agent, guild, id.clone());
-                    let work = self.places.entry(place).or_default();
+            let place = (*agent, *guild, inbound.channel.id.clone());
+            let work = self.places.entry(place).or_default();
+            let until = now + setup.turn_most(inbound.channel.x_type.takes_turns());
+            work.running = Some((inbound.turn_id.clone(), until));
+            work.seen = now;
+            work.skipped += inbound.skipped;
+        } else if let Seen::TurnOver { agent, turn } = seen {
+            for (_, work) in self.of_agent(*agent) {
+                if work
+                    .running
+                    .as_ref()
+                    .is_some_and(|(running, _)| running == *turn)
+                {
                     work.running = None;
                     work.seen = now;
                 }
-                self.live.retain(|(of, _)| of != agent);
             }
-            Seen::Committed { guild, facts } => {
-                for fact in *facts {
-                    if let Fact::Posted { message, .. } = fact {
-                        self.on_posted(now, setup, *guild, message);
-                    }
+        } else if let Seen::NoReply { place } = seen {
+            let work = self.places.entry(place.clone()).or_default();
+            work.running = None;
+            work.seen = now;
+        } else if let Seen::Sent { place, .. } = seen {
+            let work = self.places.entry(place.clone()).or_default();
+            if !setup.says_done {
+                work.running = None;
+            }
+            work.seen = now;
+        } else if let Seen::Kept { agent, changes } = seen {
+            for change in *changes {
+                self.on_kept(setup, *agent, change);
+            }
+        } else if let Seen::Live { agent, guild } = seen {
+            let key = (*agent, *guild);
+            self.live.insert(key);
+            let id = setup.guilds.get(*guild);
+            if id.is_some_and(|id| self.known.contains(&(*agent, id.clone()))) {
+                self.met.insert(key);
+            }
+        } else if let Seen::Killed { agent } = seen {
+            for (guild, id, _) in ledger.all_channels() {
+                let place = (*agent, guild, id.clone());
+                let work = self.places.entry(place).or_default();
+                work.running = None;
+                work.seen = now;
+            }
+            self.live.retain(|(of, _)| of != agent);
+        } else if let Seen::Committed { guild, facts } = seen {
+            for fact in *facts {
+                if let Fact::Posted { message, .. } = fact {
+                    self.on_posted(now, setup, *guild, message);
                 }
             }
-            Seen::Dialed { .. }
-            | Seen::LetGo { .. }
-            | Seen::Down { .. }
-            | Seen::Unheard { .. }
-            | Seen::Named { .. }
-            | Seen::Presented { .. }
-            | Seen::Requested { .. }
-            | Seen::Answered { .. }
-            | Seen::LoggingIn { .. }
-            | Seen::Parked { .. }
-            | Seen::Asked { .. }
-            | Seen::HostReady { .. }
-            | Seen::ToolsListed { .. } => {}
         }
     }
 
