@@ -13,6 +13,8 @@ pub enum Defect {
     ReusesFirstToken,
     /// A message that the guild wakes the agent with once more is taken for one that was handled.
     IgnoresRewakes,
+    /// The turns of a channel are forgotten when it is left.
+    ForgetsTurnsOfLeftChannels,
     /// A turn that ends without a post is not passed on to the next speaker.
     ForgetsToPass,
     /// A turn begins without asking whether it is still the agent's.
@@ -119,9 +121,10 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 54] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
+        Self::ForgetsTurnsOfLeftChannels,
         Self::ForgetsToPass,
         Self::SkipsAck,
         Self::StartsAtTheJoin,
@@ -180,6 +183,7 @@ impl Defect {
         match self {
             Self::ReusesFirstToken => "reuses_first_token",
             Self::IgnoresRewakes => "ignores_rewakes",
+            Self::ForgetsTurnsOfLeftChannels => "forgets_turns_of_left_channels",
             Self::ForgetsToPass => "forgets_to_pass",
             Self::SkipsAck => "skips_ack",
             Self::StartsAtTheJoin => "starts_at_the_join",

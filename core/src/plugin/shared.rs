@@ -288,29 +288,35 @@ impl Shared {
         }
     }
 
-    /// The turns of `place` are nothing to the store any more, but for one that runs.
-    pub(super) fn forget_idle_turns(&mut self, now: Time, place: &Place) {
+    /// The channel `place` was left: of its turns only one that runs is still open. What is over is
+    /// remembered as behind a cursor, since the agent may be a member again, and be woken with an old
+    /// message.
+    pub(super) fn leave_turns(&mut self, now: Time, place: &Place) {
         let Self { records, turns, .. } = self;
-        for turn in records.withdraw(place, |turn, _| !turns.knows(place, turn)) {
+        let forgets_all = self.planted.is(Defect::ForgetsTurnsOfLeftChannels);
+        let lost = records.withdraw(place, |turn, record| {
+            (record.state == TurnState::Open || forgets_all) && !turns.knows(place, turn)
+        });
+        for turn in lost {
             self.journal.put_soon(now, Change::NoTurn(turn));
         }
-    }
-
-    /// The turns of `place` of which `unwanted` holds are nothing to the store any more.
-    pub(super) fn forget_turns(
-        &mut self,
-        now: Time,
-        place: &Place,
-        unwanted: impl Fn(&TurnId, &TurnRecord) -> bool,
-    ) {
-        for turn in self.records.withdraw(place, unwanted) {
-            self.journal.put_soon(now, Change::NoTurn(turn));
-        }
+        self.pass_behind(now, place, u64::MAX, None, true);
     }
 
     /// The cursor of `place` stands here, and has passed turns.
     pub(super) fn pass_turns(&mut self, now: Time, place: &Place, cursor: u64, takes_turns: bool) {
         let owed = self.wakes.unfinished(place);
+        self.pass_behind(now, place, cursor, owed, takes_turns);
+    }
+
+    fn pass_behind(
+        &mut self,
+        now: Time,
+        place: &Place,
+        cursor: u64,
+        owed: Option<u64>,
+        takes_turns: bool,
+    ) {
         let (passed, gone) = self.records.on_cursor(place, cursor, owed, takes_turns);
         for (turn, record) in passed {
             self.journal.put_soon(now, Change::Turn(turn, record));

@@ -300,19 +300,6 @@ impl View<'_> {
         self.setup.skips() || channel.messages.len() > self.setup.config.backfill_max as usize
     }
 
-    /// Whether an agent may know no more that it was handed a message: it remembers few, or has left the
-    /// channel since.
-    fn may_be_forgotten(&self, agent: usize, guild: usize, message: &MessageId) -> bool {
-        let left = || {
-            let user = self.setup.agents.get(agent)?;
-            let known = self.ledger.message(guild, message)?;
-            let channel = self.ledger.channel(guild, &known.channel)?;
-            let mut stays = channel.stays(user).iter();
-            Some(stays.any(|stay| stay.until.is_some_and(|until| known.seq <= until)))
-        };
-        self.setup.forgets() || left().unwrap_or_default()
-    }
-
     /// Whether history may name others than a message woke: where it does not say whom it wakes, that
     /// is whom the channel wakes when it is read.
     fn forgets_wakes(&self, guild: usize, channel: &Channel) -> bool {

@@ -55,8 +55,7 @@ impl Rule for Once {
                 let key = (*agent, *guild, message.id.clone());
                 let turn = &inbound.turn_id;
                 let known = self.turns.entry(key).or_insert_with(|| turn.clone());
-                let forgotten =
-                    inbound.rewake && view.may_be_forgotten(*agent, *guild, &message.id);
+                let forgotten = inbound.rewake && view.setup.forgets();
                 if known != turn && !forgotten {
                     return Err(format!(
                         "{} was handed over in turn {} and again in turn {turn}",

@@ -93,9 +93,8 @@ impl Posts {
             return Ok(());
         };
         let answers = message.reply_to_id.clone().map(|id| (agent, id));
-        let forgotten = answers.as_ref().is_some_and(|it| {
-            self.rewoken.contains(it) && view.may_be_forgotten(agent, guild, &it.1)
-        });
+        let rewoken = |it| self.rewoken.contains(it);
+        let forgotten = view.setup.forgets() && answers.as_ref().is_some_and(rewoken);
         let turn = answers.and_then(|answers| self.turns.get(&answers));
         let late = turn.is_some_and(|turn| self.over.contains(&(agent, turn.clone())));
         let unnamed = late || !view.setup.says_done;

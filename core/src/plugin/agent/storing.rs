@@ -66,6 +66,10 @@ impl Agent {
             if now.since(left_at) > LEFT_KEPT {
                 let gone = Change::NoChannel(id.clone(), channel.clone());
                 shared.journal.put_along(gone);
+                let place = (number, channel.clone());
+                for turn in shared.records.withdraw(&place, |_, _| true) {
+                    shared.journal.put_along(Change::NoTurn(turn));
+                }
             }
             false
         });

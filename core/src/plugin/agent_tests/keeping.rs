@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plugin::{
-    kept::{KeptChannel, TurnState},
+    kept::{KeptChannel, TurnRecord, TurnState},
     status::Reports as _,
 };
 
@@ -350,6 +350,27 @@ fn a_turn_of_which_nothing_is_left_is_over() {
     rig.restart();
     rig.pass(MINUTE);
     assert!(rig.kept.guilds[&GuildId::new("g").unwrap()].is_empty());
+}
+
+#[test]
+fn the_turns_of_a_channel_that_was_left_are_remembered_as_long_as_its_row() {
+    let mut rig = Rig::live(&[("c", "discuss")]);
+    rig.posts(message("c", 1, "one"));
+    let call = rig.call(Tool::NoReply {
+        channel: ChannelId::new("c").unwrap(),
+        guild: None,
+    });
+    assert!(matches!(rig.answer(call), Some(Ok(ToolAnswer::Done))));
+    rig.guild("g").channels.clear();
+    rig.restart();
+    rig.pass(MINUTE);
+    let over = |record: &TurnRecord| record.state == TurnState::Ended && !record.owes_pass;
+    let turns = &rig.kept.turns;
+    assert!(turns.len() == 1 && turns.values().all(over), "{turns:?}");
+    rig.now = rig.now + 31 * 24 * 60 * MINUTE;
+    rig.restart();
+    rig.pass(MINUTE);
+    assert!(rig.kept.turns.is_empty());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
         gate::{self, Verdict},
         inbound::InboundMessage,
         io::Output,
-        kept::{Change, TurnState},
+        kept::Change,
         note::Note,
         queue::{Cause, Fate},
         replay::Meaning,
@@ -273,7 +273,7 @@ impl GuildLink {
     ) {
         let place = self.place(id);
         let Some(state) = self.channels.get_mut(id) else {
-            shared.forget_turns(now, &place, |_, record| record.state == TurnState::Ended);
+            shared.leave_turns(now, &place);
             return;
         };
         // Before all has been read again, the cursor stays where the earlier process left it.

@@ -107,7 +107,7 @@ impl GuildLink {
         let gone = places.filter(|(_, channel)| !listed.contains(channel));
         let gone: Vec<Place> = gone.cloned().collect();
         for place in gone {
-            shared.forget_idle_turns(now, &place);
+            shared.leave_turns(now, &place);
         }
     }
 
@@ -118,7 +118,7 @@ impl GuildLink {
             shared.begun.remove(&turn);
             shared.refetch.stop(&place);
         }
-        shared.forget_idle_turns(now, &place);
+        shared.leave_turns(now, &place);
         let row = KeptChannel {
             left_at: Some(now),
             ..KeptChannel::default()
