@@ -13,6 +13,9 @@ pub enum Defect {
     ReusesFirstToken,
     /// A message that the guild wakes the agent with once more is taken for one that was handled.
     IgnoresRewakes,
+    /// A message that the guild wakes the agent with once more is not read when a turn that is to be
+    /// offered again waits for it.
+    PassesOverRewakes,
     /// The turns of a channel are forgotten when it is left.
     ForgetsTurnsOfLeftChannels,
     /// A turn that ends without a post is not passed on to the next speaker.
@@ -121,9 +124,10 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 55] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
+        Self::PassesOverRewakes,
         Self::ForgetsTurnsOfLeftChannels,
         Self::ForgetsToPass,
         Self::SkipsAck,
@@ -183,6 +187,7 @@ impl Defect {
         match self {
             Self::ReusesFirstToken => "reuses_first_token",
             Self::IgnoresRewakes => "ignores_rewakes",
+            Self::PassesOverRewakes => "passes_over_rewakes",
             Self::ForgetsTurnsOfLeftChannels => "forgets_turns_of_left_channels",
             Self::ForgetsToPass => "forgets_to_pass",
             Self::SkipsAck => "skips_ack",

@@ -22,6 +22,7 @@ mod offered_again;
 mod once;
 mod one_turn;
 mod order;
+mod passed;
 mod posts;
 mod ready;
 mod refused;
@@ -386,6 +387,7 @@ impl Oracle {
                 Box::<bounds::Bounds>::default(),
                 Box::<tokens::Tokens>::default(),
                 Box::<posts::Posts>::default(),
+                Box::<passed::Passed>::default(),
                 Box::<ready::Ready>::default(),
                 Box::<storms::Storms>::default(),
                 Box::<refused::Refused>::default(),

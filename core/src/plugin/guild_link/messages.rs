@@ -113,8 +113,15 @@ impl GuildLink {
                 continue;
             };
             if message.rewake == Some(true) {
-                self.on_rewake(now, &place, x_type, message, shared, out);
-                continue;
+                if !state.replay.holds(&message.id) {
+                    self.on_rewake(now, &place, x_type, message, shared, out);
+                    continue;
+                }
+                // It is offered again without that, but this push may be all that is read of it.
+                state.wake_id.clone_from(&message.wake_id);
+                if shared.planted.is(Defect::PassesOverRewakes) {
+                    continue;
+                }
             }
             let before = message.seq.saturating_sub(1);
             self.offer_again(now, id, before, shared, out);
@@ -181,9 +188,6 @@ impl GuildLink {
             return;
         }
         state.wake_id.clone_from(&message.wake_id);
-        if state.replay.holds(&message.id) {
-            return;
-        }
         let is_over = match shared.turns.fate(place, &message.id) {
             Fate::Open => return,
             Fate::Posted => true,
