@@ -3,19 +3,20 @@
 mod digest;
 mod escapes;
 mod known;
+mod line;
 mod matcher;
 mod pass;
+mod sieve;
 mod strings;
 
 use alloc::{
     collections::BTreeSet,
     string::{String, ToString as _},
+    vec,
     vec::Vec,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
-
 pub use self::digest::{digests, fold};
 pub(crate) use self::strings::{name_broken, name_parameter, name_strings};
 use self::{known::Memory, matcher::Automaton, pass::Pass};
@@ -64,10 +65,10 @@ impl Redactor {
                 named.insert(Secret::new(secret));
             }
         });
-        let tree = serde_json::to_value(input)?;
-        // Through the type, so that the fields keep their order and the line can be read back.
-        let clean: I = self.redacted(named, &tree, serde_json::from_value)?;
-        serde_json::to_string(&clean)
+        let line = serde_json::to_string(input)?;
+        self.redacted(named, line, |line| {
+            serde_json::from_str::<I>(line).map(|_| ())
+        })
     }
 
     /// A state as one line of JSON, without its secrets: what a recording can go on from.
@@ -81,35 +82,51 @@ impl Redactor {
             mut secrets,
         } = Saved::of(state);
         secrets.retain(|secret| secret.expose().len() >= SECRET_BYTES_MIN);
-        self.redacted(secrets, &tree, |tree| {
-            let line = tree.to_string();
-            S::load(tree).map(|_| line)
+        self.redacted(secrets, tree.to_string(), |line| {
+            let tree = serde_json::from_str(line).map_err(|_| LoadError::default())?;
+            S::load(tree).map(|_| ())
         })
     }
 
-    /// A tree without secrets, those that it names itself among them, as somebody reads it.
-    fn redacted<T, E>(
+    /// A line without secrets, those that it names itself among them, as somebody reads it.
+    fn redacted<E>(
         &mut self,
         named: BTreeSet<Secret>,
-        tree: &Value,
-        read: impl Fn(Value) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let Self { memory, steps } = self;
-        let own = memory.learn(named, steps);
-        let all = memory.automata().collect();
-        // A peer may have called a word of ours a secret, without which the line cannot be read.
-        read(cleaned(tree.clone(), all, steps)).or_else(|_| {
-            let own = Automaton::new(own, steps);
-            read(cleaned(tree.clone(), [&own].into(), steps))
-        })
+        line: String,
+        read: impl Fn(&str) -> Result<(), E>,
+    ) -> Result<String, E> {
+        let own = self.memory.learn(named, &mut self.steps);
+        let Some(clean) = self.pass().line(&line) else {
+            return Ok(line);
+        };
+        if read(&clean).is_ok() {
+            return Ok(clean);
+        }
+        // A peer has called a word of ours a secret, without which the line cannot be read.
+        let steps = &mut self.steps;
+        let own = Automaton::new(own, steps);
+        let mut pass = Pass {
+            sieve: None,
+            automata: vec![&own],
+            steps,
+        };
+        let clean = pass.line(&line).unwrap_or(line);
+        read(&clean).map(|()| clean)
+    }
+
+    /// With everything that is known.
+    fn pass(&mut self) -> Pass<'_> {
+        Pass {
+            sieve: Some(self.memory.sieve()),
+            automata: self.memory.automata().collect(),
+            steps: &mut self.steps,
+        }
     }
 
     /// The outputs of a step in a few words, their secrets replaced as in [`line`](Self::line): see
     /// [`digests`].
     pub fn digests<O: Serialize>(&mut self, outputs: &[O]) -> Vec<String> {
-        let Self { memory, steps } = self;
-        let automata: Vec<_> = memory.automata().collect();
-        let mut pass = Pass { automata, steps };
+        let mut pass = self.pass();
         digests(outputs, &mut |text| pass.clean(text))
     }
 
@@ -118,11 +135,6 @@ impl Redactor {
     pub fn steps(&self) -> u64 {
         self.steps
     }
-}
-
-fn cleaned(mut tree: Value, automata: Vec<&Automaton>, steps: &mut u64) -> Value {
-    Pass { automata, steps }.tree(&mut tree);
-    tree
 }
 
 #[cfg(test)]

@@ -85,11 +85,11 @@ fn rounds(mut hash: u64, bytes: &[u8]) -> u64 {
     for word in words {
         hash = round(hash, u64::from_le_bytes(*word));
     }
-    let mut last = [0; 8];
-    for (into, byte) in last.iter_mut().zip(rest) {
-        *into = *byte;
-    }
-    hash = round(hash, u64::from_le_bytes(last));
+    let last = rest
+        .iter()
+        .rev()
+        .fold(0, |last, byte| last << 8 | u64::from(*byte));
+    hash = round(hash, last);
     round(hash, bytes.len() as u64)
 }
 
@@ -134,9 +134,9 @@ impl Digest<'_> {
         self.word(hash);
     }
 
-    fn variant(&mut self, name: &'static str) {
+    fn variant(&mut self, index: u32, name: &'static str) {
         self.kind.get_or_insert(name);
-        self.hash = rounds(self.hash, name.as_bytes());
+        self.word(index.into());
     }
 }
 
@@ -208,8 +208,13 @@ impl Serializer for &mut Digest<'_> {
         self.serialize_none()
     }
 
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> fmt::Result {
-        self.variant(variant);
+    fn serialize_unit_variant(
+        self,
+        _: &'static str,
+        index: u32,
+        variant: &'static str,
+    ) -> fmt::Result {
+        self.variant(index, variant);
         Ok(())
     }
 
@@ -224,11 +229,11 @@ impl Serializer for &mut Digest<'_> {
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
         _: &'static str,
-        _: u32,
+        index: u32,
         variant: &'static str,
         value: &T,
     ) -> fmt::Result {
-        self.variant(variant);
+        self.variant(index, variant);
         value.serialize(self)
     }
 
@@ -248,11 +253,11 @@ impl Serializer for &mut Digest<'_> {
     fn serialize_tuple_variant(
         self,
         _: &'static str,
-        _: u32,
+        index: u32,
         variant: &'static str,
         _: usize,
     ) -> Result<Self, fmt::Error> {
-        self.variant(variant);
+        self.variant(index, variant);
         Ok(self)
     }
 
@@ -268,11 +273,11 @@ impl Serializer for &mut Digest<'_> {
     fn serialize_struct_variant(
         self,
         _: &'static str,
-        _: u32,
+        index: u32,
         variant: &'static str,
         _: usize,
     ) -> Result<Self, fmt::Error> {
-        self.variant(variant);
+        self.variant(index, variant);
         Ok(self)
     }
 }

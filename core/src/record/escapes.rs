@@ -34,6 +34,9 @@ impl Escaping {
             Self::Json => b'\\',
             Self::Percent => b'%',
         };
+        if !text.contains(&mark) {
+            return None;
+        }
         let mut decoded = Decoded {
             bytes: Vec::with_capacity(text.len()),
             escapes: Vec::new(),

@@ -6,7 +6,10 @@ use alloc::{
 };
 use core::mem;
 
-use super::matcher::{Automaton, Known};
+use super::{
+    matcher::{Automaton, Known},
+    sieve::Sieve,
+};
 use crate::secret::Secret;
 
 /// How many secrets, and how many bytes of them, make a generation. The newest two are kept, so a
@@ -21,6 +24,8 @@ const BYTES_MAX: usize = 1 << 20;
 pub(super) struct Memory {
     young: Generation,
     old: Generation,
+    /// Of both.
+    sieve: Sieve,
     next: u64,
 }
 
@@ -38,6 +43,10 @@ impl Memory {
     pub(super) fn learn(&mut self, named: BTreeSet<Secret>, steps: &mut u64) -> Vec<Known> {
         if self.young.numbers.len() >= SECRETS_MAX || self.young.bytes >= BYTES_MAX {
             self.old = mem::take(&mut self.young);
+            self.sieve = Sieve::default();
+            for secret in self.old.numbers.keys() {
+                self.sieve.add(secret.expose().as_bytes());
+            }
         }
         let (mut known, mut fresh) = (Vec::new(), Vec::new());
         for secret in named {
@@ -48,12 +57,18 @@ impl Memory {
             self.next += u64::from(number == self.next);
             let one = Known { secret, number };
             if young.is_none() {
+                self.sieve.add(one.secret.expose().as_bytes());
                 fresh.push(one.clone());
             }
             known.push(one);
         }
         self.young.add(fresh, steps);
         known
+    }
+
+    /// What tells a text that holds none of them.
+    pub(super) fn sieve(&self) -> &Sieve {
+        &self.sieve
     }
 
     /// What finds every secret that is known.

@@ -3,11 +3,11 @@
 use alloc::{format, string::String, vec, vec::Vec};
 use core::cmp::Reverse;
 
-use serde_json::Value;
-
 use super::{
     escapes::{Changes, Escaping, put},
+    line,
     matcher::{Automaton, Hit, Known},
+    sieve::Sieve,
 };
 
 /// How deep escapes are looked into: JSON in a string of JSON, or a URL in one. Each level costs
@@ -16,31 +16,17 @@ const DEPTH: u8 = 2;
 
 /// With what finds the secrets.
 pub(super) struct Pass<'a> {
+    /// Tells what has none of them; without it, everything is searched.
+    pub(super) sieve: Option<&'a Sieve>,
     pub(super) automata: Vec<&'a Automaton>,
     pub(super) steps: &'a mut u64,
 }
 
 impl Pass<'_> {
-    /// Replaces secrets in strings and in bytes, never in the names of fields and variants.
-    pub(super) fn tree(&mut self, tree: &mut Value) {
-        match tree {
-            Value::String(text) => {
-                if let Some(clean) = self.clean(text.as_bytes()) {
-                    // Whole characters become others.
-                    *text = String::from_utf8_lossy(&clean).into_owned();
-                }
-            }
-            Value::Array(items) => match bytes(items) {
-                Some(bytes) => {
-                    if let Some(clean) = self.clean(&bytes) {
-                        *items = clean.into_iter().map(Value::from).collect();
-                    }
-                }
-                None => items.iter_mut().for_each(|item| self.tree(item)),
-            },
-            Value::Object(fields) => fields.values_mut().for_each(|field| self.tree(field)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
+    /// A line of JSON without its secrets, which may stand in strings and in bytes, and in the names of
+    /// fields and variants are none; `None` where it has none.
+    pub(super) fn line(&mut self, line: &str) -> Option<String> {
+        line::replaced(line, &mut |text| self.clean(text))
     }
 
     /// A text without its secrets; `None` where it has none.
@@ -56,7 +42,6 @@ impl Pass<'_> {
             return changes;
         };
         for escaping in [Escaping::Json, Escaping::Percent] {
-            *self.steps += text.len() as u64;
             if let Some(decoded) = escaping.decode(text)
                 && let Some(deeper) = self.text(&decoded.bytes, inner)
             {
@@ -69,6 +54,10 @@ impl Pass<'_> {
 
     /// The same without looking into escapes.
     fn plain(&mut self, text: &[u8]) -> Option<Changes> {
+        *self.steps += text.len() as u64;
+        if self.sieve.is_some_and(|sieve| !sieve.may_hold(text)) {
+            return None;
+        }
         let mut hits = Vec::new();
         for automaton in &self.automata {
             automaton.find(text, self.steps, &mut hits);
@@ -101,12 +90,6 @@ impl Pass<'_> {
 /// A text with its changes.
 fn made(text: impl Iterator<Item = u8>, changes: Changes) -> impl Iterator<Item = u8> {
     text.zip(changes).map(|(old, new)| new.unwrap_or(old))
-}
-
-/// An array that stands for bytes.
-fn bytes(items: &[Value]) -> Option<Vec<u8>> {
-    let byte = |item: &Value| u8::try_from(item.as_u64()?).ok();
-    items.iter().map(byte).collect()
 }
 
 fn placeholder(known: &Known) -> String {
