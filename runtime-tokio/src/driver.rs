@@ -1,6 +1,6 @@
 //! The one loop that drives every machine: take what is ready, step, carry out, sleep.
 
-use std::{io, ops::ControlFlow, time::Duration};
+use std::{ops::ControlFlow, time::Duration};
 
 use selvedge_core::{Machine, Snapshot, Time, record::Recorded, step};
 use serde::Serialize;
@@ -68,29 +68,20 @@ impl<I: Send> Outlet<I> for mpsc::Sender<I> {
 /// Sees every step of a machine: the one place that every input passes.
 pub trait Tap<M: Machine> {
     /// A step is about to be taken by the machine, with an input or without.
-    ///
-    /// # Errors
-    ///
-    /// Where it cannot be written down; the drive ends with that.
-    fn before(&mut self, now: Time, input: Option<&M::Input>, machine: &M) -> io::Result<()>;
+    fn before(&mut self, now: Time, input: Option<&M::Input>, machine: &M);
 
     /// It has been taken, and this is to be carried out now.
-    ///
-    /// # Errors
-    ///
-    /// As of [`before`](Self::before): nothing of it is carried out.
-    fn after(&mut self, outputs: &[M::Output]) -> io::Result<()>;
+    fn after(&mut self, outputs: &[M::Output]);
+
+    /// What was ready is done, and the next may be long in coming.
+    fn settle(&mut self) {}
 }
 
 /// Nothing is written down.
 impl<M: Machine> Tap<M> for () {
-    fn before(&mut self, _: Time, _: Option<&M::Input>, _: &M) -> io::Result<()> {
-        Ok(())
-    }
+    fn before(&mut self, _: Time, _: Option<&M::Input>, _: &M) {}
 
-    fn after(&mut self, _: &[M::Output]) -> io::Result<()> {
-        Ok(())
-    }
+    fn after(&mut self, _: &[M::Output]) {}
 }
 
 impl<M> Tap<M> for Option<Recorder<M>>
@@ -99,18 +90,23 @@ where
     M::Input: Recorded + Clone + Send + 'static,
     M::Output: Serialize + Clone + Send + 'static,
 {
-    fn before(&mut self, now: Time, input: Option<&M::Input>, machine: &M) -> io::Result<()> {
-        match self {
-            Some(recorder) => recorder.before(now, input.cloned(), machine),
-            None => Ok(()),
+    fn before(&mut self, now: Time, input: Option<&M::Input>, machine: &M) {
+        if let Some(recorder) = self {
+            recorder.before(now, input.cloned(), machine);
         }
     }
 
-    fn after(&mut self, outputs: &[M::Output]) -> io::Result<()> {
-        match self {
-            Some(recorder) => recorder.after(outputs.to_vec()),
-            None => Ok(()),
+    fn after(&mut self, outputs: &[M::Output]) {
+        if let Some(recorder) = self {
+            recorder.after(outputs.to_vec());
         }
+    }
+
+    fn settle(&mut self) {
+        if let Some(recorder) = self {
+            recorder.settle();
+        }
+        self.take_if(|recorder| recorder.has_ended());
     }
 }
 
@@ -133,29 +129,20 @@ impl<M> Onlooker<M> for () {
 }
 
 /// Drives `machine` until its inbox is closed and empty, or its world breaks off.
-///
-/// # Errors
-///
-/// Where the tap fails: a recording was asked for and cannot be written.
 pub async fn drive<M, W>(
     machine: &mut M,
     clock: Clock,
     inbox: &mut impl Inbox<M::Input>,
     world: &mut W,
     tap: impl Tap<M>,
-) -> io::Result<()>
-where
+) where
     M: Machine,
     W: World<M>,
 {
-    drive_watched(machine, clock, inbox, world, tap, ()).await
+    drive_watched(machine, clock, inbox, world, tap, ()).await;
 }
 
 /// The same, while `onlooker` looks at the machine when it is asked to.
-///
-/// # Errors
-///
-/// As of [`drive`].
 pub async fn drive_watched<M, W>(
     machine: &mut M,
     clock: Clock,
@@ -163,8 +150,7 @@ pub async fn drive_watched<M, W>(
     world: &mut W,
     mut tap: impl Tap<M>,
     mut onlooker: impl Onlooker<M>,
-) -> io::Result<()>
-where
+) where
     M: Machine,
     W: World<M>,
 {
@@ -184,7 +170,7 @@ where
             }
             taken = inbox.take(&mut inputs, INPUTS_A_TURN) => {
                 if taken == 0 {
-                    return Ok(());
+                    return;
                 }
             }
             () = tokio::time::sleep(nap) => {}
@@ -192,8 +178,9 @@ where
         let played = play(machine, clock.now(), inputs, world, &mut tap);
         // Also where the world breaks off: what was put off is owed to others.
         world.settle();
-        if played?.is_break() {
-            return Ok(());
+        tap.settle();
+        if played.is_break() {
+            return;
         }
     }
 }
@@ -205,29 +192,27 @@ fn play<M: Machine, W: World<M>>(
     inputs: Vec<M::Input>,
     world: &mut W,
     tap: &mut impl Tap<M>,
-) -> io::Result<ControlFlow<()>> {
+) -> ControlFlow<()> {
     let mut outputs = Vec::new();
     if inputs.is_empty() {
-        tap.before(now, None, machine)?;
+        tap.before(now, None, machine);
         step(machine, now, None, &mut outputs);
-        tap.after(&outputs)?;
-        return Ok(carry_out(world, now, &mut outputs));
+        tap.after(&outputs);
+        return carry_out(world, now, &mut outputs);
     }
     let mut unsettled = 0;
     for input in inputs {
-        tap.before(now, Some(&input), machine)?;
+        tap.before(now, Some(&input), machine);
         step(machine, now, Some(input), &mut outputs);
-        tap.after(&outputs)?;
+        tap.after(&outputs);
         unsettled += outputs.len();
-        if carry_out(world, now, &mut outputs).is_break() {
-            return Ok(ControlFlow::Break(()));
-        }
+        carry_out(world, now, &mut outputs)?;
         if unsettled >= OUTPUTS_A_SETTLING {
             world.settle();
             unsettled = 0;
         }
     }
-    Ok(ControlFlow::Continue(()))
+    ControlFlow::Continue(())
 }
 
 fn carry_out<M: Machine, W: World<M>>(
@@ -285,42 +270,23 @@ mod tests {
         }
     }
 
-    async fn driven(inputs: &[u32], tap: impl Tap<Repeat>) -> (io::Result<()>, Putting) {
+    async fn driven(inputs: &[u32]) -> Putting {
         let (inbox_in, mut inbox) = mpsc::channel(16_384);
         for input in inputs {
             inbox_in.send(*input).await.unwrap();
         }
         drop(inbox_in);
         let mut world = Putting::default();
-        let result = drive(&mut Repeat, Clock::start(), &mut inbox, &mut world, tap).await;
-        (result, world)
+        drive(&mut Repeat, Clock::start(), &mut inbox, &mut world, ()).await;
+        world
     }
 
     #[tokio::test]
     async fn what_is_put_off_is_done_before_the_next_is_awaited_and_however_the_drive_ends() {
-        let (result, world) = driven(&[1, 2, 3], ()).await;
-        assert!(result.is_ok());
+        let world = driven(&[1, 2, 3]).await;
         assert_eq!(world.done, [[1, 2, 3]], "once for what was ready");
-        let (result, world) = driven(&[1, 0, 3], ()).await;
-        assert!(result.is_ok());
+        let world = driven(&[1, 0, 3]).await;
         assert_eq!(world.done, [[1, 0]], "the world breaks off");
-        /// Cannot write.
-        struct Full(u32);
-        impl Tap<Repeat> for Full {
-            fn before(&mut self, _: Time, input: Option<&u32>, _: &Repeat) -> io::Result<()> {
-                match input == Some(&self.0) {
-                    true => Err(io::ErrorKind::StorageFull.into()),
-                    false => Ok(()),
-                }
-            }
-
-            fn after(&mut self, _: &[u32]) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let (result, world) = driven(&[1, 2, 3], Full(3)).await;
-        assert!(result.is_err());
-        assert_eq!(world.done, [[1, 2]], "the recording breaks off");
     }
 
     /// Asks as often as it is told to, and sees how much the machine has heard.
@@ -379,14 +345,11 @@ mod tests {
         /// Counts what is written down.
         struct Written<'t>(&'t mut u64);
         impl Tap<Count> for Written<'_> {
-            fn before(&mut self, _: Time, _: Option<&()>, _: &Count) -> io::Result<()> {
+            fn before(&mut self, _: Time, _: Option<&()>, _: &Count) {
                 *self.0 += 1;
-                Ok(())
             }
 
-            fn after(&mut self, _: &[u64]) -> io::Result<()> {
-                Ok(())
-            }
+            fn after(&mut self, _: &[u64]) {}
         }
         let (inbox_in, mut inbox) = mpsc::channel(16);
         inbox_in.send(()).await.unwrap();
@@ -397,9 +360,7 @@ mod tests {
         };
         let (clock, mut world) = (Clock::start(), Busy(1_000, inbox_in));
         let tap = Written(&mut written);
-        drive_watched(&mut machine, clock, &mut inbox, &mut world, tap, curious)
-            .await
-            .unwrap();
+        drive_watched(&mut machine, clock, &mut inbox, &mut world, tap, curious).await;
         assert_eq!(seen, [0, 0, 0], "before anything else");
         assert_eq!((machine.0, written), (1_000, 1_000));
     }

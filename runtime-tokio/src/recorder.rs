@@ -4,6 +4,7 @@ use std::{
     fmt,
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
+    mem,
     os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
     sync::{
@@ -20,9 +21,13 @@ use selvedge_core::{
 };
 use serde::Serialize;
 
-/// How many lines may wait to be written. A machine that is faster than its recording waits then: what a
-/// recording leaves out would make it worthless.
-const LINES_MAX: usize = 1_024;
+/// How many lines are handed to the writer at once, and how many times so many may wait for it. A machine
+/// that is faster than its recording waits then: what a recording leaves out would make it worthless.
+const LINES_AT_ONCE: usize = 64;
+const WAITING_MAX: usize = 16;
+
+/// How much is written to a file at once.
+const WRITE_BYTES: usize = 64 << 10;
 
 /// Where recordings are made, and how much of each is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +35,7 @@ pub struct RecordOptions {
     /// The folder of the recordings.
     pub dir: PathBuf,
     /// How long a segment may grow behind its first line before the next one begins; by default
-    /// [`SEGMENT_BYTES`]. What waits to be written then, 1,024 lines at most, still goes into the old one.
+    /// [`SEGMENT_BYTES`]. What waits to be written then, some 1,000 lines at most, still goes into the old one.
     /// Each begins with a snapshot of the machine, so small ones are mostly snapshots.
     pub segment_bytes: u64,
     /// How many segments of a recording are kept, by default [`SEGMENTS`]; for one more, the oldest is
@@ -63,21 +68,31 @@ impl From<PathBuf> for RecordOptions {
 /// `{"at": micros, "input": …}`, or `{"at": micros}` for a bare tick; where something came of it,
 /// `{"out": […]}` follows, as of [`digests`](selvedge_core::record::digests). The last line is
 /// `{"next": number}` where the recording goes on in another file, or else `{"end": true}`, unless the
-/// process was killed. What a step begins with is written before the machine is stepped, so that a recording
-/// of a panic has what led to it.
+/// process was killed or the file could not be written: on a full disk the recording ends, is said to in the
+/// log, and the machine goes on without it. What a step begins with is noted before the machine is stepped,
+/// so that a recording of a panic has what led to it.
 ///
 /// Secrets are looked for and lines are written by a thread of its own; of the machine it is given a clone
 /// for each file. Dropped, it waits until everything is written.
-#[derive(Debug)]
 pub struct Recorder<M: Machine> {
     /// `None` once the recording has ended.
-    lines: Option<SyncSender<Line<M>>>,
+    lines: Option<SyncSender<Vec<Line<M>>>>,
+    /// What is handed over next.
+    next: Vec<Line<M>>,
     /// The segment has grown long enough: the next one is to begin.
     full: Arc<AtomicBool>,
-    writer: Option<JoinHandle<io::Result<()>>>,
+    writer: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
+/// What was recorded is not shown.
+impl<M: Machine> fmt::Debug for Recorder<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder")
+            .field("has_ended", &self.has_ended())
+            .finish_non_exhaustive()
+    }
+}
+
 enum Line<M: Machine> {
     State(Box<M>),
     Input(Time, M::Input),
@@ -102,75 +117,89 @@ where
         kind: &'static str,
         machine: &M,
     ) -> io::Result<Self> {
-        let full = Arc::new(AtomicBool::new(false));
         let mut row = Row {
             options: options.clone(),
             name: name.to_owned(),
             kind,
             number: 0,
-            full: Arc::clone(&full),
+            full: Arc::default(),
             segment: None,
             redactor: Redactor::default(),
         };
         row.begin(machine)?;
         row.flush()?;
-        let (lines, written) = sync_channel(LINES_MAX);
+        Self::start(row)
+    }
+
+    fn start(row: Row) -> io::Result<Self> {
+        let full = Arc::clone(&row.full);
+        let (lines, written) = sync_channel(WAITING_MAX);
         let writer = thread::Builder::new().name("recorder".to_owned());
-        let writer = writer.spawn(move || write(row, &written))?;
+        let writer = writer.spawn(move || {
+            let name = row.name.clone();
+            if let Err(error) = write(row, &written) {
+                tracing::error!(
+                    name,
+                    %error,
+                    "the recording ends, since it cannot be written; make room and start again for another one"
+                );
+            }
+        })?;
         Ok(Self {
             lines: Some(lines),
+            next: Vec::new(),
             full,
             writer: Some(writer),
         })
     }
 
-    /// Writes down that `machine` is about to take a step, with an input or as a bare tick.
-    ///
-    /// # Errors
-    ///
-    /// Where the file could not be written; once for what came before.
-    pub fn before(&mut self, now: Time, input: Option<M::Input>, machine: &M) -> io::Result<()> {
+    /// Notes that `machine` is about to take a step, with an input or as a bare tick.
+    pub fn before(&mut self, now: Time, input: Option<M::Input>, machine: &M) {
         if self.full.swap(false, Ordering::Relaxed) {
-            self.line(Line::State(Box::new(machine.clone())))?;
+            self.next.push(Line::State(Box::new(machine.clone())));
         }
-        self.line(match input {
+        self.next.push(match input {
             Some(input) => Line::Input(now, input),
             None => Line::Tick(now),
-        })
+        });
     }
 
-    /// Writes down what came of the step.
-    ///
-    /// # Errors
-    ///
-    /// As of [`before`](Self::before).
-    pub fn after(&mut self, outputs: Vec<M::Output>) -> io::Result<()> {
-        match outputs.is_empty() {
-            true => Ok(()),
-            false => self.line(Line::Outputs(outputs)),
+    /// Notes what came of the step.
+    pub fn after(&mut self, outputs: Vec<M::Output>) {
+        if !outputs.is_empty() {
+            self.next.push(Line::Outputs(outputs));
+        }
+        if self.next.len() >= LINES_AT_ONCE {
+            self.settle();
         }
     }
+}
 
-    fn line(&mut self, line: Line<M>) -> io::Result<()> {
+impl<M: Machine> Recorder<M> {
+    /// Has what was noted written down; to be called whenever there may be nothing more for a while.
+    pub fn settle(&mut self) {
+        let next = mem::take(&mut self.next);
         if let Some(lines) = &self.lines
-            && lines.send(line).is_ok()
+            && !next.is_empty()
+            && lines.send(next).is_err()
         {
-            return Ok(());
+            // It has said why.
+            self.lines = None;
         }
-        self.lines = None;
-        let written = self.writer.take().map(JoinHandle::join);
-        Err(match written {
-            Some(Ok(Err(error))) => error,
-            _ => io::Error::other("the recording has ended"),
-        })
+    }
+
+    /// Whether nothing is written down any more, since it could not be.
+    pub const fn has_ended(&self) -> bool {
+        self.lines.is_none()
     }
 }
 
 impl<M: Machine> Drop for Recorder<M> {
     fn drop(&mut self) {
+        self.settle();
         self.lines = None;
         if let Some(writer) = self.writer.take() {
-            // An error of the last lines has nobody to go to: the machine is done.
+            // A bug in it has been said by its panic.
             let _ = writer.join();
         }
     }
@@ -214,7 +243,7 @@ impl Row {
             .write(true)
             .mode(0o600)
             .open(self.path(number))?;
-        let mut file = BufWriter::new(file);
+        let mut file = BufWriter::with_capacity(WRITE_BYTES, file);
         writeln!(
             file,
             r#"{{"machine":"{kind}","version":"{VERSION}","segment":{number},"state":{state}}}"#
@@ -254,45 +283,53 @@ impl Row {
         Ok(())
     }
 
+    fn write<M>(&mut self, line: Line<M>) -> io::Result<()>
+    where
+        M: Machine + Snapshot,
+        M::Input: Recorded,
+        M::Output: Serialize,
+    {
+        match line {
+            Line::State(machine) => self.go_on(&*machine),
+            Line::Input(at, input) => {
+                let (at, input) = (at.as_micros(), self.redactor.line(&input)?);
+                self.line(format_args!(r#"{{"at":{at},"input":{input}}}"#))
+            }
+            Line::Tick(at) => self.line(format_args!(r#"{{"at":{}}}"#, at.as_micros())),
+            Line::Outputs(outputs) => {
+                let out = self.redactor.digests(&outputs);
+                let line = serde_json::to_string(&Outputs { out })?;
+                self.line(format_args!("{line}"))
+            }
+        }
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.segment.as_mut().map_or(Ok(()), |it| it.file.flush())
     }
 }
 
 /// Writes what comes; what is written is on its way to the disk whenever nothing more waits.
-fn write<M>(mut row: Row, lines: &Receiver<Line<M>>) -> io::Result<()>
+fn write<M>(mut row: Row, lines: &Receiver<Vec<Line<M>>>) -> io::Result<()>
 where
     M: Machine + Snapshot,
     M::Input: Recorded,
     M::Output: Serialize,
 {
     loop {
-        let line = match lines.try_recv() {
-            Ok(line) => line,
+        let lines = match lines.try_recv() {
+            Ok(lines) => lines,
             Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {
                 row.flush()?;
                 match lines.recv() {
-                    Ok(line) => line,
+                    Ok(lines) => lines,
                     Err(_) => break,
                 }
             }
         };
-        match line {
-            Line::State(machine) => row.go_on(&*machine)?,
-            Line::Input(at, input) => {
-                let line = row.redactor.line(&input)?;
-                row.line(format_args!(
-                    r#"{{"at":{},"input":{line}}}"#,
-                    at.as_micros()
-                ))?;
-            }
-            Line::Tick(at) => row.line(format_args!(r#"{{"at":{}}}"#, at.as_micros()))?,
-            Line::Outputs(outputs) => {
-                let out = row.redactor.digests(&outputs);
-                let line = serde_json::to_string(&Outputs { out })?;
-                row.line(format_args!("{line}"))?;
-            }
+        for line in lines {
+            row.write(line)?;
         }
     }
     row.line(format_args!(r#"{{"end":true}}"#))?;
@@ -371,11 +408,11 @@ mod tests {
         let (at, machine) = (Time::from_millis(1), Parrot::default());
         let mut recorder = Recorder::create(&options, "it", "parrot", &machine).unwrap();
         for _ in 0..2 {
-            recorder.before(at, word("token of ann"), &machine).unwrap();
-            recorder.after(vec![Word("token of ann".into())]).unwrap();
+            recorder.before(at, word("token of ann"), &machine);
+            recorder.after(vec![Word("token of ann".into())]);
         }
-        recorder.before(at, None, &machine).unwrap();
-        recorder.after(Vec::new()).unwrap();
+        recorder.before(at, None, &machine);
+        recorder.after(Vec::new());
         drop(recorder);
         let text = fs::read_to_string(folder.path().join("it.000000.jsonl")).unwrap();
         assert!(!text.contains("token of"), "{text}");
@@ -408,7 +445,8 @@ mod tests {
         for number in 0..8 {
             let input = Word(format!("token of {number}"));
             let now = Time::from_millis(number);
-            recorder.before(now, Some(input.clone()), &machine).unwrap();
+            recorder.before(now, Some(input.clone()), &machine);
+            recorder.settle();
             selvedge_core::step(&mut machine, now, Some(input), &mut Vec::new());
             while !recorder.full.load(Ordering::Relaxed) {
                 thread::yield_now();
@@ -453,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_there_is_left_alone_and_a_full_disk_is_said() {
+    fn a_file_that_is_there_is_left_alone_and_a_full_disk_ends_the_recording_alone() {
         let folder = tempfile::tempdir().unwrap();
         let options = options(folder.path());
         let path = folder.path().join("it.000000.jsonl");
@@ -473,20 +511,13 @@ mod tests {
             }),
             redactor: Redactor::default(),
         };
-        let (lines, written) = sync_channel::<Line<Parrot>>(LINES_MAX);
-        let writer = thread::spawn(move || write(row, &written));
-        let mut recorder = Recorder {
-            lines: Some(lines),
-            full: Arc::default(),
-            writer: Some(writer),
-        };
-        let mut tick = || recorder.before(Time::from_millis(1), None, &Parrot::default());
-        let error = loop {
-            if let Err(error) = tick() {
-                break error;
+        let mut recorder = Recorder::start(row).unwrap();
+        for number in 0.. {
+            recorder.before(Time::from_millis(number), None, &Parrot::default());
+            recorder.settle();
+            if recorder.has_ended() {
+                return;
             }
-        };
-        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        assert!(tick().is_err(), "also from then on");
+        }
     }
 }

@@ -55,11 +55,7 @@ impl Session {
             said: said_in,
         };
         let drive = tokio::spawn(async move {
-            if let Err(error) =
-                driver::drive(&mut machine, clock, &mut inputs, &mut world, ()).await
-            {
-                tracing::error!(%error, "a session broke off");
-            }
+            driver::drive(&mut machine, clock, &mut inputs, &mut world, ()).await;
         });
         Self { inbox, said, drive }
     }

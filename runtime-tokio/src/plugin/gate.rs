@@ -42,9 +42,7 @@ impl Gate {
         let mut world = GateWorld(Arc::clone(&waiting));
         tokio::spawn(async move {
             let mut gate = LoginGate::new(most);
-            if let Err(error) = driver::drive(&mut gate, clock, &mut inbox, &mut world, ()).await {
-                tracing::error!(%error, "the login gate ended");
-            }
+            driver::drive(&mut gate, clock, &mut inbox, &mut world, ()).await;
         });
         Self {
             inbox: inbox_in,

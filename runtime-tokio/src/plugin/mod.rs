@@ -452,7 +452,7 @@ where
         let questions = self.shared.desk.enter(agent_id);
         let drive = async move {
             let (inbox, world) = (&mut inbox, &mut world);
-            driver::drive_watched(&mut machine, clock, inbox, world, recorder, questions).await
+            driver::drive_watched(&mut machine, clock, inbox, world, recorder, questions).await;
         };
         let drive = tokio::spawn(drive);
         let _ending = Ending(drive.abort_handle());
@@ -462,11 +462,7 @@ where
             Ok(()) = freed => return Ended::Anew,
         };
         match ended {
-            Ok(Ok(())) => Ended::Done,
-            Ok(Err(error)) => Ended::Failed(
-                format!("the recording cannot be written: {error}"),
-                "make room for it, or leave --record and [record] dir out",
-            ),
+            Ok(()) => Ended::Done,
             Err(error) if error.is_panic() => Ended::Failed(panic_words(error.into_panic()), BUG),
             Err(_) => Ended::Done,
         }

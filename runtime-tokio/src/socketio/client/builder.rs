@@ -455,7 +455,6 @@ impl fmt::Debug for NamespaceBuilder {
 /// What is large is in boxes, because an `async fn` has room for its arguments twice.
 async fn run(mut desk: Box<Desk>, mut world: Box<ClientWorld>, mut mail: Mail) {
     let drive = driver::drive(&mut *desk, Clock::start(), &mut mail, &mut *world, ());
-    // Nothing is written down here, so nothing else fails.
     if AssertUnwindSafe(drive).catch_unwind().await.is_err() {
         world.broke();
     }

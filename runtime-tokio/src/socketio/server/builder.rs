@@ -224,10 +224,7 @@ impl Builder {
             let _ended = ended;
             let mut world = world;
             let clock = Clock::start();
-            let driven = driver::drive(&mut hub, clock, &mut mail, &mut world, ()).await;
-            if let Err(error) = driven {
-                tracing::error!(%error, "a Socket.IO server has stopped");
-            }
+            driver::drive(&mut hub, clock, &mut mail, &mut world, ()).await;
         });
         Ok(Server {
             link: Link::new(inbox, calls, to_many, self.outgoing),
