@@ -1,4 +1,5 @@
-//! What `selvedge plugin --record` writes down is enough to live an agent's life again.
+//! What `selvedge plugin --record` writes down is for its owner alone, and gives no secret away. That it
+//! replays is tested where the simulator is at hand.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -15,7 +16,7 @@ use selvedge::{
     tls,
 };
 use selvedge_core::{
-    Secret, Snapshot as _, Time,
+    Secret,
     fabric::{
         center::Login,
         types::{Channel, Message},
@@ -23,8 +24,6 @@ use selvedge_core::{
     guild,
     http::{Method, Request},
     id::{GuildId, NodeId},
-    plugin::{agent::Agent, inbound::Inbound, io::Output},
-    step,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -114,43 +113,8 @@ async fn live(folder: &Path) -> Secret {
     echo.api_key
 }
 
-/// Lives a recorded life again; answers what was handed to the host.
-fn replayed(recording: &str) -> Vec<Inbound> {
-    let mut lines = recording.lines();
-    let head: Value = serde_json::from_str(lines.next().unwrap()).unwrap();
-    assert_eq!(head["machine"], "agent");
-    assert_eq!(head["version"], env!("CARGO_PKG_VERSION"));
-    let mut agent = Agent::load(head["state"].clone()).unwrap();
-    let mut inbounds = Vec::new();
-    for line in lines {
-        let line: Value = serde_json::from_str(line).unwrap();
-        // The others tell what came of a step.
-        let Some(at) = line["at"].as_u64().map(Time::from_micros) else {
-            continue;
-        };
-        let input = line.get("input").cloned();
-        let input = input.map(|input| serde_json::from_value(input).unwrap());
-        let mut out = Vec::new();
-        step(&mut agent, at, input, &mut out);
-        inbounds.extend(out.into_iter().filter_map(|output| match output {
-            Output::Notify(inbound) => Some(inbound),
-            Output::Login(_)
-            | Output::Dial { .. }
-            | Output::Transport(..)
-            | Output::HangUp(_)
-            | Output::Http { .. }
-            | Output::Store(..)
-            | Output::Claim(..)
-            | Output::Forget(_)
-            | Output::Answer { .. }
-            | Output::Note(_) => None,
-        }));
-    }
-    inbounds
-}
-
 #[tokio::test]
-async fn a_recorded_agent_hands_the_same_message_over_again() {
+async fn a_recording_of_an_agent_is_private_and_holds_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let key = live(folder.path()).await;
     let traces: Vec<_> = std::fs::read_dir(folder.path().join("traces"))
@@ -163,9 +127,5 @@ async fn a_recorded_agent_hands_the_same_message_over_again() {
     assert_eq!(mode & 0o777, 0o600);
     let recording = std::fs::read_to_string(trace.path()).unwrap();
     assert!(!recording.contains(key.expose()) && !recording.contains(JWT));
-    let inbounds = replayed(&recording);
-    let [inbound] = inbounds.as_slice() else {
-        panic!("{inbounds:?}");
-    };
-    assert_eq!(inbound.messages[0].content, "hello");
+    assert!(recording.contains("hello") && recording.ends_with("{\"end\":true}\n"));
 }
