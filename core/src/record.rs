@@ -2,6 +2,7 @@
 
 mod digest;
 mod escapes;
+mod filler;
 mod known;
 mod line;
 mod matcher;
@@ -12,18 +13,17 @@ mod strings;
 use alloc::{
     collections::BTreeSet,
     string::{String, ToString as _},
-    vec,
     vec::Vec,
 };
 
-use serde::{Serialize, de::DeserializeOwned};
 pub use self::digest::{digests, fold};
 pub(crate) use self::strings::{name_broken, name_parameter, name_strings};
-use self::{known::Memory, matcher::Automaton, pass::Pass};
+use self::{filler::Filler, known::Memory, matcher::Automaton, pass::Pass};
 use crate::{
     secret::Secret,
     snapshot::{LoadError, Saved, Snapshot, Tree},
 };
+use serde::{Serialize, de::DeserializeOwned};
 
 /// An input that can be written down and read back.
 pub trait Recorded: Serialize + DeserializeOwned {
@@ -45,7 +45,30 @@ pub trait Recorded: Serialize + DeserializeOwned {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redactor {
     memory: Memory,
+    filler: Option<Filler>,
     steps: u64,
+}
+
+/// What a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// What somebody has written: a message, a canvas, or a part of one.
+    Content,
+    /// Anything else, which may be JSON that has some.
+    Other,
+}
+
+/// What is to stand in a recording in the place of a text, where that is not the text itself.
+pub type Substitute<'s> = dyn FnMut(&[u8], Role) -> Option<Vec<u8>> + 's;
+
+impl Role {
+    /// Of what stands in a field with this name.
+    fn of_field(name: &str) -> Self {
+        match filler::is_content(name) {
+            true => Self::Content,
+            false => Self::Other,
+        }
+    }
 }
 
 /// What is shorter is written as it is: it could be guessed anyway, and a peer that chooses its own
@@ -53,6 +76,29 @@ pub struct Redactor {
 pub const SECRET_BYTES_MIN: usize = 8;
 
 impl Redactor {
+    /// One that also puts filler in the place of what people and agents have written, so that what it
+    /// has redacted can be shown to others. Filler is as long, character by character, and has the same
+    /// white space, mentions, marks of code, and commands: so a machine does with it what it did with
+    /// the content. Equal contents have equal filler, and others have others, but for those of more
+    /// than 1,000 bytes. Names, ids and paths stay.
+    #[must_use]
+    pub fn filling(self) -> Self {
+        Self {
+            filler: Some(Filler::default()),
+            ..self
+        }
+    }
+
+    /// One that knows these secrets from the beginning, and never forgets them: those that no input
+    /// names.
+    #[must_use]
+    pub fn knowing<'s>(mut self, secrets: impl IntoIterator<Item = &'s Secret>) -> Self {
+        let long = |secret: &&Secret| secret.expose().len() >= SECRET_BYTES_MIN;
+        let secrets = secrets.into_iter().filter(long).cloned().collect();
+        self.memory.keep(secrets, &mut self.steps);
+        self
+    }
+
     /// `input` as one line of JSON, without its secrets.
     ///
     /// # Errors
@@ -103,11 +149,16 @@ impl Redactor {
             return Ok(clean);
         }
         // A peer has called a word of ours a secret, without which the line cannot be read.
-        let steps = &mut self.steps;
+        let Self {
+            memory,
+            filler,
+            steps,
+        } = self;
         let own = Automaton::new(own, steps);
         let mut pass = Pass {
             sieve: None,
-            automata: vec![&own],
+            automata: memory.kept().chain([&own]).collect(),
+            filler: filler.as_mut(),
             steps,
         };
         let clean = pass.line(&line).unwrap_or(line);
@@ -119,6 +170,7 @@ impl Redactor {
         Pass {
             sieve: Some(self.memory.sieve()),
             automata: self.memory.automata().collect(),
+            filler: self.filler.as_mut(),
             steps: &mut self.steps,
         }
     }
@@ -127,7 +179,7 @@ impl Redactor {
     /// [`digests`].
     pub fn digests<O: Serialize>(&mut self, outputs: &[O]) -> Vec<String> {
         let mut pass = self.pass();
-        digests(outputs, &mut |text| pass.clean(text))
+        digests(outputs, &mut |text, role| pass.clean(text, role))
     }
 
     /// How much work it has done so far, by the bytes that were looked at: for whoever watches what

@@ -433,10 +433,7 @@ fn refusal(status: u16, body: &[u8], login: &Login) -> String {
         |_| reason(status).to_owned(),
         |body| body.message.to_string(),
     );
-    let secret = match login {
-        Login::ApiKey { api_key } => api_key,
-        Login::Password { password, .. } => password,
-    };
+    let secret = login.secret();
     let words = if secret.expose().is_empty() {
         words
     } else {

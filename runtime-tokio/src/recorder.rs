@@ -16,7 +16,7 @@ use std::{
 };
 
 use selvedge_core::{
-    Machine, Snapshot, Time,
+    Machine, Secret, Snapshot, Time,
     record::{Recorded, Redactor},
 };
 use serde::Serialize;
@@ -41,6 +41,12 @@ pub struct RecordOptions {
     /// How many segments of a recording are kept, by default [`SEGMENTS`]; for one more, the oldest is
     /// deleted.
     pub segments: u64,
+    /// Whether what people and agents have written is replaced by filler, so that the recording can be
+    /// shown to others; by default not. See [`Redactor::filling`].
+    pub filler: bool,
+    /// What the process knows and its machines do not, such as the keys of its accounts: it is in no line
+    /// either, should somebody have put it into a message.
+    pub secrets: Vec<Secret>,
 }
 
 /// How long a segment may grow where nobody says otherwise: 64 MiB.
@@ -56,6 +62,8 @@ impl From<PathBuf> for RecordOptions {
             dir,
             segment_bytes: SEGMENT_BYTES,
             segments: SEGMENTS,
+            filler: false,
+            secrets: Vec::new(),
         }
     }
 }
@@ -117,6 +125,10 @@ where
         kind: &'static str,
         machine: &M,
     ) -> io::Result<Self> {
+        let mut redactor = Redactor::default().knowing(&options.secrets);
+        if options.filler {
+            redactor = redactor.filling();
+        }
         let mut row = Row {
             options: options.clone(),
             name: name.to_owned(),
@@ -124,7 +136,7 @@ where
             number: 0,
             full: Arc::default(),
             segment: None,
-            redactor: Redactor::default(),
+            redactor,
         };
         row.begin(machine)?;
         row.flush()?;
@@ -345,7 +357,7 @@ struct Outputs {
 mod tests {
     use std::path::Path;
 
-    use selvedge_core::{Secret, Wakeup, snapshot};
+    use selvedge_core::{Wakeup, snapshot};
     use serde::Deserialize;
 
     use super::*;
@@ -424,7 +436,7 @@ mod tests {
         // What a replay says that knows the placeholder only.
         let step: serde_json::Value = serde_json::from_str(lines[1]).unwrap();
         let placeholder = step["input"].as_str().unwrap().to_owned();
-        let told = selvedge_core::record::digests(&[Word(placeholder)], &mut |_| None);
+        let told = selvedge_core::record::digests(&[Word(placeholder)], &mut |_, _| None);
         let told = serde_json::to_string(&Outputs { out: told }).unwrap();
         assert_eq!(lines[2], told);
         assert_eq!(lines[2], lines[4]);

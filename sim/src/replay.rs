@@ -275,7 +275,7 @@ where
         let Some(last) = self.last.take() else {
             return;
         };
-        let replayed = digests(&last.outputs, &mut |_| None);
+        let replayed = digests(&last.outputs, &mut |_, _| None);
         if replayed != recorded {
             let outputs = last.outputs.iter().map(|output| format!("{output:?}"));
             self.report.difference = Some(Difference {

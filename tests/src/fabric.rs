@@ -66,8 +66,8 @@ pub struct Fabric {
     guild_port: u16,
     guild_key: String,
     folder: TempDir,
-    /// Where guild and plugin are recorded, if they are.
-    recordings: Option<PathBuf>,
+    /// How guild and plugin are recorded, if they are.
+    recordings: Option<Recordings>,
     client: Client,
     clock: Clock,
     alice: String,
@@ -78,9 +78,21 @@ pub struct Fabric {
     token: Option<(Secret, Time)>,
 }
 
+/// How guild and plugin are recorded.
+#[derive(Clone, Debug)]
+pub struct Recordings {
+    /// Where.
+    pub dir: PathBuf,
+    /// Whether with filler in the place of contents.
+    pub filler: bool,
+}
+
 /// Lets a process be recorded in short segments, all of which are kept.
-fn record(process: &mut Command, folder: &Path) {
-    process.arg("--record").arg(folder);
+fn record(process: &mut Command, recordings: &Recordings) {
+    process.arg("--record").arg(&recordings.dir);
+    if recordings.filler {
+        process.arg("--record-filler");
+    }
     process.args([
         "--record-segment-bytes",
         "4000",
@@ -99,12 +111,12 @@ impl Fabric {
         Self::start_recorded(None).await
     }
 
-    /// The same, with recordings of guild and plugin in a folder.
+    /// The same, with recordings of guild and plugin.
     ///
     /// # Errors
     ///
     /// Where a process does not come up.
-    pub async fn start_recorded(recordings: Option<PathBuf>) -> Result<Self, Fault> {
+    pub async fn start_recorded(recordings: Option<Recordings>) -> Result<Self, Fault> {
         let folder = tempfile::tempdir()?;
         let (center_port, guild_port) = (free_port()?, free_port()?);
         let client = Client::new(&tls::client_config(None)?, None)?;
@@ -192,6 +204,11 @@ impl Fabric {
         &self.agent
     }
 
+    /// The key of the agent, once it has an account.
+    pub fn agent_key(&self) -> Option<&str> {
+        self.agent_key.as_deref()
+    }
+
     /// Starts the guild node, and waits until it answers.
     ///
     /// # Errors
@@ -199,8 +216,8 @@ impl Fabric {
     /// Where it does not come up.
     pub async fn start_guild(&mut self) -> Result<(), Fault> {
         let mut guild = command(&self.folder, ["guild"]);
-        if let Some(folder) = &self.recordings {
-            record(&mut guild, folder);
+        if let Some(recordings) = &self.recordings {
+            record(&mut guild, recordings);
         }
         let guild = guild
             .env("FABRIC_BACKEND_GUILD_CENTER_BASE_URL", self.center_url())
@@ -379,8 +396,8 @@ impl Fabric {
         let mut plugin = Command::new(binary::selvedge());
         plugin.arg("plugin").arg("--config").arg(&file);
         plugin.env("ECHO", key);
-        if let Some(folder) = &self.recordings {
-            record(&mut plugin, folder);
+        if let Some(recordings) = &self.recordings {
+            record(&mut plugin, recordings);
         }
         plugin.env("XDG_STATE_HOME", self.folder.path().join("state"));
         if let Some(proxy) = &reach.proxy {

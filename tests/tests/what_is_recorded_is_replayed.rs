@@ -10,15 +10,18 @@ use std::{
 };
 
 use selvedge_sim::replay::{ReplayError, Replayed, replay};
-use selvedge_tests::{PATIENCE, fabric::Fabric};
+use selvedge_tests::{
+    PATIENCE,
+    fabric::{Fabric, Recordings},
+};
 use tokio::sync::mpsc;
 
 /// A conversation with an echo agent and a guild that is killed in the middle of it; the segments of
-/// what was recorded.
-async fn recorded(folder: &Path) -> Vec<PathBuf> {
-    let mut fabric = Fabric::start_recorded(Some(folder.to_path_buf()))
-        .await
-        .unwrap();
+/// what was recorded, and the key of the agent, which somebody has put into a message.
+async fn recorded(folder: &Path, filler: bool) -> (Vec<PathBuf>, String) {
+    let dir = folder.to_path_buf();
+    let recordings = Recordings { dir, filler };
+    let mut fabric = Fabric::start_recorded(Some(recordings)).await.unwrap();
     let (events, mut seen) = mpsc::channel(1_024);
     let agent = fabric.start_agent(Stdio::null(), events).await.unwrap();
     tokio::spawn(async move { while seen.recv().await.is_some() {} });
@@ -38,10 +41,15 @@ async fn recorded(folder: &Path) -> Vec<PathBuf> {
             fabric.start_guild().await.unwrap();
         }
     }
+    let key = fabric.agent_key().unwrap().to_owned();
+    let content = format!("is {key} your key?");
+    let said = fabric.post(&hall, &content).await.unwrap();
+    assert!(fabric.reply(&said, PATIENCE).await.unwrap().is_some());
     agent.shutdown().await;
     fabric.stop().await.unwrap();
     let files = fs::read_dir(folder).unwrap();
-    files.map(|file| file.unwrap().path()).collect()
+    let files = files.map(|file| file.unwrap().path()).collect();
+    (files, key)
 }
 
 fn replayed(recording: &str) -> Result<Replayed, ReplayError> {
@@ -50,12 +58,27 @@ fn replayed(recording: &str) -> Result<Replayed, ReplayError> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_of_real_sockets_replays_to_the_same_outputs() {
+    replays_to_the_same_outputs(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_with_filler_replays_too_and_tells_nothing_that_was_said() {
+    replays_to_the_same_outputs(true).await;
+}
+
+async fn replays_to_the_same_outputs(filler: bool) {
     let folder = tempfile::tempdir().unwrap();
-    let files = recorded(folder.path()).await;
+    let (files, key) = recorded(folder.path(), filler).await;
     let mut rows = BTreeMap::<_, Vec<Replayed>>::new();
+    let mut tells = false;
     for file in files {
         let recording = fs::read_to_string(&file).unwrap();
+        let said = ["number 0", "number 1", "your key?"];
+        tells |= said.iter().any(|said| recording.contains(said));
         let went = replayed(&recording).unwrap();
+        // A guild does not know it.
+        let knows_key = went.machine == "agent" || filler;
+        assert!(!knows_key || !recording.contains(&key), "{recording}");
         if let Some(difference) = &went.difference {
             panic!("{}:\n{difference}", file.display());
         }
@@ -66,6 +89,7 @@ async fn a_recording_of_real_sockets_replays_to_the_same_outputs() {
         let (row, _) = name.split_once('.').unwrap();
         rows.entry(row.to_owned()).or_default().push(went);
     }
+    assert_eq!(tells, !filler, "what was said stands in a file");
     let (mut guilds, mut agents) = (0, 0);
     for (name, mut row) in rows {
         match row.first().unwrap().machine {

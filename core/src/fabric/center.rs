@@ -43,6 +43,18 @@ pub enum Login {
     },
 }
 
+impl Login {
+    /// The key or the password.
+    pub const fn secret(&self) -> &Secret {
+        match self {
+            Self::ApiKey { api_key: secret }
+            | Self::Password {
+                password: secret, ..
+            } => secret,
+        }
+    }
+}
+
 /// A login's answer as Center writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

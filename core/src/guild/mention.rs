@@ -65,7 +65,7 @@ pub fn find(text: &str) -> Vec<Mention<'_>> {
 }
 
 /// The mention that begins at byte `start`, where `<@` stands.
-fn mention_at(text: &str, start: usize) -> Option<Mention<'_>> {
+pub(crate) fn mention_at(text: &str, start: usize) -> Option<Mention<'_>> {
     let inner = text.get(start + 2..)?;
     // Nothing longer can be a mention, so a text full of `<@` costs no more than linear time.
     let longest = "user.name:".len() + NAME_CHARS_MAX * 4;

@@ -56,7 +56,7 @@ pub struct Post {
     /// The messages of the same call that stand in the channel already.
     pub sent: Vec<Sent>,
     /// The texts that follow, the last one first.
-    rest: Vec<String>,
+    contents: Vec<String>,
     attachments: Vec<AttachmentRef>,
     nonce: String,
     pub(super) heard: Option<u64>,
@@ -72,7 +72,7 @@ pub struct Post {
     pub(super) patience: Duration,
 }
 canonical!(struct Post {
-    call, place, body, sent, rest, attachments, nonce, heard, again, since, looks, before, pages,
+    call, place, body, sent, contents, attachments, nonce, heard, again, since, looks, before, pages,
     patience
 });
 
@@ -99,15 +99,15 @@ impl Post {
             again,
             since,
         } = draft;
-        let mut rest = split(&content, chars_max);
-        if rest.len() > PARTS_MAX {
+        let mut contents = split(&content, chars_max);
+        if contents.len() > PARTS_MAX {
             return Err(format!(
                 "the text would become {} messages of {chars_max} characters, and {PARTS_MAX} are \
                  allowed: shorten it, or share it as a canvas; nothing was posted",
-                rest.len()
+                contents.len()
             ));
         }
-        rest.reverse();
+        contents.reverse();
         let body = PostBody {
             content: String::new(),
             reply_to_id: reply_to,
@@ -119,7 +119,7 @@ impl Post {
             place,
             body,
             sent: Vec::new(),
-            rest,
+            contents,
             attachments,
             nonce,
             heard,
@@ -165,12 +165,12 @@ impl Post {
 
     /// How many messages there are altogether.
     pub(super) fn parts(&self) -> usize {
-        self.sent.len() + 1 + self.rest.len()
+        self.sent.len() + 1 + self.contents.len()
     }
 
     /// Goes on with the next text, if there is one.
     pub(super) fn advance(&mut self) -> bool {
-        let more = !self.rest.is_empty();
+        let more = !self.contents.is_empty();
         if more {
             self.take();
         }
@@ -179,25 +179,25 @@ impl Post {
 
     /// Makes the next text the one that is posted; where there is none, there are files.
     fn take(&mut self) {
-        self.body.content = self.rest.pop().unwrap_or_default();
+        self.body.content = self.contents.pop().unwrap_or_default();
         self.body.nonce = Some(format!("{}.{}", self.nonce, self.sent.len()));
         if !self.sent.is_empty() {
             self.body.reply_to_id = None;
         }
-        if self.rest.is_empty() {
+        if self.contents.is_empty() {
             self.body.attachments = core::mem::take(&mut self.attachments);
         }
     }
 
     /// Cuts the texts that are left to at most so many characters.
     pub(super) fn shorten(&mut self, chars_max: usize) {
-        let left = core::mem::take(&mut self.rest);
+        let left = core::mem::take(&mut self.contents);
         let texts = left.iter().rev();
-        self.rest = core::iter::once(&self.body.content)
+        self.contents = core::iter::once(&self.body.content)
             .chain(texts)
             .flat_map(|text| split(text, chars_max))
             .collect();
-        self.rest.reverse();
+        self.contents.reverse();
         self.attachments.append(&mut self.body.attachments);
         self.take();
     }

@@ -337,6 +337,7 @@ pub struct SentMessage {
     /// Its position in the channel.
     pub seq: u64,
     /// What it says, where it stood there before the call: an earlier process had posted it.
+    #[serde(rename = "content")]
     pub already: Option<String>,
 }
 

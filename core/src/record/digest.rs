@@ -1,7 +1,7 @@
 //! A hash over anything that can be serialised, and with it what a step brought out in a few words.
 
 use alloc::{format, string::String, vec::Vec};
-use core::fmt;
+use core::{fmt, mem};
 
 use serde::{
     Serialize, Serializer,
@@ -10,6 +10,8 @@ use serde::{
         SerializeTupleStruct, SerializeTupleVariant,
     },
 };
+
+use super::{Role, Substitute};
 
 /// How many texts of a step are remembered with what they were hashed to: what goes to every socket of
 /// a room is hashed once, and compared then.
@@ -21,21 +23,19 @@ const REMEMBERED: usize = 4;
 /// Two lists are equal where the outputs are, byte for byte, but for one case in 2⁶⁴. What `substitute`
 /// makes of a text is hashed in its place: so the outputs of a machine that knows a secret equal those of
 /// one that knows its placeholder.
-pub fn digests<O: Serialize>(
-    outputs: &[O],
-    substitute: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
-) -> Vec<String> {
+pub fn digests<O: Serialize>(outputs: &[O], substitute: &mut Substitute<'_>) -> Vec<String> {
     let mut texts = Texts {
         seen: Vec::new(),
         next: 0,
         substitute,
     };
-    let mut texts = |text: &[u8]| texts.hash(text);
+    let mut texts = |text: &[u8], role| texts.hash(text, role);
     let mut groups: Vec<(&str, usize, u64)> = Vec::new();
     for output in outputs {
         let mut digest = Digest {
             hash: START,
             kind: None,
+            role: Role::Other,
             texts: &mut texts,
         };
         // Nothing in it can fail, and if a type refuses, it does so every time.
@@ -63,7 +63,8 @@ pub fn fold(hash: u64, value: &(impl Serialize + ?Sized)) -> u64 {
     let mut digest = Digest {
         hash,
         kind: None,
-        texts: &mut |text| rounds(START, text),
+        role: Role::Other,
+        texts: &mut |text, _| rounds(START, text),
     };
     // As above.
     let _ = value.serialize(&mut digest);
@@ -95,21 +96,22 @@ fn rounds(mut hash: u64, bytes: &[u8]) -> u64 {
 
 /// Hashes texts as they are to be written down.
 struct Texts<'s> {
-    seen: Vec<(Vec<u8>, u64)>,
+    seen: Vec<(Vec<u8>, Role, u64)>,
     next: usize,
-    substitute: &'s mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
+    substitute: &'s mut Substitute<'s>,
 }
 
 impl Texts<'_> {
-    fn hash(&mut self, text: &[u8]) -> u64 {
-        if let Some((_, hash)) = self.seen.iter().find(|(known, _)| known == text) {
+    fn hash(&mut self, text: &[u8], role: Role) -> u64 {
+        let mut seen = self.seen.iter();
+        if let Some((_, _, hash)) = seen.find(|(known, of, _)| known == text && *of == role) {
             return *hash;
         }
-        let other = (self.substitute)(text);
+        let other = (self.substitute)(text, role);
         let hash = rounds(START, other.as_deref().unwrap_or(text));
         match self.seen.get_mut(self.next) {
-            Some(seen) => *seen = (text.to_vec(), hash),
-            None => self.seen.push((text.to_vec(), hash)),
+            Some(seen) => *seen = (text.to_vec(), role, hash),
+            None => self.seen.push((text.to_vec(), role, hash)),
         }
         self.next = (self.next + 1) % REMEMBERED;
         hash
@@ -120,8 +122,10 @@ struct Digest<'d> {
     hash: u64,
     /// The first variant that was met: what the output is called.
     kind: Option<&'static str>,
+    /// Of the field that is being told.
+    role: Role,
     /// What a text is hashed to.
-    texts: &'d mut dyn FnMut(&[u8]) -> u64,
+    texts: &'d mut dyn FnMut(&[u8], Role) -> u64,
 }
 
 impl Digest<'_> {
@@ -130,7 +134,7 @@ impl Digest<'_> {
     }
 
     fn text(&mut self, text: &[u8]) {
-        let hash = (self.texts)(text);
+        let hash = (self.texts)(text, self.role);
         self.word(hash);
     }
 
@@ -315,7 +319,10 @@ macro_rules! fields {
             fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> fmt::Result {
                 // A field that is left out where it is empty must not make its neighbour take its place.
                 self.hash = rounds(self.hash, name.as_bytes());
-                value.serialize(&mut **self)
+                let around = mem::replace(&mut self.role, Role::of_field(name));
+                let told = value.serialize(&mut **self);
+                self.role = around;
+                told
             }
 
             fn end(self) -> fmt::Result {
@@ -363,7 +370,7 @@ mod tests {
     use Output::{Nothing, Say, Two};
 
     fn plain(outputs: &[Output]) -> Vec<String> {
-        digests(outputs, &mut |_| None)
+        digests(outputs, &mut |_, _| None)
     }
 
     #[test]
@@ -408,7 +415,7 @@ mod tests {
 
     #[test]
     fn a_text_counts_as_what_is_put_in_its_place() {
-        let hide = |text: &[u8]| (text == b"secret").then(|| b"S0----".to_vec());
+        let hide = |text: &[u8], _| (text == b"secret").then(|| b"S0----".to_vec());
         assert_eq!(
             digests(&[Say("secret", None)], &mut { hide }),
             plain(&[Say("S0----", None)])
@@ -423,7 +430,7 @@ mod tests {
             .map(|number| (number, long.to_string()))
             .collect();
         let mut looks = 0;
-        digests(&outputs, &mut |_| {
+        digests(&outputs, &mut |_, _| {
             looks += 1;
             None
         });

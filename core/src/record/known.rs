@@ -19,12 +19,13 @@ use crate::secret::Secret;
 const SECRETS_MAX: usize = 5_000;
 const BYTES_MAX: usize = 1 << 20;
 
-/// Two generations of secrets.
+/// Two generations of secrets, and those that are never forgotten.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Memory {
+    own: Generation,
     young: Generation,
     old: Generation,
-    /// Of both.
+    /// Of all.
     sieve: Sieve,
     next: u64,
 }
@@ -39,24 +40,38 @@ struct Generation {
 }
 
 impl Memory {
+    /// Keeps secrets for good, whoever else names them.
+    pub(super) fn keep(&mut self, secrets: BTreeSet<Secret>, steps: &mut u64) {
+        let mut fresh = Vec::new();
+        for secret in secrets {
+            self.sieve.add(secret.expose().as_bytes());
+            let number = self.next;
+            self.next += 1;
+            fresh.push(Known { secret, number });
+        }
+        self.own.add(fresh, steps);
+    }
+
     /// Keeps secrets, and says by which numbers they are known.
     pub(super) fn learn(&mut self, named: BTreeSet<Secret>, steps: &mut u64) -> Vec<Known> {
         if self.young.numbers.len() >= SECRETS_MAX || self.young.bytes >= BYTES_MAX {
             self.old = mem::take(&mut self.young);
             self.sieve = Sieve::default();
-            for secret in self.old.numbers.keys() {
+            for secret in self.own.numbers.keys().chain(self.old.numbers.keys()) {
                 self.sieve.add(secret.expose().as_bytes());
             }
         }
         let (mut known, mut fresh) = (Vec::new(), Vec::new());
         for secret in named {
             *steps += secret.expose().len() as u64;
-            let young = self.young.numbers.get(&secret).copied();
+            let number_in = |kept: &Generation| kept.numbers.get(&secret).copied();
+            let young = number_in(&self.own).or_else(|| number_in(&self.young));
             let number = young.or_else(|| self.old.numbers.get(&secret).copied());
             let number = number.unwrap_or(self.next);
             self.next += u64::from(number == self.next);
+            let is_fresh = young.is_none();
             let one = Known { secret, number };
-            if young.is_none() {
+            if is_fresh {
                 self.sieve.add(one.secret.expose().as_bytes());
                 fresh.push(one.clone());
             }
@@ -71,9 +86,15 @@ impl Memory {
         &self.sieve
     }
 
+    /// What finds those that are kept for good.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Automaton> {
+        self.own.automata.iter()
+    }
+
     /// What finds every secret that is known.
     pub(super) fn automata(&self) -> impl Iterator<Item = &Automaton> {
-        self.young.automata.iter().chain(&self.old.automata)
+        let all = [&self.own, &self.young, &self.old];
+        all.into_iter().flat_map(|kept| &kept.automata)
     }
 }
 
@@ -123,6 +144,8 @@ mod tests {
     fn secrets_are_known_for_two_generations_and_kept_by_use() {
         let mut memory = Memory::default();
         let name = |number| format!("secret-{number}-");
+        memory.keep([Secret::new("its own")].into(), &mut 0);
+        assert_eq!(learn(&mut memory, "its own"), 0);
         let (kept, lost) = (learn(&mut memory, "kept"), learn(&mut memory, "lost"));
         let mut most = 0;
         for number in 0..4 * SECRETS_MAX {
@@ -134,6 +157,7 @@ mod tests {
             most = most.max(memory.automata().count());
         }
         assert!(finds(&memory, "kept") && !finds(&memory, "lost"));
+        assert!(finds(&memory, "its own"));
         assert_ne!(learn(&mut memory, "lost"), lost);
         let all = memory.young.numbers.len() + memory.old.numbers.len();
         assert!(all <= 2 * SECRETS_MAX, "{all}");

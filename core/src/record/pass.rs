@@ -4,7 +4,9 @@ use alloc::{format, string::String, vec, vec::Vec};
 use core::cmp::Reverse;
 
 use super::{
+    Role,
     escapes::{Changes, Escaping, put},
+    filler::Filler,
     line,
     matcher::{Automaton, Hit, Known},
     sieve::Sieve,
@@ -19,6 +21,8 @@ pub(super) struct Pass<'a> {
     /// Tells what has none of them; without it, everything is searched.
     pub(super) sieve: Option<&'a Sieve>,
     pub(super) automata: Vec<&'a Automaton>,
+    /// Replaces what somebody has written, where that is asked for.
+    pub(super) filler: Option<&'a mut Filler>,
     pub(super) steps: &'a mut u64,
 }
 
@@ -26,13 +30,22 @@ impl Pass<'_> {
     /// A line of JSON without its secrets, which may stand in strings and in bytes, and in the names of
     /// fields and variants are none; `None` where it has none.
     pub(super) fn line(&mut self, line: &str) -> Option<String> {
-        line::replaced(line, &mut |text| self.clean(text))
+        line::replaced(line, &mut |text, role| self.clean(text, role))
     }
 
-    /// A text without its secrets; `None` where it has none.
-    pub(super) fn clean(&mut self, text: &[u8]) -> Option<Vec<u8>> {
-        let changes = self.text(text, DEPTH)?;
-        Some(made(text.iter().copied(), changes).collect())
+    /// A text without its secrets, and with its contents filled; `None` where it has none of both.
+    pub(super) fn clean(&mut self, text: &[u8], role: Role) -> Option<Vec<u8>> {
+        let mut changes = self.text(text, DEPTH);
+        if let Some(filler) = &mut self.filler {
+            match role {
+                Role::Content => {
+                    let into = changes.get_or_insert_with(|| vec![None; text.len()]);
+                    put(into, 0, filler.fill(text).into_iter());
+                }
+                Role::Other => filler.fill_json(text, &mut changes),
+            }
+        }
+        Some(made(text.iter().copied(), changes?).collect())
     }
 
     /// What must become of a text; `None` where it has no secrets.

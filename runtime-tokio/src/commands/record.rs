@@ -18,6 +18,10 @@ pub struct RecordArgs {
     /// How many files of a recording are kept, the newest [default: 16].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     record_segments: Option<u64>,
+    /// Record filler of the same length in the place of what people and agents have written, so that the
+    /// files can be shown to others; names, ids and paths stay.
+    #[arg(long)]
+    record_filler: bool,
 }
 
 impl RecordArgs {
@@ -33,6 +37,7 @@ impl RecordArgs {
         };
         options.segment_bytes = self.record_segment_bytes.unwrap_or(options.segment_bytes);
         options.segments = self.record_segments.unwrap_or(options.segments);
+        options.filler |= self.record_filler;
         Some(options)
     }
 }

@@ -28,7 +28,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ("host", &["profile"]),
     ("net", &["ca_file", "proxy"]),
     ("files", &["dir", "bytes_max"]),
-    ("record", &["dir", "segment_bytes", "segments"]),
+    ("record", &["dir", "segment_bytes", "segments", "filler"]),
     ("status", &["listen"]),
     (
         "plugin",

@@ -262,6 +262,7 @@ fn read(
         record_max("segment_bytes", SEGMENT_BYTES),
         record_max("segments", SEGMENTS),
     ];
+    let filler = record.truth("filler").unwrap_or(false);
     record.finish();
 
     let mut status = section(&mut tree, "status", problems);
@@ -322,6 +323,8 @@ fn read(
             dir,
             segment_bytes,
             segments,
+            filler,
+            secrets: Vec::new(),
         }),
         status: status_listen,
         warnings,

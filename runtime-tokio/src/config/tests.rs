@@ -94,6 +94,7 @@ bytes_max = 5_000
 [record]
 dir = "traces"
 segment_bytes = 1_000_000
+filler = true
 [plugin]
 session_ttl_ms = -1
 login_patience_ms = 2_000
@@ -112,6 +113,8 @@ logins_max = 2
         dir: folder.path().join("traces"),
         segment_bytes: 1_000_000,
         segments: SEGMENTS,
+        filler: true,
+        secrets: Vec::new(),
     };
     assert_eq!(config.record, Some(recorded));
     assert_eq!(config.files, Some(folder.path().join("exchange")));

@@ -272,7 +272,11 @@ impl Plugin {
 
     /// Starts one agent.
     fn hire(&mut self, agent: &Agent, seed: [u8; 32]) {
-        let record = self.config.record.clone();
+        let mut record = self.config.record.clone();
+        if let Some(how) = &mut record {
+            let agents = self.config.agents.iter().chain([agent]);
+            how.secrets = agents.map(|agent| agent.login.secret().clone()).collect();
+        }
         self.shared.desk.expect(&agent.config.agent_id, None);
         let task = (self.keep)(agent.clone(), self.shared.clone(), seed, record);
         let member = Member {

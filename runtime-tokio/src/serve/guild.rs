@@ -162,7 +162,10 @@ pub async fn start_guild(options: GuildOptions) -> Result<RunningGuild, ServeErr
     let rng = Rng::from_seed(random::bytes()?);
     let listener = listen(options.listen).await?;
     let machine = Guild::new(options.config.clone(), rng, rows);
-    let recorder = options.record.as_ref().map(|how| record(how, &machine));
+    let recorder = options.record.clone().map(|mut how| {
+        how.secrets.push(options.api_key.clone());
+        record(&how, &machine)
+    });
     let recorder = recorder.transpose()?;
     start(machine, (store, disk), listener, recorder, options).await
 }

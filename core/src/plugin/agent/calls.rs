@@ -134,7 +134,7 @@ impl Agent {
                 let (guild, origin) = self.find(&channel, guild.as_ref())?;
                 let nonce = format!("{}.0", self.shared.nonce(call));
                 let opening = Opening {
-                    text: opening,
+                    content: opening,
                     origin,
                     nonce,
                 };
@@ -189,7 +189,10 @@ impl Agent {
         let me = me.ok_or("there was no login yet: try again in a few seconds")?;
         let nonce = format!("{}.0", self.shared.nonce(call));
         let (guild, channel) = place;
-        let summary = Summary { text, nonce };
+        let summary = Summary {
+            content: text,
+            nonce,
+        };
         let step = match post_to {
             Some(origin) => Step::Conclude {
                 channel,

@@ -16,24 +16,27 @@ use crate::{
 };
 
 /// What stands before the channel of origin, at the end of the first message.
-const ORIGIN: &str = "\n\norigin: ";
+pub(crate) const ORIGIN: &str = "\n\norigin: ";
 
 /// The first message of a discussion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
     /// What it says.
-    pub text: String,
+    pub content: String,
     /// The channel that the discussion comes from.
     pub origin: ChannelId,
     /// By which the guild knows a repeated one.
     pub nonce: String,
 }
-canonical!(struct Opening { text, origin, nonce });
+canonical!(struct Opening { content, origin, nonce });
 
 impl Opening {
     /// The message that is posted.
     pub fn body(&self) -> PostBody {
-        post(format!("{}{ORIGIN}{}", self.text, self.origin), &self.nonce)
+        post(
+            format!("{}{ORIGIN}{}", self.content, self.origin),
+            &self.nonce,
+        )
     }
 }
 
@@ -41,16 +44,16 @@ impl Opening {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// What it says.
-    pub text: String,
+    pub content: String,
     /// By which the guild knows a repeated one.
     pub nonce: String,
 }
-canonical!(struct Summary { text, nonce });
+canonical!(struct Summary { content, nonce });
 
 impl Summary {
     /// The message that is posted.
     pub fn body(&self) -> PostBody {
-        post(self.text.clone(), &self.nonce)
+        post(self.content.clone(), &self.nonce)
     }
 }
 

@@ -10,6 +10,7 @@ use alloc::{
 };
 use core::time::Duration;
 
+pub(crate) use self::discussion::ORIGIN;
 pub(super) use self::step::TERMS;
 pub use self::{
     discussion::{Opening, Summary, discussion_channel},
