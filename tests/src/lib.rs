@@ -33,6 +33,7 @@ pub mod over_http;
 pub mod port;
 pub mod proxy;
 pub mod python;
+pub mod receive;
 pub mod relay;
 pub mod reports;
 pub mod soak;
