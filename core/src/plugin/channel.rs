@@ -69,12 +69,14 @@ impl Channel {
         }
     }
 
-    /// A channel that an earlier process has been in, with the turns that it left open there.
-    pub fn resume(kept: KeptChannel, open: Vec<(TurnId, TurnRecord)>) -> Self {
+    /// A channel that an earlier process has been in, with the turns that it left open there, all of
+    /// whose turns have come as far as `passed`.
+    pub fn resume(kept: KeptChannel, open: Vec<(TurnId, TurnRecord)>, passed: u64) -> Self {
         let mut channel = Self {
             replay: Replay::new(&kept, open),
             ..Self::default()
         };
+        channel.replay.pass_over(passed);
         channel
             .sequence
             .resume(channel.replay.start(), channel.replay.end());
@@ -166,6 +168,11 @@ impl Channel {
     /// Whether it is not known yet from where on messages are for the agent.
     pub fn waits_for_start(&self) -> bool {
         self.is_new && self.sequence.heard().is_none()
+    }
+
+    /// Whether it is a new one of which nothing is kept that tells where it begins.
+    pub fn is_yet_to_begin(&self) -> bool {
+        self.is_new && self.progress.anchor().is_none()
     }
 
     /// Whether a message that came without a word on whom it wakes must wake `user`: what a guild

@@ -36,6 +36,8 @@ pub enum Defect {
     OvertakesHistory,
     /// A channel that appears begins when the agent looks, not when the membership began.
     StartsNewChannelsLate,
+    /// A channel that appears before a guild has answered the first listing is kept as one of those.
+    ForgetsNewChannels,
     /// What a guild pushes before it has answered a connection's first listing is dropped.
     DropsEarlyEvents,
     /// A process lists the channels until its first connection has ended, and then waits to be told.
@@ -88,6 +90,10 @@ pub enum Defect {
     NeverParks,
     /// What a store says is true, however old the store is.
     TrustsOldStores,
+    /// A turn of which a host has shown no sign is offered once more, although its channel was left.
+    OffersWhatWasLeft,
+    /// What a process has left out before the last message of a turn is news to the next one.
+    RereadsSkipped,
     /// A wake with a message that was not heard yet does not wait for what was said before it.
     RewakesOvertake,
     /// The guild is told that a wake has arrived before the store knows of it.
@@ -124,7 +130,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 58] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::PassesOverRewakes,
@@ -138,6 +144,7 @@ impl Defect {
         Self::TrustsTimestamps,
         Self::OvertakesHistory,
         Self::StartsNewChannelsLate,
+        Self::ForgetsNewChannels,
         Self::DropsEarlyEvents,
         Self::ListsOnce,
         Self::TrustsLateListings,
@@ -164,6 +171,8 @@ impl Defect {
         Self::NotifiesBeforeCommit,
         Self::NeverParks,
         Self::TrustsOldStores,
+        Self::OffersWhatWasLeft,
+        Self::RereadsSkipped,
         Self::RewakesOvertake,
         Self::KeepsNoWake,
         Self::ForgetsOldTurns,
@@ -198,6 +207,7 @@ impl Defect {
             Self::TrustsTimestamps => "trusts_timestamps",
             Self::OvertakesHistory => "overtakes_history",
             Self::StartsNewChannelsLate => "starts_new_channels_late",
+            Self::ForgetsNewChannels => "forgets_new_channels",
             Self::DropsEarlyEvents => "drops_early_events",
             Self::ListsOnce => "lists_once",
             Self::TrustsLateListings => "trusts_late_listings",
@@ -224,6 +234,8 @@ impl Defect {
             Self::NotifiesBeforeCommit => "notifies_before_commit",
             Self::NeverParks => "never_parks",
             Self::TrustsOldStores => "trusts_old_stores",
+            Self::OffersWhatWasLeft => "offers_what_was_left",
+            Self::RereadsSkipped => "rereads_skipped",
             Self::RewakesOvertake => "rewakes_overtake",
             Self::KeepsNoWake => "keeps_no_wake",
             Self::ForgetsOldTurns => "forgets_old_turns",

@@ -22,6 +22,9 @@ use crate::{
 pub struct Replay {
     /// Up to here everything was finished, but for the open turns.
     finished: u64,
+    /// Turns have come as far as this: what came before it and was in none of them was left out, or
+    /// recorded.
+    passed: u64,
     /// From here on it may be context.
     context_from: u64,
     /// What is to be offered again, in order.
@@ -29,7 +32,7 @@ pub struct Replay {
     /// The guild was restored from a backup since.
     restored: Option<Restored>,
 }
-canonical!(struct Replay { finished, context_from, open, restored });
+canonical!(struct Replay { finished, passed, context_from, open, restored });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Restored {
@@ -79,10 +82,16 @@ impl Replay {
         });
         Self {
             finished: kept.cursor.as_ref().map_or(0, |cursor| cursor.seq),
+            passed: 0,
             context_from: context_from.fold(kept.context_from, u64::min),
             open: open.collect(),
             restored: None,
         }
+    }
+
+    /// The turns of earlier processes have come as far as `seq`.
+    pub fn pass_over(&mut self, seq: u64) {
+        self.passed = seq;
     }
 
     /// After which `seq` to read: from the oldest open turn with its context on, but no more than a
@@ -98,7 +107,8 @@ impl Replay {
     /// Up to which `seq` it is a second reading.
     pub fn end(&self) -> u64 {
         let last = self.open.iter().map(|again| again.record.last_seq());
-        self.finished.max(last.max().unwrap_or(0))
+        let last = last.max().unwrap_or(0);
+        self.finished.max(last).max(self.passed)
     }
 
     /// Whether everything has been offered.
@@ -123,9 +133,10 @@ impl Replay {
             return Meaning::Open;
         }
         let since = self.restored.as_ref().and_then(|restored| restored.since);
-        if message.seq > self.finished || since.is_some_and(|since| message.created_at > since) {
+        let is_passed = message.seq <= self.finished.max(self.passed);
+        if !is_passed || since.is_some_and(|since| message.created_at > since) {
             Meaning::New
-        } else if message.seq >= self.context_from {
+        } else if message.seq >= self.context_from || message.seq > self.finished {
             Meaning::Context
         } else {
             Meaning::Finished
@@ -136,6 +147,7 @@ impl Replay {
     /// than `since` is new, although its numbers may have been others' before.
     pub fn on_restored(&mut self, newest: u64, since: Option<Wall>) {
         self.finished = self.finished.min(newest);
+        self.passed = self.passed.min(newest);
         self.restored = Some(Restored { since, newest });
     }
 
@@ -241,6 +253,21 @@ mod tests {
             "one is deleted, the other is gone"
         );
         assert!(replay.is_over());
+    }
+
+    #[test]
+    fn what_came_before_the_last_turn_and_was_in_none_is_context() {
+        use Meaning::{Context, Finished, New, Open};
+        let mut replay = Replay::new(&kept(2, 2), vec![open(&[3, 6], 3)]);
+        replay.pass_over(8);
+        assert_eq!((replay.start(), replay.end()), (1, 8));
+        let meanings = [1, 2, 3, 5, 6, 8, 9].map(|seq| replay.on_message(&message(seq)));
+        assert_eq!(
+            meanings,
+            [Finished, Context, Open, Context, Open, Context, New]
+        );
+        replay.on_restored(4, None);
+        assert_eq!(replay.on_message(&message(5)), New);
     }
 
     #[test]

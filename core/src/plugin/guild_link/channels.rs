@@ -111,6 +111,9 @@ impl GuildLink {
             out.push(Output::Forget(Question::Http(id)));
         }
         shared.wakes.forget(&self.place(channel));
+        if !shared.planted.is(Defect::OffersWhatWasLeft) {
+            shared.receipts.close(&self.place(channel));
+        }
         let dropped = shared
             .turns
             .drop_waiting(now, &shared.config, &self.place(channel));

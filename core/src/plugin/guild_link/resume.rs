@@ -42,6 +42,12 @@ impl GuildLink {
             *guild == self.number && record.channel == *channel && record.owes_pass
         });
         let parked = parked.map(|(_, turn, record)| (turn, record));
+        // Turns begin in the order of their messages, but for those that an older message wakes.
+        let turns = shared.records.of(&place);
+        let turns = turns.filter(|(_, record)| !record.notice.rewake);
+        let passed = turns.map(|(_, record)| record.last_seq()).max();
+        let passed = passed.filter(|_| !shared.planted.is(Defect::RereadsSkipped));
+        let passed = passed.unwrap_or_default();
         let (mut open, mut owed) = (Vec::new(), Vec::new());
         for (turn, record) in parked.chain(shared.records.of(&place)) {
             match record.state {
@@ -67,7 +73,7 @@ impl GuildLink {
             self.catch_up.on_missed(now, channel, kept.missed_to);
             shared.turns.hold(now, &shared.config, &place);
         }
-        Channel::resume(kept, open)
+        Channel::resume(kept, open, passed)
     }
 
     /// What the next process must know of a listing: that there was one, which channels it had, and
@@ -86,8 +92,12 @@ impl GuildLink {
         shared.keep_agent(now);
         if !self.met {
             shared.journal.put_soon(now, Change::Guild(self.id.clone()));
-            // One that was entered before the listing may have begun already.
-            for (channel, state) in &self.channels {
+            // One that was entered before the listing may have begun already. A new one that has not is
+            // not kept: it would begin at its newest message, as those of the first listing do.
+            let forgets = shared.planted.is(Defect::ForgetsNewChannels);
+            let channels = self.channels.iter();
+            let kept = channels.filter(|(_, state)| forgets || !state.is_yet_to_begin());
+            for (channel, state) in kept {
                 let row = state.progress.row().clone();
                 let change = Change::Channel(self.id.clone(), channel.clone(), row);
                 shared.journal.put_soon(now, change);
