@@ -1,4 +1,5 @@
-//! Shrinking: drops decisions, limits, agents and guilds of a script for as long as the same rule breaks.
+//! Shrinking: drops decisions, limits, agents and guilds of a script for as long as the same rule breaks,
+//! and nothing else does.
 
 use selvedge_core::plugin::defect::Planted;
 
@@ -7,19 +8,30 @@ use crate::{
     script::{Act, Head, Line, Script, Strike},
 };
 
-/// The smallest script that is found in which the rule that breaks in this one breaks too; as it is
-/// where none does.
+/// The smallest script that is found in which the rule that breaks in this one breaks too, and nothing
+/// fails that does not fail in this one; as it is where none breaks.
 ///
 /// # Errors
 ///
 /// Where the script cannot be run.
 pub fn shrink(script: Script, planted: Planted) -> Result<Script, String> {
-    let Some(breach) = run_script(script.clone(), planted, 0)?.breach else {
+    let whole = run_script(script.clone(), planted, 0)?;
+    let Some(breach) = whole.breach else {
         return Ok(script);
     };
+    // The last failure is the broken rule. A line that lacks another one fails by itself.
+    let others = |failures: &[String]| {
+        failures
+            .split_last()
+            .map_or(&[][..], |(_, others)| others)
+            .to_vec()
+    };
+    let known = others(&whole.failures);
     let still = |candidate: &Script| {
-        let breaks = run_script(candidate.clone(), planted, 0)?.breach;
-        Ok::<bool, String>(breaks.is_some_and(|it| it.rule == breach.rule))
+        let report = run_script(candidate.clone(), planted, 0)?;
+        let breaks = report.breach.is_some_and(|it| it.rule == breach.rule);
+        let others = others(&report.failures);
+        Ok::<bool, String>(breaks && others.iter().all(|other| known.contains(other)))
     };
     let mut best = script;
     loop {

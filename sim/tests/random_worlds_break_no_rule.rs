@@ -8,6 +8,7 @@
 use selvedge_core::plugin::defect::{Defect, Planted};
 use selvedge_sim::{
     run::{hushed, run_script, run_seed},
+    script::Script,
     shrink::shrink,
     swarm::{self, Options},
     world::Report,
@@ -59,4 +60,22 @@ fn a_planted_defect_is_found_and_its_script_made_small() {
     assert_eq!(again.rule, breach.rule);
     let sound = run_script(small, Planted::default(), 0).unwrap();
     assert_eq!(sound.breach, None);
+}
+
+/// Whoever does something asks how much waits, so the last line is needed, and with it the channel
+/// that it is about.
+#[test]
+fn what_is_left_of_a_script_breaks_nothing_but_the_rule() {
+    let text = r#"{"trace":"t","report":"r","defect":"queues_everything","config":{"waiting_agent_max":3}}
+{"at":0,"who":"alice","do":{"create":{"name":"general","x_type":"general","members":["echo"]}}}
+{"at":0,"who":"alice","do":{"create":{"name":"other","x_type":"general","members":["bob"]}}}
+{"at":5000,"who":"alice","do":{"post":{"channel":"general","content":"hang on"}}}
+{"at":6000,"who":"alice","do":{"flood":{"channel":"general","content":"hush","messages":9,"every":10}}}
+{"at":9000,"who":"alice","do":{"post":{"channel":"other","content":"hush"}}}
+"#;
+    let planted = Planted::new(Defect::QueuesEverything);
+    let small = shrink(Script::parse(text).unwrap(), planted).unwrap();
+    let report = run_script(small, planted, 0).unwrap();
+    assert_eq!(report.breach.unwrap().rule, "within its bounds");
+    assert_eq!(report.failures.len(), 1, "{:?}", report.failures);
 }
