@@ -61,6 +61,10 @@ impl About {
         | Seen::Named {
             place: (agent, guild, channel),
         }
+        | Seen::Rewoken {
+            place: (agent, guild, channel),
+            ..
+        }
         | Seen::Unheard {
             place: (agent, guild, channel),
             ..

@@ -5,7 +5,14 @@ use std::{
     time::Duration,
 };
 
-use selvedge_core::{Time, canonical, plugin::login_gate::LoginGate};
+use selvedge_core::{
+    Time, canonical,
+    id::TurnId,
+    plugin::{
+        kept::{Change, TurnState},
+        login_gate::LoginGate,
+    },
+};
 
 use super::{Rule, Seen, View};
 
@@ -24,13 +31,19 @@ const COALESCED: usize = 20;
 /// Bytes of the context of one turn, and the last message that goes over it.
 const CONTEXT_BYTES: usize = 32 * 1024;
 
-/// Counts per process: a new one has its buckets full.
+/// Counts per process: a new one has its buckets full. A turn that an earlier one has begun waits
+/// besides what may wait: there is always room for it, since it had some once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bounds {
     dials: BTreeMap<(usize, usize), VecDeque<Time>>,
     logins: BTreeMap<usize, VecDeque<Time>>,
+    /// How many messages each turn has that a disk knows to be open.
+    open: BTreeMap<(usize, TurnId), usize>,
+    /// Those that an earlier process has begun and this one has not handed over.
+    again: BTreeMap<(usize, TurnId), usize>,
 }
-canonical!(unsaved struct Bounds { ; - dials, logins });
+// Nobody asks in a search how much waits.
+canonical!(unsaved struct Bounds { ; - dials, logins, open, again });
 
 impl Rule for Bounds {
     fn name(&self) -> &'static str {
@@ -50,6 +63,15 @@ impl Rule for Bounds {
         if let Seen::Killed { agent } = seen {
             self.logins.remove(agent);
             self.dials.retain(|(of, _), _| of != agent);
+            self.again.retain(|(of, _), _| of != agent);
+            let open = self.open.iter().filter(|((of, _), _)| of == agent);
+            self.again
+                .extend(open.map(|(turn, length)| (turn.clone(), *length)));
+            Ok(())
+        } else if let Seen::Kept { agent, changes } = seen {
+            for change in *changes {
+                self.on_kept(*agent, change);
+            }
             Ok(())
         } else if let Seen::Dialed { agent, guild, open } = seen {
             within("connections of one link", *open, CONNECTIONS)?;
@@ -73,7 +95,8 @@ impl Rule for Bounds {
                 LOGINS,
             )?;
             within("logins under way", *under_way, LoginGate::IN_FLIGHT)
-        } else if let Seen::Notified { inbound, .. } = seen {
+        } else if let Seen::Notified { agent, inbound, .. } = seen {
+            self.again.remove(&(*agent, inbound.turn_id.clone()));
             // A turn that is offered again may be one after an outage.
             let most = match (inbound.recovered || inbound.redelivered, config.coalesce) {
                 (true, _) => TURN_MESSAGES,
@@ -88,11 +111,33 @@ impl Rule for Bounds {
             )?;
             let bytes = inbound.context.iter().map(|told| told.content.len()).sum();
             within("bytes of context", bytes, CONTEXT_BYTES)
-        } else if let Seen::Asked { waiting, .. } = seen {
+        } else if let Seen::Asked { agent, waiting } = seen {
             let waiting = usize::try_from(*waiting).unwrap_or(usize::MAX);
-            within("messages waiting", waiting, config.waiting_agent_max)
+            let again = self.again.iter().filter(|((of, _), _)| of == agent);
+            let again: usize = again.map(|(_, length)| length).sum();
+            within(
+                "messages waiting",
+                waiting,
+                config.waiting_agent_max + again,
+            )
         } else {
             Ok(())
+        }
+    }
+}
+
+impl Bounds {
+    fn on_kept(&mut self, agent: usize, change: &Change) {
+        match change {
+            Change::Turn(turn, record) if record.state == TurnState::Open => {
+                let length = record.messages.len();
+                self.open.insert((agent, turn.clone()), length);
+            }
+            Change::Turn(turn, _) | Change::NoTurn(turn) => {
+                self.open.remove(&(agent, turn.clone()));
+                self.again.remove(&(agent, turn.clone()));
+            }
+            Change::Channel(..) | Change::Agent(_) | Change::Guild(_) | Change::NoChannel(..) => {}
         }
     }
 }

@@ -13,8 +13,8 @@ const MESSAGES: usize = 200;
 const CHARS: usize = 50_000;
 
 /// An agent says when a guild is lost and when it is back; that it was away for so long at least shows
-/// the CONNECT that brought it back. Only where nothing goes wrong from then on must all be read at
-/// once.
+/// the CONNECT that brought it back, which is none that is to replace a connection that stands. Only
+/// where nothing goes wrong from then on must all be read at once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CaughtUp {
     away: BTreeMap<(usize, usize), Time>,
@@ -39,9 +39,19 @@ impl Rule for CaughtUp {
             let away = self.away.entry((*agent, *guild));
             away.or_insert(view.now);
             self.outages.remove(&(*agent, *guild));
-        } else if let Seen::Presented { agent, guild, .. } = seen {
+        } else if let Seen::Presented {
+            agent,
+            guild,
+            others,
+            ..
+        } = seen
+        {
             let way = (*agent, *guild);
-            if let Some(since) = self.away.get(&way).copied()
+            let mut others = others.iter();
+            if others.any(|other| other.talk.connected && !other.talk.over) {
+                // It hears the guild, whatever it has yet to list.
+                self.away.remove(&way);
+            } else if let Some(since) = self.away.get(&way).copied()
                 && view.now.since(since) > OUTAGE
             {
                 self.outages.insert(way, (since, view.now));

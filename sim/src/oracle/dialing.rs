@@ -37,9 +37,14 @@ impl Rule for Dialing {
         if let Seen::Killed { agent } = seen {
             self.down.retain(|(of, _), _| of != agent);
         } else if let Seen::Down { agent, guild } = seen {
-            // What was wrong before is felt for longer: logins that hang, or are used up.
-            let calm = view.troubles.calm_from(*agent, *guild);
-            if calm.is_some_and(|calm| calm.since(view.now) < SPAN) {
+            // What was wrong before is felt for longer: logins that hang, or are used up, perhaps for
+            // another guild.
+            let mut ways = (0..view.setup.guilds.len()).map(|guild| (*agent, guild));
+            let is_calm = |(agent, guild)| {
+                let calm = view.troubles.calm_from(agent, guild);
+                calm.is_some_and(|calm| calm.since(view.now) < SPAN)
+            };
+            if ways.all(is_calm) {
                 self.down.insert((*agent, *guild), view.now);
             }
         } else if let Seen::Dialed { agent, guild, .. } = seen {

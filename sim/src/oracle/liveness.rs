@@ -15,7 +15,8 @@ use super::{
     tell,
 };
 
-/// How long after it was posted, or after the last sign of work in its channel, a message may take.
+/// How long after it was posted, after the last fault there, or after the last sign of work in its
+/// channel, a message may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What is still owed by the agents that are `present` in a guild, in words; an error where nobody
@@ -51,12 +52,14 @@ pub(super) fn owed(
 
 /// Whether something may still happen there by itself.
 fn works(view: View<'_>, place: &Place, channel: &Channel) -> bool {
-    let mut last = channel.last_at;
+    let (agent, guild, _) = place;
+    let struck = view.troubles.struck(*agent, *guild);
+    let mut last = channel.last_at.max(struck);
     if channel.x_type.takes_turns() {
         last = last.max(channel.speaks_since);
     }
     if let Some(work) = view.works.of(place) {
-        last = last.max(work.busy_until());
+        last = last.max(work.busy_until()).max(work.asked);
     }
     last + PATIENCE > view.now
 }
@@ -65,8 +68,8 @@ fn debt(view: View<'_>, place: &Place, channel: &Channel) -> Option<String> {
     let (agent, guild, id) = place;
     let user = view.setup.agents.get(*agent)?;
     if channel.x_type.takes_turns() {
-        return (channel.speaker.as_ref() == Some(user))
-            .then(|| format!("channel {id} waits for {user}, and {user} for nothing"));
+        let waits = channel.speaker.as_ref() == Some(user) && !view.works.is_unknown(place);
+        return waits.then(|| format!("channel {id} waits for {user}, and {user} for nothing"));
     }
     let stay = channel.stay(user)?;
     let lost = lost(view, place, channel, stay);

@@ -22,7 +22,7 @@ mod offered_again;
 mod once;
 mod one_turn;
 mod order;
-mod passed;
+mod passes;
 mod posts;
 mod ready;
 mod refused;
@@ -124,6 +124,13 @@ pub enum Seen<'a> {
         place: Place,
         /// Which turn.
         turn: &'a TurnId,
+    },
+    /// A guild wakes an agent with an older message: the push is on its way to it, or is lost.
+    Rewoken {
+        /// Where.
+        place: Place,
+        /// Whether it arrives.
+        arrives: bool,
     },
     /// A host calls a tool that names a channel.
     Named {
@@ -387,7 +394,7 @@ impl Oracle {
                 Box::<bounds::Bounds>::default(),
                 Box::<tokens::Tokens>::default(),
                 Box::<posts::Posts>::default(),
-                Box::<passed::Passed>::default(),
+                Box::<passes::Passes>::default(),
                 Box::<ready::Ready>::default(),
                 Box::<storms::Storms>::default(),
                 Box::<refused::Refused>::default(),

@@ -3,22 +3,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use selvedge_core::{
-    canonical,
-    fabric::types::Message,
+    Time, canonical,
+    fabric::{
+        routes::{self, PostBody},
+        types::Message,
+    },
     guild::fact::Fact,
+    http::{Method, Request},
     id::{ChannelId, MessageId, TurnId},
 };
 
-use super::{Rule, Seen, View, tell};
+use super::{Place, Rule, Seen, View, tell};
+
+/// What a question for less than the newest of a channel has.
+const AFTER: &str = "afterSeq=";
 
 /// No two answers of a model of a host are the same, so that what stands twice was posted twice.
 ///
 /// A host that does not say when a turn is done may be asked once more after a crash, though it has
 /// answered, and nothing shows that its second answer is the first one. Neither does anything where a
 /// host answers what it has said to be done: such a post is one of its process, not of the turn.
+///
+/// A guild without nonces may get a request after it was given up. Nobody can know of that who has
+/// looked for what it was to post, and has found nothing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Posts {
-    said: BTreeMap<(usize, ChannelId, usize, String), u32>,
+    said: BTreeMap<(usize, ChannelId, usize, String), Said>,
     lives: BTreeMap<usize, u32>,
     /// What a guild has woken an agent with once more.
     rewoken: BTreeSet<(usize, MessageId)>,
@@ -26,8 +36,32 @@ pub(super) struct Posts {
     turns: BTreeMap<(usize, MessageId), TurnId>,
     /// The turns that a host's process has said to be over.
     over: BTreeSet<(usize, TurnId)>,
+    /// When an agent has first looked into the newest of a channel since its last post there.
+    looked: BTreeMap<Place, Time>,
+    /// What is known of the last request for each post.
+    sought: BTreeMap<(Place, String), Sought>,
 }
-canonical!(unsaved struct Posts { said, lives, rewoken, turns, over });
+canonical!(unsaved struct Posts { said, lives, rewoken, turns, over, sought; - looked });
+
+/// A request for a post.
+#[derive(Clone, Copy, Debug)]
+struct Sought {
+    /// Which process has sent it; what it posts may be stored after that was killed.
+    life: u32,
+    /// When it had looked for what it was to post, or else when it sent it.
+    at: Time,
+}
+canonical!(unsaved struct Sought { life; - at });
+
+/// What an agent has said in a channel.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    /// By which of its processes.
+    life: u32,
+    /// When it was stored first.
+    at: Time,
+}
+canonical!(unsaved struct Said { life; - at });
 
 impl Rule for Posts {
     fn name(&self) -> &'static str {
@@ -62,6 +96,15 @@ impl Rule for Posts {
         } else if let Seen::TurnOver { agent, turn } = seen {
             self.over.insert((*agent, (*turn).clone()));
             Ok(())
+        } else if let Seen::Requested {
+            agent,
+            guild,
+            request,
+            ..
+        } = seen
+        {
+            self.on_requested(view.now, (*agent, *guild), request);
+            Ok(())
         } else if let Seen::Sent { place, message } = seen {
             let (_, guild, channel) = place;
             let known = view.ledger.message(*guild, &message.message);
@@ -81,25 +124,46 @@ impl Rule for Posts {
 }
 
 impl Posts {
+    fn on_requested(&mut self, now: Time, (agent, guild): (usize, usize), request: &Request) {
+        let Some((channel, query)) = messages_of(request) else {
+            return;
+        };
+        let place = (agent, guild, channel);
+        if request.method == Method::Get && !query.contains(AFTER) {
+            self.looked.entry(place).or_insert(now);
+        } else if let Ok(body) = serde_json::from_slice::<PostBody>(&request.body) {
+            let at = self.looked.remove(&place).unwrap_or(now);
+            let life = self.lives.get(&agent).copied().unwrap_or_default();
+            let sought = Sought { life, at };
+            self.sought.insert((place, body.content), sought);
+        }
+    }
+
     fn on_posted(&mut self, view: View<'_>, guild: usize, message: &Message) -> Result<(), String> {
         let mut agents = view.setup.agents.iter();
         let Some(agent) = agents.position(|user| *user == message.author.id) else {
             return Ok(());
         };
-        let life = self.lives.get(&agent).copied().unwrap_or_default();
         let place = message.channel_id.clone();
+        let sought = ((agent, guild, place.clone()), message.content.clone());
+        let sought = self.sought.get(&sought);
+        let lives = || self.lives.get(&agent).copied().unwrap_or_default();
+        let life = sought.map_or_else(lives, |sought| sought.life);
         let key = (guild, place, agent, message.content.clone());
-        let Some(before) = self.said.insert(key, life) else {
+        let at = self.said.get(&key).map_or(view.now, |said| said.at);
+        let Some(before) = self.said.insert(key, Said { life, at }) else {
             return Ok(());
         };
+        let older = view.setup.older.contains(&guild);
+        let unseen = older && sought.is_some_and(|sought| at >= sought.at);
         let answers = message.reply_to_id.clone().map(|id| (agent, id));
         let rewoken = |it| self.rewoken.contains(it);
         let forgotten = view.setup.forgets() && answers.as_ref().is_some_and(rewoken);
         let turn = answers.and_then(|answers| self.turns.get(&answers));
         let late = turn.is_some_and(|turn| self.over.contains(&(agent, turn.clone())));
         let unnamed = late || !view.setup.says_done;
-        let anew = before != life;
-        match forgotten || (anew && unnamed) {
+        let anew = before.life != life;
+        match forgotten || unseen || (anew && unnamed) {
             true => Ok(()),
             false => Err(format!(
                 "{} of {} stands there twice",
@@ -108,4 +172,12 @@ impl Posts {
             )),
         }
     }
+}
+
+/// The channel whose messages a request is about, and what it asks for of them.
+pub(super) fn messages_of(request: &Request) -> Option<(ChannelId, &str)> {
+    let route = request.target.strip_prefix(routes::PREFIX)?;
+    let route = route.strip_prefix("/channels/")?;
+    let (channel, query) = route.split_once("/messages")?;
+    Some((ChannelId::new(channel)?, query))
 }

@@ -14,6 +14,8 @@ const WAYS: u32 = 12;
 /// way for that.
 const RECEIPT: Duration = Duration::from_millis(50);
 const RECEIPT_WAYS: u32 = 2;
+/// How often an agent logs in at most: a session that lives shorter may have to be waited for.
+const LOGIN: Duration = Duration::from_secs(10);
 /// How often is looked whether anything hangs.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -65,7 +67,10 @@ impl Rule for Rounds {
             let receipt = RECEIPT + view.setup.latency * RECEIPT_WAYS;
             let patience = PATIENCE + view.setup.latency * WAYS;
             let patience = patience + receipt * said_since(view, guild, channel);
-            let patience = patience + view.setup.config.coalesce.unwrap_or_default();
+            let config = &view.setup.config;
+            let login = Some(LOGIN).filter(|every| config.session_ttl < *every);
+            let patience = patience + login.unwrap_or_default();
+            let patience = patience + config.coalesce.unwrap_or_default();
             let is_calm = calm.is_some_and(|calm| calm <= channel.speaks_since);
             let is_closed = self.closed.contains(&(guild, id.clone()));
             if is_calm && !is_closed && from + patience < view.now {

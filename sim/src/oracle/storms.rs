@@ -27,7 +27,7 @@ const MESSAGES: &str = "/messages";
 #[derive(Clone, Debug, Default)]
 pub(super) struct Storms {
     requests: BTreeMap<(usize, usize), VecDeque<Time>>,
-    sent: BTreeSet<(usize, Bytes)>,
+    sent: BTreeSet<(usize, usize, Bytes)>,
 }
 canonical!(unsaved struct Storms { ; - requests, sent });
 
@@ -54,7 +54,7 @@ impl Rule for Storms {
             && [ACK, MESSAGES]
                 .iter()
                 .any(|end| request.target.ends_with(end))
-            && self.sent.insert((*agent, request.body.clone()));
+            && self.sent.insert((*agent, *guild, request.body.clone()));
         if first {
             return Ok(());
         }

@@ -114,6 +114,12 @@ impl Troubles {
         way.is_none_or(|way| way.lasting.is_empty() && way.struck < from)
     }
 
+    /// When something has gone wrong there last, or has ceased to.
+    pub fn struck(&self, agent: usize, guild: usize) -> Time {
+        let way = self.ways.get(&(agent, guild));
+        way.map_or(Time::ZERO, |way| way.struck)
+    }
+
     /// From when on nothing that has gone wrong may be felt there; `None` where it is not known yet.
     pub fn calm_from(&self, agent: usize, guild: usize) -> Option<Time> {
         match self.ways.get(&(agent, guild)) {

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use selvedge_core::{
     Time, canonical,
-    fabric::types::Message,
+    fabric::{routes, types::Message},
     guild::fact::Fact,
-    id::{GuildId, MessageId, TurnId},
+    http::{Method, Request},
+    id::{ChannelId, GuildId, MessageId, TurnId},
     plugin::kept::{Change, TurnState},
 };
 
@@ -25,8 +26,15 @@ pub struct Works {
     met: BTreeSet<(usize, usize)>,
     /// What was said since then.
     said: BTreeSet<(usize, usize, MessageId)>,
+    /// The messages of which a process has asked whether they are still its agent's to answer.
+    asked: BTreeSet<(usize, usize, MessageId)>,
+    /// Where an agent was last woken with an older message, and whether that push arrives.
+    rewoken: BTreeMap<Place, bool>,
 }
-canonical!(unsaved struct Works { handed, places, known, live, met, said });
+canonical!(unsaved struct Works {
+    handed, places, known, live, met, said, rewoken;
+    - asked
+});
 
 /// What goes on in a channel.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +43,8 @@ pub struct Work {
     pub running: Option<(TurnId, Time)>,
     /// The last sign of work.
     pub seen: Time,
+    /// When it was last asked of another message whether it is still the agent's to answer.
+    pub asked: Time,
     /// What all turns have counted as skipped.
     pub skipped: u64,
     /// The agent's posts within the window of the loop guard.
@@ -42,7 +52,8 @@ pub struct Work {
     /// Whether the loop guard may have held anything back: that is recorded, and not handed over.
     pub guarded: bool,
 }
-canonical!(unsaved struct Work { running, seen, skipped, posted, guarded });
+// No rule of a search asks for how long nothing happens.
+canonical!(unsaved struct Work { running, seen, skipped, posted, guarded; - asked });
 
 impl Works {
     /// Something was seen.
@@ -102,13 +113,51 @@ impl Works {
                 work.seen = now;
             }
             self.live.retain(|(of, _)| of != agent);
+        } else if let Seen::Requested {
+            agent,
+            guild,
+            request,
+            ..
+        } = seen
+        {
+            if let Some((channel, message)) = asked_about(request)
+                && self.asked.insert((*agent, *guild, message))
+            {
+                let place = (*agent, *guild, channel);
+                self.places.entry(place).or_default().asked = now;
+            }
+        } else if let Seen::Rewoken { place, arrives } = seen {
+            *self.rewoken.entry(place.clone()).or_default() |= *arrives;
         } else if let Seen::Committed { guild, facts } = seen {
             for fact in *facts {
+                self.on_woken(setup, *guild, fact);
                 if let Fact::Posted { message, .. } = fact {
                     self.on_posted(now, setup, *guild, message);
                 }
             }
         }
+    }
+
+    /// Who is woken by this is not woken by what came before.
+    fn on_woken(&mut self, setup: &Setup, guild: usize, fact: &Fact) {
+        let (channel, woken) = if let Fact::Posted { message, woken } = fact {
+            (&message.channel_id, woken.as_slice())
+        } else if let Fact::Rewoken { channel, user, .. } = fact {
+            (channel, std::slice::from_ref(user))
+        } else {
+            return;
+        };
+        for (agent, user) in setup.agents.iter().enumerate() {
+            if woken.contains(user) {
+                self.rewoken.remove(&(agent, guild, channel.clone()));
+            }
+        }
+    }
+
+    /// Whether an agent cannot know of its wake: the guild has woken it with an older message, and that
+    /// push was lost. No sequence tells of it, and the guild wakes again only who joins.
+    pub fn is_unknown(&self, place: &Place) -> bool {
+        self.rewoken.get(place) == Some(&false)
     }
 
     /// It is owed to all who have met the guild. The loop guard may have begun to hold back what is said
@@ -194,4 +243,15 @@ impl Work {
         let running = self.running.as_ref().map(|(_, until)| *until);
         self.seen.max(running.unwrap_or_default())
     }
+}
+
+/// The message of a question whether it is still its sender's to answer, and its channel.
+fn asked_about(request: &Request) -> Option<(ChannelId, MessageId)> {
+    let route = request.target.strip_prefix(routes::PREFIX)?;
+    let channel = route.strip_prefix("/channels/")?.strip_suffix("/ack")?;
+    let body: BTreeMap<String, MessageId> = serde_json::from_slice(&request.body).ok()?;
+    let message = body
+        .get("messageId")
+        .filter(|_| request.method == Method::Post)?;
+    Some((ChannelId::new(channel)?, message.clone()))
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use selvedge_core::{
     engineio::sessions::Arrival,
-    fabric::realtime::MESSAGE_CREATED,
+    fabric::{realtime::MESSAGE_CREATED, types::Message},
     guild::io as guild_io,
     http::{CallId, Failure, Method, Request, Response},
+    id::ChannelId,
     plugin::io::{Http, Input},
     request::RequestId,
     ws::{self, Closed, ConnId, Frame},
@@ -26,6 +27,8 @@ use crate::{
 /// What a CONNECT to the namespace of the pushes begins with: Engine.IO's mark of a message, and
 /// Socket.IO's of a CONNECT.
 const CONNECT: &str = "40/realtime,";
+/// What a push has that wakes with an older message.
+const REWAKE: &str = r#""rewake":true"#;
 
 impl World {
     /// An agent dials a guild.
@@ -119,6 +122,7 @@ impl World {
         };
         let extra = path.frame_delay;
         let at = self.net.arrival(self.now, link, to, extra) + late;
+        let woken = rewoken(to, &event);
         let sent = self.teller.is_some().then(|| event.clone());
         let passage = self.net.pass(link, to, event, path);
         if let (Some(teller), Some(sent)) = (&mut self.teller, sent) {
@@ -128,6 +132,11 @@ impl World {
         if !(extra + late).is_zero() {
             self.net.mar(link);
             self.trouble_until(link.agent, link.guild, at);
+        }
+        if let Some(channel) = woken {
+            let place = (link.agent, link.guild, channel);
+            let arrives = !matches!(passage, Passage::Lost | Passage::Swallowed);
+            self.oracle.saw(self.now, &Seen::Rewoken { place, arrives });
         }
         match passage {
             Passage::Arrives(times, event) => {
@@ -487,4 +496,17 @@ fn without(body: &Bytes, field: &str) -> Bytes {
 /// Something happens on the guild's end of a link.
 pub(super) fn at_guild(link: Link, event: ws::Event) -> guild_io::Input {
     guild_io::Input::Arrival(Arrival::Transport(link.number, event))
+}
+
+/// The channel in which a frame to an agent wakes it with an older message.
+fn rewoken(to: End, event: &ws::Event) -> Option<ChannelId> {
+    let ws::Event::Frame(Frame::Text(text)) = event else {
+        return None;
+    };
+    if to == End::Guild || !text.contains(REWAKE) {
+        return None;
+    }
+    let (_, args) = text.split_once(',')?;
+    let (_, message): (String, Message) = serde_json::from_str(args).ok()?;
+    Some(message.channel_id).filter(|_| message.rewake == Some(true))
 }
