@@ -38,8 +38,6 @@ pub struct Channel {
     pub context: Context,
     /// Who answers whom too often.
     pub guard: LoopGuard,
-    /// Who woke the last turn, until our post answers it.
-    pub unanswered: Option<UserId>,
     /// Whether somebody else was seen posting as this account; said once.
     pub foreign_posts: bool,
     /// Whether the store was seen to be older than the channel; said once.
@@ -55,7 +53,7 @@ pub struct Channel {
     held: VecDeque<Message>,
 }
 canonical!(struct Channel {
-    name, x_type, sequence, progress, replay, context, guard, unanswered, foreign_posts,
+    name, x_type, sequence, progress, replay, context, guard, foreign_posts,
     older_store, wake_id, wake_mapping, is_new, since,
     held
 });

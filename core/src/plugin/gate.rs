@@ -5,7 +5,7 @@ use alloc::{collections::BTreeMap, collections::VecDeque};
 use crate::{
     canonical,
     fabric::types::{Message, XType},
-    id::UserId,
+    id::{MessageId, UserId},
     plugin::config::Config,
     time::Time,
 };
@@ -77,12 +77,18 @@ pub fn judge(
 /// quiet for longest is forgotten: a loop has few participants.
 const AUTHORS_MAX: usize = 64;
 
+/// How many turns of one channel are remembered until they are answered. A host that does not say when one
+/// is over has several at once; with more of them the oldest one counts as not answered.
+const UNANSWERED_MAX: usize = 32;
+
 /// Notices in one channel that the agent and an author wake each other without end.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct LoopGuard {
     authors: BTreeMap<UserId, Exchange>,
+    /// What woke the last turns and who wrote it, until our posts answer them.
+    unanswered: VecDeque<(MessageId, UserId)>,
 }
-canonical!(struct LoopGuard { authors });
+canonical!(struct LoopGuard { authors, unanswered });
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 struct Exchange {
@@ -92,8 +98,32 @@ struct Exchange {
 canonical!(struct Exchange { answered, silenced_until });
 
 impl LoopGuard {
+    /// A turn begins that this message woke.
+    pub fn on_turn(&mut self, message: &MessageId, author: &UserId) {
+        while self.unanswered.len() >= UNANSWERED_MAX {
+            self.unanswered.pop_front();
+        }
+        self.unanswered.push_back((message.clone(), author.clone()));
+    }
+
+    /// A post of ours stands that answers this message, or whatever woke the last turn. Gives back whom
+    /// that silences.
+    pub fn on_post(
+        &mut self,
+        config: &Config,
+        now: Time,
+        reply_to: Option<&MessageId>,
+    ) -> Option<UserId> {
+        let mut open = self.unanswered.iter();
+        let answered = open.position(|(message, _)| Some(message) == reply_to);
+        let at = answered.or_else(|| self.unanswered.len().checked_sub(1))?;
+        // What came before it is not answered any more.
+        let (_, author) = self.unanswered.drain(..=at).next_back()?;
+        self.on_answered(config, now, &author).then_some(author)
+    }
+
     /// A turn that `author` woke was answered by our own post. `true` where this silences it.
-    pub fn on_answered(&mut self, config: &Config, now: Time, author: &UserId) -> bool {
+    fn on_answered(&mut self, config: &Config, now: Time, author: &UserId) -> bool {
         if !self.authors.contains_key(author) && self.authors.len() >= AUTHORS_MAX {
             let quietest = self
                 .authors
@@ -134,7 +164,7 @@ impl LoopGuard {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::String;
+    use alloc::{format, string::String};
     use core::time::Duration;
 
     use super::*;
@@ -172,6 +202,31 @@ mod tests {
             x_type,
             message,
         )
+    }
+
+    #[test]
+    fn turns_that_overlap_are_counted_one_by_one() {
+        let config = config();
+        let id = |number: u32| MessageId::new(&format!("m{number}")).unwrap();
+        let mut guard = LoopGuard::default();
+        for number in 0..=20 {
+            guard.on_turn(&id(number), &user("alice"));
+        }
+        for number in 0..20 {
+            let silenced = guard.on_post(&config, Time::ZERO, Some(&id(number)));
+            assert_eq!(silenced, None, "{number}");
+        }
+        let silenced = guard.on_post(&config, Time::ZERO, Some(&id(20)));
+        assert_eq!(silenced, Some(user("alice")));
+        assert_eq!(
+            guard.on_post(&config, Time::ZERO, None),
+            None,
+            "no turn is open"
+        );
+        for number in 21..80 {
+            guard.on_turn(&id(number), &user("bob"));
+        }
+        assert_eq!(guard.unanswered.len(), UNANSWERED_MAX);
     }
 
     #[test]
@@ -261,7 +316,7 @@ mod tests {
             guard.on_answered(&config, Time::ZERO, &user("alice"));
         }
         for n in 0..AUTHORS_MAX {
-            guard.on_answered(&config, Time::ZERO, &user(&alloc::format!("u{n}")));
+            guard.on_answered(&config, Time::ZERO, &user(&format!("u{n}")));
         }
         assert!(guard.is_silenced(Time::ZERO, &user("alice")));
     }
@@ -275,7 +330,7 @@ mod tests {
             assert!(!guard.on_answered(&config, now, &user("alice")));
         }
         for n in 0..1_000 {
-            guard.on_answered(&config, Time::ZERO, &user(&alloc::format!("u{n}")));
+            guard.on_answered(&config, Time::ZERO, &user(&format!("u{n}")));
         }
         assert_eq!(guard.authors.len(), AUTHORS_MAX);
     }

@@ -34,17 +34,16 @@ impl Agent {
                     result: Ok(ToolAnswer::sent(post.sent)),
                 });
                 let (number, id) = post.place;
+                let reply_to = post.body.reply_to_id;
                 self.with_guild(number, |guild, shared| {
                     guild.chronicle.on_posted(now);
                     let place = guild.place(&id);
                     let Some(channel) = guild.channels.get_mut(&id) else {
                         return;
                     };
-                    let Some(author) = channel.unanswered.take() else {
-                        return;
-                    };
+                    let guard = &mut channel.guard;
                     if !shared.planted.is(Defect::NeverTires)
-                        && channel.guard.on_answered(&shared.config, now, &author)
+                        && let Some(author) = guard.on_post(&shared.config, now, reply_to.as_ref())
                     {
                         let (guild, channel) = (guild.id.clone(), place.1);
                         out.push(Output::Note(Note::LoopSilenced {

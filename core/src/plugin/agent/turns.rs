@@ -169,7 +169,7 @@ impl Agent {
         let (Some(x_type), Some(last)) = (channel.x_type, batch.messages.last()) else {
             return;
         };
-        channel.unanswered = Some(last.author.id.clone());
+        channel.guard.on_turn(&last.id, &last.author.id);
         let Shared { turns, config, .. } = &mut self.shared;
         let Some(turn_id) = turns.start(now, config, place, &batch) else {
             return;
