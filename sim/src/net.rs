@@ -26,9 +26,25 @@ const REWAKE: &str = "\"rewake\":true";
 /// Engine.IO's mark of a ping.
 const PING: &str = "2";
 
+/// What no packet of Engine.IO begins with.
+const UNKNOWN: char = '9';
+/// How late a heartbeat may be, and its answer: what guilds announce as their `pingTimeout`.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often something goes one way meanwhile.
+const PING_WAYS: u32 = 4;
+
 /// Whether something is a guild's heartbeat.
 pub fn is_ping(event: &Event) -> bool {
     matches!(event, Event::Frame(Frame::Text(text)) if text == PING)
+}
+
+/// Whether something is none of the protocol's: no guild sends anything binary, and no packet begins so.
+pub fn is_foreign(event: &Event) -> bool {
+    match event {
+        Event::Frame(Frame::Text(text)) => text.starts_with(UNKNOWN),
+        Event::Frame(Frame::Binary(_)) => true,
+        Event::Closed(_) => false,
+    }
 }
 
 /// One of the two ends of a connection.
@@ -154,6 +170,11 @@ impl Net {
     /// How long something takes from one end to the other, outside of any connection.
     pub fn latency(&mut self) -> Duration {
         self.rng.between(self.latency.0, self.latency.1)
+    }
+
+    /// How late a heartbeat may be without anybody noticing.
+    pub fn heartbeat_slack(&self) -> Duration {
+        PING_TIMEOUT.saturating_sub(self.latency.1 * PING_WAYS)
     }
 
     /// Makes a connection; its number is the guild's name of it.
@@ -408,7 +429,7 @@ fn damaged(text: &ByteString, damage: Damage) -> Event {
         }
         Damage::Corrupt => {
             let rest = text.chars().skip(1);
-            Frame::Text(['9'].into_iter().chain(rest).collect::<String>().into())
+            Frame::Text([UNKNOWN].into_iter().chain(rest).collect::<String>().into())
         }
         Damage::Binary => Frame::Binary(Bytes::copy_from_slice(text.as_bytes())),
         Damage::Oversized => return Event::Closed(Closed::TooLarge),

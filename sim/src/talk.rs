@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use selvedge_core::{
-    fabric::realtime::{ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL},
+    fabric::realtime::{
+        CHANNEL_JOINED, CHANNEL_LEFT, ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL, Membership,
+    },
     id::ChannelId,
 };
 
@@ -62,6 +64,18 @@ impl Talk {
             self.rooms.insert(channel);
         }
     }
+}
+
+/// The channel of which a push says that its receiver is a member, or is not any more.
+pub fn membership(text: &str) -> Option<(ChannelId, bool)> {
+    let args = text.strip_prefix(EVENT)?;
+    let named = |name: &str| args.get(2..).is_some_and(|args| args.starts_with(name));
+    let member = named(CHANNEL_JOINED);
+    if !member && !named(CHANNEL_LEFT) {
+        return None;
+    }
+    let (_, told) = serde_json::from_str::<(String, Membership)>(args).ok()?;
+    Some((told.channel_id, member))
 }
 
 /// A packet's number, if it has one, and what follows.

@@ -65,6 +65,10 @@ impl About {
             place: (agent, guild, channel),
             ..
         }
+        | Seen::Member {
+            place: (agent, guild, channel),
+            ..
+        }
         | Seen::Unheard {
             place: (agent, guild, channel),
             ..
@@ -78,6 +82,7 @@ impl About {
         | Seen::Presented { agent, guild, .. }
         | Seen::Requested { agent, guild, .. }
         | Seen::Down { agent, guild }
+        | Seen::PassedOver { agent, guild }
         | Seen::Live { agent, guild } = seen
         {
             (about.agent, about.guild) = (Some(*agent), Some(*guild));

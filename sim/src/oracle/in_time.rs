@@ -147,7 +147,12 @@ fn is_owed(view: View<'_>, place: &Place, waiting: &Waiting) -> bool {
     });
     let guarded = view.works.of(place).is_some_and(|work| work.guarded);
     let is_owed = view.works.is_owed(*agent, *guild, &waiting.message);
-    is_there && is_owed && !guarded && !view.works.is_handed(*agent, *guild, &waiting.message)
+    let stands = view.ledger.stands(*guild, &waiting.message);
+    is_there
+        && stands
+        && is_owed
+        && !guarded
+        && !view.works.is_handed(*agent, *guild, &waiting.message)
 }
 
 /// Whether it is too late for what is to be handed over next in a channel.

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use selvedge_core::{
-    Time, canonical,
+    Time, Wall, canonical,
     fabric::types::{Message, XType},
     guild::fact::Fact,
     id::{ChannelId, MessageId, UserId},
+    plugin::inbound::InboundMessage,
 };
 
 /// What every guild stored.
@@ -20,8 +21,11 @@ canonical!(unsaved struct Ledger { guilds });
 struct Guild {
     channels: BTreeMap<ChannelId, Channel>,
     messages: BTreeMap<MessageId, Stored>,
+    /// What there was of both when the guild was backed up.
+    backup: Option<Box<Self>>,
 }
-canonical!(unsaved struct Guild { channels, messages });
+// Nothing is backed up in a search.
+canonical!(unsaved struct Guild { channels, messages; - backup });
 
 /// A channel.
 #[derive(Clone, Debug)]
@@ -84,6 +88,10 @@ pub struct Stored {
     pub content: String,
     /// The author's nonce.
     pub nonce: Option<String>,
+    /// What it answers.
+    pub reply_to: Option<MessageId>,
+    /// When it was posted, by the guild's clock.
+    pub created_at: Wall,
     /// When it was committed.
     pub at: Time,
     /// Who was woken by it when it was posted.
@@ -95,9 +103,9 @@ pub struct Stored {
     /// When its text was changed last, and what it is since then.
     pub edited: Option<(Time, String)>,
 }
-// No rule of a search asks when something was posted.
+// No rule of a search asks when something was posted, or what it answers.
 canonical!(unsaved struct Stored {
-    channel, seq, author, content, nonce, woken, rewoken, deleted, edited; - at
+    channel, seq, author, content, nonce, woken, rewoken, deleted, edited; - at, created_at, reply_to
 });
 
 impl Ledger {
@@ -188,6 +196,28 @@ impl Ledger {
         }
     }
 
+    /// A guild's disk is copied.
+    pub fn back_up(&mut self, guild: usize) {
+        if let Some(guild) = self.guilds.get_mut(guild) {
+            guild.backup = None;
+            guild.backup = Some(Box::new(guild.clone()));
+        }
+    }
+
+    /// That copy takes the place of the disk. What was posted since is known, and stands nowhere.
+    pub fn restore(&mut self, now: Time, guild: usize) {
+        let Some(guild) = self.guilds.get_mut(guild) else {
+            return;
+        };
+        let backup = guild.backup.as_deref().cloned().unwrap_or_default();
+        guild.channels = backup.channels;
+        guild.messages.extend(backup.messages);
+        for channel in guild.channels.values_mut() {
+            channel.speaks_since = now;
+            channel.last_at = now;
+        }
+    }
+
     /// The channels of a guild.
     pub fn channels(&self, guild: usize) -> impl Iterator<Item = (&ChannelId, &Channel)> {
         let guild = self.guilds.get(guild).into_iter();
@@ -208,7 +238,26 @@ impl Ledger {
         self.guilds.get(guild)?.channels.get(id)
     }
 
-    /// A message.
+    /// Whether a message is still there, though its text may be gone: a guild that was restored from a
+    /// backup has lost what was posted since.
+    pub fn stands(&self, guild: usize, id: &MessageId) -> bool {
+        let place = self.message(guild, id).and_then(|known| {
+            let channel = self.channel(guild, &known.channel)?;
+            channel.messages.get(&known.seq)
+        });
+        place == Some(id)
+    }
+
+    /// Whether a guild that was restored from a backup has lost what a host is told. It may have given its id
+    /// anew.
+    pub fn has_lost(&self, guild: usize, told: &InboundMessage) -> bool {
+        let known = self.message(guild, &told.id);
+        known.is_some_and(|known| {
+            known.created_at != told.created_at || !self.stands(guild, &told.id)
+        })
+    }
+
+    /// A message, wherever it stands or stood.
     pub fn message(&self, guild: usize, id: &MessageId) -> Option<&Stored> {
         self.guilds.get(guild)?.messages.get(id)
     }
@@ -227,6 +276,8 @@ impl Guild {
             author: message.author.id.clone(),
             content: message.content.clone(),
             nonce: message.nonce.clone(),
+            reply_to: message.reply_to_id.clone(),
+            created_at: message.created_at,
             at: now,
             woken: woken.iter().cloned().collect(),
             rewoken: BTreeSet::new(),

@@ -83,7 +83,9 @@ fn debt(view: View<'_>, place: &Place, channel: &Channel) -> Option<String> {
     // What was left out is told with the next turn, and nothing wakes the agent there any more.
     let newest = channel.messages.values().next_back();
     let newest = newest.and_then(|id| view.ledger.message(*guild, id));
-    if view.leaves_out(channel) && !newest.is_some_and(|newest| newest.woken.contains(user)) {
+    let wakes =
+        |newest: &Stored| newest.woken.contains(user) && view.setup.allows(&newest.author, id);
+    if view.leaves_out(channel) && !newest.is_some_and(wakes) {
         return None;
     }
     let skipped = work.map_or(0, |work| work.skipped);

@@ -70,6 +70,12 @@ impl Rule for Membership {
                     view.now.since(left)
                 ));
             }
+            if !view.setup.allows(&message.author.id, &inbound.channel.id) {
+                return Err(format!(
+                    "{} reached {user}, whom its author may not wake",
+                    tell(view.ledger, *guild, &message.id)
+                ));
+            }
             if message.author.id == *user {
                 return Err(format!(
                     "{} was handed to its own author",

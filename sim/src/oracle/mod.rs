@@ -11,12 +11,14 @@ pub mod troubles;
 pub mod work;
 
 mod as_it_stands;
+mod as_told;
 mod bounds;
 mod caught_up;
 mod dialing;
 mod hanging_up;
 mod in_time;
 mod liveness;
+mod loops;
 mod membership;
 mod offered_again;
 mod once;
@@ -24,12 +26,15 @@ mod one_turn;
 mod order;
 mod passes;
 mod posts;
+mod reading;
 mod ready;
 mod refused;
 mod rotating;
 mod rounds;
+mod spread;
 mod storms;
 mod tokens;
+mod unreadable;
 mod waking;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -43,7 +48,7 @@ use selvedge_core::{
         config::{Config, Profile},
         inbound::Inbound,
         io::Http,
-        kept::Change,
+        kept::{Change, Kept},
         tools::SentMessage,
     },
     request::RequestId,
@@ -204,6 +209,27 @@ pub enum Seen<'a> {
         /// Where.
         guild: usize,
     },
+    /// An agent was sent a frame that is none of the protocol's, and keeps the connection.
+    PassedOver {
+        /// Which agent.
+        agent: usize,
+        /// By which guild.
+        guild: usize,
+    },
+    /// A guild pushes to an agent that it is a member of a channel, or is not any more.
+    Told {
+        /// Where.
+        place: Place,
+        /// Whether it is.
+        member: bool,
+    },
+    /// An agent says that it is a member of a channel, or is not any more.
+    Member {
+        /// Where.
+        place: Place,
+        /// Whether it is.
+        member: bool,
+    },
     /// An agent says that it has parked a turn.
     Parked {
         /// Which agent.
@@ -232,6 +258,23 @@ pub enum Seen<'a> {
     Killed {
         /// Which agent.
         agent: usize,
+    },
+    /// A backup was put in the place of an agent's disk, between two processes.
+    DiskRestored {
+        /// Which agent.
+        agent: usize,
+        /// What the next process finds.
+        kept: &'a Kept,
+    },
+    /// What a guild has stored by now was copied.
+    GuildBackedUp {
+        /// Which guild.
+        guild: usize,
+    },
+    /// That copy was put in the place of what the guild had stored.
+    GuildRestored {
+        /// Which guild.
+        guild: usize,
     },
 }
 
@@ -278,6 +321,14 @@ impl Setup {
             ..
         } = self.config;
         backfill_max < 200 || waiting_max < 1_000 || waiting_agent_max < 10_000
+    }
+
+    /// Whether a message may wake an agent at all, as the agents are configured.
+    pub fn allows(&self, author: &UserId, channel: &ChannelId) -> bool {
+        let users = self.config.allow_users.as_ref();
+        let channels = self.config.allow_channels.as_ref();
+        users.is_none_or(|users| users.contains(author))
+            && channels.is_none_or(|channels| channels.contains(channel))
     }
 
     /// Whose account an agent is.
@@ -376,6 +427,11 @@ impl Oracle {
             Box::<rounds::Rounds>::default(),
             Box::<as_it_stands::AsItStands>::default(),
             Box::<dialing::Dialing>::default(),
+            Box::new(unreadable::Unreadable),
+            Box::<as_told::AsTold>::default(),
+            Box::<loops::Loops>::default(),
+            Box::<reading::Reading>::default(),
+            Box::<spread::Spread>::default(),
         ]);
         oracle
     }
@@ -413,8 +469,19 @@ impl Oracle {
             for fact in *facts {
                 self.ledger.apply(now, *guild, fact);
             }
+        } else if let Seen::GuildBackedUp { guild } = seen {
+            self.ledger.back_up(*guild);
+        } else if let Seen::GuildRestored { guild } = seen {
+            self.ledger.restore(now, *guild);
         }
         self.works.saw(now, &self.setup, &self.ledger, seen);
+        // What waited when its guild lost it may be handed over, and nothing can be said of it.
+        if let Seen::Notified { guild, inbound, .. } = seen {
+            let mut told = inbound.messages.iter().chain(&inbound.context);
+            if told.any(|told| self.ledger.has_lost(*guild, told)) {
+                return;
+            }
+        }
         let view = View {
             now,
             setup: &self.setup,

@@ -44,6 +44,8 @@ impl Rule for Once {
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
         if let Seen::Killed { agent } = seen {
             *self.lives.entry(*agent).or_default() += 1;
+        } else if let Seen::DiskRestored { agent, .. } = seen {
+            self.on_disk_restored(view, *agent);
         } else if let Seen::Notified {
             agent,
             guild,
@@ -80,6 +82,34 @@ impl Rule for Once {
             }
         }
         Ok(())
+    }
+}
+
+impl Once {
+    /// An older store does not know what was handed over since. An answer shows that, of what it answers and
+    /// all before it, where posts name their turns, a guild knows nonces and history is read that far.
+    fn on_disk_restored(&mut self, view: View<'_>, agent: usize) {
+        self.offers.retain(|(of, _), _| *of != agent);
+        let user = view.setup.agents.get(agent);
+        self.turns.retain(|(of, guild, message), _| {
+            let known = view.ledger.message(*guild, message);
+            let channel = known.and_then(|known| view.ledger.channel(*guild, &known.channel));
+            let (Some(known), Some(channel)) = (known, channel) else {
+                return *of != agent;
+            };
+            let mut later = channel.messages.range(known.seq..);
+            let answered = |id: &MessageId| {
+                let post = view.ledger.message(*guild, id)?;
+                let is_own = Some(&post.author) == user && post.nonce.is_some();
+                let answers = post.reply_to.as_ref().filter(|_| is_own)?;
+                Some(view.ledger.message(*guild, answers)?.seq)
+            };
+            let is_answered = later.any(|(_, id)| answered(id).is_some_and(|seq| known.seq <= seq));
+            let tells = view.setup.says_done
+                && !view.setup.older.contains(guild)
+                && !view.leaves_out(channel);
+            *of != agent || (is_answered && tells)
+        });
     }
 }
 

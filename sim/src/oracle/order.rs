@@ -29,6 +29,10 @@ impl Rule for Order {
         if let Seen::Killed { agent } = seen {
             self.fresh.retain(|(of, ..), _| of != agent);
         }
+        // An older store does not know what was handed over since.
+        if let Seen::DiskRestored { agent, .. } = seen {
+            self.last.retain(|(of, ..), _| of != agent);
+        }
         if let Seen::Committed { guild, facts } = seen {
             for fact in *facts {
                 if let Fact::Posted { message, .. } = fact {

@@ -84,6 +84,16 @@ impl Rule for Posts {
             *self.lives.entry(*agent).or_default() += 1;
             self.over.retain(|(whose, _)| whose != agent);
             Ok(())
+        } else if let Seen::GuildRestored { guild } = seen {
+            // What was posted since the backup stands nowhere, and is posted again where its answer was lost.
+            self.said.retain(|(of, ..), _| of != guild);
+            Ok(())
+        } else if let Seen::DiskRestored { agent, .. } = seen {
+            // A post without a nonce does not show what it was an answer to.
+            let older = &view.setup.older;
+            self.said
+                .retain(|(guild, _, of, _), _| of != agent || !older.contains(guild));
+            Ok(())
         } else if let Seen::Notified { agent, inbound, .. } = seen {
             for message in &inbound.messages {
                 let told = (*agent, message.id.clone());

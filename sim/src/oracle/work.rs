@@ -8,7 +8,7 @@ use selvedge_core::{
     guild::fact::Fact,
     http::{Method, Request},
     id::{ChannelId, GuildId, MessageId, TurnId},
-    plugin::kept::{Change, TurnState},
+    plugin::kept::{Change, Kept, TurnState},
 };
 
 use super::{Place, Seen, Setup, ledger::Ledger};
@@ -49,7 +49,8 @@ pub struct Work {
     pub skipped: u64,
     /// The agent's posts within the window of the loop guard.
     posted: VecDeque<Time>,
-    /// Whether the loop guard may have held anything back: that is recorded, and not handed over.
+    /// Whether something may not be handed over: the loop guard may have held it back, or the guild was
+    /// restored from a backup while a turn ran, by whose end alone the plugin knows a message again.
     pub guarded: bool,
 }
 // No rule of a search asks for how long nothing happens.
@@ -64,7 +65,8 @@ impl Works {
             inbound,
         } = seen
         {
-            for message in &inbound.messages {
+            let told = inbound.messages.iter();
+            for message in told.filter(|told| !ledger.has_lost(*guild, told)) {
                 self.handed.insert((*agent, *guild, message.id.clone()));
             }
             let place = (*agent, *guild, inbound.channel.id.clone());
@@ -97,6 +99,12 @@ impl Works {
         } else if let Seen::Kept { agent, changes } = seen {
             for change in *changes {
                 self.on_kept(setup, *agent, change);
+            }
+        } else if let Seen::DiskRestored { agent, kept } = seen {
+            self.on_disk_restored(setup, *agent, kept);
+        } else if let Seen::GuildRestored { guild } = seen {
+            for ((_, of, _), work) in &mut self.places {
+                work.guarded |= of == guild && work.running.is_some();
             }
         } else if let Seen::Live { agent, guild } = seen {
             let key = (*agent, *guild);
@@ -160,12 +168,31 @@ impl Works {
         self.rewoken.get(place) == Some(&false)
     }
 
-    /// It is owed to all who have met the guild. The loop guard may have begun to hold back what is said
-    /// there.
+    /// A guild that an older store does not know is met anew.
+    fn on_disk_restored(&mut self, setup: &Setup, agent: usize, kept: &Kept) {
+        let knows = |guild: &usize| {
+            let id = setup.guilds.get(*guild);
+            id.is_some_and(|id| kept.guilds.contains_key(id))
+        };
+        self.known
+            .retain(|(of, guild)| *of != agent || kept.guilds.contains_key(guild));
+        self.met.retain(|(of, guild)| *of != agent || knows(guild));
+        self.said
+            .retain(|(of, guild, _)| *of != agent || knows(guild));
+    }
+
+    /// It is owed to all who have met the guild and may be woken with it. The loop guard may have begun to
+    /// hold back what is said there.
     fn on_posted(&mut self, now: Time, setup: &Setup, guild: usize, message: &Message) {
-        let here = self.met.iter().filter(|(_, met)| *met == guild);
-        let owed = here.map(|(agent, _)| (*agent, guild, message.id.clone()));
-        self.said.extend(owed);
+        // A guild that was restored from a backup gives ids anew.
+        for agent in 0..setup.agents.len() {
+            self.handed.remove(&(agent, guild, message.id.clone()));
+        }
+        if setup.allows(&message.author.id, &message.channel_id) {
+            let here = self.met.iter().filter(|(_, met)| *met == guild);
+            let owed = here.map(|(agent, _)| (*agent, guild, message.id.clone()));
+            self.said.extend(owed);
+        }
         let mut agents = setup.agents.iter();
         let Some(agent) = agents.position(|user| *user == message.author.id) else {
             return;
@@ -174,11 +201,12 @@ impl Works {
         let place = (agent, guild, message.channel_id.clone());
         let work = self.places.entry(place).or_default();
         work.posted.push_back(now);
-        let old = |first: &Time| now.since(*first) > config.loop_window;
+        // A guild has a post earlier than its author knows.
+        let old = |first: &Time| now.since(*first) > config.loop_window * 2;
         while work.posted.front().is_some_and(old) {
             work.posted.pop_front();
         }
-        work.guarded |= work.posted.len() > config.loop_turns as usize;
+        work.guarded |= work.posted.len() >= config.loop_turns as usize;
     }
 
     fn on_kept(&mut self, setup: &Setup, agent: usize, change: &Change) {

@@ -4,7 +4,7 @@ use selvedge_core::Rng;
 
 use super::{
     log_between,
-    people::{Cast, deed},
+    people::{Cast, deed, pick},
 };
 use crate::script::{Act, Deed, Line, Strike};
 
@@ -67,6 +67,22 @@ pub(super) fn flood(rng: &mut Rng, cast: &Cast, at: u64) -> Vec<Line> {
         every: rng.below(20),
     };
     vec![deed(at, who, None, floods)]
+}
+
+/// Two agents that are alone with people in a channel answer each other for a while.
+pub(super) fn chat(rng: &mut Rng, cast: &Cast, at: u64) -> Vec<Line> {
+    let pairs: Vec<_> = cast.pairs().collect();
+    let Some(place) = pick(rng, &pairs) else {
+        return vec![];
+    };
+    let Some(who) = pick(rng, &place.people) else {
+        return vec![];
+    };
+    let post = Deed::Post {
+        channel: place.name.clone(),
+        content: format!("chat {} from {at} on", log_between(rng, 4, 500)),
+    };
+    vec![deed(at, who, None, post)]
 }
 
 /// A channel wakes others, or somebody speaks only when mentioned from now on, or not only then.

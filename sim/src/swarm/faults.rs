@@ -5,6 +5,7 @@ use selvedge_core::Rng;
 use super::{
     changes, log_between,
     people::{Cast, pick},
+    restores,
 };
 use crate::{
     fault::{Damage, LoginFault, RestFault},
@@ -91,11 +92,17 @@ pub enum Fault {
     RepeatLast,
     /// Somebody takes back what was said while an agent was away.
     Recant,
+    /// A guild is restored from a backup.
+    RestoreGuild,
+    /// A backup takes the place of a plugin's disk.
+    RestoreDisk,
+    /// Two agents answer each other.
+    Chat,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 41] = [
         Self::RefuseDials,
         Self::HangDials,
         Self::SlowDials,
@@ -134,7 +141,19 @@ impl Fault {
         Self::Flood,
         Self::RepeatLast,
         Self::Recant,
+        Self::RestoreGuild,
+        Self::RestoreDisk,
+        Self::Chat,
     ];
+
+    /// Those that there are where nobody names any. Of the others it is known that a few worlds break the
+    /// rules, and not yet whose fault that is.
+    pub fn by_default() -> Vec<Self> {
+        let mut faults = Self::ALL.to_vec();
+        faults
+            .retain(|fault| !matches!(fault, Self::RestoreGuild | Self::RestoreDisk | Self::Chat));
+        faults
+    }
 
     /// The name that `--faults` takes.
     pub const fn name(self) -> &'static str {
@@ -177,6 +196,9 @@ impl Fault {
             Self::Flood => "flood",
             Self::RepeatLast => "repeat_last",
             Self::Recant => "recant",
+            Self::RestoreGuild => "restore_guild",
+            Self::RestoreDisk => "restore_disk",
+            Self::Chat => "chat",
         }
     }
 
@@ -317,6 +339,9 @@ impl Fault {
             Self::Flood => changes::flood(rng, cast, at),
             Self::RepeatLast => vec![line(at, Strike::RepeatLast)],
             Self::Recant => changes::recant(rng, cast, at, millis.min(span.saturating_sub(at))),
+            Self::RestoreGuild => restores::guild(rng, cast, (at, later.min(span), span), millis),
+            Self::RestoreDisk => restores::disk(rng, cast, (at, later.min(span), span), millis),
+            Self::Chat => changes::chat(rng, cast, at),
         }
     }
 }

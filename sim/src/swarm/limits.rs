@@ -59,3 +59,25 @@ pub(super) fn draw(rng: &mut Rng, head: &mut Head) {
         head.config.insert("coalesce".to_string(), written(span));
     }
 }
+
+/// Draws whether only some may wake the agents, and who.
+pub(super) fn allow(rng: &mut Rng, people: &[&str], head: &mut Head) {
+    if !rng.chance(1, 20) {
+        return;
+    }
+    let users = people.iter().map(|who| (*who).to_string());
+    let users = users.chain(head.agents.iter().cloned());
+    let users: Vec<Value> = users
+        .filter(|_| rng.chance(2, 3))
+        .map(Value::from)
+        .collect();
+    head.config
+        .insert("allow_users".to_string(), Value::from(users));
+}
+
+/// Draws how soon agents that answer each other tire of it.
+pub(super) fn tire(rng: &mut Rng, head: &mut Head) {
+    let turns = log_between(rng, 2, 20);
+    head.config
+        .insert("loop_turns".to_string(), Value::from(turns));
+}

@@ -8,6 +8,7 @@ mod changes;
 mod faults;
 mod limits;
 mod people;
+mod restores;
 
 use std::time::Duration;
 
@@ -43,24 +44,33 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             size: Size::default(),
-            faults: Fault::ALL.to_vec(),
+            faults: Fault::by_default(),
         }
     }
 }
 
 /// The script of a seed.
 pub fn script(seed: u64, options: &Options) -> Script {
+    let mut size = options.size;
     let rng = Rng::from_number(seed).fork("swarm");
     let mut head = Head::named(&format!("seed {seed}"), "drawn");
     head.seed = seed;
-    draw_head(&mut rng.fork("head"), &options.size, &mut head);
+    draw_head(&mut rng.fork("head"), &size, &mut head);
+    let mut crowd = rng.fork("crowd");
+    let is_crowd = options.faults.contains(&Fault::CrashGuild)
+        && size == Size::default()
+        && crowd.chance(1, 40);
+    if is_crowd {
+        gather(&mut crowd, &mut size, &mut head);
+    }
     limits::draw(&mut rng.fork("limits"), &mut head);
+    limits::allow(&mut rng.fork("allow"), &people::PEOPLE, &mut head);
     let mut older = rng.fork("older");
     head.older_guilds.clone_from(&head.guilds);
     head.older_guilds.retain(|_| older.chance(1, 6));
     let span = log_between(&mut rng.fork("span"), 20_000, 900_000);
-    let cast = Cast::draw(&mut rng.fork("cast"), &head, &options.size);
-    let mut lines = cast.lines(&rng.fork("people"), &options.size, span);
+    let cast = Cast::draw(&mut rng.fork("cast"), &head, &size);
+    let mut lines = cast.lines(&rng.fork("people"), &size, span);
     let mut on: Vec<Fault> = options.faults.clone();
     // To the other hosts what is written has arrived.
     on.retain(|fault| *fault != Fault::LoseNotifications || head.profile == Profile::Claude);
@@ -68,6 +78,27 @@ pub fn script(seed: u64, options: &Options) -> Script {
     // Few faults at once reach deeper, many at once are the worst case.
     let of = 1 + which.below(8);
     on.retain(|_| which.chance(1, of));
+    alone(&mut rng.fork("alone"), &mut on);
+    if on.contains(&Fault::Chat) && cast.pairs().next().is_some() {
+        limits::tire(&mut rng.fork("tire"), &mut head);
+    }
+    if is_crowd {
+        // What is said much to many takes them longer than anybody waits.
+        on.retain(|fault| *fault != Fault::Flood);
+        let at = crowd.below(span);
+        let crash = Strike::CrashGuild {
+            commits: true,
+            told: true,
+            down: log_between(&mut crowd, 20, 20_000),
+        };
+        lines.push(Line::Act {
+            at,
+            who: "network".to_string(),
+            agent: None,
+            guild: None,
+            r#do: Act::Strike(crash),
+        });
+    }
     for fault in on {
         let mut rng = rng.fork(fault.name());
         let every = log_between(&mut rng, span / 20, span);
@@ -109,6 +140,27 @@ fn draw_head(rng: &mut Rng, size: &Size, head: &mut Head) {
     head.turn_ms = log_between(rng, 1, 5_000);
     let least = rng.below(20);
     head.latency_ms = (least, least + log_between(rng, 1, 300));
+}
+
+/// What comes back from a backup is disaster enough: nothing else goes wrong in such a world. Most of the
+/// time it does not.
+fn alone(rng: &mut Rng, on: &mut Vec<Fault>) {
+    for disaster in [Fault::RestoreGuild, Fault::RestoreDisk] {
+        if on.contains(&disaster) {
+            match rng.chance(1, 4) {
+                true => on.retain(|fault| *fault == disaster),
+                false => on.retain(|fault| *fault != disaster),
+            }
+        }
+    }
+}
+
+/// Makes a world one of many agents, in one guild where little is said.
+fn gather(rng: &mut Rng, size: &mut Size, head: &mut Head) {
+    head.agents = numbered(8 + rng.below(9) as usize);
+    head.guilds.truncate(1);
+    size.channels = Some(1 + rng.below(2) as usize);
+    size.messages = Some(1 + rng.below(8) as usize);
 }
 
 /// A number of which each order of magnitude is equally likely.

@@ -6,7 +6,7 @@ use super::{Size, log_between};
 use crate::script::{Act, Deed, Head, Line};
 
 /// The people of every drawn world.
-const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
+pub(super) const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
 /// How long everybody waits for the first contact, in milliseconds.
 const FIRST_CONTACT: u64 = 3_000;
 
@@ -59,6 +59,12 @@ impl Cast {
     pub(super) fn place(&self, rng: &mut Rng) -> Option<(&Place, &'static str)> {
         let place = pick(rng, &self.places)?;
         Some((place, pick(rng, &place.people)?))
+    }
+
+    /// The channels in which everybody is woken by everybody, and there are two agents.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = &Place> {
+        let places = self.places.iter();
+        places.filter(|place| place.x_type == XType::General && place.agents.len() == 2)
     }
 
     /// What people do: they make the channels, most of them at once, and post until `span`.

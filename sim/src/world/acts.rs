@@ -274,7 +274,7 @@ impl World {
             }
             Strike::Start => self.start(target),
             Strike::BackUp => self.each_disk(target, Disk::back_up),
-            Strike::Restore => self.each_disk(target, Disk::restore),
+            Strike::Restore => self.restore_disks(target),
             Strike::DelayCommits(millis) => {
                 self.each_disk(target, |disk| disk.commit = ms(millis));
                 let slow = ms(millis) > Disk::default().commit;
@@ -301,6 +301,8 @@ impl World {
             Strike::BackUpGuild => self.each_guild(target, |world, guild| {
                 if let Some(site) = world.guilds.get_mut(guild) {
                     site.backup = site.store.clone();
+                    site.backup.kill(false);
+                    world.oracle.saw(world.now, &Seen::GuildBackedUp { guild });
                 }
             }),
             Strike::RestoreGuild { down } => self.each_guild(target, |world, guild| {
@@ -308,6 +310,8 @@ impl World {
                 if let Some(site) = world.guilds.get_mut(guild) {
                     site.store = site.backup.clone();
                 }
+                world.cover("guild restored");
+                world.oracle.saw(world.now, &Seen::GuildRestored { guild });
                 world.schedule(ms(down), Event::Restart(guild));
             }),
             Strike::SetClock(millis) => self.each_guild(target, |world, guild| {

@@ -195,6 +195,13 @@ impl World {
         {
             self.oracle.saw(self.now, &Seen::Down { agent, guild });
         }
+        if let Note::Joined { guild, channel } | Note::Left { guild, channel, .. } = note
+            && let Some(guild) = self.guild_named(guild.as_str())
+        {
+            let place = (agent, guild, channel.clone());
+            let member = matches!(note, Note::Joined { .. });
+            self.oracle.saw(self.now, &Seen::Member { place, member });
+        }
         if let Note::TurnParked { turn, .. } = note {
             self.oracle.saw(self.now, &Seen::Parked { agent, turn });
         }

@@ -18,10 +18,11 @@ use serde_json::Value;
 use super::{Caller, Event, Moment, START, World};
 use crate::{
     fault::RestFault,
-    net::{End, Held, Link, Passage, is_ping},
+    net::{End, Held, Link, Passage, is_foreign, is_ping},
     oracle::Seen,
     path::take,
     story::Dial,
+    talk,
 };
 
 /// What a CONNECT to the namespace of the pushes begins with: Engine.IO's mark of a message, and
@@ -129,7 +130,8 @@ impl World {
             let arrives = at.since(START);
             teller.sent(self.now.since(START), link, to, &sent, &passage, arrives);
         }
-        if !(extra + late).is_zero() {
+        // What the guild has announced stands in nobody's way.
+        if !extra.is_zero() || late > self.net.heartbeat_slack() {
             self.net.mar(link);
             self.trouble_until(link.agent, link.guild, at);
         }
@@ -229,9 +231,21 @@ impl World {
             && let ws::Event::Frame(Frame::Text(text)) = &event
         {
             self.net.on_heard(link, text);
+            if let Some((channel, member)) = talk::membership(text) {
+                let place = (link.agent, link.guild, channel);
+                self.oracle.saw(self.now, &Seen::Told { place, member });
+            }
         }
         match to {
-            End::Agent => self.step_agent(link.agent, Some(Input::Transport(link.conn, event))),
+            End::Agent => {
+                let foreign = is_foreign(&event);
+                self.step_agent(link.agent, Some(Input::Transport(link.conn, event)));
+                if foreign && !self.net.has_left(link, End::Agent) {
+                    let (agent, guild) = (link.agent, link.guild);
+                    self.oracle
+                        .saw(self.now, &Seen::PassedOver { agent, guild });
+                }
+            }
             End::Guild => self.step_guild(link.guild, Some(at_guild(link, event))),
         }
     }

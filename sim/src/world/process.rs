@@ -235,6 +235,19 @@ impl World {
         }
     }
 
+    /// A backup takes the place of what plugins have kept since, where they do not run.
+    pub(super) fn restore_disks(&mut self, target: Target) {
+        for agent in self.agents_of(target) {
+            if let Some(site) = self.agents.get_mut(agent).filter(|site| !site.alive) {
+                site.disk.restore();
+                let kept = site.disk.kept();
+                self.oracle
+                    .saw(self.now, &Seen::DiskRestored { agent, kept });
+                self.cover("disk restored");
+            }
+        }
+    }
+
     /// The host is gone: its plugin ends in order, and both start again.
     pub(super) fn lose_host(&mut self, agent: usize, commits: bool, down: Duration) {
         self.cover("host crashed");
