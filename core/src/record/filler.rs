@@ -316,7 +316,9 @@ mod tests {
     fn contents_are_found_where_json_has_them() {
         let found = |text: &str| {
             let ranges = contents(text.as_bytes()).into_iter();
-            ranges.map(|at| text[at].into()).collect::<Vec<String>>()
+            ranges
+                .map(|at| text.get(at).unwrap().into())
+                .collect::<Vec<String>>()
         };
         let frame =
             r#"42/realtime,["message.created",{"id":"content","content":"a \"b\":\"c","x":"d"}]"#;
