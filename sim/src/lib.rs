@@ -22,7 +22,6 @@ pub mod net;
 pub mod oracle;
 pub mod path;
 pub mod replay;
-pub mod retell;
 pub mod run;
 pub mod script;
 pub mod shrink;

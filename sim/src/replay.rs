@@ -27,16 +27,6 @@ struct Head {
     state: Value,
 }
 
-impl Head {
-    fn read(recording: &mut impl BufRead) -> Result<Self, ReplayError> {
-        let mut head = String::new();
-        if recording.read_line(&mut head)? == 0 {
-            return Err(ReplayError::Empty);
-        }
-        serde_json::from_str(&head).map_err(no_head)
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
@@ -85,9 +75,6 @@ pub enum ReplayError {
     /// There is nothing in it.
     #[error("it is empty")]
     Empty,
-    /// It is a guild's, and an agent's is asked for.
-    #[error("it is the recording of a guild: only what an agent has seen can be told as a trace")]
-    NoAgent,
 }
 
 /// How a replay went.
@@ -155,48 +142,14 @@ impl fmt::Display for Difference {
 ///
 /// Where it cannot be read, or is none.
 pub fn replay(mut recording: impl BufRead) -> Result<Replayed, ReplayError> {
-    let head = Head::read(&mut recording)?;
+    let mut head = String::new();
+    if recording.read_line(&mut head)? == 0 {
+        return Err(ReplayError::Empty);
+    }
+    let head: Head = serde_json::from_str(&head).map_err(no_head)?;
     match head.machine {
-        Kind::Agent => Play::<Agent, _>::new("agent", head, ())?.all(recording),
-        Kind::Guild => Play::<Guild, _>::new("guild", head, ())?.all(recording),
-    }
-}
-
-/// Replays a segment of an agent's recording before somebody who watches.
-pub(crate) fn replay_agent(
-    mut recording: impl BufRead,
-    watch: impl Watch<Agent>,
-) -> Result<Replayed, ReplayError> {
-    let head = Head::read(&mut recording)?;
-    match head.machine {
-        Kind::Agent => Play::<Agent, _>::new("agent", head, watch)?.all(recording),
-        Kind::Guild => Err(ReplayError::NoAgent),
-    }
-}
-
-/// Sees every step of a replay.
-pub(crate) trait Watch<M: Machine> {
-    /// It is about to be taken.
-    fn before(&mut self, now: Time, input: Option<&M::Input>);
-
-    /// It has been taken.
-    fn after(&mut self, outputs: &[M::Output]);
-}
-
-/// Nobody watches.
-impl<M: Machine> Watch<M> for () {
-    fn before(&mut self, _: Time, _: Option<&M::Input>) {}
-
-    fn after(&mut self, _: &[M::Output]) {}
-}
-
-impl<M: Machine, W: Watch<M>> Watch<M> for &mut W {
-    fn before(&mut self, now: Time, input: Option<&M::Input>) {
-        (**self).before(now, input);
-    }
-
-    fn after(&mut self, outputs: &[M::Output]) {
-        (**self).after(outputs);
+        Kind::Agent => Play::<Agent>::new("agent", head)?.all(recording),
+        Kind::Guild => Play::<Guild>::new("guild", head)?.all(recording),
     }
 }
 
@@ -207,25 +160,22 @@ struct Taken<O> {
 }
 
 /// A replay under way.
-struct Play<M: Machine, W> {
+struct Play<M: Machine> {
     machine: M,
-    watch: W,
     report: Replayed,
     /// Until it was compared.
     last: Option<Taken<M::Output>>,
     lines: VecDeque<String>,
 }
 
-impl<M, W> Play<M, W>
+impl<M> Play<M>
 where
     M: Machine + Snapshot,
     M::Input: DeserializeOwned,
     M::Output: Serialize + Debug,
-    W: Watch<M>,
 {
-    fn new(name: &'static str, head: Head, watch: W) -> Result<Self, ReplayError> {
+    fn new(name: &'static str, head: Head) -> Result<Self, ReplayError> {
         Ok(Self {
-            watch,
             machine: M::load(head.state).map_err(no_head)?,
             report: Replayed {
                 machine: name,
@@ -299,7 +249,6 @@ where
     }
 
     fn step(&mut self, line: u64, now: Time, input: Option<M::Input>) {
-        self.watch.before(now, input.as_ref());
         let mut outputs = Vec::new();
         let machine = &mut self.machine;
         // A recording that ends in a panic is there to show it.
@@ -318,7 +267,6 @@ where
             });
             return;
         }
-        self.watch.after(&outputs);
         self.last = Some(Taken { line, outputs });
     }
 

@@ -4,19 +4,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::BufReader,
+    fs,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
-use selvedge_core::plugin::defect::Planted;
-use selvedge_sim::{
-    replay::{ReplayError, Replayed, replay},
-    retell::retell,
-    script::Script,
-    world::World,
-};
+use selvedge_sim::replay::{ReplayError, Replayed, replay};
 use selvedge_tests::{
     PATIENCE,
     fabric::{Fabric, Recordings},
@@ -78,7 +71,6 @@ async fn replays_to_the_same_outputs(filler: bool) {
     let (files, key) = recorded(folder.path(), filler).await;
     let mut rows = BTreeMap::<_, Vec<Replayed>>::new();
     let mut tells = false;
-    becomes_a_trace(&files);
     for file in files {
         let recording = fs::read_to_string(&file).unwrap();
         let said = ["number 0", "number 1", "your key?"];
@@ -117,28 +109,6 @@ async fn replays_to_the_same_outputs(filler: bool) {
         }
     }
     assert_eq!((guilds, agents), (2, 1));
-}
-
-/// What an agent has seen in all its segments is a trace that passes, and in which as much is said.
-fn becomes_a_trace(files: &[PathBuf]) {
-    let mut files: Vec<_> = files.iter().collect();
-    files.sort();
-    let (agents, guilds): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| {
-        let name = file.file_name().unwrap();
-        name.to_str().unwrap().starts_with("echo-")
-    });
-    let open = |file: &PathBuf| BufReader::new(File::open(file).unwrap());
-    let (script, went) = retell("a conversation", agents.into_iter().map(open)).unwrap();
-    assert!(went.iter().all(|went| went.difference.is_none()));
-    let text = script.write().unwrap();
-    assert_eq!(text.matches(r#""create""#).count(), 2, "{text}");
-    assert_eq!(text.matches(r#""post""#).count(), 5, "{text}");
-    assert!(text.contains(r#""who":"network""#), "{text}");
-    let report = World::new(Script::parse(&text).unwrap(), Planted::default());
-    let failures = report.unwrap().run().failures;
-    assert!(failures.is_empty(), "{failures:?} of\n{text}");
-    let guild = retell("a guild", guilds.into_iter().map(open));
-    assert!(matches!(guild, Err(ReplayError::NoAgent)));
 }
 
 /// A recording from which one line is taken, or in which an output is another one, does not pass.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Args;
-use selvedge_sim::{replay, retell};
+use selvedge_sim::replay;
 
 use super::say;
 
@@ -19,11 +19,6 @@ pub(crate) struct Replay {
     /// with. Of a folder, all of its files, in order.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Write what the agent has seen in them as a scripted trace into this file, for `trace` and `shrink`:
-    /// what people said and what befell its connections and logins, in a world whose host repeats what it
-    /// is told. All the files must be of one agent, in order.
-    #[arg(long, value_name = "TRACE")]
-    to_trace: Option<PathBuf>,
 }
 
 impl Replay {
@@ -32,26 +27,10 @@ impl Replay {
         for file in &self.files {
             files.extend(segments(file)?);
         }
-        if let Some(trace) = &self.to_trace {
-            write_trace(&files, trace)?;
-        }
         // All of them, also after one that differs.
         let bad = files.iter().filter(|file| !said(file));
         Ok(bad.count() == 0)
     }
-}
-
-fn write_trace(files: &[PathBuf], trace: &Path) -> Result<(), String> {
-    let open = |file: &PathBuf| {
-        let failed = |error| format!("{}: {error}", file.display());
-        File::open(file).map(BufReader::new).map_err(failed)
-    };
-    let segments: Vec<_> = files.iter().map(open).collect::<Result<_, _>>()?;
-    let name = files.first().and_then(|file| file.file_name());
-    let name = name.unwrap_or_default().to_string_lossy();
-    let (script, _) = retell::retell(&name, segments).map_err(|error| error.to_string())?;
-    let text = script.write().map_err(|error| error.to_string())?;
-    fs::write(trace, text).map_err(|error| format!("{}: {error}", trace.display()))
 }
 
 /// The recordings of a folder, or a file itself.
