@@ -19,16 +19,7 @@ use crate::counted;
 const TIMES: u64 = 200;
 
 /// A push of 608 bytes: of one message to one socket.
-const PUSH: &str = concat!(
-    r#"42/realtime,["message.created",{"id":"01995d3e-7f0a-7c41-9b0e-6a3f5f0c2d11","#,
-    r#""channelId":"01995d3b-11d2-7e02-8c55-0f4b8f1de9a7","#,
-    r#""guildId":"01995d20-4a6e-7b1c-a3d9-52c07be81f3e","seq":1842,"#,
-    r#""author":{"id":"01995d21-90bb-7d3f-8a11-c4e2d7703b52","name":"Ada","kind":"human"},"#,
-    r#""content":"@weaver the deploy of 14:05 is stuck — the second shard waits for a lock that "#,
-    r#"nobody holds. Could you look at the journal, and tell us what it was?","#,
-    r#""replyToId":null,"mentions":["01995d22-0c1f-7a90-b7c8-3e9d1f6a4450"],"attachments":[],"#,
-    r#""createdAt":"2026-01-14T14:09:31.118Z","editedAt":null,"nonce":"c0ffee-17","wakeup":true}]"#,
-);
+const PUSH: &str = include_str!("push.txt").trim_ascii_end();
 
 /// The pushed message with this `seq` and an id of its own, by this author, which wakes or does not.
 pub(crate) fn push(seq: u64, author: &str, wakes: bool) -> ByteString {
