@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_core::{canonical, http::Method};
+use selvedge_core::canonical;
 
-use super::{Place, Rule, Seen, View};
-
-/// What the target of a question for the agent's channels has.
-const LISTING: &str = "/channels?guildId=";
+use super::{Place, Rule, Seen, View, requests::lists_channels};
 
 /// A push is newer than a listing that was asked for before it.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +45,7 @@ impl Rule for AsTold {
             ..
         } = seen
         {
-            if request.method == Method::Get && request.target.contains(LISTING) {
+            if lists_channels(request) {
                 let way = (*agent, *guild);
                 self.told.retain(|(of, there, _), _| (*of, *there) != way);
             }

@@ -14,7 +14,7 @@ use selvedge_core::{
     },
 };
 
-use super::{Rule, Seen, View};
+use super::{Rule, Seen, View, window::count};
 
 /// Connections of one link: the second one replaces the first.
 const CONNECTIONS: usize = 2;
@@ -78,7 +78,7 @@ impl Rule for Bounds {
             let dials = self.dials.entry((*agent, *guild)).or_default();
             within(
                 "dials of one link in a minute",
-                count(dials, view.now),
+                count(dials, view.now, SPAN),
                 DIALS,
             )
         } else if let Seen::LoggingIn {
@@ -91,7 +91,7 @@ impl Rule for Bounds {
             let logins = self.logins.entry(*agent).or_default();
             within(
                 "logins of one agent in a minute",
-                count(logins, view.now),
+                count(logins, view.now, SPAN),
                 LOGINS,
             )?;
             within("logins under way", *under_way, LoginGate::IN_FLIGHT)
@@ -140,16 +140,4 @@ impl Bounds {
             Change::Channel(..) | Change::Agent(_) | Change::Guild(_) | Change::NoChannel(..) => {}
         }
     }
-}
-
-/// One more now: how many there were within the span.
-fn count(moments: &mut VecDeque<Time>, now: Time) -> usize {
-    moments.push_back(now);
-    while moments
-        .front()
-        .is_some_and(|first| now.since(*first) >= SPAN)
-    {
-        moments.pop_front();
-    }
-    moments.len()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use selvedge_core::{Time, canonical, fabric::types::Message, guild::fact::Fact, id::UserId};
 
-use super::{Place, Rule, Seen, View};
+use super::{Place, Rule, Seen, View, window::count};
 
 /// How many more answers there may be than the guard takes for a loop, as a share of that: what waits
 /// already is answered, and the guild has a post earlier than its author knows.
@@ -56,23 +56,13 @@ impl Loops {
         let place = (who, guild, message.channel_id.clone());
         let key = (place, answered.author.clone());
         let moments = self.answered.entry(key).or_default();
-        moments.push_back(view.now);
         let config = &view.setup.config;
-        while moments
-            .front()
-            .is_some_and(|first| view.now.since(*first) >= config.loop_window)
-        {
-            moments.pop_front();
-        }
+        let times = count(moments, view.now, config.loop_window);
         let most = (config.loop_turns as usize).saturating_mul(SHARE) + MORE;
-        match moments.len() > most {
+        match times > most {
             true => Err(format!(
-                "{} has answered {} {} times within {:?}, {} make a loop",
-                message.author.id,
-                answered.author,
-                moments.len(),
-                config.loop_window,
-                config.loop_turns
+                "{} has answered {} {times} times within {:?}, {} make a loop",
+                message.author.id, answered.author, config.loop_window, config.loop_turns
             )),
             false => Ok(()),
         }

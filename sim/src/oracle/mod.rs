@@ -29,6 +29,7 @@ mod posts;
 mod reading;
 mod ready;
 mod refused;
+mod requests;
 mod rotating;
 mod rounds;
 mod spread;
@@ -36,6 +37,7 @@ mod storms;
 mod tokens;
 mod unreadable;
 mod waking;
+mod window;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

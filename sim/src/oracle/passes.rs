@@ -10,7 +10,7 @@ use selvedge_core::{
     plugin::kept::Change,
 };
 
-use super::{Rule, Seen, View, posts::messages_of, tell};
+use super::{Rule, Seen, View, requests::messages_of, tell};
 
 /// What was deleted, parked, left out or held back, or is of an earlier membership, is passed on unheard.
 #[derive(Clone, Debug, Default)]

@@ -4,16 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use selvedge_core::{
     Time, canonical,
-    fabric::{
-        routes::{self, PostBody},
-        types::Message,
-    },
+    fabric::{routes::PostBody, types::Message},
     guild::fact::Fact,
     http::{Method, Request},
     id::{ChannelId, MessageId, TurnId},
 };
 
-use super::{Place, Rule, Seen, View, tell};
+use super::{Place, Rule, Seen, View, requests::messages_of, tell};
 
 /// What a question for less than the newest of a channel has.
 const AFTER: &str = "afterSeq=";
@@ -182,12 +179,4 @@ impl Posts {
             )),
         }
     }
-}
-
-/// The channel whose messages a request is about, and what it asks for of them.
-pub(super) fn messages_of(request: &Request) -> Option<(ChannelId, &str)> {
-    let route = request.target.strip_prefix(routes::PREFIX)?;
-    let route = route.strip_prefix("/channels/")?;
-    let (channel, query) = route.split_once("/messages")?;
-    Some((ChannelId::new(channel)?, query))
 }

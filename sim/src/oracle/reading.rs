@@ -2,16 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_core::{
-    canonical,
-    http::{Method, Request},
-    id::ChannelId,
-};
+use selvedge_core::canonical;
 
-use super::{Place, Rule, Seen, View};
-
-/// What lies between a channel and what is asked of its history.
-const MESSAGES: &str = "/messages?";
+use super::{Place, Rule, Seen, View, requests::range_of};
 
 /// What an earlier process has heard is read once more, as far as there are turns to offer again.
 #[derive(Clone, Debug, Default)]
@@ -57,23 +50,4 @@ impl Rule for Reading {
         }
         Ok(())
     }
-}
-
-/// The channel whose history is asked for, and between which messages.
-fn range_of(request: &Request) -> Option<(ChannelId, u64, u64)> {
-    if request.method != Method::Get {
-        return None;
-    }
-    let (channel, asked) = request.target.split_once(MESSAGES)?;
-    let (_, channel) = channel.rsplit_once('/')?;
-    let bound = |name: &str| {
-        let mut bounds = asked.split('&').filter_map(|bound| bound.split_once('='));
-        let (_, bound) = bounds.find(|(it, _)| *it == name)?;
-        bound.parse().ok()
-    };
-    Some((
-        ChannelId::new(channel)?,
-        bound("afterSeq")?,
-        bound("beforeSeq")?,
-    ))
 }

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use selvedge_core::{Time, canonical, http::Method};
 
-use super::{Rule, Seen, View};
+use super::{Rule, Seen, View, window::count};
 
 /// What is counted within this span.
 const SPAN: Duration = Duration::from_secs(10);
@@ -59,18 +59,11 @@ impl Rule for Storms {
             return Ok(());
         }
         let moments = self.requests.entry((*agent, *guild)).or_default();
-        moments.push_back(view.now);
-        while moments
-            .front()
-            .is_some_and(|first| view.now.since(*first) >= SPAN)
-        {
-            moments.pop_front();
-        }
+        let sent = count(moments, view.now, SPAN);
         let most = ALWAYS + EACH * view.ledger.channels(*guild).count();
-        match moments.len() > most {
+        match sent > most {
             true => Err(format!(
-                "agent {agent} sent guild {guild} {} requests within {SPAN:?}, {most} are allowed",
-                moments.len()
+                "agent {agent} sent guild {guild} {sent} requests within {SPAN:?}, {most} are allowed"
             )),
             false => Ok(()),
         }

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use selvedge_core::{
     Time, canonical,
-    fabric::{routes, types::Message},
+    fabric::types::Message,
     guild::fact::Fact,
-    http::{Method, Request},
-    id::{ChannelId, GuildId, MessageId, TurnId},
+    id::{GuildId, MessageId, TurnId},
     plugin::kept::{Change, Kept, TurnState},
 };
 
-use super::{Place, Seen, Setup, ledger::Ledger};
+use super::{Place, Seen, Setup, ledger::Ledger, requests::asked_about};
 
 /// Knows what hosts got, and since when what is owed to them.
 #[derive(Clone, Debug, Default)]
@@ -271,15 +270,4 @@ impl Work {
         let running = self.running.as_ref().map(|(_, until)| *until);
         self.seen.max(running.unwrap_or_default())
     }
-}
-
-/// The message of a question whether it is still its sender's to answer, and its channel.
-fn asked_about(request: &Request) -> Option<(ChannelId, MessageId)> {
-    let route = request.target.strip_prefix(routes::PREFIX)?;
-    let channel = route.strip_prefix("/channels/")?.strip_suffix("/ack")?;
-    let body: BTreeMap<String, MessageId> = serde_json::from_slice(&request.body).ok()?;
-    let message = body
-        .get("messageId")
-        .filter(|_| request.method == Method::Post)?;
-    Some((ChannelId::new(channel)?, message.clone()))
 }
