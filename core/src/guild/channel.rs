@@ -212,8 +212,8 @@ pub fn takes(channel: &Channel, content: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Posts a message: it gets the next `seq`, and an id made of the channel's and that, which no
-/// other message ever has.
+/// Posts a message: it gets the next `seq`, and an id made of the channel's, of that and of the time, which
+/// no other message ever has: a guild that was restored from a backup gives the numbers anew, and later.
 pub fn post(
     state: &State,
     config: &Config,
@@ -228,7 +228,7 @@ pub fn post(
     }
     let attachments = file::attach(state, &config.limits, by, &draft.attachments)?;
     let seq = channel.row.last_seq + 1;
-    let id = format!("{}-{seq}", channel.row.id);
+    let id = format!("{}-{seq}-{:x}", channel.row.id, by.wall.as_millis());
     let Some(id) = MessageId::new(&id) else {
         return Err(Refusal::bad(
             "the channel's id is too long to make a message's id of it",
@@ -264,6 +264,7 @@ fn answers(channel: &Channel, to: &MessageId) -> Result<(), Refusal> {
         .as_str()
         .strip_prefix(channel.row.id.as_str())
         .and_then(|rest| rest.strip_prefix('-'))
+        .and_then(|rest| rest.split('-').next())
         .and_then(|seq| seq.parse::<u64>().ok());
     match seq {
         Some(seq) if (1..=channel.row.last_seq).contains(&seq) => Ok(()),

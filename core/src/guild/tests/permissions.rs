@@ -60,10 +60,10 @@ const CALLS: [(Method, &str, &str); 54] = {
         (Get, "/channels/{o}/messages", ""),
         (Post, "/channels/{p}/messages", post),
         (Post, "/channels/{o}/messages", post),
-        (Patch, "/messages/{p}-1", post),
-        (Patch, "/messages/{o}-1", post),
-        (Delete, "/messages/{p}-1", ""),
-        (Delete, "/messages/{o}-1", ""),
+        (Patch, "/messages/{pm}", post),
+        (Patch, "/messages/{om}", post),
+        (Delete, "/messages/{pm}", ""),
+        (Delete, "/messages/{om}", ""),
         (Get, "/channels/{p}/canvas", ""),
         (Get, "/channels/{o}/canvas", ""),
         (Put, "/channels/{p}/canvas", canvas),
@@ -76,8 +76,8 @@ const CALLS: [(Method, &str, &str); 54] = {
         (Get, "/channels/{o}/turn", ""),
         (Post, "/channels/{p}/turn/bypass", bypass),
         (Post, "/channels/{o}/turn/bypass", bypass),
-        (Post, "/channels/{p}/ack", r#"{"messageId":"{p}-1"}"#),
-        (Post, "/channels/{o}/ack", r#"{"messageId":"{o}-1"}"#),
+        (Post, "/channels/{p}/ack", r#"{"messageId":"{pm}"}"#),
+        (Post, "/channels/{o}/ack", r#"{"messageId":"{om}"}"#),
         (Post, "/files", ""),
         (Get, "/files/{f}", ""),
         (Get, "/files/{u}", ""),
@@ -128,9 +128,13 @@ fn guild() -> (World, impl Fn(&str) -> String) {
     let body = json!({"content": "", "attachments": [{"id": carried}]});
     let path = format!("/channels/{private}/messages");
     assert_eq!(world.send("A", &path, &body).0, 201);
+    let [in_private, in_open] = [&private, &open].map(|id| world.message_id(id, 1));
     (world, move |text: &str| {
         let channels = text.replace("{p}", &private).replace("{o}", &open);
-        channels.replace("{f}", &carried).replace("{u}", &lone)
+        let messages = channels
+            .replace("{pm}", &in_private)
+            .replace("{om}", &in_open);
+        messages.replace("{f}", &carried).replace("{u}", &lone)
     })
 }
 

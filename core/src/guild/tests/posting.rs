@@ -24,7 +24,7 @@ fn a_message_is_numbered_pushed_and_kept() {
     assert_eq!(
         message,
         json!({
-            "id": format!("{id}-1"), "channelId": id, "guildId": "g1", "seq": 1,
+            "id": world.message_id(&id, 1), "channelId": id, "guildId": "g1", "seq": 1,
             "author": {"id": "a", "name": "A"}, "content": "hi <@b> `<@c>`", "replyToId": null,
             "mentions": ["b"], "attachments": [], "createdAt": world.wall().to_string(),
             "editedAt": null, "deletedAt": null, "nonce": null,

@@ -242,19 +242,22 @@ fn a_speaker_whose_waking_message_is_deleted_is_woken_with_the_newest_that_is_le
     world.post("C", &id, "two");
     world.post("A", &id, "three");
     let (b, c) = (world.listener("B", &id), world.listener("C", &id));
-    let arrived = json!({ "messageId": format!("{id}-3") });
+    let ids = [1, 2, 3].map(|seq| world.message_id(&id, seq));
+    let id_of = |seq: u64| ids[usize::try_from(seq).unwrap() - 1].clone();
+    let arrived = json!({ "messageId": id_of(3) });
     world.send("B", &format!("/channels/{id}/ack"), &arrived);
     let mut change = |token: &str, method, seq: u64| {
         world.seen.clear();
         let body = json!({"content": "other"});
-        let (status, _) = world.call(token, method, &format!("/messages/{id}-{seq}"), &body);
+        let (status, _) = world.call(token, method, &format!("/messages/{}", id_of(seq)), &body);
         assert_eq!(status, 200);
         let seen = world.seen.clone();
         let to_b = heard(&mut world, b);
         world.seen = seen;
         (to_b, heard(&mut world, c), wake(&mut world, &id))
     };
-    let woken_with = |seq: u64, acked| json!({"userId": "b", "messageId": format!("{id}-{seq}"), "acked": acked});
+    let woken_with =
+        |seq: u64, acked| json!({"userId": "b", "messageId": id_of(seq), "acked": acked});
     let pushed = |seq: u64| [format!("push {seq}")].into();
     let on_3 = woken_with(3, true);
     let kept = |seq| (pushed(seq), pushed(seq), on_3.clone());
@@ -286,7 +289,8 @@ fn a_message_that_is_deleted_while_it_is_read_wakes_nobody() {
     let (first, query) = world.held_loads.pop().unwrap();
     let stale = world.load(&query);
     world.seen.clear();
-    world.ask("A", Method::Delete, &format!("/messages/{id}-1"), "");
+    let message = world.message_id(&id, 1);
+    world.ask("A", Method::Delete, &format!("/messages/{message}"), "");
     world.loaded();
     assert!(world.seen.contains(&Seen::Forgot(Question::Load(first))));
     world.input(Input::Loaded(first, Ok(stale)));

@@ -287,6 +287,13 @@ impl World {
         None
     }
 
+    /// The id of a message.
+    pub(super) fn message_id(&self, channel: &str, seq: u64) -> String {
+        let is_it =
+            |message: &&Message| message.channel_id.as_str() == channel && message.seq == seq;
+        self.messages().find(is_it).unwrap().id.to_string()
+    }
+
     /// The messages as they are now.
     fn messages(&self) -> impl DoubleEndedIterator<Item = &Message> {
         let posted = self.facts.iter().filter_map(|fact| match fact {
