@@ -19,8 +19,9 @@ const PAGES_MAX: u32 = 10;
 
 /// What is known of one channel's anchor.
 ///
-/// It is [doubted](Self::doubt) whenever the guild was away, and then looked up; or
-/// [lost](Self::lose) where the guild shows that it has less than before.
+/// The guild is [doubted](Self::doubt) whenever it was away, and the newest message that it is known by
+/// is looked up; the anchor is [lost](Self::lose) where that is gone, or where the guild shows that it
+/// has less than before.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Anchor {
     state: State,
@@ -32,22 +33,33 @@ enum State {
     /// Nothing speaks against it.
     #[default]
     Held,
-    /// It is to be looked up.
-    Doubted(Cursor),
+    /// The guild is to be looked up.
+    Doubted(Doubt),
     /// It is gone, or may be: what was posted after it is being read, the newest first.
     Lost(Search),
 }
 canonical!(
     enum State {
         Held,
-        Doubted(cursor),
+        Doubted(doubt),
         Lost(search),
     }
 );
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+struct Doubt {
+    anchor: Cursor,
+    /// What is looked up: the newest message that was heard, where that is known. A backup may be newer
+    /// than the anchor, and older than that.
+    by: Cursor,
+}
+canonical!(struct Doubt { anchor, by });
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Search {
     anchor: Cursor,
+    /// Something newer than the anchor was looked up, and is gone.
+    is_behind: bool,
     /// What was heard or read before, by the numbers that the guild had then.
     known: u64,
     /// Before which `seq` the next page ends; `None` for the newest.
@@ -58,7 +70,7 @@ struct Search {
     messages: Vec<Message>,
     older: u64,
 }
-canonical!(struct Search { anchor, known, before, pages, newest, messages, older });
+canonical!(struct Search { anchor, is_behind, known, before, pages, newest, messages, older });
 
 /// What a guild has that was restored from a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,10 +90,11 @@ pub struct Found {
 }
 
 impl Anchor {
-    /// The guild was away: whether this is still there is to be looked up.
-    pub fn doubt(&mut self, anchor: Cursor) {
-        if self.state == State::Held && anchor.seq > 0 {
-            self.state = State::Doubted(anchor);
+    /// The guild was away: whether it still has `by` is to be looked up, which is the anchor or newer.
+    /// Where the anchor is at 0, nothing was finished, and all that is found is new.
+    pub fn doubt(&mut self, anchor: Cursor, by: Cursor) {
+        if self.state == State::Held && by.seq > 0 {
+            self.state = State::Doubted(Doubt { anchor, by });
         }
     }
 
@@ -95,9 +108,15 @@ impl Anchor {
     /// The guild has less than the messages up to `known` that it had. `false` where there is nothing
     /// to go by.
     pub fn lose(&mut self, known: u64) -> bool {
-        if let State::Doubted(anchor) = &self.state {
+        self.search(known, false);
+        self.is_lost()
+    }
+
+    fn search(&mut self, known: u64, is_behind: bool) {
+        if let State::Doubted(Doubt { anchor, .. }) = &self.state {
             self.state = State::Lost(Search {
                 anchor: anchor.clone(),
+                is_behind,
                 known,
                 before: None,
                 pages: 0,
@@ -106,7 +125,11 @@ impl Anchor {
                 older: 0,
             });
         }
-        self.is_lost()
+    }
+
+    /// Whether nothing speaks against it.
+    pub fn is_held(&self) -> bool {
+        self.state == State::Held
     }
 
     /// Whether what is new is being looked for: until then nothing is in order.
@@ -129,7 +152,7 @@ impl Anchor {
     pub fn read(&self, limit: u64) -> Option<Read> {
         match &self.state {
             State::Held => None,
-            State::Doubted(anchor) => Some(Read::Anchor { seq: anchor.seq }),
+            State::Doubted(doubt) => Some(Read::Anchor { seq: doubt.by.seq }),
             State::Lost(search) => Some(Read::Back {
                 before: search.before,
                 limit,
@@ -137,20 +160,21 @@ impl Anchor {
         }
     }
 
-    /// The page that ends where the anchor stood, in a channel of which all up to `known` was heard.
+    /// The page that ends with what was looked up, in a channel of which all up to `known` was heard.
     /// Gives back what stands there where that was not known.
     pub fn on_looked_up(&mut self, page: &Page, known: u64) -> Option<Mark> {
-        let State::Doubted(anchor) = &self.state else {
+        let State::Doubted(Doubt { anchor, by }) = &self.state else {
             return None;
         };
-        let found = page.messages.iter().find(|told| told.seq == anchor.seq);
+        let found = page.messages.iter().find(|told| told.seq == by.seq);
         // A guild that does not page tells nothing.
-        let beyond = page.messages.iter().any(|told| told.seq > anchor.seq);
-        match (&anchor.at, found) {
+        let beyond = page.messages.iter().any(|told| told.seq > by.seq);
+        match (&by.at, found) {
             (Some(at), Some(found)) if at.is(found) => {}
             (Some(_), None) if beyond => {}
             (Some(_), Some(_) | None) => {
-                self.lose(known);
+                let is_behind = by.seq > anchor.seq;
+                self.search(known, is_behind);
                 return None;
             }
             (None, found) => {
@@ -171,6 +195,10 @@ impl Anchor {
         };
         search.pages += 1;
         let since = search.anchor.at.as_ref().map(|at| at.created_at);
+        let is_old = |message: &Message| match since {
+            Some(since) => message.created_at <= since,
+            None => search.anchor.seq > 0,
+        };
         let mut known = None;
         let mut moved = false;
         for message in page.messages.into_iter().rev() {
@@ -182,7 +210,7 @@ impl Anchor {
                 at: Some(Mark::of(&message)),
             };
             search.newest.get_or_insert_with(|| here.clone());
-            if since.is_none_or(|since| message.created_at <= since) {
+            if is_old(&message) {
                 known = Some(here);
                 break;
             }
@@ -200,7 +228,7 @@ impl Anchor {
         }
         let newest = search.newest.as_ref().map_or(0, |newest| newest.seq);
         let is_there = known.as_ref() == Some(&search.anchor);
-        let restored = !is_there || newest < search.known;
+        let restored = !is_there || search.is_behind || newest < search.known;
         let mut messages = core::mem::take(&mut search.messages);
         messages.reverse();
         let skipped = search.older;

@@ -8,6 +8,7 @@ use crate::{
     id::{TurnId, UserId},
     plugin::{
         context::Context,
+        defect::{Defect, Planted},
         gate::LoopGuard,
         kept::{KeptChannel, TurnRecord},
         progress::Progress,
@@ -15,6 +16,7 @@ use crate::{
         sequence::{Released, Sequence},
     },
     time::{Time, Wall},
+    ws::ConnId,
 };
 
 /// How many messages wait for the channel's kind to become known. Further ones are dropped, oldest
@@ -44,6 +46,9 @@ pub struct Channel {
     pub older_store: bool,
     /// The newest wake that was not a new message.
     pub wake_id: Option<String>,
+    /// A wake with a message that was heard, which came before it was known whether the guild is still the
+    /// same.
+    pub early_wake: Option<(ConnId, Message)>,
     /// Whom the guild wakes there, in channels with a list of them.
     pub wake_mapping: Vec<UserId>,
     /// The membership began under our eyes: everything since then is for the agent.
@@ -54,7 +59,7 @@ pub struct Channel {
 }
 canonical!(struct Channel {
     name, x_type, sequence, progress, replay, context, guard, foreign_posts,
-    older_store, wake_id, wake_mapping, is_new, since,
+    older_store, wake_id, early_wake, wake_mapping, is_new, since,
     held
 });
 
@@ -133,16 +138,33 @@ impl Channel {
         self.since.is_some_and(|since| message.created_at < since)
     }
 
-    /// The join was answered with the newest `seq`, where the guild tells it. Where the guild is
-    /// in doubt, it may have been restored from a backup while it was away.
-    pub fn on_joined(&mut self, now: Time, last_seq: Option<u64>, doubts: bool) -> Released {
+    /// The join was answered with the newest `seq`, where the guild tells it. The guild may have been
+    /// restored from a backup while it was away.
+    pub fn on_joined(&mut self, now: Time, last_seq: Option<u64>, planted: Planted) -> Released {
         if let Some(last) = last_seq {
             self.start_at_newest(now, last);
         }
-        if let Some(anchor) = self.progress.anchor().filter(|_| doubts) {
-            self.sequence.doubt(anchor.clone());
+        if let Some(anchor) = self.progress.anchor()
+            && !planted.is(Defect::ForgetsAfterRestore)
+        {
+            let newest = self.progress.newest();
+            let by = newest.filter(|_| !planted.is(Defect::LooksBehindTurns));
+            let by = by.unwrap_or_else(|| anchor.clone());
+            self.sequence.doubt(anchor.clone(), by);
         }
         self.sequence.on_joined(now, last_seq)
+    }
+
+    /// A connection has ended; `joined` tells whether the channel is joined on another one. A guild that
+    /// was restored from a backup may give the ids of its wakes anew.
+    pub fn on_conn_end(&mut self, conn: ConnId, joined: bool, planted: Planted) {
+        self.sequence.on_conn_end(conn, joined);
+        if !joined {
+            self.early_wake = None;
+            if !planted.is(Defect::RemembersWakes) {
+                self.wake_id = None;
+            }
+        }
     }
 
     /// The join was answered on a second connection; what is missing is read at `at`.
@@ -214,7 +236,9 @@ impl Channel {
     pub fn amend(&mut self, newer: &Message) {
         self.sequence.amend(newer);
         self.replay.amend(newer);
-        for held in self.held.iter_mut().filter(|held| held.id == newer.id) {
+        let early = self.early_wake.iter_mut().map(|(_, early)| early);
+        let held = self.held.iter_mut().chain(early);
+        for held in held.filter(|held| held.id == newer.id) {
             held.amend(newer);
         }
     }

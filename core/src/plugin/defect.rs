@@ -16,6 +16,10 @@ pub enum Defect {
     /// A message that the guild wakes the agent with once more is not read when a turn that is to be
     /// offered again waits for it.
     PassesOverRewakes,
+    /// A refusal of the turn engine counts for a wake that came after it.
+    TrustsOldRefusals,
+    /// A wake is known by its id though the guild was away.
+    RemembersWakes,
     /// The turns of a channel are forgotten when it is left.
     ForgetsTurnsOfLeftChannels,
     /// A turn that ends without a post is not passed on to the next speaker.
@@ -28,6 +32,8 @@ pub enum Defect {
     AcceptsGaps,
     /// A guild that has less than before is taken as it is: what it was given since is nobody's.
     ForgetsAfterRestore,
+    /// A guild is known again by what is finished, whatever has been heard since.
+    LooksBehindTurns,
     /// A guild that has as much as before is taken for the same.
     TrustsNumbers,
     /// A message that is dated before the last one that was finished is an old one.
@@ -130,16 +136,19 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 61] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::PassesOverRewakes,
+        Self::TrustsOldRefusals,
+        Self::RemembersWakes,
         Self::ForgetsTurnsOfLeftChannels,
         Self::ForgetsToPass,
         Self::SkipsAck,
         Self::StartsAtTheJoin,
         Self::AcceptsGaps,
         Self::ForgetsAfterRestore,
+        Self::LooksBehindTurns,
         Self::TrustsNumbers,
         Self::TrustsTimestamps,
         Self::OvertakesHistory,
@@ -197,12 +206,15 @@ impl Defect {
             Self::ReusesFirstToken => "reuses_first_token",
             Self::IgnoresRewakes => "ignores_rewakes",
             Self::PassesOverRewakes => "passes_over_rewakes",
+            Self::TrustsOldRefusals => "trusts_old_refusals",
+            Self::RemembersWakes => "remembers_wakes",
             Self::ForgetsTurnsOfLeftChannels => "forgets_turns_of_left_channels",
             Self::ForgetsToPass => "forgets_to_pass",
             Self::SkipsAck => "skips_ack",
             Self::StartsAtTheJoin => "starts_at_the_join",
             Self::AcceptsGaps => "accepts_gaps",
             Self::ForgetsAfterRestore => "forgets_after_restore",
+            Self::LooksBehindTurns => "looks_behind_turns",
             Self::TrustsNumbers => "trusts_numbers",
             Self::TrustsTimestamps => "trusts_timestamps",
             Self::OvertakesHistory => "overtakes_history",

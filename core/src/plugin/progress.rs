@@ -46,6 +46,13 @@ impl Progress {
         self.told.cursor.as_ref()
     }
 
+    /// The newest message that was received by this process.
+    pub fn newest(&self) -> Option<Cursor> {
+        let (seq, at) = self.marks.last_key_value()?;
+        let at = Some(at.clone());
+        Some(Cursor { seq: *seq, at })
+    }
+
     /// Whether a message is dated before the one at the cursor, which proves nothing: clocks jump.
     pub fn is_older(&self, message: &Message) -> bool {
         let at = self.anchor().and_then(|cursor| cursor.at.as_ref());

@@ -33,13 +33,18 @@ pub struct Queue {
     /// The next turn is one after the guild was restored from a backup.
     recovered: bool,
     permit: Permit,
+    /// With what the guild has woken the agent once more while the turn engine was being asked: its
+    /// answer may be older than that.
+    rewoken: Option<MessageId>,
     running: Option<Running>,
     /// What was missed during an outage is not complete, or waits for what is more urgent.
     held: bool,
     /// Since when there has been nothing to do.
     idle_since: Option<Time>,
 }
-canonical!(struct Queue { waiting, skips, recovered, permit, running, held, idle_since });
+canonical!(struct Queue {
+    waiting, skips, recovered, permit, rewoken, running, held, idle_since
+});
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Waiting {
@@ -355,6 +360,7 @@ impl Queue {
         };
         wanted.then(|| {
             self.permit = Permit::Asked(last.clone(), None);
+            self.rewoken = None;
             last
         })
     }
@@ -390,9 +396,17 @@ impl Queue {
         }
     }
 
+    /// The guild wakes the agent once more with a message that waits or runs.
+    pub fn rewake(&mut self, message: &MessageId) {
+        if matches!(self.permit, Permit::Asked(..)) {
+            self.rewoken = Some(message.clone());
+        }
+    }
+
     /// The turn engine has answered about this message. What is not to be handed over waits no more,
     /// which is everything up to it where the wake is not the agent's any more: how many those are, and
-    /// those of them that have their text.
+    /// those of them that have their text. A message that has woken the agent once more since then
+    /// stays, and so does all that its turn has: it is asked about again.
     pub fn on_permit(&mut self, message: &MessageId, given: bool) -> (usize, Vec<InboundMessage>) {
         let turn = match &self.permit {
             Permit::Asked(asked, turn) if asked == message => turn.clone(),
@@ -405,13 +419,22 @@ impl Queue {
             return (0, Vec::new());
         }
         self.permit = Permit::Wanted;
-        let at = self
-            .waiting
-            .iter()
-            .position(|held| held.message.id == *message);
-        let length = at.map_or(0, |at| at + 1);
-        let stale = self.waiting.drain(..length).filter(|held| !held.is_bare);
-        (length, stale.map(|held| held.message).collect())
+        let rewoken = self.rewoken.take();
+        let mut waiting = self.waiting.iter();
+        let at = waiting.position(|held| held.message.id == *message);
+        let length = match at {
+            Some(at) if rewoken.as_ref() != Some(message) => at + 1,
+            Some(_) | None => 0,
+        };
+        let refused: Vec<_> = self.waiting.drain(..length).collect();
+        let is_rewoken = |held: &Waiting| rewoken.as_ref() == Some(&held.message.id);
+        let (stays, stale): (Vec<_>, Vec<_>) = refused.into_iter().partition(is_rewoken);
+        let gone = stale.len();
+        for held in stays {
+            self.waiting.push_front(held);
+        }
+        let stale = stale.into_iter().filter(|held| !held.is_bare);
+        (gone, stale.map(|held| held.message).collect())
     }
 
     /// What has become of a message.

@@ -132,6 +132,11 @@ impl Replay {
             }
             return Meaning::Open;
         }
+        if self.is_replaced(message) {
+            let before = message.seq.saturating_sub(1);
+            self.finished = self.finished.min(before);
+            self.passed = self.passed.min(before);
+        }
         let since = self.restored.as_ref().and_then(|restored| restored.since);
         let is_passed = message.seq <= self.finished.max(self.passed);
         if !is_passed || since.is_some_and(|since| message.created_at > since) {
@@ -141,6 +146,15 @@ impl Replay {
         } else {
             Meaning::Finished
         }
+    }
+
+    /// Whether a turn had another message under this number: the guild was restored from a backup that
+    /// is older than the turn, and what comes from here on is new.
+    fn is_replaced(&self, message: &Message) -> bool {
+        let turns = self.open.iter().map(|again| &again.record.messages);
+        turns
+            .flatten()
+            .any(|(seq, id)| *seq == message.seq && *id != message.id)
     }
 
     /// The guild was restored from a backup: its newest message is this, and what was posted later
@@ -268,6 +282,20 @@ mod tests {
         );
         replay.on_restored(4, None);
         assert_eq!(replay.on_message(&message(5)), New);
+    }
+
+    #[test]
+    fn where_a_turn_had_another_message_everything_is_new() {
+        let mut replay = Replay::new(&kept(2, 2), vec![open(&[4, 6], 3)]);
+        replay.pass_over(8);
+        let other = Message {
+            id: MessageId::new("other").unwrap(),
+            ..message(6)
+        };
+        let told = [message(3), message(4), message(5), other, message(7)];
+        use Meaning::{Context, New, Open};
+        let meanings = told.map(|message| replay.on_message(&message));
+        assert_eq!(meanings, [Context, Open, Context, New, New]);
     }
 
     #[test]

@@ -84,6 +84,11 @@ impl Sequence {
         self.met = true;
     }
 
+    /// Whether the guild is known to be the one whose messages were heard.
+    pub fn is_settled(&self) -> bool {
+        self.joined && self.anchor.is_held()
+    }
+
     /// Up to which `seq` the guild is known to have more than has been received.
     pub fn behind(&self) -> Option<u64> {
         let heard = self.heard.filter(|_| self.joined)?;
@@ -312,9 +317,10 @@ impl Sequence {
         released
     }
 
-    /// The guild was away: whether it still has this message is to be looked up, once it is joined.
-    pub fn doubt(&mut self, anchor: Cursor) {
-        self.anchor.doubt(anchor);
+    /// The guild was away: whether it still has `by`, which is the message at the cursor or a newer one, is to
+    /// be looked up once it is joined.
+    pub fn doubt(&mut self, anchor: Cursor, by: Cursor) {
+        self.anchor.doubt(anchor, by);
     }
 
     /// Whether it has is not looked up (any more).

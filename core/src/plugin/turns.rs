@@ -255,6 +255,13 @@ impl Turns {
         self.queues.get(place)?.asks_about(turn)
     }
 
+    /// The guild wakes the agent once more with a message that waits or runs in `place`.
+    pub fn rewake(&mut self, place: &Place, message: &MessageId) {
+        if let Some(queue) = self.queues.get_mut(place) {
+            queue.rewake(message);
+        }
+    }
+
     /// The turn engine has answered about this message: gives back what is not to be handed over and has
     /// its text.
     pub fn on_permit(

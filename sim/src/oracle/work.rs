@@ -48,8 +48,7 @@ pub struct Work {
     pub skipped: u64,
     /// The agent's posts within the window of the loop guard.
     posted: VecDeque<Time>,
-    /// Whether something may not be handed over: the loop guard may have held it back, or the guild was
-    /// restored from a backup while a turn ran, by whose end alone the plugin knows a message again.
+    /// Whether something may not be handed over: the loop guard may have held it back.
     pub guarded: bool,
 }
 // No rule of a search asks for how long nothing happens.
@@ -101,10 +100,6 @@ impl Works {
             }
         } else if let Seen::DiskRestored { agent, kept } = seen {
             self.on_disk_restored(setup, *agent, kept);
-        } else if let Seen::GuildRestored { guild } = seen {
-            for ((_, of, _), work) in &mut self.places {
-                work.guarded |= of == guild && work.running.is_some();
-            }
         } else if let Seen::Live { agent, guild } = seen {
             let key = (*agent, *guild);
             self.live.insert(key);

@@ -10,6 +10,9 @@ use crate::script::{Act, Deed, Line, Strike};
 
 /// How long before a guild is restored its agents are away, where they are.
 const AWAY: u64 = 1_000;
+/// The least that the restoring of a guild takes: an id that is given anew is known by its date, which a guild
+/// may tell rounded.
+const RESTORE_LEAST: u64 = 3_000;
 
 /// A guild is backed up at `at`, and restored at `later`. Half of the time no agent is there before people
 /// have written in each of its channels: perhaps as much as it had before.
@@ -23,6 +26,7 @@ pub(super) fn guild(
         return vec![];
     };
     let line = |at: u64, strike: Strike| strikes(at.min(span), None, Some(&guild), strike);
+    let down = down.max(RESTORE_LEAST);
     let restore = Strike::RestoreGuild { down };
     let mut lines = vec![line(at, Strike::BackUpGuild), line(later, restore)];
     if rng.chance(1, 2) {

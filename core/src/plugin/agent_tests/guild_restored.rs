@@ -107,6 +107,42 @@ fn what_a_guild_was_given_since_is_heard_whatever_its_numbers() {
     }
 }
 
+#[test]
+fn what_a_guild_was_given_since_is_heard_while_a_turn_runs() {
+    for (finished, left, another) in [
+        (0, 1, false),
+        (3, 1, false),
+        (3, 0, false),
+        (3, 1, true),
+        (3, 0, true),
+    ] {
+        let mut rig = Rig::live(&[("c", "general")]);
+        for seq in 1..=finished + 2 {
+            let row = row(seq, &format!("m{seq}"), seq);
+            rig.guild("g").history.push(row.clone());
+            rig.push("g", "message.created", &row);
+            if seq <= finished {
+                rig.done(usize::try_from(seq).unwrap() - 1);
+            }
+        }
+        rig.pass(2 * SECOND);
+        rig.inbounds.clear();
+        // One runs and one waits: the backup has the first of them, or none.
+        let (backup, last) = (finished + left, finished + 2);
+        let mut rows = rig.guild("g").history.clone();
+        rows.truncate(usize::try_from(backup).unwrap());
+        rows.extend((backup + 1..=last).map(|seq| row(seq, &format!("new{seq}"), 30 + seq)));
+        let expected = rows.len() - usize::try_from(backup).unwrap();
+        rig.has(rows);
+        returns(&mut rig, another);
+        rig.pass(20 * MINUTE);
+        rig.finish();
+        let heard = rig.heard().concat();
+        let new = heard.iter().filter(|told| told.starts_with("new")).count();
+        assert_eq!(new, expected, "{finished} {left} {another} {heard:?}");
+    }
+}
+
 /// A guild whose ids are made of the numbers gives those anew, too.
 #[test]
 fn a_message_that_has_the_id_of_one_that_is_gone_is_another_one() {
@@ -217,6 +253,33 @@ fn what_is_pushed_meanwhile_waits_for_what_was_posted_before() {
     rig.pass(20 * SECOND);
     rig.finish();
     assert_eq!(rig.heard(), [["n4"], ["next"]]);
+}
+
+/// What was heard under this id may have been another message.
+#[test]
+fn a_wake_waits_until_it_is_known_whether_the_guild_is_the_same() {
+    for last in [4, 6] {
+        let mut rig = heard_five();
+        let mut rows = restored(3);
+        let quiet = json!({"wakeup": false});
+        let new = (4..=last).map(|seq| row(seq, &format!("m{seq}"), 20 + seq));
+        rows.extend(new.map(|row| altered(row, quiet.clone())));
+        rig.has(rows.clone());
+        rig.reset("g");
+        rig.guild("g").holds = true;
+        rig.pass(5 * SECOND);
+        let wake = json!({"wakeup": true, "rewake": true, "wakeId": "w"});
+        rig.push("g", "message.created", &altered(rows[3].clone(), wake));
+        let edit = json!({"content": "edited"});
+        rig.push("g", "message.updated", &altered(rows[3].clone(), edit));
+        assert!(rig.inbounds.is_empty());
+        rig.guild("g").holds = false;
+        rig.release("g");
+        rig.pass(20 * SECOND);
+        rig.finish();
+        assert_eq!(rig.heard(), [["edited"]], "{last}");
+        assert!(rig.inbounds[0].rewake);
+    }
 }
 
 #[test]

@@ -22,13 +22,17 @@ fn page(messages: impl IntoIterator<Item = Message>) -> Page {
     }
 }
 
+fn at(seq: u64) -> Cursor {
+    Cursor {
+        seq,
+        at: Some(Mark::of(&message(seq, &format!("m{seq}"), seq))),
+    }
+}
+
 /// The anchor `m5`, posted in the fifth second.
 fn doubted() -> Anchor {
     let mut anchor = Anchor::default();
-    anchor.doubt(Cursor {
-        seq: 5,
-        at: Some(Mark::of(&message(5, "m5", 5))),
-    });
+    anchor.doubt(at(5), at(5));
     anchor
 }
 
@@ -66,12 +70,13 @@ fn the_message_there_says_whether_it_is_the_same_guild() {
 #[test]
 fn an_anchor_of_which_only_the_number_is_known_is_made_known() {
     let mut anchor = Anchor::default();
-    anchor.doubt(Cursor { seq: 5, at: None });
+    let bare = Cursor { seq: 5, at: None };
+    anchor.doubt(bare.clone(), bare);
     let there = message(5, "m5", 5);
     let mark = anchor.on_looked_up(&page([there.clone()]), 5);
     assert_eq!(mark, Some(Mark::of(&there)));
     assert_eq!(anchor, Anchor::default());
-    anchor.doubt(Cursor::default());
+    anchor.doubt(Cursor::default(), Cursor::default());
     assert_eq!(anchor.read(200), None, "there is none");
 }
 
@@ -91,6 +96,34 @@ fn what_was_posted_since_is_new_whatever_its_number() {
     assert_eq!((found.newest, found.skipped), (6, 0));
     assert_eq!(found.cursor.at, Some(Mark::of(&message(3, "m3", 3))));
     assert_eq!(anchor, Anchor::default());
+}
+
+#[test]
+fn a_backup_may_be_newer_than_the_anchor_and_older_than_what_was_heard() {
+    let mut anchor = Anchor::default();
+    anchor.doubt(at(5), at(7));
+    assert_eq!(anchor.read(200), Some(Read::Anchor { seq: 7 }));
+    assert_eq!(anchor.on_looked_up(&page([message(7, "n7", 17)]), 7), None);
+    let old = [message(5, "m5", 5), message(6, "m6", 6)];
+    let found = anchor.on_back(page(old.into_iter().chain([message(7, "n7", 17)])), 200);
+    let found = found.unwrap();
+    assert!(found.restored, "though the anchor is there");
+    assert_eq!(seqs(&found), [6, 7]);
+    assert_eq!(found.cursor, at(5));
+}
+
+#[test]
+fn where_nothing_was_finished_all_that_is_found_is_new() {
+    let mut anchor = Anchor::default();
+    anchor.doubt(Cursor::default(), at(2));
+    assert_eq!(anchor.on_looked_up(&page([message(2, "n2", 12)]), 2), None);
+    let found = anchor.on_back(page([message(1, "m1", 1), message(2, "n2", 12)]), 200);
+    let found = found.unwrap();
+    assert!(found.restored);
+    assert_eq!(
+        (seqs(&found), found.cursor),
+        (vec![1, 2], Cursor::default())
+    );
 }
 
 #[test]
@@ -142,7 +175,8 @@ fn nothing_is_new_where_nothing_is_and_a_false_alarm_is_none() {
     let found = lost(10).on_back(all(), 200).unwrap();
     assert!(found.restored, "the tenth is");
     let mut unknown = Anchor::default();
-    unknown.doubt(Cursor { seq: 7, at: None });
+    let bare = Cursor { seq: 7, at: None };
+    unknown.doubt(bare.clone(), bare);
     assert!(unknown.lose(7));
     let found = unknown.on_back(page([message(5, "m5", 5)]), 200).unwrap();
     assert!(found.messages.is_empty(), "nobody knows what is new");
@@ -158,6 +192,7 @@ fn what_was_read_is_read_again_after_a_loss_of_the_connection() {
     assert_eq!(anchor, lost(5));
     let mut anchor = doubted();
     anchor.on_conn_end();
-    anchor.doubt(Cursor { seq: 9, at: None });
+    let bare = Cursor { seq: 9, at: None };
+    anchor.doubt(bare.clone(), bare);
     assert_eq!(anchor, doubted(), "the older one is the better one");
 }

@@ -166,8 +166,7 @@ impl GuildLink {
         let released = if again {
             state.on_joined_again(now + shared.config.gap_patience, last_seq)
         } else {
-            let doubts = !shared.planted.is(Defect::ForgetsAfterRestore);
-            let released = state.on_joined(now, last_seq, doubts);
+            let released = state.on_joined(now, last_seq, shared.planted);
             if shared.planted.is(Defect::TrustsNumbers) {
                 state.sequence.trust(now);
             }
@@ -357,7 +356,7 @@ impl GuildLink {
         for channel in channels {
             let joined = self.is_joined(&channel);
             if let Some(state) = self.channels.get_mut(&channel) {
-                state.sequence.on_conn_end(conn, joined);
+                state.on_conn_end(conn, joined, shared.planted);
             }
             if !joined {
                 self.forget_history(&channel, shared, out);

@@ -51,7 +51,10 @@ impl GuildLink {
         let is_heard = state.sequence.heard() >= Some(message.seq);
         let overtakes = shared.planted.is(Defect::RewakesOvertake);
         if message.rewake == Some(true) && (is_heard || overtakes) {
-            if !shared.planted.is(Defect::IgnoresRewakes) {
+            // The guild may have been restored from a backup, and have given the number anew.
+            if !state.sequence.is_settled() {
+                state.early_wake = Some((conn, message));
+            } else if !shared.planted.is(Defect::IgnoresRewakes) {
                 self.filter(now, &id, vec![message], shared, out);
             }
             return;
@@ -92,6 +95,12 @@ impl GuildLink {
             }));
         }
         self.filter(now, id, released.messages, shared, out);
+        if let Some(state) = self.channels.get_mut(id)
+            && state.sequence.is_settled()
+            && let Some((conn, message)) = state.early_wake.take()
+        {
+            self.on_pushed(now, conn, message, shared, out);
+        }
     }
 
     /// What is in sequence: self, dedup, gate, queue.
@@ -188,23 +197,26 @@ impl GuildLink {
             return;
         }
         state.wake_id.clone_from(&message.wake_id);
-        let is_over = match shared.turns.fate(place, &message.id) {
-            Fate::Open => return,
-            Fate::Posted => true,
-            Fate::Unknown => {
-                shared.dedup.was_handed_over(&self.id, &message.id)
-                    || (shared.records.has_ended(place, &message.id)
-                        && !shared.planted.is(Defect::ForgetsOldTurns))
-                    || shared.account.user() == Some(&message.author.id)
+        let fate = shared.turns.fate(place, &message.id);
+        if fate == Fate::Open {
+            if !shared.planted.is(Defect::TrustsOldRefusals) {
+                shared.turns.rewake(place, &message.id);
             }
-        };
+            return;
+        }
+        let posted_at = Some(message.created_at);
+        let is_new = shared.dedup.insert(&self.id, &message.id, posted_at);
+        let is_over = fate == Fate::Posted
+            || (!is_new && shared.dedup.was_handed_over(&self.id, &message.id))
+            || (shared.records.has_ended(place, &message.id)
+                && !shared.planted.is(Defect::ForgetsOldTurns))
+            || shared.account.user() == Some(&message.author.id);
         if is_over {
+            shared.dedup.hand_over(&self.id, &message.id);
             let nonce = wake_nonce(shared, &message);
             shared.pass(now, place, wake_of(&message), nonce);
             return;
         }
-        let posted_at = Some(message.created_at);
-        shared.dedup.insert(&self.id, &message.id, posted_at);
         state.context.remove(&message.id);
         self.pass_gate(now, place, x_type, message, shared, out);
     }

@@ -221,6 +221,30 @@ fn where_users_take_turns_each_turn_needs_a_permit() {
     assert_eq!(queue.fate(&id(3)), Fate::Posted);
 }
 
+/// The guild wakes the agent once more while it is being asked: its answer may be older than that.
+#[test]
+fn a_refusal_does_not_take_what_has_woken_the_agent_since() {
+    let (config, now) = (config(), Time::from_millis(1));
+    let id = |seq| message(seq, 1).id;
+    for (rewoken, gone, left) in [(1, 0, 1), (2, 1, 2), (3, 1, 2)] {
+        let mut queue = Queue::default();
+        queue.take_turns();
+        for seq in 1..=3 {
+            queue.push(now, message(seq, 1), Cause::Posted, true);
+        }
+        queue.rewake(&id(rewoken));
+        assert_eq!(queue.ask_permit(now, &config), Some(id(1)));
+        queue.rewake(&id(rewoken));
+        let stale = (1..=gone).map(|seq| message(seq, 1)).collect();
+        let gone = usize::try_from(gone).unwrap();
+        assert_eq!(queue.on_permit(&id(1), false), (gone, stale), "{rewoken}");
+        assert_eq!(queue.ask_permit(now, &config), Some(id(left)), "{rewoken}");
+        // Nobody has woken it since this question.
+        let (gone, _) = queue.on_permit(&id(left), false);
+        assert_eq!(gone, 1, "{rewoken}");
+    }
+}
+
 #[test]
 fn a_permit_for_messages_that_become_one_turn_is_about_the_last() {
     let config = Config {
