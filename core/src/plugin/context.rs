@@ -1,6 +1,9 @@
 //! Context: what was said since the last turn without waking the agent.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{
+    collections::{BTreeSet, VecDeque},
+    vec::Vec,
+};
 
 use crate::{canonical, id::MessageId, plugin::inbound::InboundMessage};
 
@@ -12,8 +15,10 @@ const BYTES_MAX: usize = 32 * 1_024;
 pub struct Context {
     messages: VecDeque<InboundMessage>,
     bytes: usize,
+    /// Those of them that would have woken the agent, had its author or the loop guard not been against it.
+    held_back: BTreeSet<MessageId>,
 }
-canonical!(struct Context { messages, bytes });
+canonical!(struct Context { messages, bytes, held_back });
 
 impl Context {
     /// Records a message.
@@ -23,6 +28,12 @@ impl Context {
         self.trim(most);
     }
 
+    /// Records a message that is judged already: no later word that it wakes makes it another one.
+    pub fn hold_back(&mut self, message: InboundMessage, most: usize) {
+        self.held_back.insert(message.id.clone());
+        self.record(message, most);
+    }
+
     /// Drops the oldest until the rest is within the limits.
     fn trim(&mut self, most: usize) {
         while self.messages.len() > most || self.bytes > BYTES_MAX {
@@ -30,6 +41,7 @@ impl Context {
                 break;
             };
             self.bytes -= oldest.content.len();
+            self.held_back.remove(&oldest.id);
         }
     }
 
@@ -53,7 +65,13 @@ impl Context {
         };
         let removed = self.messages.remove(at);
         self.bytes -= removed.map_or(0, |removed| removed.content.len());
+        self.held_back.remove(id);
         true
+    }
+
+    /// A message wakes after all, and is not to be kept here any more; whether it was, and is not held back.
+    pub fn remove_woken(&mut self, id: &MessageId) -> bool {
+        !self.held_back.contains(id) && self.remove(id)
     }
 
     /// The `seq` of the oldest.
@@ -64,6 +82,7 @@ impl Context {
     /// Hands everything over, oldest first.
     pub fn take(&mut self) -> Vec<InboundMessage> {
         self.bytes = 0;
+        self.held_back.clear();
         core::mem::take(&mut self.messages).into()
     }
 }
@@ -127,5 +146,21 @@ mod tests {
         context.record(message(2, 10), 50);
         context.update(&message(2, BYTES_MAX));
         assert_eq!(seqs(&mut context), vec![2]);
+    }
+
+    #[test]
+    fn what_is_held_back_stays_whatever_is_said_of_it_later() {
+        let mut context = Context::default();
+        let id = message(1, 10).id;
+        context.hold_back(message(1, 10), 50);
+        assert!(!context.remove_woken(&id));
+        assert!(context.remove(&id));
+        context.record(message(1, 10), 50);
+        assert!(context.remove_woken(&id));
+        context.hold_back(message(1, 10), 50);
+        assert_eq!(seqs(&mut context), vec![1]);
+        context.hold_back(message(1, 10), 50);
+        context.record(message(2, 10), 1);
+        assert!(context.held_back.is_empty());
     }
 }

@@ -81,6 +81,11 @@ impl Dedup {
         true
     }
 
+    /// Whether a message's id is remembered.
+    pub fn is_known(&self, guild: &GuildId, message: &MessageId) -> bool {
+        self.known.contains_key(&(guild.clone(), message.clone()))
+    }
+
     /// A known message is handed over.
     pub fn hand_over(&mut self, guild: &GuildId, message: &MessageId) {
         if let Some(known) = self.known.get_mut(&(guild.clone(), message.clone())) {

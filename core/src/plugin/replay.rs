@@ -165,6 +165,13 @@ impl Replay {
         self.restored = Some(Restored { since, newest });
     }
 
+    /// Whether a message is one of those that the guild had when it was restored from a backup.
+    pub fn was_restored(&self, seq: u64) -> bool {
+        self.restored
+            .as_ref()
+            .is_some_and(|restored| seq <= restored.newest)
+    }
+
     /// A message was edited or deleted that may have been read.
     pub fn amend(&mut self, newer: &Message) {
         for again in &mut self.open {

@@ -143,6 +143,26 @@ fn what_a_guild_was_given_since_is_heard_while_a_turn_runs() {
     }
 }
 
+#[test]
+fn what_waits_is_not_heard_again_however_few_ids_are_remembered() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.config.dedup_max = 1;
+    rig.restart();
+    rig.pass(SECOND);
+    let rows: Vec<_> = (1..=4)
+        .map(|seq| row(seq, &format!("m{seq}"), seq))
+        .collect();
+    for row in &rows {
+        rig.guild("g").history.push(row.clone());
+        rig.push("g", "message.created", row);
+    }
+    rig.done(0);
+    rig.has(rows[..3].to_vec());
+    returns(&mut rig, false);
+    assert_eq!(rig.found(), [(2, 0)]);
+    assert_eq!(rig.heard(), [["m1"], ["m2"], ["m3"], ["m4"]]);
+}
+
 /// A guild whose ids are made of the numbers gives those anew, too.
 #[test]
 fn a_message_that_has_the_id_of_one_that_is_gone_is_another_one() {

@@ -66,7 +66,7 @@ impl GuildLink {
         }
         // History came first, and may have told less than the push does.
         let is_late = state.sequence.heard() >= Some(message.seq);
-        if is_late && message.wakeup == Some(true) && state.context.remove(&message.id) {
+        if is_late && message.wakeup == Some(true) && state.context.remove_woken(&message.id) {
             let Some(x_type) = state.x_type else { return };
             let place = self.place(&id);
             self.pass_gate(now, &place, x_type, message, shared, out);
@@ -159,8 +159,13 @@ impl GuildLink {
                 Meaning::Open | Meaning::Finished => {}
                 Meaning::Context => self.recall(message, shared),
                 Meaning::New => {
+                    // What was restored is read once more, and more may wait than ids are remembered.
+                    let is_forgotten = state.replay.was_restored(message.seq)
+                        && !shared.dedup.is_known(&self.id, &message.id)
+                        && shared.turns.fate(&place, &message.id) != Fate::Unknown;
                     let posted_at = Some(message.created_at);
                     let is_new = shared.dedup.insert(&self.id, &message.id, posted_at);
+                    let is_new = is_new && !is_forgotten;
                     if is_new && let Some(row) = state.progress.on_new(message.seq) {
                         let change = Change::Channel(self.id.clone(), id.clone(), row.clone());
                         shared.journal.put(now, change);
@@ -245,6 +250,7 @@ impl GuildLink {
         let taken = match gate::judge(&shared.config, &mut state.guard, now, x_type, &message) {
             Verdict::Record(gate::Reason::Deleted) => false,
             Verdict::Record(reason) => {
+                let most = shared.config.context_max;
                 match reason {
                     gate::Reason::NotAllowed | gate::Reason::Loop => {
                         self.chronicle.on_held_back();
@@ -253,11 +259,12 @@ impl GuildLink {
                             channel: place.1.clone(),
                             author: message.author.id.clone(),
                         }));
+                        state.context.hold_back(message.into(), most);
                     }
-                    gate::Reason::NotWoken | gate::Reason::Deleted => {}
+                    gate::Reason::NotWoken | gate::Reason::Deleted => {
+                        state.context.record(message.into(), most);
+                    }
                 }
-                let most = shared.config.context_max;
-                state.context.record(message.into(), most);
                 false
             }
             Verdict::Deliver => {
