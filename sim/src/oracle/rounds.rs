@@ -4,16 +4,12 @@ use std::{collections::BTreeSet, time::Duration};
 
 use selvedge_core::{Time, canonical, guild::fact::Fact, id::ChannelId};
 
-use super::{Rule, Seen, View, ledger::Channel};
+use super::{Rule, Seen, View};
 
 /// How long an agent may take to begin its turn, or to pass it on, besides the ways of its words.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often something goes one way for it.
 const WAYS: u32 = 12;
-/// How long an agent may take to say of each message that it has it, and how often something goes one
-/// way for that.
-const RECEIPT: Duration = Duration::from_millis(50);
-const RECEIPT_WAYS: u32 = 2;
 /// How often an agent logs in at most: a session that lives shorter may have to be waited for.
 const LOGIN: Duration = Duration::from_secs(10);
 /// How often is looked whether anything hangs.
@@ -61,12 +57,11 @@ impl Rule for Rounds {
             };
             let place = (agent, guild, id.clone());
             let calm = view.troubles.calm_from(agent, guild);
+            // Of a flood it may say of each message that it has it, one after the other.
             let busy = view.works.of(&place);
-            let busy = busy.map_or(Time::ZERO, |work| work.busy_until());
+            let busy = busy.map_or(Time::ZERO, |work| work.busy_until().max(work.asked));
             let from = channel.speaks_since.max(channel.last_at).max(busy);
-            let receipt = RECEIPT + view.setup.latency * RECEIPT_WAYS;
             let patience = PATIENCE + view.setup.latency * WAYS;
-            let patience = patience + receipt * said_since(view, guild, channel);
             let config = &view.setup.config;
             let login = Some(LOGIN).filter(|every| config.session_ttl < *every);
             let patience = patience + login.unwrap_or_default();
@@ -82,13 +77,4 @@ impl Rule for Rounds {
         }
         Ok(())
     }
-}
-
-/// How many messages were said in a channel since it waits for who has the turn.
-fn said_since(view: View<'_>, guild: usize, channel: &Channel) -> u32 {
-    let messages = channel.messages.values().rev();
-    let said = messages
-        .filter_map(|id| view.ledger.message(guild, id))
-        .take_while(|known| known.at >= channel.speaks_since);
-    u32::try_from(said.count()).unwrap_or(u32::MAX)
 }
