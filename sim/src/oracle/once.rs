@@ -6,7 +6,7 @@ use selvedge_core::{
     canonical,
     guild::fact::Fact,
     id::{MessageId, TurnId},
-    plugin::config::Profile,
+    plugin::{config::Profile, wakes::is_of},
 };
 
 use super::{Rule, Seen, View, tell};
@@ -87,10 +87,12 @@ impl Rule for Once {
 
 impl Once {
     /// An older store does not know what was handed over since. An answer shows that, of what it answers and
-    /// all before it, where posts name their turns, a guild knows nonces and history is read that far.
+    /// all before it, where it names the turn that it was made in, which a late one does not, a guild knows
+    /// nonces and history is read that far.
     fn on_disk_restored(&mut self, view: View<'_>, agent: usize) {
         self.offers.retain(|(of, _), _| *of != agent);
         let user = view.setup.agents.get(agent);
+        let turns = self.turns.clone();
         self.turns.retain(|(of, guild, message), _| {
             let known = view.ledger.message(*guild, message);
             let channel = known.and_then(|known| view.ledger.channel(*guild, &known.channel));
@@ -100,9 +102,12 @@ impl Once {
             let mut later = channel.messages.range(known.seq..);
             let answered = |id: &MessageId| {
                 let post = view.ledger.message(*guild, id)?;
-                let is_own = Some(&post.author) == user && post.nonce.is_some();
-                let answers = post.reply_to.as_ref().filter(|_| is_own)?;
-                Some(view.ledger.message(*guild, answers)?.seq)
+                let answers = post.reply_to.as_ref()?;
+                let turn = turns.get(&(agent, *guild, answers.clone()))?;
+                let names = |nonce: &String| is_of(turn, nonce);
+                let is_own = Some(&post.author) == user && post.nonce.as_ref().is_some_and(names);
+                let answered = view.ledger.message(*guild, answers)?;
+                is_own.then_some(answered.seq)
             };
             let is_answered = later.any(|(_, id)| answered(id).is_some_and(|seq| known.seq <= seq));
             let tells = view.setup.says_done

@@ -27,6 +27,8 @@ const AFTER: &str = "afterSeq=";
 pub(super) struct Posts {
     said: BTreeMap<(usize, ChannelId, usize, String), Said>,
     lives: BTreeMap<usize, u32>,
+    /// The first process of an agent since its disk was last restored from a backup.
+    restored: BTreeMap<usize, u32>,
     /// What a guild has woken an agent with once more.
     rewoken: BTreeSet<(usize, MessageId)>,
     /// The turns that a host was handed last, by the message that it is to answer.
@@ -38,7 +40,7 @@ pub(super) struct Posts {
     /// What is known of the last request for each post.
     sought: BTreeMap<(Place, String), Sought>,
 }
-canonical!(unsaved struct Posts { said, lives, rewoken, turns, over, sought; - looked });
+canonical!(unsaved struct Posts { said, lives, restored, rewoken, turns, over, sought; - looked });
 
 /// A request for a post.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +88,10 @@ impl Rule for Posts {
             self.said.retain(|(of, ..), _| of != guild);
             Ok(())
         } else if let Seen::DiskRestored { agent, .. } = seen {
-            // A post without a nonce does not show what it was an answer to.
+            // A post without a nonce does not show what it was an answer to, nor does one that is still on
+            // its way.
+            let life = self.lives.get(agent).copied().unwrap_or_default();
+            self.restored.insert(*agent, life);
             let older = &view.setup.older;
             self.said
                 .retain(|(guild, _, of, _), _| of != agent || !older.contains(guild));
@@ -156,12 +161,16 @@ impl Posts {
         let sought = self.sought.get(&sought);
         let lives = || self.lives.get(&agent).copied().unwrap_or_default();
         let life = sought.map_or_else(lives, |sought| sought.life);
+        let older = view.setup.older.contains(&guild);
+        let restored = self.restored.get(&agent);
+        if older && restored.is_some_and(|restored| life < *restored) {
+            return Ok(());
+        }
         let key = (guild, place, agent, message.content.clone());
         let at = self.said.get(&key).map_or(view.now, |said| said.at);
         let Some(before) = self.said.insert(key, Said { life, at }) else {
             return Ok(());
         };
-        let older = view.setup.older.contains(&guild);
         let unseen = older && sought.is_some_and(|sought| at >= sought.at);
         let answers = message.reply_to_id.clone().map(|id| (agent, id));
         let rewoken = |it| self.rewoken.contains(it);
