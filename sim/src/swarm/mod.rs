@@ -8,6 +8,7 @@ mod changes;
 mod faults;
 mod limits;
 mod people;
+mod rare;
 mod restores;
 
 use std::time::Duration;
@@ -70,7 +71,20 @@ pub fn script(seed: u64, options: &Options) -> Script {
     head.older_guilds.retain(|_| older.chance(1, 6));
     let span = log_between(&mut rng.fork("span"), 20_000, 900_000);
     let cast = Cast::draw(&mut rng.fork("cast"), &head, &size);
+    let mut special = rng.fork("rare");
+    let may_be = |fault: &Fault| options.faults.contains(fault);
+    let is_rare = !is_crowd
+        && rare::NEEDS.iter().all(may_be)
+        && size == Size::default()
+        && special.chance(1, 12);
+    let rare = match is_rare {
+        true => rare::draw(&mut special, &cast, &mut head),
+        false => vec![],
+    };
+    let last = rare.iter().map(Line::at).max().unwrap_or_default();
+    let span = span.max(u64::try_from(last.as_millis()).unwrap_or(u64::MAX));
     let mut lines = cast.lines(&rng.fork("people"), &size, span);
+    lines.extend(rare);
     let mut on: Vec<Fault> = options.faults.clone();
     // To the other hosts what is written has arrived.
     on.retain(|fault| *fault != Fault::LoseNotifications || head.profile == Profile::Claude);
@@ -78,6 +92,10 @@ pub fn script(seed: u64, options: &Options) -> Script {
     // Few faults at once reach deeper, many at once are the worst case.
     let of = 1 + which.below(8);
     on.retain(|_| which.chance(1, of));
+    if is_rare {
+        // Whatever else goes wrong hides it.
+        on.retain(|_| special.chance(1, 16));
+    }
     alone(&mut rng.fork("alone"), &mut on);
     if on.contains(&Fault::Chat) && cast.pairs().next().is_some() {
         limits::tire(&mut rng.fork("tire"), &mut head);
