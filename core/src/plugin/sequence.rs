@@ -84,9 +84,11 @@ impl Sequence {
         self.met = true;
     }
 
-    /// Whether the guild is known to be the one whose messages were heard.
+    /// Whether the guild is known to be the one whose messages were heard, or is taken for that as long as
+    /// it cannot be looked up.
     pub fn is_settled(&self) -> bool {
-        self.joined && self.anchor.is_held()
+        let is_known = self.anchor.is_held() || self.backfill.failures() > 0;
+        self.joined && is_known && !self.anchor.is_lost()
     }
 
     /// Up to which `seq` the guild is known to have more than has been received.
@@ -428,10 +430,11 @@ impl Sequence {
         }
     }
 
-    fn passable(&mut self) -> Vec<Message> {
+    /// Takes what is in order by now.
+    pub fn passable(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         let knows_where = self.heard.is_some() || self.anywhere;
-        if !self.joined || !knows_where || self.anchor.is_lost() {
+        if !knows_where || !self.is_settled() {
             return messages;
         }
         while let Some(message) = self.ahead.pop_after(self.heard) {

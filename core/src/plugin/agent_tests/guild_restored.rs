@@ -275,6 +275,34 @@ fn what_is_pushed_meanwhile_waits_for_what_was_posted_before() {
     assert_eq!(rig.heard(), [["n4"], ["next"]]);
 }
 
+/// It has as many messages as before, so that what is pushed next is in sequence.
+#[test]
+fn what_is_pushed_waits_for_the_first_answer_about_what_the_guild_is() {
+    for (answers, heard) in [
+        (vec![], vec![["n4"], ["n5"], ["next"]]),
+        (vec![500], vec![["next"], ["n4"], ["n5"]]),
+    ] {
+        let mut rig = heard_five();
+        rig.has(restored(5));
+        rig.reset("g");
+        rig.guild("g").holds = true;
+        rig.pass(5 * SECOND);
+        let next = row(6, "next", 40);
+        rig.guild("g").history.push(next.clone());
+        rig.push("g", "message.created", &next);
+        let wake = json!({"rewake": true, "wakeId": "w"});
+        rig.push("g", "message.created", &altered(next, wake));
+        assert!(rig.inbounds.is_empty());
+        rig.guild("g").histories = answers.into();
+        rig.guild("g").holds = false;
+        rig.release("g");
+        assert_eq!(rig.heard(), heard[..1], "it is not waited for long");
+        rig.pass(20 * SECOND);
+        rig.finish();
+        assert_eq!(rig.heard(), heard);
+    }
+}
+
 /// What was heard under this id may have been another message.
 #[test]
 fn a_wake_waits_until_it_is_known_whether_the_guild_is_the_same() {

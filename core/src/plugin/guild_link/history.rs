@@ -116,7 +116,7 @@ impl GuildLink {
                 self.histories.insert(id.clone(), request);
             }
             Asked::Blocked => state.sequence.backfill().on_blocked(),
-            Asked::Impossible(why) => self.history_failed(now, id, &why, None, out),
+            Asked::Impossible(why) => self.history_failed(now, id, &why, None, shared, out),
         }
     }
 
@@ -159,7 +159,7 @@ impl GuildLink {
                     Read::After { .. } => self.on_page(now, id, Page::default(), shared),
                     Read::Anchor { .. } => {
                         state.sequence.trust(now);
-                        Released::default()
+                        state.sequence.go_on(now)
                     }
                     Read::Back { .. } => self.on_back(now, id, Page::default(), shared, out),
                 };
@@ -222,9 +222,9 @@ impl GuildLink {
             }
             Unread::Unauthorized => {
                 let why = "the guild refuses the token, a new one too";
-                self.history_failed(now, id, why, None, out);
+                self.history_failed(now, id, why, None, shared, out);
             }
-            Unread::Failed(why, after) => self.history_failed(now, id, &why, after, out),
+            Unread::Failed(why, after) => self.history_failed(now, id, &why, after, shared, out),
         }
     }
 
@@ -265,12 +265,15 @@ impl GuildLink {
         id: &ChannelId,
         why: &str,
         after: Option<Duration>,
+        shared: &mut Shared,
         out: &mut Vec<Output>,
     ) {
+        let mut released = Released::default();
         if let Some(state) = self.channels.get_mut(id) {
             let backfill = state.sequence.backfill();
             let wait = retry::wait_after(&mut self.rng, backfill.failures(), RETRY_MOST, after);
             backfill.on_failed(now + wait);
+            released.messages = state.sequence.passable();
             self.touch(id);
         }
         out.push(Output::Note(Note::HistoryFailed {
@@ -278,6 +281,7 @@ impl GuildLink {
             channel: id.clone(),
             why: why.to_string(),
         }));
+        self.pass_on(now, id, released, shared, out);
     }
 
     /// A channel has been joined: what was missed there during an outage is kept back until all of

@@ -30,7 +30,8 @@ impl GuildLink {
             let change = Change::Channel(self.id.clone(), id.clone(), row.clone());
             shared.journal.put_soon(now, change);
         }
-        Released::default()
+        let state = self.channels.get_mut(id);
+        state.map_or_else(Released::default, |state| state.sequence.go_on(now))
     }
 
     /// The guild has told what is newest in a channel, or what comes before that.

@@ -58,7 +58,7 @@ impl GuildLink {
                     state.sequence.backfill().on_blocked();
                 }
             }
-            Asked::Impossible(why) => self.history_failed(now, id, &why, None, out),
+            Asked::Impossible(why) => self.history_failed(now, id, &why, None, shared, out),
         }
     }
 
