@@ -166,6 +166,11 @@ impl GuildLink {
         let released = if again {
             state.on_joined_again(now + shared.config.gap_patience, last_seq)
         } else {
+            // The listing came while another connection was up, which may have been deaf since.
+            let mut up = self.conns.values().filter(|conn| conn.joins.is_some());
+            if up.nth(1).is_some() {
+                self.membership.relist(now);
+            }
             let released = state.on_joined(now, last_seq, shared.planted);
             if shared.planted.is(Defect::TrustsNumbers) {
                 state.sequence.trust(now);
