@@ -133,7 +133,8 @@ impl Store {
         loaded.await.unwrap_or_else(|_| Err(ENDED.to_owned()))
     }
 
-    /// Keeps a batch of an agent, after all that it was given before.
+    /// Keeps a batch of an agent, after all that it was given before; at most one change of each row,
+    /// as a journal makes it: within a batch there is no order.
     ///
     /// # Errors
     ///
@@ -323,10 +324,8 @@ impl PluginStore {
         for keeping in group {
             let id = rows::agent(&mut self.connection, &keeping.owner);
             let id = id.await.map_err(failed)?;
-            for change in &keeping.batch {
-                let written = rows::write(&mut self.connection, id, change);
-                written.await.map_err(failed)?;
-            }
+            let written = rows::write(&mut self.connection, id, &keeping.batch);
+            written.await.map_err(failed)?;
         }
         Ok(())
     }

@@ -9,95 +9,164 @@ use selvedge_core::{
         Change, Cursor, Kept, KeptAgent, KeptChannel, Mark, Notice, TurnRecord, TurnState,
     },
 };
+use serde::Serialize;
 use sqlx::{Row as _, SqliteConnection, query, sqlite::SqliteRow};
 
 use super::Owner;
 
 /// The row of an agent, made where it is not there.
 pub(super) async fn agent(db: &mut SqliteConnection, owner: &Owner) -> sqlx::Result<i64> {
+    if let Some(known) = known_agent(db, owner).await? {
+        return Ok(known);
+    }
     query("INSERT INTO agents (center, agent) VALUES (?, ?) ON CONFLICT DO NOTHING")
         .bind(&owner.center)
         .bind(owner.agent.as_str())
         .execute(&mut *db)
         .await?;
-    query("SELECT id FROM agents WHERE center = ? AND agent = ?")
-        .bind(&owner.center)
-        .bind(owner.agent.as_str())
-        .fetch_one(db)
+    known_agent(db, owner)
         .await?
-        .try_get(0)
+        .ok_or(sqlx::Error::RowNotFound)
 }
 
-/// One row as it is from now on.
+async fn known_agent(db: &mut SqliteConnection, owner: &Owner) -> sqlx::Result<Option<i64>> {
+    let found = query("SELECT id FROM agents WHERE center = ? AND agent = ?")
+        .bind(&owner.center)
+        .bind(owner.agent.as_str())
+        .fetch_optional(db)
+        .await?;
+    found.map(|row| row.try_get(0)).transpose()
+}
+
+/// Rows as they are from now on, each at most once.
+///
+/// What a busy agent has many of is one statement for all of them, with the rows as JSON: going to
+/// SQLite's thread and back for each would take far longer than all that is done there.
 pub(super) async fn write(
     db: &mut SqliteConnection,
     agent: i64,
-    change: &Change,
+    batch: &[Change],
 ) -> sqlx::Result<()> {
-    let query = match change {
-        Change::Agent(KeptAgent {
-            name,
-            user,
-            alive_at,
-        }) => query("UPDATE agents SET name = ?2, user = ?3, alive_at = ?4 WHERE id = ?1")
-            .bind(agent)
-            .bind(name.as_deref())
-            .bind(user.as_ref().map(UserId::as_str))
-            .bind(alive_at.map(micros)),
-        Change::Guild(guild) => {
-            query("INSERT INTO guilds (agent, guild) VALUES (?, ?) ON CONFLICT DO NOTHING")
+    let (mut channels, mut turns, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    for change in batch {
+        let query = match change {
+            Change::Agent(KeptAgent {
+                name,
+                user,
+                alive_at,
+            }) => query("UPDATE agents SET name = ?2, user = ?3, alive_at = ?4 WHERE id = ?1")
                 .bind(agent)
-                .bind(guild.as_str())
-        }
-        Change::Channel(guild, channel, row) => {
-            let KeptChannel {
-                cursor,
-                context_from,
-                left_at,
-                notice,
-                missed_to,
-            } = row;
-            let at = cursor.as_ref().and_then(|cursor| cursor.at.as_ref());
-            query("INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-                .bind(agent)
-                .bind(guild.as_str())
-                .bind(channel.as_str())
-                .bind(cursor.as_ref().map(|cursor| cursor.seq.cast_signed()))
-                .bind(at.map(|at| at.id.as_str()))
-                .bind(at.map(|at| at.created_at.as_millis()))
-                .bind(context_from.cast_signed())
-                .bind(left_at.map(micros))
-                .bind(notice.skipped.cast_signed())
-                .bind(notice.recovered)
-                .bind(missed_to.cast_signed())
-        }
-        Change::NoChannel(guild, channel) => {
-            query("DELETE FROM channels WHERE agent = ? AND guild = ? AND channel = ?")
-                .bind(agent)
-                .bind(guild.as_str())
-                .bind(channel.as_str())
-        }
-        Change::Turn(turn, record) => {
-            let messages = serde_json::to_string(&record.messages);
-            query("INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-                .bind(agent)
-                .bind(turn.as_str())
-                .bind(record.guild.as_str())
-                .bind(record.channel.as_str())
-                .bind(messages.map_err(|error| sqlx::Error::Encode(error.into()))?)
-                .bind(record.attempt)
-                .bind(record.context_from.cast_signed())
-                .bind(word(record.state))
-                .bind(record.owes_pass)
-                .bind(record.notice.skipped.cast_signed())
-                .bind(record.notice.recovered)
-                .bind(record.notice.rewake)
-        }
-        Change::NoTurn(turn) => query("DELETE FROM turns WHERE agent = ? AND turn = ?")
-            .bind(agent)
-            .bind(turn.as_str()),
-    };
-    query.execute(db).await.map(drop)
+                .bind(name.as_deref())
+                .bind(user.as_ref().map(UserId::as_str))
+                .bind(alive_at.map(micros)),
+            Change::Guild(guild) => {
+                query("INSERT INTO guilds (agent, guild) VALUES (?, ?) ON CONFLICT DO NOTHING")
+                    .bind(agent)
+                    .bind(guild.as_str())
+            }
+            Change::NoChannel(guild, channel) => {
+                query("DELETE FROM channels WHERE agent = ? AND guild = ? AND channel = ?")
+                    .bind(agent)
+                    .bind(guild.as_str())
+                    .bind(channel.as_str())
+            }
+            Change::Channel(guild, channel, row) => {
+                channels.push(channel_row(guild, channel, row));
+                continue;
+            }
+            Change::Turn(turn, record) => {
+                turns.push(turn_row(turn, record)?);
+                continue;
+            }
+            Change::NoTurn(turn) => {
+                gone.push(turn.as_str());
+                continue;
+            }
+        };
+        query.execute(&mut *db).await?;
+    }
+    const CHANNELS: &str = "INSERT OR REPLACE INTO channels SELECT ?1, value ->> 0, value ->> 1, \
+        value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, \
+        value ->> 9 FROM json_each(?2)";
+    const TURNS: &str = "INSERT OR REPLACE INTO turns SELECT ?1, value ->> 0, value ->> 1, \
+        value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, \
+        value ->> 9, value ->> 10 FROM json_each(?2)";
+    const GONE: &str = "DELETE FROM turns WHERE agent = ?1 AND turn IN \
+        (SELECT value FROM json_each(?2))";
+    write_all(db, CHANNELS, agent, &channels).await?;
+    write_all(db, TURNS, agent, &turns).await?;
+    write_all(db, GONE, agent, &gone).await
+}
+
+/// Does the same for each of these rows of an agent, if there are any.
+async fn write_all<T: Serialize>(
+    db: &mut SqliteConnection,
+    statement: &'static str,
+    agent: i64,
+    rows: &[T],
+) -> sqlx::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let rows = serde_json::to_string(rows).map_err(unwritable)?;
+    query(statement)
+        .bind(agent)
+        .bind(rows)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// A row of `channels`, but for the agent.
+fn channel_row<'c>(
+    guild: &'c GuildId,
+    channel: &'c ChannelId,
+    row: &'c KeptChannel,
+) -> impl Serialize + use<'c> {
+    let KeptChannel {
+        cursor,
+        context_from,
+        left_at,
+        notice,
+        missed_to,
+    } = row;
+    let at = cursor.as_ref().and_then(|cursor| cursor.at.as_ref());
+    (
+        guild,
+        channel,
+        cursor.as_ref().map(|cursor| cursor.seq.cast_signed()),
+        at.map(|at| &at.id),
+        at.map(|at| at.created_at.as_millis()),
+        context_from.cast_signed(),
+        left_at.map(micros),
+        notice.skipped.cast_signed(),
+        notice.recovered,
+        missed_to.cast_signed(),
+    )
+}
+
+/// A row of `turns`, but for the agent.
+fn turn_row<'c>(
+    turn: &'c TurnId,
+    record: &'c TurnRecord,
+) -> sqlx::Result<impl Serialize + use<'c>> {
+    Ok((
+        turn,
+        &record.guild,
+        &record.channel,
+        serde_json::to_string(&record.messages).map_err(unwritable)?,
+        record.attempt,
+        record.context_from.cast_signed(),
+        word(record.state),
+        record.owes_pass,
+        record.notice.skipped.cast_signed(),
+        record.notice.recovered,
+        record.notice.rewake,
+    ))
+}
+
+fn unwritable(error: serde_json::Error) -> sqlx::Error {
+    sqlx::Error::Encode(error.into())
 }
 
 /// Everybody of whom anything is kept.

@@ -124,6 +124,112 @@ async fn every_batch_is_found_again_as_the_machine_means_it() {
     }
 }
 
+/// Rows are written as JSON, in which SQLite looks for more than text.
+#[tokio::test]
+async fn whatever_a_name_is_it_is_found_again_as_it_was() {
+    const NAMES: [&str; 14] = [
+        "007",
+        "1e3",
+        "-9223372036854775808",
+        "null",
+        "true",
+        "[1]",
+        "{\"a\":1}",
+        "\"",
+        "\\u0041",
+        "a\0b",
+        "\n\u{1b}\u{7f}",
+        "é\u{2028}",
+        "🧵",
+        "\u{fffd}",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let (store, _task) = Store::open(&path).await.unwrap();
+    let numbers = [
+        0,
+        1 << 53,
+        (1 << 53) + 1,
+        i64::MAX as u64,
+        1 << 63,
+        u64::MAX,
+    ];
+    let made: Vec<Change> = NAMES
+        .iter()
+        .zip(numbers.into_iter().cycle())
+        .flat_map(|(name, number)| {
+            let mut kept = row(number);
+            let at = kept.cursor.as_mut().and_then(|cursor| cursor.at.as_mut());
+            at.unwrap().id = MessageId::new(name).unwrap();
+            let mut of_turn = record(number, TurnState::Open);
+            (of_turn.guild, of_turn.channel) = (guild(name), channel(name));
+            of_turn.messages = vec![(number, MessageId::new(name).unwrap())];
+            [
+                Change::Channel(guild(name), channel(name), kept),
+                Change::Turn(turn(name), of_turn),
+            ]
+        })
+        .collect();
+    let mut kept = Kept::default();
+    kept.apply(&made);
+    store.keep(owner("echo"), made).await.unwrap();
+    assert_eq!(store.load(owner("echo")).await, Ok(kept.clone()));
+    for name in NAMES {
+        let gone = vec![Change::NoTurn(turn(name))];
+        kept.apply(&gone);
+        store.keep(owner("echo"), gone).await.unwrap();
+        assert_eq!(
+            store.load(owner("echo")).await,
+            Ok(kept.clone()),
+            "{name:?}"
+        );
+    }
+    assert!(kept.turns.is_empty());
+}
+
+/// A statement writes many rows, and a commit the batches of many agents.
+#[tokio::test]
+async fn a_row_that_is_refused_takes_its_batch_with_it_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let (store, task) = Store::open(&path).await.unwrap();
+    drop(store);
+    task.await.unwrap();
+    let mut connection = open(&path, &SCHEMA).await.unwrap();
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON turns WHEN NEW.turn = 't.refused'
+        BEGIN SELECT RAISE(ABORT, 'not this one'); END";
+    sqlx::raw_sql(refuse)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    let (store, _task) = Store::open(&path).await.unwrap();
+    let batch = |last: &str| {
+        let turns =
+            ["t.1", "t.2", last].map(|id| Change::Turn(turn(id), record(8, TurnState::Open)));
+        let mut batch = vec![
+            Change::Guild(guild("g")),
+            Change::Channel(guild("g"), channel("c"), row(7)),
+        ];
+        batch.extend(turns);
+        batch
+    };
+    let all = [
+        store.keep(owner("one"), batch("t.3")),
+        store.keep(owner("two"), batch("t.refused")),
+        store.keep(owner("three"), batch("t.3")),
+    ];
+    let [one, two, three] = futures::future::join_all(all).await.try_into().unwrap();
+    let why = two.unwrap_err();
+    assert!(why.contains("not this one"), "{why}");
+    assert_eq!((one, three), (Ok(()), Ok(())));
+    let mut kept = Kept::default();
+    kept.apply(&batch("t.3"));
+    assert_eq!(store.load(owner("one")).await, Ok(kept.clone()));
+    assert_eq!(store.load(owner("two")).await, Ok(Kept::default()));
+    assert_eq!(store.load(owner("three")).await, Ok(kept));
+}
+
 #[tokio::test]
 async fn agents_share_a_commit_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
