@@ -74,6 +74,11 @@ impl Ahead {
         first.map(|first| first.saturating_sub(1))
     }
 
+    /// The `seq` of the last.
+    pub fn last(&self) -> Option<u64> {
+        self.messages.keys().next_back().copied()
+    }
+
     /// The next in order after `heard`, or the first where nothing was heard. What was heard is
     /// dropped.
     pub fn pop_after(&mut self, heard: Option<u64>) -> Option<Message> {

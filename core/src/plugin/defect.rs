@@ -18,6 +18,8 @@ pub enum Defect {
     PassesOverRewakes,
     /// A refusal of the turn engine counts for a wake that came after it.
     TrustsOldRefusals,
+    /// What was posted before a wake is an answer to it.
+    CountsOldAnswers,
     /// A wake is known by its id though the guild was away.
     RemembersWakes,
     /// The turns of a channel are forgotten when it is left.
@@ -136,11 +138,12 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 62] = [
         Self::ReusesFirstToken,
         Self::IgnoresRewakes,
         Self::PassesOverRewakes,
         Self::TrustsOldRefusals,
+        Self::CountsOldAnswers,
         Self::RemembersWakes,
         Self::ForgetsTurnsOfLeftChannels,
         Self::ForgetsToPass,
@@ -207,6 +210,7 @@ impl Defect {
             Self::IgnoresRewakes => "ignores_rewakes",
             Self::PassesOverRewakes => "passes_over_rewakes",
             Self::TrustsOldRefusals => "trusts_old_refusals",
+            Self::CountsOldAnswers => "counts_old_answers",
             Self::RemembersWakes => "remembers_wakes",
             Self::ForgetsTurnsOfLeftChannels => "forgets_turns_of_left_channels",
             Self::ForgetsToPass => "forgets_to_pass",

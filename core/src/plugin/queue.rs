@@ -36,6 +36,9 @@ pub struct Queue {
     /// With what the guild has woken the agent once more while the turn engine was being asked: its
     /// answer may be older than that.
     rewoken: Option<MessageId>,
+    /// With what the guild has last woken the agent once more while that waited or ran, and the newest `seq` at
+    /// that time: no post up to there answers it.
+    wake: Option<(MessageId, u64)>,
     running: Option<Running>,
     /// What was missed during an outage is not complete, or waits for what is more urgent.
     held: bool,
@@ -43,7 +46,7 @@ pub struct Queue {
     idle_since: Option<Time>,
 }
 canonical!(struct Queue {
-    waiting, skips, recovered, permit, rewoken, running, held, idle_since
+    waiting, skips, recovered, permit, rewoken, wake, running, held, idle_since
 });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -396,11 +399,19 @@ impl Queue {
         }
     }
 
-    /// The guild wakes the agent once more with a message that waits or runs.
-    pub fn rewake(&mut self, message: &MessageId) {
+    /// The guild wakes the agent once more with a message that waits or runs, or is to be offered again, in a
+    /// channel of which `newest` is the newest that is known.
+    pub fn rewake(&mut self, message: &MessageId, newest: u64) {
+        self.wake = Some((message.clone(), newest));
         if matches!(self.permit, Permit::Asked(..)) {
             self.rewoken = Some(message.clone());
         }
+    }
+
+    /// The message with which the guild has woken the agent since a post of this `seq`.
+    pub fn woken_since(&self, seq: u64) -> Option<&MessageId> {
+        let (message, newest) = self.wake.as_ref()?;
+        (seq <= *newest).then_some(message)
     }
 
     /// The turn engine has answered about this message. What is not to be handed over waits no more,

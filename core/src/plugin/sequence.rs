@@ -72,6 +72,12 @@ impl Sequence {
         self.heard
     }
 
+    /// The newest `seq` that the guild is known to have.
+    pub fn newest(&self) -> u64 {
+        let ahead = self.ahead.last().unwrap_or_default();
+        self.heard.unwrap_or_default().max(self.told).max(ahead)
+    }
+
     /// Whether that is less than an earlier process had heard.
     pub fn is_rereading(&self) -> bool {
         self.heard.is_none_or(|heard| heard < self.again)

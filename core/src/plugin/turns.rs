@@ -255,11 +255,16 @@ impl Turns {
         self.queues.get(place)?.asks_about(turn)
     }
 
-    /// The guild wakes the agent once more with a message that waits or runs in `place`.
-    pub fn rewake(&mut self, place: &Place, message: &MessageId) {
-        if let Some(queue) = self.queues.get_mut(place) {
-            queue.rewake(message);
-        }
+    /// The guild wakes the agent once more with a message that waits or runs in `place`, or is to be offered
+    /// again there. The newest `seq` that is known there is `newest`.
+    pub fn rewake(&mut self, place: &Place, message: &MessageId, newest: u64) {
+        let queue = self.queues.entry(place.clone()).or_default();
+        queue.rewake(message, newest);
+    }
+
+    /// The message with which the guild has woken the agent in `place` since a post of this `seq`.
+    pub fn woken_since(&self, place: &Place, seq: u64) -> Option<&MessageId> {
+        self.queues.get(place)?.woken_since(seq)
     }
 
     /// The turn engine has answered about this message: gives back what is not to be handed over and has
@@ -352,7 +357,7 @@ impl Turns {
     }
 
     /// A post of a turn stands in the channel: for a host that does not say when it is done, that is
-    /// the end of it.
+    /// the end of it. It is no answer to `woken`, which has woken the agent since.
     pub fn on_posted(
         &mut self,
         now: Time,
@@ -360,13 +365,14 @@ impl Turns {
         place: &Place,
         nonce: &str,
         seq: u64,
+        woken: Option<&MessageId>,
     ) -> Option<(Place, Running)> {
         let says_done = self.host == Some(true);
         let running = self.running(place)?;
         if !is_of(&running.turn, nonce) {
             return None;
         }
-        running.posted = true;
+        running.posted |= !woken.is_some_and(|woken| running.messages.contains(woken));
         running.own_seq = running.own_seq.max(seq);
         let turn = running.turn.clone();
         if says_done {

@@ -134,9 +134,11 @@ impl Wakes {
         owed.map(|owed| owed.seq).into_iter().chain(undecided).min()
     }
 
-    /// A post of this turn has arrived.
-    pub fn on_posted(&mut self, place: &Place, nonce: &str) {
-        let of = |undecided: &Undecided| is_of(&undecided.turn, nonce);
+    /// A post of this turn has arrived. It is no answer to `woken`, which has woken the agent since.
+    pub fn on_posted(&mut self, place: &Place, nonce: &str, woken: Option<&MessageId>) {
+        let of = |undecided: &Undecided| {
+            is_of(&undecided.turn, nonce) && woken != Some(&undecided.message)
+        };
         if self.undecided.get(place).is_some_and(of) {
             self.undecided.remove(place);
         }

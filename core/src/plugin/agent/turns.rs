@@ -106,9 +106,20 @@ impl Agent {
         out: &mut Vec<Output>,
     ) {
         if let Some(nonce) = post.body.nonce.as_ref().filter(|_| stands) {
-            self.shared.wakes.on_posted(&post.place, nonce);
-            let Shared { turns, config, .. } = &mut self.shared;
-            let ended = turns.on_posted(now, config, &post.place, nonce, post.since);
+            let newest = post.sent.iter().map(|sent| sent.message.seq).max();
+            let newest = newest.unwrap_or_default();
+            let Shared {
+                turns,
+                wakes,
+                config,
+                planted,
+                ..
+            } = &mut self.shared;
+            let woken = turns.woken_since(&post.place, newest).cloned();
+            let woken = woken.filter(|_| !planted.is(Defect::CountsOldAnswers));
+            let woken = woken.as_ref();
+            wakes.on_posted(&post.place, nonce, woken);
+            let ended = turns.on_posted(now, config, &post.place, nonce, post.since, woken);
             self.on_turn_end(now, ended, out);
         }
         if self.shared.outbox.is_free(&post.place) {

@@ -300,6 +300,7 @@ fn a_rewake_for_an_open_turn_is_ignored_and_for_one_that_is_over_passed_on() {
     rig.says("c", 1, "one");
     rig.rewakes(1, "one", "w1");
     assert_eq!(rig.words(), ["c1"], "it runs");
+    rig.guild("g").seq = 2;
     rig.send("c", None, "an answer");
     rig.rewakes(1, "one", "w2");
     assert_eq!(rig.words(), ["c1", "-c1"], "it has posted");
@@ -309,6 +310,27 @@ fn a_rewake_for_an_open_turn_is_ignored_and_for_one_that_is_over_passed_on() {
     let nonces = rig.nonces();
     assert_ne!(nonces[0], nonces[1], "each of them passes");
     assert_eq!(rig.heard(), [["one"]]);
+}
+
+/// What stands in the channel already was posted before the guild woke the agent again.
+#[test]
+fn what_was_posted_before_a_wake_is_no_answer_to_it() {
+    for (stands_at, passes) in [(2, true), (4, false)] {
+        let mut rig = discussing();
+        rig.posts(message("c", 1, "one"));
+        rig.guild("g").seq = 2;
+        rig.send("c", None, "an answer");
+        rig.guild("g").last_seq = Some(3);
+        rig.restart();
+        rig.rewakes(1, "one", "w1");
+        rig.pass(SECOND);
+        assert_eq!(rig.inbounds.len(), 2, "it is offered again");
+        rig.guild("g").seq = stands_at;
+        rig.send("c", None, "an answer");
+        rig.done(1);
+        let passed = rig.words().last().is_some_and(|word| word == "-c1");
+        assert_eq!(passed, passes, "{:?}", rig.words());
+    }
 }
 
 #[test]

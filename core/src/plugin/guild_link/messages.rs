@@ -128,6 +128,8 @@ impl GuildLink {
                 }
                 // It is offered again without that, but this push may be all that is read of it.
                 state.wake_id.clone_from(&message.wake_id);
+                let newest = state.sequence.newest();
+                shared.turns.rewake(&place, &message.id, newest);
                 if shared.planted.is(Defect::PassesOverRewakes) {
                     continue;
                 }
@@ -205,7 +207,8 @@ impl GuildLink {
         let fate = shared.turns.fate(place, &message.id);
         if fate == Fate::Open {
             if !shared.planted.is(Defect::TrustsOldRefusals) {
-                shared.turns.rewake(place, &message.id);
+                let newest = state.sequence.newest();
+                shared.turns.rewake(place, &message.id, newest);
             }
             return;
         }

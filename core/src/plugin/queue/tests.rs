@@ -232,9 +232,9 @@ fn a_refusal_does_not_take_what_has_woken_the_agent_since() {
         for seq in 1..=3 {
             queue.push(now, message(seq, 1), Cause::Posted, true);
         }
-        queue.rewake(&id(rewoken));
+        queue.rewake(&id(rewoken), 3);
         assert_eq!(queue.ask_permit(now, &config), Some(id(1)));
-        queue.rewake(&id(rewoken));
+        queue.rewake(&id(rewoken), 3);
         let stale = (1..=gone).map(|seq| message(seq, 1)).collect();
         let gone = usize::try_from(gone).unwrap();
         assert_eq!(queue.on_permit(&id(1), false), (gone, stale), "{rewoken}");
