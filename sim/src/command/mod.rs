@@ -48,7 +48,7 @@ impl Drawn {
             })
         };
         let faults = match self.faults.as_str() {
-            "all" => Fault::by_default(),
+            "all" => Fault::ALL.to_vec(),
             "none" => vec![],
             names => names.split(',').map(named).collect::<Result<_, _>>()?,
         };

@@ -146,14 +146,6 @@ impl Fault {
         Self::Chat,
     ];
 
-    /// Those that there are where nobody names any. Of the other one it is known that a few worlds break the
-    /// rules, and not yet whose fault that is.
-    pub fn by_default() -> Vec<Self> {
-        let mut faults = Self::ALL.to_vec();
-        faults.retain(|fault| *fault != Self::RestoreGuild);
-        faults
-    }
-
     /// The name that `--faults` takes.
     pub const fn name(self) -> &'static str {
         match self {

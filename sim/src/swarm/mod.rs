@@ -45,7 +45,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             size: Size::default(),
-            faults: Fault::by_default(),
+            faults: Fault::ALL.to_vec(),
         }
     }
 }
