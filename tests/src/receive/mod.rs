@@ -24,3 +24,6 @@ pub use self::{
 /// How many messages of an agent may be under way: more than a turn of each channel, and no more than
 /// an agent keeps with their texts (1 MiB) and lets wait (10,000).
 pub const WINDOW: usize = 3_000;
+
+/// How many of them in each channel: no more than one lets wait (1,000).
+pub const CHANNEL_WINDOW: usize = 900;

@@ -6,7 +6,7 @@ use selvedge::clock::Clock;
 use tokio::{process::Command, time::timeout};
 
 use super::{
-    WINDOW,
+    CHANNEL_WINDOW, WINDOW,
     blaster::{Crowd, Order},
     pipe::Plugin,
     process::Process,
@@ -138,7 +138,7 @@ impl Receiver {
     /// Where one is lost, or comes twice.
     pub async fn blast(&mut self) -> Result<Turn, Fault> {
         let window = match self.kind {
-            Kind::Plugin(_) => WINDOW,
+            Kind::Plugin(_) => WINDOW.min(CHANNEL_WINDOW * self.crowd.channels),
             Kind::Reader(_) | Kind::RustSocketio | Kind::Npm => 0,
         };
         self.play(self.messages, window, 0).await
