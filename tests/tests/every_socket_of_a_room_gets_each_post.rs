@@ -29,7 +29,7 @@ async fn scene(kind: Kind) {
     let length = Duration::from_millis(100);
     let burst = burst(&server, &crowd, length).await.unwrap();
     assert!(burst.deliveries >= SOCKETS && burst.deliveries.is_multiple_of(SOCKETS));
-    assert!((640..660).contains(&burst.bytes), "{burst:?}");
+    assert!((640..672).contains(&burst.bytes), "{burst:?}");
     let alone = alone(&server, &crowd, length).await.unwrap();
     assert_eq!(alone.is_some(), matches!(kind, Kind::Guild(_)));
 }

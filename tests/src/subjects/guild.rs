@@ -141,7 +141,8 @@ impl Guild {
 
     /// The message of this id, as a store might have it: of one user or another, or not at all.
     fn message(id: &MessageId, b: u64) -> Option<Box<Message>> {
-        let (channel, seq) = id.as_str().rsplit_once('-')?;
+        let (of, _time) = id.as_str().rsplit_once('-')?;
+        let (channel, seq) = of.rsplit_once('-')?;
         Some(Box::new(Message {
             id: id.clone(),
             channel_id: ChannelId::new(channel)?,
@@ -267,7 +268,13 @@ impl Guild {
             }
             8 => self.http(Method::Get, "/channels?guildId=g1".to_string(), "", a),
             9 | 10 => {
-                let target = format!("/messages/{channel}-{}", 1 + b / 64 % 3);
+                let mut known = self.messages.iter();
+                let skipped = usize::try_from(b / 64 % 3).ok()?;
+                let id = match known.nth_back(skipped) {
+                    Some(message) => message.id.to_string(),
+                    None => format!("{channel}-1-0"),
+                };
+                let target = format!("/messages/{id}");
                 match b % 3 {
                     0 => self.http(Method::Delete, target, "", a),
                     1 => self.http(Method::Patch, target, r#"{"content":"new"}"#, a),
