@@ -33,12 +33,11 @@ pub struct Queue {
     /// The next turn is one after the guild was restored from a backup.
     recovered: bool,
     permit: Permit,
-    /// With what the guild has woken the agent once more while the turn engine was being asked: its
-    /// answer may be older than that.
-    rewoken: Option<MessageId>,
     /// With what the guild has last woken the agent once more while that waited or ran, and the newest `seq` at
     /// that time: no post up to there answers it.
     wake: Option<(MessageId, u64)>,
+    /// That wake came after the turn engine was asked: its answer may be older.
+    rewoken: bool,
     running: Option<Running>,
     /// What was missed during an outage is not complete, or waits for what is more urgent.
     held: bool,
@@ -46,7 +45,7 @@ pub struct Queue {
     idle_since: Option<Time>,
 }
 canonical!(struct Queue {
-    waiting, skips, recovered, permit, rewoken, wake, running, held, idle_since
+    waiting, skips, recovered, permit, wake, rewoken, running, held, idle_since
 });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -363,7 +362,7 @@ impl Queue {
         };
         wanted.then(|| {
             self.permit = Permit::Asked(last.clone(), None);
-            self.rewoken = None;
+            self.rewoken = false;
             last
         })
     }
@@ -403,9 +402,7 @@ impl Queue {
     /// channel of which `newest` is the newest that is known.
     pub fn rewake(&mut self, message: &MessageId, newest: u64) {
         self.wake = Some((message.clone(), newest));
-        if matches!(self.permit, Permit::Asked(..)) {
-            self.rewoken = Some(message.clone());
-        }
+        self.rewoken = true;
     }
 
     /// The message with which the guild has woken the agent since a post of this `seq`.
@@ -430,15 +427,16 @@ impl Queue {
             return (0, Vec::new());
         }
         self.permit = Permit::Wanted;
-        let rewoken = self.rewoken.take();
+        let rewoken = self.wake.as_ref().filter(|_| self.rewoken);
+        let rewoken = rewoken.map(|(message, _)| message);
         let mut waiting = self.waiting.iter();
         let at = waiting.position(|held| held.message.id == *message);
         let length = match at {
-            Some(at) if rewoken.as_ref() != Some(message) => at + 1,
+            Some(at) if rewoken != Some(message) => at + 1,
             Some(_) | None => 0,
         };
         let refused: Vec<_> = self.waiting.drain(..length).collect();
-        let is_rewoken = |held: &Waiting| rewoken.as_ref() == Some(&held.message.id);
+        let is_rewoken = |held: &Waiting| rewoken == Some(&held.message.id);
         let (stays, stale): (Vec<_>, Vec<_>) = refused.into_iter().partition(is_rewoken);
         let gone = stale.len();
         for held in stays {
