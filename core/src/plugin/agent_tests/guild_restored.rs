@@ -76,6 +76,13 @@ fn returns(rig: &mut Rig, another: bool) {
     rig.finish();
 }
 
+/// The plugin joins again, and the guild answers nothing it is asked.
+fn rejoins(rig: &mut Rig) {
+    rig.reset("g");
+    rig.guild("g").holds = true;
+    rig.pass(5 * SECOND);
+}
+
 #[test]
 fn what_a_guild_was_given_since_is_heard_whatever_its_numbers() {
     for another in [false, true] {
@@ -261,9 +268,7 @@ fn after_an_outage_it_is_one_turn() {
 fn what_is_pushed_meanwhile_waits_for_what_was_posted_before() {
     let mut rig = heard_five();
     rig.has(restored(4));
-    rig.reset("g");
-    rig.guild("g").holds = true;
-    rig.pass(5 * SECOND);
+    rejoins(&mut rig);
     let next = row(5, "next", 40);
     rig.guild("g").history.push(next.clone());
     rig.push("g", "message.created", &next);
@@ -284,9 +289,7 @@ fn what_is_pushed_waits_for_the_first_answer_about_what_the_guild_is() {
     ] {
         let mut rig = heard_five();
         rig.has(restored(5));
-        rig.reset("g");
-        rig.guild("g").holds = true;
-        rig.pass(5 * SECOND);
+        rejoins(&mut rig);
         let next = row(6, "next", 40);
         rig.guild("g").history.push(next.clone());
         rig.push("g", "message.created", &next);
@@ -313,9 +316,7 @@ fn a_wake_waits_until_it_is_known_whether_the_guild_is_the_same() {
         let new = (4..=last).map(|seq| row(seq, &format!("m{seq}"), 20 + seq));
         rows.extend(new.map(|row| altered(row, quiet.clone())));
         rig.has(rows.clone());
-        rig.reset("g");
-        rig.guild("g").holds = true;
-        rig.pass(5 * SECOND);
+        rejoins(&mut rig);
         let wake = json!({"wakeup": true, "rewake": true, "wakeId": "w"});
         rig.push("g", "message.created", &altered(rows[3].clone(), wake));
         let edit = json!({"content": "edited"});
