@@ -75,7 +75,7 @@ struct User {
 canonical!(struct User { name, channels });
 
 impl State {
-    /// The state that the rows of a store say.
+    /// The state that the rows of a store say, but for who has acked.
     pub fn from_rows(rows: &[Fact]) -> Self {
         let mut state = Self::default();
         let is_channel = |fact: &&Fact| matches!(fact, Fact::Channel(_));
@@ -85,6 +85,10 @@ impl State {
         rows.iter()
             .filter(|fact| !is_channel(fact))
             .for_each(|fact| state.apply(fact));
+        let turns = state.channels.values_mut();
+        turns
+            .filter_map(|channel| channel.turn.as_mut())
+            .for_each(Turn::forget_ack);
         state
     }
 

@@ -96,6 +96,24 @@ fn a_speaker_who_enters_the_room_is_woken_again_before_the_ack_until_it_has_acke
 }
 
 #[test]
+fn an_ack_is_for_the_process_that_took_it() {
+    let mut world = World::with_users();
+    let id = discuss(&mut world);
+    let message = wake(&mut world, &id)["messageId"].clone();
+    let body = json!({ "messageId": message });
+    world.send("B", &format!("/channels/{id}/ack"), &body);
+    world.restart();
+    assert_eq!(wake(&mut world, &id)["acked"], json!(false));
+    let (b, c) = (world.connect("B"), world.connect("C"));
+    assert_eq!(joins(&mut world, c, &id), [ack(1)], "it is not c's turn");
+    assert_eq!(
+        joins(&mut world, b, &id),
+        [String::from("wake 1"), ack(1)],
+        "the guild may be one that was restored from a backup, and has lost its answer"
+    );
+}
+
+#[test]
 fn every_wake_has_an_id_of_its_own_that_the_sockets_of_the_user_share() {
     let mut world = World::with_users();
     let id = discuss(&mut world);

@@ -352,6 +352,18 @@ impl Turn {
         })
     }
 
+    /// Rule 10: whether the wake has arrived is asked anew. What was answered to an earlier process may have
+    /// been lost since, if its disk was restored from a backup.
+    pub fn forget_ack(&mut self) {
+        if let Phase::Active(Active {
+            wake: Wake::Sent { acked, .. },
+            ..
+        }) = &mut self.phase
+        {
+            *acked = false;
+        }
+    }
+
     /// Rule 10: whether `user`, one of whose sockets enters the channel's room, has to be woken
     /// again, because it is current and has not acked.
     pub fn wakes_on_entry(&self, user: &UserId) -> bool {
