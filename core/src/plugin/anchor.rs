@@ -98,6 +98,26 @@ impl Anchor {
         }
     }
 
+    /// Everything up to `cursor` is finished by now, by the numbers that the guild had: of what it has
+    /// still, nothing up to there is new.
+    pub fn finish(&mut self, cursor: &Cursor) {
+        // By a number alone nothing is recognised.
+        let Some(at) = &cursor.at else { return };
+        match &mut self.state {
+            State::Held => {}
+            State::Doubted(Doubt { anchor, .. }) => anchor.clone_from(cursor),
+            State::Lost(search) => {
+                search.anchor.clone_from(cursor);
+                let read = search.messages.len();
+                let is_new = |message: &Message| message.created_at > at.created_at;
+                search.messages.retain(is_new);
+                if search.messages.len() < read {
+                    search.older = 0;
+                }
+            }
+        }
+    }
+
     /// It is not looked up (any more).
     pub fn trust(&mut self) {
         if matches!(self.state, State::Doubted(_)) {

@@ -331,6 +331,11 @@ impl Sequence {
         self.anchor.doubt(anchor, by);
     }
 
+    /// Everything up to `cursor` is finished.
+    pub fn finish(&mut self, cursor: &Cursor) {
+        self.anchor.finish(cursor);
+    }
+
     /// Whether it has is not looked up (any more).
     pub fn trust(&mut self, now: Time) {
         self.backfill.on_answered();

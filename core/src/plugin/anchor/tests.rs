@@ -99,6 +99,29 @@ fn what_was_posted_since_is_new_whatever_its_number() {
 }
 
 #[test]
+fn what_is_finished_meanwhile_is_not_new() {
+    let history = || {
+        let old = (1..=8).map(|seq| message(seq, &format!("m{seq}"), seq));
+        old.chain([message(9, "n9", 19)])
+    };
+    let mut anchor = doubted();
+    anchor.finish(&at(7));
+    assert!(anchor.lose(12));
+    let found = anchor.on_back(page(history()), 200).unwrap();
+    assert_eq!(seqs(&found), [8, 9]);
+    let mut anchor = lost(12);
+    assert_eq!(anchor.on_back(page(history().skip(5)), 2), None);
+    anchor.finish(&at(8));
+    let found = anchor.on_back(page(history().take(5)), 2).unwrap();
+    assert_eq!((seqs(&found), found.skipped), (vec![9], 0));
+    assert!(found.restored);
+    let mut anchor = lost(12);
+    anchor.finish(&Cursor { seq: 8, at: None });
+    let found = anchor.on_back(page(history()), 200).unwrap();
+    assert_eq!(seqs(&found), [6, 7, 8, 9], "a number says nothing");
+}
+
+#[test]
 fn a_backup_may_be_newer_than_the_anchor_and_older_than_what_was_heard() {
     let mut anchor = Anchor::default();
     anchor.doubt(at(5), at(7));

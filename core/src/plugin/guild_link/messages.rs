@@ -314,6 +314,9 @@ impl GuildLink {
         let notice = |seq| shared.turns.notice(&place, seq);
         let finished = finished.min(heard);
         if let Some(row) = state.progress.settle(heard, finished, context, notice) {
+            if let Some(cursor) = &row.cursor {
+                state.sequence.finish(cursor);
+            }
             let change = Change::Channel(self.id.clone(), id.clone(), row.clone());
             shared.journal.put_soon(now, change);
         }
