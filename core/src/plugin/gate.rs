@@ -117,8 +117,8 @@ impl LoopGuard {
         let mut open = self.unanswered.iter();
         let answered = open.position(|(message, _)| Some(message) == reply_to);
         let at = answered.or_else(|| self.unanswered.len().checked_sub(1))?;
-        // What came before it is not answered any more.
-        let (_, author) = self.unanswered.drain(..=at).next_back()?;
+        // What came before it may still be answered: turns overlap.
+        let (_, author) = self.unanswered.remove(at)?;
         self.on_answered(config, now, &author).then_some(author)
     }
 
@@ -227,6 +227,26 @@ mod tests {
             guard.on_turn(&id(number), &user("bob"));
         }
         assert_eq!(guard.unanswered.len(), UNANSWERED_MAX);
+    }
+
+    #[test]
+    fn turns_that_overlap_are_counted_in_whatever_order_they_are_answered() {
+        let config = config();
+        let id = |number: u32| MessageId::new(&format!("m{number}")).unwrap();
+        let mut guard = LoopGuard::default();
+        let mut silenced = None;
+        for pair in 0..10 {
+            let (first, second) = (id(2 * pair), id(2 * pair + 1));
+            guard.on_turn(&first, &user("alice"));
+            guard.on_turn(&second, &user("alice"));
+            for answered in [second, first] {
+                assert_eq!(silenced, None);
+                silenced = guard.on_post(&config, Time::ZERO, Some(&answered));
+            }
+        }
+        guard.on_turn(&id(20), &user("alice"));
+        let silenced = guard.on_post(&config, Time::ZERO, Some(&id(20)));
+        assert_eq!(silenced, Some(user("alice")));
     }
 
     #[test]
