@@ -71,15 +71,25 @@ impl Hearing {
         }
     }
 
-    /// A channel is not listened to any more.
+    /// A channel is not listened to any more. What should have been pushed before still should.
     pub fn forget(&mut self, channel: &ChannelId) {
-        self.ears.remove(channel);
-        self.doubts.set(channel.clone(), None);
+        match self.ears.get_mut(channel) {
+            Some(ear) if ear.doubted.is_some() => ear.joined_at = None,
+            Some(_) | None => {
+                self.ears.remove(channel);
+            }
+        }
     }
 
     /// A channel whose pushes do not come; each is given back once.
     pub fn deaf(&mut self, now: Time) -> Option<ChannelId> {
-        self.doubts.pop_due(now)
+        let channel = self.doubts.pop_due(now)?;
+        if let Some(ear) = self.ears.get(&channel)
+            && ear.joined_at.is_none()
+        {
+            self.ears.remove(&channel);
+        }
+        Some(channel)
     }
 
     /// When [`deaf`](Self::deaf) may have something to give back.
@@ -176,8 +186,28 @@ mod tests {
     #[test]
     fn a_channel_that_is_left_is_not_listened_to() {
         let mut hearing = joined(Some(3));
-        told(&mut hearing, 20, 20, 4);
+        told(&mut hearing, 20, 20, 3);
         hearing.forget(&c());
         assert_eq!(hearing, Hearing::default());
+    }
+
+    #[test]
+    fn what_should_have_come_before_a_channel_was_left_still_shows_deafness() {
+        let left = || {
+            let mut hearing = joined(Some(3));
+            told(&mut hearing, 20, 20, 4);
+            hearing.forget(&c());
+            told(&mut hearing, 25, 25, 9);
+            hearing
+        };
+        let mut hearing = left();
+        assert_eq!(hearing.deaf(at(30)), Some(c()));
+        assert_eq!(hearing, Hearing::default());
+        let mut hearing = left();
+        hearing.on_push(&c(), 4);
+        assert_eq!(hearing.deaf(at(30)), None, "it was on its way");
+        let mut joined_again = left();
+        joined_again.on_joined(at(28), &c(), Some(9));
+        assert_eq!(joined_again.deaf(at(30)), Some(c()));
     }
 }
