@@ -336,7 +336,12 @@ impl Net {
     /// The agent says something on a connection.
     pub fn on_said(&mut self, link: Link, text: &str) {
         if let Some(open) = self.open.get_mut(&link.number) {
+            let listened = open.talk.rooms.len();
             open.talk.on_said(text);
+            // What showed that it is deaf may be what is not listened to any more.
+            if open.talk.rooms.len() < listened && open.loss == Some(Loss::Pushes) {
+                open.swallows = false;
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use selvedge_core::{
     Time, canonical,
     fabric::types::Message,
     guild::fact::Fact,
-    id::{MessageId, UserId},
+    id::{ChannelId, MessageId, UserId},
     plugin::inbound::Inbound,
 };
 
@@ -24,7 +24,7 @@ const ANSWERS_MAX: usize = 1_000;
 /// What waits already when the guard strikes is answered, however much it is. So what counts is how many
 /// answers there were before an answered message can have come.
 ///
-/// Counts per process, as the guard does.
+/// Counts per process and membership, as the guard does.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Loops {
     /// When an agent has answered another one.
@@ -58,6 +58,8 @@ impl Rule for Loops {
             for fact in *facts {
                 if let Fact::Posted { message, .. } = fact {
                     self.on_posted(view, *guild, message)?;
+                } else if let Fact::NoMember { channel, user } = fact {
+                    self.on_left(view, (*guild, channel), user);
                 }
             }
         }
@@ -71,6 +73,14 @@ impl Loops {
         for message in told.filter(|told| view.setup.is_agent(&told.author.id)) {
             let key = (agent, guild, message.id.clone());
             self.handed.insert(key, view.now);
+        }
+    }
+
+    fn on_left(&mut self, view: View<'_>, (guild, channel): (usize, &ChannelId), user: &UserId) {
+        let mut agents = view.setup.agents.iter();
+        if let Some(who) = agents.position(|known| known == user) {
+            let left = (who, guild, channel.clone());
+            self.answered.retain(|(place, _), _| *place != left);
         }
     }
 

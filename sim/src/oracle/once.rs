@@ -1,11 +1,11 @@
 //! Once: no message is handed over twice, but for a turn that is offered again and says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use selvedge_core::{
     canonical,
     guild::fact::Fact,
-    id::{MessageId, TurnId},
+    id::{ChannelId, MessageId, TurnId, UserId},
     plugin::{config::Profile, wakes::is_of},
 };
 
@@ -19,8 +19,10 @@ pub(super) struct Once {
     turns: BTreeMap<(usize, usize, MessageId), TurnId>,
     offers: BTreeMap<(usize, TurnId), Offers>,
     lives: BTreeMap<usize, u32>,
+    /// The turns that are over.
+    over: BTreeSet<(usize, TurnId)>,
 }
-canonical!(unsaved struct Once { turns, offers, lives });
+canonical!(unsaved struct Once { turns, offers, lives, over });
 
 #[derive(Clone, Debug, Default)]
 struct Offers {
@@ -44,6 +46,8 @@ impl Rule for Once {
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
         if let Seen::Killed { agent } = seen {
             *self.lives.entry(*agent).or_default() += 1;
+        } else if let Seen::TurnOver { agent, turn } = seen {
+            self.over.insert((*agent, (*turn).clone()));
         } else if let Seen::DiskRestored { agent, .. } = seen {
             self.on_disk_restored(view, *agent);
         } else if let Seen::Notified {
@@ -78,6 +82,8 @@ impl Rule for Once {
                     for agent in 0..view.setup.agents.len() {
                         self.turns.remove(&(agent, *guild, message.id.clone()));
                     }
+                } else if let Fact::NoMember { channel, user } = fact {
+                    self.on_left(view, (*guild, channel), user);
                 }
             }
         }
@@ -86,6 +92,29 @@ impl Rule for Once {
 }
 
 impl Once {
+    /// A turn that was running when its process ended is not offered again where its channel was left since:
+    /// a guild that wakes a member anew with the same message begins another one.
+    fn on_left(&mut self, view: View<'_>, (guild, channel): (usize, &ChannelId), user: &UserId) {
+        let mut agents = view.setup.agents.iter();
+        let Some(agent) = agents.position(|known| known == user) else {
+            return;
+        };
+        let Self {
+            turns,
+            offers,
+            lives,
+            over,
+        } = self;
+        let life = lives.get(&agent).copied().unwrap_or_default();
+        turns.retain(|(of, at, message), turn| {
+            let known = view.ledger.message(guild, message);
+            let is_there = known.is_some_and(|known| known.channel == *channel);
+            let key = (agent, turn.clone());
+            let is_cut_off = offers.get(&key).is_some_and(|offers| offers.life < life);
+            *of != agent || *at != guild || !is_there || !is_cut_off || over.contains(&key)
+        });
+    }
+
     /// An older store does not know what was handed over since. An answer shows that, of what it answers and
     /// all before it, where it names the turn that it was made in, which a late one does not, a guild knows
     /// nonces and history is read that far.

@@ -61,7 +61,9 @@ impl Rule for Passes {
             let left_out = channel.is_none_or(|channel| view.leaves_out(channel));
             let user = view.setup.agents.get(*agent);
             let stay = user.and_then(|user| channel?.stay(user));
+            // Of what a guild has lost, nobody asks when it was handed over.
             let is_owed = stay.is_some_and(|stay| stay.has(known.seq))
+                && view.ledger.stands(*guild, &id)
                 && known.deleted.is_none()
                 && view.setup.allows(&known.author, &place.2);
             if is_owed && !heard && !guarded && !left_out {

@@ -41,6 +41,10 @@ impl Rule for Storms {
     }
 
     fn saw(&mut self, view: View<'_>, seen: &Seen<'_>) -> Result<(), String> {
+        if let Seen::DiskRestored { agent, .. } = seen {
+            // It does not know what it has asked.
+            self.sent.retain(|(of, ..)| of != agent);
+        }
         let Seen::Requested {
             agent,
             guild,
