@@ -3,9 +3,10 @@
 //!
 //! [`channel`] makes the two ends: the [`HostLink`], which every agent's world holds, and the
 //! [`Host`], which [`serve`](Host::serve)s one connection. Whatever the host sends is seen in its
-//! order by one place, the wire; inbounds are written in their order by one writer.
+//! order by one place, the wire; what goes to it is written by one task, inbounds in their order.
 
 mod beginnings;
+mod lines;
 pub mod log;
 mod roster;
 mod server;
@@ -18,19 +19,17 @@ mod tests;
 use std::{io, sync::Arc};
 
 use rmcp::{
-    RoleServer, ServiceError, ServiceExt as _,
-    model::{CustomNotification, ServerNotification},
-    service::{Peer, ServerInitializeError},
+    RoleServer, ServiceExt as _,
+    service::ServerInitializeError,
     transport::{Transport, async_rw::AsyncRwTransport},
 };
 use selvedge_core::{
     http::CallId,
     id::AgentId,
     plugin::{
-        claude,
         config::Profile,
-        inbound::{self, Inbound},
-        io::{HostEvent, Input},
+        inbound::Inbound,
+        io::Input,
         tools::{ToolAnswer, ToolError},
     },
 };
@@ -40,7 +39,7 @@ use tokio::{
 };
 
 pub use self::{beginnings::Beginnings, server::Server, wire::Wire};
-use self::{beginnings::Begun, log::LogFeed, roster::Roster};
+use self::{beginnings::Begun, lines::Lines, log::LogFeed, roster::Roster};
 
 /// The experimental capability of a client that says when a turn is done.
 pub const TURNS_CAPABILITY: &str = "selvedge/turns";
@@ -187,98 +186,35 @@ impl Host {
             log,
         } = self;
         let (ended_in, ended) = oneshot::channel();
-        let initialised = begun.subscribe();
-        let transport = AsyncRwTransport::new_server(read, write);
+        let transport = AsyncRwTransport::new_server(read, tokio::io::sink());
+        let (lines, transport) = Lines::new(transport, profile, outbox, begun.subscribe(), log);
         let wire = Wire::new(transport, roster, begun, Some(ended_in));
         let talk = async {
-            let running = match server.serve(wire).await {
-                Ok(running) => running,
-                // The input ended first: that is how a host says goodbye.
-                Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
-                Err(error) => return Err(HostError::Initialize(Box::new(error))),
-            };
-            let peer = running.peer().clone();
-            tokio::select! {
-                biased;
-                result = write_all(&peer, profile, outbox, initialised, log) => {
-                    if let Err(error) = result {
-                        // It is gone, and the end of our input is about to tell.
-                        tracing::debug!(%error, "the host does not take notifications any more");
-                    }
+            match server.serve(wire).await {
+                Ok(running) => {
+                    // Whatever ends it, it is the end.
+                    let _ = running.waiting().await;
+                    Ok(())
                 }
-                _ = running.waiting() => {}
+                // The input ended first: that is how a host says goodbye.
+                Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),
+                Err(error) => Err(HostError::Initialize(Box::new(error))),
             }
-            Ok(())
         };
         tokio::select! {
             biased;
             // Not when the library has drained what it still has: the host may kill us before.
             _ = ended => Ok(()),
             result = talk => result,
+            written = lines.write_to(write) => {
+                if let Err(error) = written {
+                    // It is gone, and the end of our input is about to tell.
+                    tracing::debug!(%error, "the host takes nothing any more");
+                }
+                Ok(())
+            }
         }
     }
-}
-
-/// Writes inbounds in their order, once the host is initialised, and log lines between them.
-async fn write_all(
-    peer: &Peer<RoleServer>,
-    profile: Profile,
-    mut outbox: mpsc::Receiver<Outgoing>,
-    mut initialised: watch::Receiver<Begun>,
-    mut log: LogFeed,
-) -> Result<(), ServiceError> {
-    let mut ready = false;
-    loop {
-        tokio::select! {
-            biased;
-            known = is_known(&mut initialised), if !ready => match known {
-                true => ready = true,
-                false => return Ok(()),
-            },
-            outgoing = outbox.recv(), if ready => match outgoing {
-                Some(outgoing) => write_inbound(peer, profile, outgoing).await?,
-                None => return Ok(()),
-            },
-            notification = log.next() => peer.send_notification(notification).await?,
-        }
-    }
-}
-
-/// Waits until the host is initialised; false where it never will be.
-async fn is_known(initialised: &mut watch::Receiver<Begun>) -> bool {
-    let known = initialised.wait_for(|begun| begun.initialised.is_some());
-    known.await.is_ok()
-}
-
-async fn write_inbound(
-    peer: &Peer<RoleServer>,
-    profile: Profile,
-    outgoing: Outgoing,
-) -> Result<(), ServiceError> {
-    let Outgoing { inbound, inbox } = outgoing;
-    let (method, params) = match profile {
-        Profile::Plexum => (inbound::METHOD, serde_json::to_value(&inbound)),
-        Profile::Claude => (
-            claude::METHOD,
-            serde_json::to_value(claude::Notification::from(&inbound)),
-        ),
-    };
-    let params = match params {
-        Ok(params) => params,
-        Err(error) => {
-            tracing::error!(turn = %inbound.turn_id, %error, "an inbound cannot be written");
-            return Ok(());
-        }
-    };
-    let notification = CustomNotification::new(method, Some(params));
-    peer.send_notification(ServerNotification::CustomNotification(notification))
-        .await?;
-    if let Some(inbox) = inbox.upgrade() {
-        let written = Input::Host(HostEvent::Written(inbound.turn_id));
-        // An agent that is gone does not want to know.
-        let _ = inbox.send(written).await;
-    }
-    Ok(())
 }
 
 /// Standard input and output of the process.

@@ -7,7 +7,8 @@ use selvedge_core::{
     fabric::types::{Author, XType},
     id::{ChannelId, GuildId, MessageId, TurnId, UserId},
     plugin::{
-        inbound::{InboundChannel, InboundMessage},
+        inbound::{self, InboundChannel, InboundMessage},
+        io::HostEvent,
         tools::Tool,
     },
 };
@@ -400,6 +401,46 @@ async fn written_means_taken_by_the_pipe() {
         next(&mut inbox).await,
         Input::Host(HostEvent::Written(_))
     ));
+}
+
+#[tokio::test]
+async fn whatever_else_is_said_inbounds_keep_their_order_and_all_is_whole_lines() {
+    const MANY: u64 = 300;
+    let (link, mut client, mut inbox, inbox_in) = one_agent();
+    client.begin().await;
+    for number in 0..MANY {
+        link.notify(
+            inbound(&format!("t{number}"), "s_fab_c1"),
+            inbox_in.downgrade(),
+        );
+        let ask = json!({"jsonrpc": "2.0", "id": number + 10, "method": "ping"});
+        client.say(ask).await;
+    }
+    let heard = tokio::spawn(async move {
+        let mut written = vec![];
+        while written.len() < MANY as usize {
+            let input = next(&mut inbox).await;
+            let Input::Host(HostEvent::Written(turn)) = input else {
+                panic!("{input:?}");
+            };
+            written.push(turn.to_string());
+        }
+        written
+    });
+    let (mut turns, mut answers) = (vec![], 0);
+    while turns.len() + answers < 2 * MANY as usize {
+        let line = client.hear().await;
+        match line["method"] == inbound::METHOD {
+            true => turns.push(line["params"]["turn_id"].as_str().unwrap().to_owned()),
+            false => {
+                assert_eq!(line["result"], json!({}), "{line}");
+                answers += 1;
+            }
+        }
+    }
+    let expected: Vec<_> = (0..MANY).map(|number| format!("t{number}")).collect();
+    assert_eq!(turns, expected);
+    assert_eq!(heard.await.unwrap(), expected);
 }
 
 #[tokio::test]
