@@ -48,6 +48,15 @@ pub(super) struct Lines {
     log: LogFeed,
 }
 
+/// Why nothing more is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// The session: there is nobody to answer.
+    Session,
+    /// The agents.
+    Agents,
+}
+
 /// A notification as it stands in its line.
 #[derive(Serialize)]
 struct Notification<P> {
@@ -78,23 +87,23 @@ impl Lines {
         (lines, Spoken { inner, said })
     }
 
-    /// Writes all of it, until the agents are gone. Where the session is, it waits for ever.
+    /// Writes all of it, until the session or the agents are gone.
     ///
     /// # Errors
     ///
     /// Where it cannot be written.
-    pub(super) async fn write_to(mut self, mut write: impl AsyncWrite + Unpin) -> io::Result<()> {
+    pub(super) async fn write_to(mut self, mut write: impl AsyncWrite + Unpin) -> io::Result<Gone> {
         let (mut said, mut inbounds, mut lines) = (Vec::new(), Vec::new(), Vec::new());
         let mut ready = false;
         loop {
             tokio::select! {
                 biased;
                 taken = self.said.recv_many(&mut said, LINES_A_WRITE) => if taken == 0 {
-                    return std::future::pending().await;
+                    return Ok(Gone::Session);
                 },
                 () = is_known(&mut self.begun), if !ready => ready = true,
                 taken = self.outbox.recv_many(&mut inbounds, LINES_A_WRITE), if ready => if taken == 0 {
-                    return Ok(());
+                    return Ok(Gone::Agents);
                 },
                 line = self.log.next(), if ready => {
                     push(&mut lines, &TxJsonRpcMessage::<RoleServer>::notification(line))?;

@@ -16,7 +16,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::{io, sync::Arc};
+use std::{io, pin::pin, sync::Arc};
 
 use rmcp::{
     RoleServer, ServiceExt as _,
@@ -39,7 +39,12 @@ use tokio::{
 };
 
 pub use self::{beginnings::Beginnings, server::Server, wire::Wire};
-use self::{beginnings::Begun, lines::Lines, log::LogFeed, roster::Roster};
+use self::{
+    beginnings::Begun,
+    lines::{Gone, Lines},
+    log::LogFeed,
+    roster::Roster,
+};
 
 /// The experimental capability of a client that says when a turn is done.
 pub const TURNS_CAPABILITY: &str = "selvedge/turns";
@@ -201,17 +206,23 @@ impl Host {
                 Err(error) => Err(HostError::Initialize(Box::new(error))),
             }
         };
+        let mut talk = pin!(talk);
+        // A task of its own: a host that has said its last word may read what is still answered.
+        let written = tokio::spawn(lines.write_to(write));
         tokio::select! {
             biased;
             // Not when the library has drained what it still has: the host may kill us before.
             _ = ended => Ok(()),
-            result = talk => result,
-            written = lines.write_to(write) => {
-                if let Err(error) = written {
+            result = &mut talk => result,
+            written = written => match written {
+                // Why it is gone is about to be told.
+                Ok(Ok(Gone::Session)) => talk.await,
+                Ok(Ok(Gone::Agents)) | Err(_) => Ok(()),
+                Ok(Err(error)) => {
                     // It is gone, and the end of our input is about to tell.
                     tracing::debug!(%error, "the host takes nothing any more");
+                    Ok(())
                 }
-                Ok(())
             }
         }
     }
