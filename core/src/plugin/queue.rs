@@ -36,7 +36,8 @@ pub struct Queue {
     /// With what the guild has last woken the agent once more while that waited or ran, and the newest `seq` at
     /// that time: no post up to there answers it.
     wake: Option<(MessageId, u64)>,
-    /// That wake came after the turn engine was asked: its answer may be older.
+    /// Nothing that waits has woken the agent since, and the turn engine was not asked about it since: its
+    /// answer may be older.
     rewoken: bool,
     running: Option<Running>,
     /// What was missed during an outage is not complete, or waits for what is more urgent.
@@ -204,6 +205,10 @@ impl Queue {
         if !whole {
             waiting.strip();
         }
+        let is_newer = |(_, newest): &(MessageId, u64)| waiting.message.seq > *newest;
+        if self.wake.as_ref().is_some_and(is_newer) {
+            self.rewoken = false;
+        }
         self.waiting.push_back(waiting);
     }
 
@@ -362,7 +367,9 @@ impl Queue {
         };
         wanted.then(|| {
             self.permit = Permit::Asked(last.clone(), None);
-            self.rewoken = false;
+            if self.wake.as_ref().is_some_and(|(woken, _)| *woken == last) {
+                self.rewoken = false;
+            }
             last
         })
     }
@@ -413,8 +420,8 @@ impl Queue {
 
     /// The turn engine has answered about this message. What is not to be handed over waits no more,
     /// which is everything up to it where the wake is not the agent's any more: how many those are, and
-    /// those of them that have their text. A message that has woken the agent once more since then
-    /// stays, and so does all that its turn has: it is asked about again.
+    /// those of them that have their text. A message that has woken the agent once more since then, or
+    /// since this one came, stays, and so does all that its turn has: it is asked about again.
     pub fn on_permit(&mut self, message: &MessageId, given: bool) -> (usize, Vec<InboundMessage>) {
         let turn = match &self.permit {
             Permit::Asked(asked, turn) if asked == message => turn.clone(),

@@ -245,6 +245,38 @@ fn a_refusal_does_not_take_what_has_woken_the_agent_since() {
     }
 }
 
+/// What waits becomes one turn, which is asked about by its last message; but the guild has gone back to an
+/// earlier one, since the last was deleted, perhaps, before the question.
+#[test]
+fn a_refusal_does_not_take_what_has_woken_the_agent_after_the_last() {
+    let config = Config {
+        coalesce: Some(Duration::ZERO),
+        ..config()
+    };
+    let now = Time::from_millis(1);
+    let id = |seq| message(seq, 1).id;
+    for (before, after, left) in [(2, 0, 1), (1, 1, 0)] {
+        let mut queue = Queue::default();
+        queue.take_turns();
+        for seq in 1..=before {
+            queue.push(now, message(seq, 1), Cause::Posted, true);
+        }
+        // A guild that was restored from a backup knows of no more.
+        queue.rewake(&id(1), 1);
+        for seq in before + 1..=before + after {
+            queue.push(now, message(seq, 1), Cause::Posted, true);
+        }
+        assert_eq!(queue.ask_permit(now, &config), Some(id(2)));
+        queue.on_permit(&id(2), false);
+        assert_eq!(queue.waiting(), left, "{before}");
+        if left > 0 {
+            assert_eq!(queue.ask_permit(now, &config), Some(id(1)));
+            queue.on_permit(&id(1), false);
+            assert_eq!(queue.waiting(), 0);
+        }
+    }
+}
+
 #[test]
 fn a_permit_for_messages_that_become_one_turn_is_about_the_last() {
     let config = Config {
