@@ -354,7 +354,7 @@ impl Queue {
     }
 
     /// The message about which the turn engine must be asked before the next turn, if a turn could
-    /// start now; [`on_permit`](Self::on_permit) follows.
+    /// start now; [`permit`](Self::permit) or [`refuse`](Self::refuse) follows.
     pub fn ask_permit(&mut self, now: Time, config: &Config) -> Option<MessageId> {
         if self.starts_at(config)? > now {
             return None;
@@ -418,19 +418,23 @@ impl Queue {
         (seq <= *newest).then_some(message)
     }
 
-    /// The turn engine has answered about this message. What is not to be handed over waits no more,
-    /// which is everything up to it where the wake is not the agent's any more: how many those are, and
-    /// those of them that have their text. A message that has woken the agent once more since then, or
-    /// since this one came, stays, and so does all that its turn has: it is asked about again.
-    pub fn on_permit(&mut self, message: &MessageId, given: bool) -> (usize, Vec<InboundMessage>) {
-        let turn = match &self.permit {
-            Permit::Asked(asked, turn) if asked == message => turn.clone(),
-            Permit::Free | Permit::Wanted | Permit::Asked(..) | Permit::Given(..) => {
-                return (0, Vec::new());
-            }
-        };
-        if given {
+    /// The turn engine waits for an answer to this message, in a channel of which `newest` is the newest that
+    /// is known: no post up to there is that answer, whichever process made it.
+    pub fn permit(&mut self, message: &MessageId, newest: u64) {
+        if let Some(turn) = self.asked(message) {
             self.permit = Permit::Given(message.clone(), turn);
+            if !self.rewoken {
+                self.wake = Some((message.clone(), newest));
+            }
+        }
+    }
+
+    /// The turn engine does not wait for an answer to this message. What is not to be handed over waits no
+    /// more, which is everything up to it: how many those are, and those of them that have their text. A
+    /// message that has woken the agent once more since then, or since this one came, stays, and so does
+    /// all that its turn has: it is asked about again.
+    pub fn refuse(&mut self, message: &MessageId) -> (usize, Vec<InboundMessage>) {
+        if self.asked(message).is_none() {
             return (0, Vec::new());
         }
         self.permit = Permit::Wanted;
@@ -451,6 +455,14 @@ impl Queue {
         }
         let stale = stale.into_iter().filter(|held| !held.is_bare);
         (gone, stale.map(|held| held.message).collect())
+    }
+
+    /// The id of the turn about which the turn engine is being asked with this message, if it has one.
+    fn asked(&self, message: &MessageId) -> Option<Option<TurnId>> {
+        match &self.permit {
+            Permit::Asked(asked, turn) if asked == message => Some(turn.clone()),
+            Permit::Free | Permit::Wanted | Permit::Asked(..) | Permit::Given(..) => None,
+        }
     }
 
     /// What has become of a message.

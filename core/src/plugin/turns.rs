@@ -59,7 +59,7 @@ pub struct Work {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
     /// A turn could start, if the guild's turn engine lets it, which is to be asked about this
-    /// message; [`Turns::on_permit`] follows. A new turn is to be kept before that.
+    /// message; [`Turns::permit`] or [`Turns::refuse`] follows. A new turn is to be kept before that.
     Ask(Place, MessageId, Option<Asking>),
     /// A turn can start; the owner calls [`Turns::start`].
     Start(Place, Batch),
@@ -267,20 +267,35 @@ impl Turns {
         self.queues.get(place)?.woken_since(seq)
     }
 
-    /// The turn engine has answered about this message: gives back what is not to be handed over and has
-    /// its text.
-    pub fn on_permit(
+    /// The turn engine waits for an answer to this message in `place`, where `newest` is the newest `seq` that
+    /// is known.
+    pub fn permit(
         &mut self,
         now: Time,
         config: &Config,
         place: &Place,
         message: &MessageId,
-        given: bool,
+        newest: u64,
+    ) {
+        if let Some(queue) = self.queues.get_mut(place) {
+            queue.permit(message, newest);
+            self.touched(now, config, place);
+        }
+    }
+
+    /// The turn engine does not wait for an answer to this message: gives back what is not to be handed over
+    /// and has its text.
+    pub fn refuse(
+        &mut self,
+        now: Time,
+        config: &Config,
+        place: &Place,
+        message: &MessageId,
     ) -> Vec<InboundMessage> {
         let Some(queue) = self.queues.get_mut(place) else {
             return Vec::new();
         };
-        let (gone, stale) = queue.on_permit(message, given);
+        let (gone, stale) = queue.refuse(message);
         self.waiting -= gone;
         self.waiting_bytes -= bytes_of(&stale);
         self.touched(now, config, place);

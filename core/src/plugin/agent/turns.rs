@@ -85,12 +85,18 @@ impl Agent {
     /// The turn engine has answered whether a turn is still the agent's: where it is not, what would
     /// have been handed over is context.
     pub(super) fn on_permit(&mut self, now: Time, place: &Place, message: &MessageId, given: bool) {
-        let Shared { turns, config, .. } = &mut self.shared;
-        let stale = turns.on_permit(now, config, place, message, given);
         self.with_guild(place.0, |guild, shared| {
-            if let Some(channel) = guild.channels.get_mut(&place.1) {
-                for message in stale {
-                    channel.context.record(message, shared.config.context_max);
+            let Shared { turns, config, .. } = shared;
+            let channel = guild.channels.get_mut(&place.1);
+            if given {
+                let newest = channel.map_or(0, |channel| channel.sequence.newest());
+                turns.permit(now, config, place, message, newest);
+            } else {
+                let stale = turns.refuse(now, config, place, message);
+                if let Some(channel) = channel {
+                    for message in stale {
+                        channel.context.record(message, config.context_max);
+                    }
                 }
             }
             guild.settle_cursor(now, &place.1, shared);

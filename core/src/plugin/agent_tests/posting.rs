@@ -47,6 +47,7 @@ fn a_message_that_stood_there_before_is_shown_and_said_to() {
     let mut rig = Rig::live(&[("c", "general")]);
     rig.says("c", 1, "something else");
     // The guild answers this one with the message of that nonce, whose seq is 1.
+    rig.guild("g").seq = 1;
     let call = rig.send("c", None, "hello");
     let message = MessageId::new("p1").unwrap();
     assert_eq!(rig.answer(call), Some(Ok(&one(message, 1, Some("hello")))));

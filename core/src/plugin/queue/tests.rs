@@ -198,19 +198,19 @@ fn where_users_take_turns_each_turn_needs_a_permit() {
     assert_eq!(queue.next_batch(now, &config), None);
     assert_eq!(queue.ask_permit(now, &config), Some(id(1)));
     assert_eq!(queue.ask_permit(now, &config), None, "it is being asked");
-    assert_eq!(queue.on_permit(&id(2), false), (0, vec![]), "about another");
-    assert_eq!(queue.on_permit(&id(1), false), (1, vec![message(1, 1)]));
+    assert_eq!(queue.refuse(&id(2)), (0, vec![]), "about another");
+    assert_eq!(queue.refuse(&id(1)), (1, vec![message(1, 1)]));
     assert_eq!(queue.fate(&id(1)), Fate::Unknown);
     assert_eq!(queue.ask_permit(now, &config), Some(id(2)));
     assert_eq!(queue.remove(&id(2)), Some(message(2, 1)));
-    assert_eq!(queue.on_permit(&id(2), true), (0, vec![]));
+    queue.permit(&id(2), 3);
     assert_eq!(
         queue.next_batch(now, &config),
         None,
         "the permit was for another"
     );
     assert_eq!(queue.ask_permit(now, &config), Some(id(3)));
-    assert_eq!(queue.on_permit(&id(3), true), (0, vec![]));
+    queue.permit(&id(3), 3);
     assert_eq!(queue.fate(&id(3)), Fate::Open);
     let batch = queue.next_batch(now, &config).unwrap();
     assert!(batch.awaited);
@@ -237,10 +237,10 @@ fn a_refusal_does_not_take_what_has_woken_the_agent_since() {
         queue.rewake(&id(rewoken), 3);
         let stale = (1..=gone).map(|seq| message(seq, 1)).collect();
         let gone = usize::try_from(gone).unwrap();
-        assert_eq!(queue.on_permit(&id(1), false), (gone, stale), "{rewoken}");
+        assert_eq!(queue.refuse(&id(1)), (gone, stale), "{rewoken}");
         assert_eq!(queue.ask_permit(now, &config), Some(id(left)), "{rewoken}");
         // Nobody has woken it since this question.
-        let (gone, _) = queue.on_permit(&id(left), false);
+        let (gone, _) = queue.refuse(&id(left));
         assert_eq!(gone, 1, "{rewoken}");
     }
 }
@@ -267,11 +267,11 @@ fn a_refusal_does_not_take_what_has_woken_the_agent_after_the_last() {
             queue.push(now, message(seq, 1), Cause::Posted, true);
         }
         assert_eq!(queue.ask_permit(now, &config), Some(id(2)));
-        queue.on_permit(&id(2), false);
+        queue.refuse(&id(2));
         assert_eq!(queue.waiting(), left, "{before}");
         if left > 0 {
             assert_eq!(queue.ask_permit(now, &config), Some(id(1)));
-            queue.on_permit(&id(1), false);
+            queue.refuse(&id(1));
             assert_eq!(queue.waiting(), 0);
         }
     }
@@ -290,11 +290,11 @@ fn a_permit_for_messages_that_become_one_turn_is_about_the_last() {
     queue.push(now, message(2, 1), Cause::Rewake, true);
     let id = |seq| message(seq, 1).id;
     assert_eq!(queue.ask_permit(now, &config), Some(id(2)));
-    queue.on_permit(&id(2), true);
+    queue.permit(&id(2), 3);
     queue.push(now, message(3, 1), Cause::Posted, true);
     assert_eq!(queue.next_batch(now, &config), None);
     assert_eq!(queue.ask_permit(now, &config), Some(id(3)));
-    queue.on_permit(&id(3), true);
+    queue.permit(&id(3), 3);
     let batch = queue.next_batch(now, &config).unwrap();
     assert!(batch.rewake);
     assert_eq!(seqs(Some(batch)), vec![1, 2, 3]);
@@ -334,5 +334,5 @@ fn what_has_no_text_is_no_context_where_its_wake_was_stale() {
     queue.push(now, message(1, 1), Cause::Posted, false);
     let id = message(1, 1).id;
     assert_eq!(queue.ask_permit(now, &config), Some(id.clone()));
-    assert_eq!(queue.on_permit(&id, false), (1, vec![]));
+    assert_eq!(queue.refuse(&id), (1, vec![]));
 }
