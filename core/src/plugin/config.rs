@@ -88,10 +88,11 @@ pub struct Config {
     /// Messages that arrive within this span, or during a turn, become one turn; `None`: each
     /// message is a turn of its own. Default `None`.
     pub coalesce: Option<Duration>,
-    /// How many messages wait in one channel; further ones are counted as skipped. Default 1,000.
+    /// How many messages wait in one channel, one at least; further ones are counted as skipped. Default
+    /// 1,000.
     pub waiting_max: usize,
-    /// How many messages wait in all channels of the agent together; further ones are counted as
-    /// skipped. Default 10,000.
+    /// How many messages wait in all channels of the agent together, besides one in each; further ones are
+    /// counted as skipped. Default 10,000.
     pub waiting_agent_max: usize,
     /// How many bytes of text wait in all channels of the agent together. Of what is beyond only the ids
     /// are kept, and it is read again for its turn: an agent whose host hangs must not take the memory

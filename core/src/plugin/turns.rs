@@ -164,7 +164,9 @@ impl Turns {
         if takes_turns {
             queue.take_turns();
         }
-        let room = queue.waiting() < config.waiting_max && self.waiting < config.waiting_agent_max;
+        // What is left out is told with the next turn of the channel: there is always one.
+        let room = queue.waiting() == 0
+            || (queue.waiting() < config.waiting_max && self.waiting < config.waiting_agent_max);
         let room = room || self.planted.is(Defect::QueuesEverything);
         if room {
             let whole = self.waiting_bytes + bytes <= config.waiting_bytes_max;
