@@ -63,8 +63,16 @@ const fn yes() -> bool {
     clippy::trivially_copy_pass_by_ref,
     reason = "the shape that serde takes"
 )]
-const fn is_yes(chatter: &bool) -> bool {
-    *chatter
+const fn is_yes(said: &bool) -> bool {
+    *said
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde takes"
+)]
+const fn is_no(said: &bool) -> bool {
+    !*said
 }
 
 /// A refused CONNECT's message where the token is to blame.
@@ -84,6 +92,18 @@ pub const INVALID_NAMESPACE: &str = "Invalid namespace";
 pub struct ChannelRef {
     /// The channel.
     pub channel_id: ChannelId,
+}
+
+/// The payload of `join_channel`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// The channel.
+    pub channel_id: ChannelId,
+    /// The process has not entered it before: what an earlier one has acked may be lost with its disk, and
+    /// a current speaker is woken again. Other guilds ignore it.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub fresh: bool,
 }
 
 /// The answer to `join_channel` and `leave_channel`.

@@ -14,7 +14,7 @@ use crate::{
     canonical,
     engineio::transport::ClientAction,
     fabric::realtime::{
-        self, ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL, PRESENCE, Status, TYPING,
+        self, ChannelRef, Entry, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL, PRESENCE, Status, TYPING,
     },
     id::ChannelId,
     link::{End, Protocol, SessionInput, SessionOutput},
@@ -69,7 +69,7 @@ impl Realtime {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Enter a channel's room; answered by [`Event::Joined`].
-    Join(RequestId<Join>, ChannelId),
+    Join(RequestId<Join>, Entry),
     /// Leave a channel's room. Neither the answer to this nor to the following matters.
     Leave(ChannelId),
     /// Say that the user types in a channel.
@@ -245,14 +245,8 @@ impl Session {
         }
     }
 
-    fn join(
-        &mut self,
-        now: Time,
-        id: RequestId<Join>,
-        channel_id: ChannelId,
-        out: &mut Vec<Output>,
-    ) {
-        let answer = match emission(JOIN_CHANNEL, &ChannelRef { channel_id }) {
+    fn join(&mut self, now: Time, id: RequestId<Join>, entry: &Entry, out: &mut Vec<Output>) {
+        let answer = match emission(JOIN_CHANNEL, entry) {
             Some(emission) if self.join_acks => {
                 let id = self.calls.ask(now, None, id);
                 let patience = self.join_patience;
@@ -323,7 +317,7 @@ impl Machine for Session {
                 };
                 self.drive(now, Some(client::Input::Transport(event.into())), out);
             }
-            SessionInput::Command(Command::Join(id, channel)) => self.join(now, id, channel, out),
+            SessionInput::Command(Command::Join(id, entry)) => self.join(now, id, &entry, out),
             SessionInput::Command(Command::Leave(channel_id)) => {
                 self.emit(now, LEAVE_CHANNEL, &ChannelRef { channel_id }, out);
             }

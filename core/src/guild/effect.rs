@@ -64,6 +64,8 @@ pub(super) enum Effect {
         ack: Option<AckId>,
         /// That `seq`.
         last_seq: u64,
+        /// Whether the user's process knows of no wake there.
+        fresh: bool,
     },
     /// A socket leaves a channel's room.
     Exit(SessionId, ChannelId),
@@ -85,7 +87,7 @@ canonical!(
         Updated(channel),
         Joined(membership),
         Left(membership),
-        Enter { session, channel, ack, last_seq },
+        Enter { session, channel, ack, last_seq, fresh },
         Exit(session, channel),
         Ack(session, ack, body),
     }

@@ -229,7 +229,13 @@ impl Guild {
                 channel,
                 ack,
                 last_seq,
-            } => self.enter(now, session, channel, (ack, last_seq), out),
+                fresh,
+            } => {
+                if fresh {
+                    self.forget_ack(session, &channel);
+                }
+                self.enter(now, session, channel, (ack, last_seq), out);
+            }
             Effect::Exit(session, channel) => self.sockets.exit(session, &channel),
             Effect::Ack(session, ack, body) => {
                 self.sockets.acknowledge(now, session, ack, &body, out)

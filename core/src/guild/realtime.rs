@@ -5,7 +5,7 @@ use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
 use crate::{
     engineio::sessions::SessionId,
     fabric::realtime::{
-        self, AckError, Activity, ChannelRef, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL, OFFLINE,
+        self, AckError, Activity, ChannelRef, Entry, JOIN_CHANNEL, JoinAck, LEAVE_CHANNEL, OFFLINE,
         PRESENCE, Presence, Status, TYPING,
     },
     guild::{Guild, auth::Verdict, effect::Effect, io::Output, presence},
@@ -109,7 +109,10 @@ impl Guild {
         event: &Event,
         out: &mut Vec<Output>,
     ) -> Result<(), AckError> {
-        let id = channel_of(event)?;
+        let (Entry {
+            channel_id: id,
+            fresh,
+        },) = event.args().map_err(|_| AckError::BadRequest)?;
         let channel = self.state.channel(&id).ok_or(AckError::NotFound)?;
         if !channel.members.contains_key(user) {
             return Err(AckError::Forbidden);
@@ -119,6 +122,7 @@ impl Guild {
             ack: event.ack(),
             last_seq: channel.row.last_seq,
             channel: id,
+            fresh,
         };
         self.after(now, enter, out);
         Ok(())

@@ -159,6 +159,16 @@ impl Guild {
         }
     }
 
+    /// The process behind a socket that is about to enter a channel's room has never been there: what its user
+    /// has acked is not known any more.
+    pub(super) fn forget_ack(&mut self, session: SessionId, channel: &ChannelId) {
+        if let Some(identity) = self.sockets.identity(session)
+            && !self.sockets.is_in(session, channel)
+        {
+            self.state.forget_ack(channel, &identity.author.id);
+        }
+    }
+
     /// A socket enters a channel's room: a speaker who has not acked is woken again, before the ack.
     pub(super) fn enter(
         &mut self,

@@ -258,6 +258,12 @@ impl Sockets {
         is_new
     }
 
+    /// Whether a socket is in a channel's room.
+    pub(super) fn is_in(&self, session: SessionId, channel: &ChannelId) -> bool {
+        let stage = self.stages.get(&session);
+        matches!(stage, Some(Stage::Live { rooms, .. }) if rooms.contains(channel))
+    }
+
     /// A socket leaves a channel's room.
     pub(super) fn exit(&mut self, session: SessionId, channel: &ChannelId) {
         if let Some(Stage::Live { rooms, .. }) = self.stages.get_mut(&session) {

@@ -92,6 +92,16 @@ impl State {
         state
     }
 
+    /// The current speaker of a channel is asked anew whether its wake has arrived, if that is `user`.
+    pub fn forget_ack(&mut self, channel: &ChannelId, user: &UserId) {
+        let channel = self.channels.get_mut(channel);
+        if let Some(turn) = channel.and_then(|channel| channel.turn.as_mut())
+            && turn.current() == Some(user)
+        {
+            turn.forget_ack();
+        }
+    }
+
     /// Makes a fact true. A fact about a channel that is not there changes nothing.
     pub fn apply(&mut self, fact: &Fact) {
         match fact {

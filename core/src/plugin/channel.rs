@@ -51,6 +51,8 @@ pub struct Channel {
     pub early_wake: Option<(ConnId, Message)>,
     /// Whom the guild wakes there, in channels with a list of them.
     pub wake_mapping: Vec<UserId>,
+    /// Whether a join was answered in this process.
+    pub entered: bool,
     /// The membership began under our eyes: everything since then is for the agent.
     is_new: bool,
     /// When its membership began, where a push has told and the guild does not tell at which message.
@@ -59,7 +61,7 @@ pub struct Channel {
 }
 canonical!(struct Channel {
     name, x_type, sequence, progress, replay, context, guard, foreign_posts,
-    older_store, wake_id, early_wake, wake_mapping, is_new, since,
+    older_store, wake_id, early_wake, wake_mapping, entered, is_new, since,
     held
 });
 

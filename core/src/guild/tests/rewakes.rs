@@ -95,6 +95,44 @@ fn a_speaker_who_enters_the_room_is_woken_again_before_the_ack_until_it_has_acke
     assert_eq!(page["messages"][0]["rewake"], json!(true));
 }
 
+/// What its user has acked may be lost with the disk of an earlier process.
+#[test]
+fn a_process_that_enters_for_the_first_time_is_told_what_is_waited_for() {
+    let mut world = World::with_users();
+    let id = discuss(&mut world);
+    let message = wake(&mut world, &id)["messageId"].clone();
+    let body = json!({ "messageId": message });
+    world.send("B", &format!("/channels/{id}/ack"), &body);
+    let fresh = |id: &str| {
+        let entry = json!(["join_channel", {"channelId": id, "fresh": true}]);
+        format!("42/realtime,0{entry}")
+    };
+    for (user, entry, told) in [
+        ("B", room("join_channel", &id), 0),
+        ("C", fresh(&id), 0),
+        ("B", fresh(&id), 1),
+    ] {
+        let socket = world.connect(user);
+        world.frame(socket, &entry);
+        let wakes = heard(&mut world, socket)
+            .into_iter()
+            .filter(|heard| heard.starts_with("wake"));
+        assert_eq!(wakes.count(), told, "{user}");
+    }
+    assert_eq!(wake(&mut world, &id)["acked"], json!(false));
+    // It is told once.
+    let socket = world.connect("B");
+    world.send("B", &format!("/channels/{id}/ack"), &body);
+    for _ in 0..2 {
+        world.frame(socket, &fresh(&id));
+        world.send("B", &format!("/channels/{id}/ack"), &body);
+    }
+    let wakes = heard(&mut world, socket)
+        .into_iter()
+        .filter(|heard| heard.starts_with("wake"));
+    assert_eq!(wakes.count(), 1);
+}
+
 #[test]
 fn an_ack_is_for_the_process_that_took_it() {
     let mut world = World::with_users();

@@ -352,8 +352,8 @@ impl Turn {
         })
     }
 
-    /// Rule 10: whether the wake has arrived is asked anew. What was answered to an earlier process may have
-    /// been lost since, if its disk was restored from a backup.
+    /// Rule 10: whether the wake has arrived is asked anew. Either side may have lost what was answered, if its
+    /// disk was restored from a backup.
     pub fn forget_ack(&mut self) {
         if let Phase::Active(Active {
             wake: Wake::Sent { acked, .. },

@@ -336,3 +336,25 @@ fn what_was_said_between_two_memberships_is_not_heard() {
     rig.done(1);
     assert_eq!(rig.heard(), [["one"], ["three"]]);
 }
+
+/// What an earlier process has acked may be lost: the guild tells it again.
+#[test]
+fn the_first_join_of_a_process_says_that_it_is_one() {
+    let mut rig = Rig::new(&[("g", Guild::new(&[("c", "discuss")]))]);
+    rig.guild("g").join_error = Some("forbidden");
+    rig.start();
+    rig.pass(MINUTE);
+    rig.guild("g").join_error = None;
+    rig.pass(MINUTE);
+    let refused = rig.fresh.len();
+    assert!(
+        rig.is_live("g") && rig.fresh.iter().all(|fresh| *fresh),
+        "{:?}",
+        rig.fresh
+    );
+    rig.reset("g");
+    rig.pass(MINUTE);
+    assert_eq!(rig.fresh[refused..], [false]);
+    rig.restart();
+    assert_eq!(rig.fresh[refused..], [false, true]);
+}

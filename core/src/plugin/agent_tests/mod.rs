@@ -89,6 +89,8 @@ struct Rig {
     tokens: Vec<String>,
     /// Channels that were joined, in order.
     joins: Vec<String>,
+    /// Whether the guild was told of each that the process has not been there before.
+    fresh: Vec<bool>,
     /// Every other event that was emitted, in order.
     emitted: Vec<Value>,
     notes: Vec<Note>,
@@ -134,6 +136,7 @@ impl Rig {
             files: vec![],
             tokens: vec![],
             joins: vec![],
+            fresh: vec![],
             emitted: vec![],
             notes: vec![],
             inbounds: vec![],
@@ -361,6 +364,7 @@ impl Rig {
         }
         let channel = event[1]["channelId"].as_str().unwrap();
         self.joins.push(channel.to_string());
+        self.fresh.push(event[1]["fresh"] == true);
         let answer = match guild.join_error {
             Some("silence") => return vec![],
             Some(error) => json!([{"ok": false, "error": error}]),

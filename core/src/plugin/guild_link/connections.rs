@@ -5,7 +5,7 @@ use super::GuildLink;
 use crate::{
     canonical,
     fabric::{
-        realtime::JoinAck,
+        realtime::{Entry, JoinAck},
         session::{Command, Join, NoAck, Realtime},
     },
     id::ChannelId,
@@ -160,6 +160,7 @@ impl GuildLink {
     ) {
         let again = self.is_joined_besides(conn, channel);
         let state = self.channels.entry(channel.clone()).or_default();
+        state.entered = true;
         if shared.planted.is(Defect::StartsAtTheJoin) {
             state.sequence = Sequence::default();
         }
@@ -243,7 +244,12 @@ impl GuildLink {
         let conns: Vec<ConnId> = self.conns.keys().copied().collect();
         for conn in conns {
             while let Some((id, channel)) = self.join_due(now, conn) {
-                let join = link::Input::Command(conn, Command::Join(id, channel));
+                let state = self.channels.get(&channel);
+                let entry = Entry {
+                    fresh: state.is_none_or(|state| !state.entered),
+                    channel_id: channel,
+                };
+                let join = link::Input::Command(conn, Command::Join(id, entry));
                 self.step_link(now, Some(join), shared, out);
             }
             while let Some(channel) = self.deaf(now, conn) {
