@@ -333,10 +333,6 @@ impl World {
             self.cover("request failed");
             self.trouble_until(agent, guild, self.now + fault.lasts());
         }
-        let delay = self.path(agent, guild).rest_delay;
-        if !delay.is_zero() {
-            self.trouble_until(agent, guild, self.now + delay);
-        }
         let caller = Caller::Agent {
             agent,
             life,
@@ -435,7 +431,11 @@ impl World {
                     response.body = without(&response.body, "wakeup");
                 }
                 let latency = self.net.latency();
-                let mut after = latency + self.path(agent, guild).rest_delay;
+                let delay = self.path(agent, guild).rest_delay;
+                if !delay.is_zero() {
+                    self.trouble_until(agent, guild, self.now + latency + delay);
+                }
+                let mut after = latency + delay;
                 let answer = match fault {
                     Some(RestFault::HangAnswer) => return,
                     Some(RestFault::LoseAnswer) => Err(Failure::Broken("connection reset".into())),
