@@ -258,6 +258,15 @@ impl Net {
         }
     }
 
+    /// Whether no push of a new message reaches the agent on it.
+    pub fn is_deaf(&self, link: Link) -> bool {
+        let open = self.open.get(&link.number);
+        match open.and_then(|open| open.loss) {
+            Some(Loss::Everything | Loss::ToAgent | Loss::Pushes) => true,
+            Some(Loss::ToGuild | Loss::Acks | Loss::Pings) | None => false,
+        }
+    }
+
     /// The next frame to the agent is damaged.
     pub fn damage(&mut self, link: Link, damage: Damage) {
         if let Some(open) = self.open.get_mut(&link.number) {

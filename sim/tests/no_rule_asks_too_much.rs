@@ -23,3 +23,18 @@ fn an_answer_is_late_if_the_guild_gives_it_while_answers_are() {
 "#,
     );
 }
+
+/// What such a connection has lost would otherwise come on it, and hide that all other pushes do not.
+#[test]
+fn no_push_is_repeated_on_a_connection_that_has_lost_it() {
+    is_sound(
+        r#"{"trace":"t","report":"r","agents":["echo"],"turns":true}
+{"at":0,"who":"alice","do":{"create":{"name":"general","x_type":"general","members":["echo"]}}}
+{"at":5000,"who":"alice","do":{"post":{"channel":"general","content":"hush: before"}}}
+{"at":6000,"who":"network","do":{"lose":"pushes"}}
+{"at":7000,"who":"alice","do":{"post":{"channel":"general","content":"hush: lost"}}}
+{"at":8000,"who":"network","do":"repeat_last"}
+{"at":8000,"who":"network","do":"quiet"}
+"#,
+    );
+}

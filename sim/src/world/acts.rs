@@ -205,6 +205,10 @@ impl World {
             }
             Strike::RepeatLast => {
                 for link in self.links_of(target) {
+                    // One that hears nothing would be taken for one that does.
+                    if self.net.is_deaf(link) {
+                        continue;
+                    }
                     if let Some(event) = self.path(link.agent, link.guild).last_push.clone() {
                         self.cover("old push repeated");
                         // It may come before the connection stands.
