@@ -15,7 +15,7 @@ use crate::{
     plugin::{
         defect::{Defect, Planted},
         io::{Login, LoginFailure},
-        token::{Cache, Life, SessionNumber, TokenCache},
+        token::{Cache, Life, SessionNumber, TokenCache, TokenNumber},
     },
     request::{RequestId, Requests},
     secret::Secret,
@@ -67,7 +67,7 @@ pub enum Token {
         /// How long it lives.
         life: Life,
         /// To be named when the token is refused.
-        session: SessionNumber,
+        number: TokenNumber,
     },
     /// Wait until a login has ended.
     Wait,
@@ -152,17 +152,17 @@ impl Account {
                     since: now,
                     span: grant.life,
                 },
-                session: 0,
+                number: 0,
             };
         }
         let asker = || (guild.clone(), beyond.is_some());
         match self.cache.fresh(now, guild, beyond) {
-            Cache::Fresh(grant, life, session) => {
+            Cache::Fresh(grant, life, number) => {
                 let fresh = Token::Fresh {
                     token: grant.token.clone(),
                     origin: grant.base_url.clone(),
                     life,
-                    session,
+                    number,
                 };
                 self.lacking.remove(&asker());
                 fresh
@@ -191,9 +191,9 @@ impl Account {
         }
     }
 
-    /// A token of that session was refused.
-    pub fn invalidate(&mut self, session: SessionNumber) {
-        self.cache.invalidate(session);
+    /// That token was refused: whatever goes to its guild waits for another session.
+    pub fn invalidate(&mut self, token: TokenNumber) {
+        self.cache.invalidate(token);
     }
 
     /// The login to send now, if one is wanted, none is under way and the bucket has a permit.

@@ -33,7 +33,7 @@ use crate::{
         receipts::Receipts,
         records::Records,
         refetch::Refetch,
-        token::SessionNumber,
+        token::TokenNumber,
         transfer::Transfer,
         tries::TryId,
         turns::{Place, Turns},
@@ -103,13 +103,13 @@ pub(super) struct Purpose {
 }
 canonical!(struct Purpose { errand, sent });
 
-/// When a REST request was sent, and with the token of which session.
+/// When a REST request was sent, and with which token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sent {
     pub(super) at: Time,
-    pub(super) session: SessionNumber,
+    pub(super) token: TokenNumber,
 }
-canonical!(struct Sent { at; - session });
+canonical!(struct Sent { at; - token });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Errand {
@@ -191,13 +191,13 @@ impl Shared {
         request: impl FnOnce(Secret) -> Option<Request>,
         out: &mut Vec<Output>,
     ) -> Asked {
-        let (token, origin, session) = match self.account.token(now, guild, None) {
+        let (token, origin, number) = match self.account.token(now, guild, None) {
             Token::Fresh {
                 token,
                 origin,
-                session,
+                number,
                 ..
-            } => (token, origin, session),
+            } => (token, origin, number),
             Token::Wait => return Asked::Blocked,
             Token::NoAccess => {
                 let guild = guild.clone();
@@ -216,7 +216,10 @@ impl Shared {
             Some(_) => self.config.transfer_patience,
             None => self.config.step_timeout,
         };
-        let sent = Sent { at: now, session };
+        let sent = Sent {
+            at: now,
+            token: number,
+        };
         let id = self.http.ask(now, Some(patience), Purpose { errand, sent });
         out.push(Output::Http {
             id,

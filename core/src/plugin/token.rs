@@ -1,5 +1,6 @@
 //! The token cache: one session, how fresh it is, and which of its tokens have been refused.
 
+use alloc::collections::BTreeSet;
 use core::time::Duration;
 
 use crate::{
@@ -9,9 +10,11 @@ use crate::{
     time::Time,
 };
 
-/// Names one session of the cache, so that a refusal hits the session that the token came from and
-/// not a newer one.
+/// Names one session of the cache.
 pub type SessionNumber = u64;
+/// Names one token of one session, so that a refusal hits that token: none of a newer session, and none
+/// of another guild, which may be in order while this one is not.
+pub type TokenNumber = u64;
 
 /// A token must have more of its life left than this, or than a fifth of it.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -35,18 +38,20 @@ canonical!(struct TokenCache { session; - ttl, next });
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Cached {
     session: Session,
+    /// The numbers of its tokens follow, in order.
     number: SessionNumber,
     sent_at: Time,
     answered_at: Time,
-    stale: bool,
+    /// Which of its tokens were refused, by their place in it.
+    refused: BTreeSet<u64>,
 }
-canonical!(struct Cached { session, sent_at, answered_at, stale; - number });
+canonical!(struct Cached { session, sent_at, answered_at, refused; - number });
 
 /// What the cache has for a guild.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cache<'a> {
-    /// A token that is fresh, how long it lives, and the session it comes from.
-    Fresh(&'a Grant, Life, SessionNumber),
+    /// A token that is fresh, how long it lives, and its number.
+    Fresh(&'a Grant, Life, TokenNumber),
     /// A fresh session in which the guild is missing.
     Missing(SessionNumber),
     /// A fresh session whose token for the guild has too little of its life left, or does not live
@@ -86,13 +91,13 @@ impl TokenCache {
     /// A login, sent at `sent_at`, was answered.
     pub fn on_session(&mut self, sent_at: Time, now: Time, session: Session) {
         let number = self.next;
-        self.next += 1;
+        self.next += 1 + session.grants.len() as u64;
         self.session = Some(Cached {
             session,
             number,
             sent_at,
             answered_at: now,
-            stale: false,
+            refused: BTreeSet::new(),
         });
     }
 
@@ -106,14 +111,13 @@ impl TokenCache {
         else {
             return Cache::Stale;
         };
-        let Some(grant) = cached
-            .session
-            .grants
-            .iter()
-            .find(|grant| grant.guild_id == *guild)
-        else {
+        let mut grants = (0..).zip(&cached.session.grants);
+        let Some((place, grant)) = grants.find(|(_, grant)| grant.guild_id == *guild) else {
             return Cache::Missing(cached.number);
         };
+        if cached.refused.contains(&place) {
+            return Cache::Stale;
+        }
         let life = Life {
             since: cached.sent_at,
             span: grant.life.min(LIFE_MAX),
@@ -121,20 +125,19 @@ impl TokenCache {
         let left = life.end().since(now);
         let reaches = beyond.is_none_or(|beyond| life.end() > beyond);
         if left > MARGIN.min(life.span / 5) && reaches {
-            Cache::Fresh(grant, life, cached.number)
+            Cache::Fresh(grant, life, cached.number + 1 + place)
         } else {
             Cache::Spent(cached.number)
         }
     }
 
-    /// A token of that session was refused: the next use logs in.
-    pub fn invalidate(&mut self, number: SessionNumber) {
-        if let Some(cached) = self
-            .session
-            .as_mut()
-            .filter(|cached| cached.number == number)
+    /// That token was refused: its guild's next use logs in.
+    pub fn invalidate(&mut self, number: TokenNumber) {
+        if let Some(cached) = &mut self.session
+            && let Some(place) = number.checked_sub(cached.number + 1)
+            && place < cached.session.grants.len() as u64
         {
-            cached.stale = true;
+            cached.refused.insert(place);
         }
     }
 
@@ -144,14 +147,12 @@ impl TokenCache {
     }
 
     fn is_fresh(&self, cached: &Cached, now: Time) -> bool {
-        !cached.stale && now.since(cached.answered_at) < self.ttl
+        now.since(cached.answered_at) < self.ttl
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec;
-
     use super::*;
     use crate::{
         fabric::center::User,
@@ -162,18 +163,23 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn session(token: &str, life: Duration) -> Session {
+        session_of(&["g"], token, life)
+    }
+
+    fn session_of(guilds: &[&str], token: &str, life: Duration) -> Session {
+        let grant = |guild: &&str| Grant {
+            node_id: NodeId::new("n").unwrap(),
+            guild_id: GuildId::new(guild).unwrap(),
+            base_url: None,
+            token: Secret::new(token),
+            life,
+        };
         Session {
             user: User {
                 id: UserId::new("u").unwrap(),
                 name: "u".into(),
             },
-            grants: vec![Grant {
-                node_id: NodeId::new("n").unwrap(),
-                guild_id: GuildId::new("g").unwrap(),
-                base_url: None,
-                token: Secret::new(token),
-                life,
-            }],
+            grants: guilds.iter().map(grant).collect(),
         }
     }
 
@@ -233,8 +239,30 @@ mod tests {
         assert_eq!(token(&cache, start), Some("b"));
         assert!(matches!(
             cache.fresh(start, &GuildId::new("h").unwrap(), None),
-            Cache::Missing(1)
+            Cache::Missing(2)
         ));
+    }
+
+    #[test]
+    fn a_refusal_of_one_guild_says_nothing_of_the_tokens_of_others() {
+        let start = Time::from_millis(1_000);
+        let (first, second) = (GuildId::new("f").unwrap(), GuildId::new("g").unwrap());
+        let mut cache = TokenCache::new(8 * MINUTE);
+        let session = |token| session_of(&["f", "g"], token, 15 * MINUTE);
+        cache.on_session(start, start, session("a"));
+        let number = |cache: &TokenCache, guild| match cache.fresh(start, guild, None) {
+            Cache::Fresh(.., number) => Some(number),
+            Cache::Missing(_) | Cache::Spent(_) | Cache::Stale => None,
+        };
+        let (f, g) = (number(&cache, &first), number(&cache, &second));
+        assert_ne!(f, g);
+        cache.invalidate(f.unwrap());
+        assert_eq!(cache.fresh(start, &first, None), Cache::Stale);
+        assert_eq!(number(&cache, &second), g);
+        cache.on_session(start, start, session("b"));
+        cache.invalidate(g.unwrap());
+        assert!(number(&cache, &first) > g);
+        assert_eq!(token(&cache, start), Some("b"));
     }
 
     #[test]
@@ -248,11 +276,11 @@ mod tests {
         assert!(matches!(spent, Cache::Spent(0)), "{spent:?}");
         let beyond = Some(end - Duration::from_micros(1));
         let fresh = cache.fresh(start, &guild, beyond);
-        assert!(matches!(fresh, Cache::Fresh(_, life, 0) if life.end() == end));
+        assert!(matches!(fresh, Cache::Fresh(_, life, 1) if life.end() == end));
         let later = start + Duration::from_micros(1);
         cache.on_session(later, later, session("b", 15 * MINUTE));
         let fresh = cache.fresh(later, &guild, Some(end));
-        assert!(matches!(fresh, Cache::Fresh(_, _, 1)), "{fresh:?}");
+        assert!(matches!(fresh, Cache::Fresh(_, _, 3)), "{fresh:?}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
         io::Output,
         note::Note,
         shared::{Asked, Errand},
-        token::SessionNumber,
+        token::TokenNumber,
     },
     time::Time,
 };
@@ -43,7 +43,7 @@ impl Agent {
         &mut self,
         now: Time,
         number: u32,
-        session: SessionNumber,
+        token: TokenNumber,
         answer: Result<Response, Failure>,
         out: &mut Vec<Output>,
     ) {
@@ -51,7 +51,7 @@ impl Agent {
         let guild = self.guilds.get(&number).map(|guild| guild.id.clone());
         match (heard, guild) {
             (Heard::Again, _) | (_, None) => {}
-            (Heard::Unauthorized, Some(_)) => self.shared.account.invalidate(session),
+            (Heard::Unauthorized, Some(_)) => self.shared.account.invalidate(token),
             (Heard::Replaced(commands), Some(guild)) => {
                 out.push(Output::Note(Note::CommandsReplaced { guild, commands }));
             }

@@ -11,7 +11,7 @@ use crate::{
         io::Output,
         jobs::{Job, Progress, Step},
         shared::{Asked, Errand},
-        token::SessionNumber,
+        token::TokenNumber,
         tools::{Ask, ToolAnswer, ToolError},
     },
     time::Time,
@@ -69,17 +69,17 @@ impl Agent {
         }
     }
 
-    /// A step of a job was answered, with the token of that session.
+    /// A step of a job was answered, where it was asked with that token.
     pub(super) fn on_job(
         &mut self,
         now: Time,
         progress: Progress,
-        session: SessionNumber,
+        token: TokenNumber,
         out: &mut Vec<Output>,
     ) {
         match progress {
             Progress::Again => {}
-            Progress::Unauthorized => self.shared.account.invalidate(session),
+            Progress::Unauthorized => self.shared.account.invalidate(token),
             Progress::Over(job, result) => {
                 if let Ok(answer) = &result {
                     self.follow_membership(now, &job, answer, out);

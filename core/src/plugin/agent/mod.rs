@@ -331,7 +331,7 @@ impl Agent {
         out: &mut Vec<Output>,
     ) {
         let Purpose { errand, sent } = purpose;
-        let session = sent.session;
+        let token = sent.token;
         self.shared.mistake(&mut answer);
         match errand {
             Errand::Listing { guild } => self.with_guild(guild, |guild, shared| {
@@ -357,29 +357,29 @@ impl Agent {
             }),
             Errand::Post(id) => {
                 let posted = self.shared.outbox.on_answer(now, id, answer);
-                self.on_posted(now, posted, session, out);
+                self.on_posted(now, posted, token, out);
             }
             Errand::Look(id) => {
                 let Some(me) = self.shared.account.user().cloned() else {
                     return;
                 };
                 let posted = self.shared.outbox.on_looked(now, id, &me, answer);
-                self.on_posted(now, posted, session, out);
+                self.on_posted(now, posted, token, out);
             }
             Errand::Job(id) => {
                 let progress = self.shared.jobs.on_answer(now, id, answer);
-                self.on_job(now, progress, session, out);
+                self.on_job(now, progress, token, out);
             }
             Errand::Commands { guild } => {
-                self.on_commands_answer(now, guild, session, answer, out);
+                self.on_commands_answer(now, guild, token, answer, out);
             }
-            Errand::Bare(place) => self.on_bare_answer(now, &place, session, answer, out),
+            Errand::Bare(place) => self.on_bare_answer(now, &place, token, answer, out),
             Errand::Word(debt, message) => {
                 let place = debt.0.clone();
                 match self.shared.wakes.on_answer(now, debt, &message, answer) {
                     Heard::Again => {}
                     Heard::Passed => self.on_passed(now, &place, &message),
-                    Heard::Unauthorized => self.shared.account.invalidate(session),
+                    Heard::Unauthorized => self.shared.account.invalidate(token),
                     Heard::Acked(message, given) => self.on_permit(now, &place, &message, given),
                 }
             }

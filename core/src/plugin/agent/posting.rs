@@ -11,6 +11,7 @@ use crate::{
         note::Note,
         outbox::Posted,
         shared::{Asked, Errand},
+        token::TokenNumber,
         tools::{ToolAnswer, ToolError},
     },
     time::Time,
@@ -21,12 +22,12 @@ impl Agent {
         &mut self,
         now: Time,
         posted: Posted,
-        session: u64,
+        token: TokenNumber,
         out: &mut Vec<Output>,
     ) {
         match posted {
             Posted::Again => {}
-            Posted::Unauthorized => self.shared.account.invalidate(session),
+            Posted::Unauthorized => self.shared.account.invalidate(token),
             Posted::Done(post) => {
                 self.on_post_end(now, &post, true, out);
                 out.push(Output::Answer {

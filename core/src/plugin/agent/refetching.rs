@@ -12,7 +12,7 @@ use crate::{
         io::Output,
         note::Note,
         shared::{Asked, Errand},
-        token::SessionNumber,
+        token::TokenNumber,
         turns::Place,
     },
     time::Time,
@@ -40,7 +40,7 @@ impl Agent {
         &mut self,
         now: Time,
         place: &Place,
-        session: SessionNumber,
+        token: TokenNumber,
         answer: Result<Response, Failure>,
         out: &mut Vec<Output>,
     ) {
@@ -51,7 +51,7 @@ impl Agent {
             match read::<Page>(answer) {
                 Ok(page) => refetch.on_page(now, place, page.messages),
                 Err(Unread::Unauthorized) if refetch.on_refused(now, place) => {
-                    self.shared.account.invalidate(session);
+                    self.shared.account.invalidate(token);
                 }
                 Err(Unread::Unauthorized) => {
                     let why = "the guild refuses the token, a new one too";

@@ -59,6 +59,32 @@ fn a_connect_refused_for_its_token_leads_to_a_new_login() {
     assert_ne!(first, last);
 }
 
+/// The logins that it takes are rationed, and the other guild's token is good.
+#[test]
+fn a_guild_that_refuses_every_token_holds_no_other_guild_up() {
+    let mut rig = Rig::new(&[
+        ("g", Guild::new(&[("c", "work")])),
+        ("h", Guild::new(&[("d", "work")])),
+    ]);
+    rig.start();
+    let guild = rig.guild("h");
+    guild.refuses = Some("unauthorized");
+    guild.listings = [401; 100].into();
+    guild.reads = [401; 100].into();
+    rig.push("h", "channel.joined", &membership("e", json!({})));
+    rig.reset("h");
+    rig.pass(2 * MINUTE);
+    for seq in 1..=15 {
+        rig.says("c", seq, "whose turn is it?");
+        assert_eq!(rig.inbounds.len() as u64, seq, "its wake is asked about");
+        let call = rig.send("c", None, "mine");
+        assert!(matches!(rig.answer(call), Some(Ok(_))));
+        rig.done(rig.inbounds.len() - 1);
+        rig.pass(4 * SECOND);
+    }
+    assert!(rig.login_count > 15 && !rig.is_live("h"));
+}
+
 #[test]
 fn another_refusal_keeps_the_session() {
     let mut rig = Rig::live(&[("c", "general")]);

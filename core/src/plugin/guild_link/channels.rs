@@ -140,7 +140,7 @@ impl GuildLink {
             Ok(listing) => Listing::new(&listing),
             Err(Unread::Unauthorized) if !self.refused => {
                 self.refused = true;
-                shared.account.invalidate(sent.session);
+                shared.account.invalidate(sent.token);
                 self.membership.on_listing_blocked();
                 self.membership.on_token(now);
                 return;
@@ -237,7 +237,7 @@ impl GuildLink {
             Err(unread) => {
                 let why = match unread {
                     Unread::Unauthorized => {
-                        shared.account.invalidate(sent.session);
+                        shared.account.invalidate(sent.token);
                         "the guild refuses the token".to_string()
                     }
                     Unread::Failed(why, _) => why,

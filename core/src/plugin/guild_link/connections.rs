@@ -19,7 +19,7 @@ use crate::{
         note::Note,
         sequence::Sequence,
         shared::Shared,
-        token::{Life, SessionNumber},
+        token::{Life, TokenNumber},
     },
     request::RequestId,
     rng::Rng,
@@ -28,13 +28,13 @@ use crate::{
 };
 use alloc::{string::String, vec::Vec};
 
-/// The token of a dial: whose session it came from, and how long it lives.
+/// The token of a dial, and how long it lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
-    pub(super) session: SessionNumber,
+    pub(super) token: TokenNumber,
     pub(super) life: Life,
 }
-canonical!(struct Ticket { life; - session });
+canonical!(struct Ticket { life; - token });
 
 impl Ticket {
     /// When the connection is to be replaced: between 75 and 85 % of the token's life, so that the
@@ -126,7 +126,7 @@ impl GuildLink {
                 None
             }
             Joined::Failed(channel, Failure { why, hint }) => {
-                let session = connection.ticket.session;
+                let token = connection.ticket.token;
                 out.push(Output::Note(Note::JoinFailed {
                     guild: self.id.clone(),
                     channel,
@@ -139,7 +139,7 @@ impl GuildLink {
                         None
                     }
                     Hint::TokenExpired => {
-                        shared.account.invalidate(session);
+                        shared.account.invalidate(token);
                         Some(why)
                     }
                     Hint::Unheard => Some(why).filter(|_| !shared.planted.is(Defect::JoinsForEver)),
@@ -357,7 +357,7 @@ impl GuildLink {
             return;
         };
         if unauthorized && !shared.planted.is(Defect::KeepsRefusedTokens) {
-            shared.account.invalidate(ended.ticket.session);
+            shared.account.invalidate(ended.ticket.token);
         }
         if ended.joins.is_none() {
             return;

@@ -217,7 +217,7 @@ impl GuildLink {
         };
         match unread {
             Unread::Unauthorized if state.sequence.backfill().on_refused(now) => {
-                shared.account.invalidate(sent.session);
+                shared.account.invalidate(sent.token);
                 self.touch(id);
             }
             Unread::Unauthorized => {

@@ -317,11 +317,14 @@ impl GuildLink {
                 token,
                 origin,
                 life,
-                session,
+                number,
             } => match shared.origin(&self.id, origin) {
                 Some(origin) => {
                     self.origin = origin;
-                    self.ticket = Some(Ticket { session, life });
+                    self.ticket = Some(Ticket {
+                        token: number,
+                        life,
+                    });
                     Ok(token)
                 }
                 None => {
