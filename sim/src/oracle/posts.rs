@@ -8,6 +8,7 @@ use selvedge_core::{
     guild::fact::Fact,
     http::{Method, Request},
     id::{ChannelId, MessageId, TurnId},
+    plugin::inbound::Inbound,
 };
 
 use super::{Place, Rule, Seen, View, requests::messages_of, tell};
@@ -19,7 +20,8 @@ const AFTER: &str = "afterSeq=";
 ///
 /// A host that does not say when a turn is done may be asked once more after a crash, though it has
 /// answered, and nothing shows that its second answer is the first one. Neither does anything where a
-/// host answers what it has said to be done: such a post is one of its process, not of the turn.
+/// host answers what it has said to be done, or later than it is waited for: such a post is one of its
+/// process, not of the turn.
 ///
 /// A guild without nonces may get a request after it was given up. Nobody can know of that who has
 /// looked for what it was to post, and has found nothing.
@@ -32,7 +34,7 @@ pub(super) struct Posts {
     /// What a guild has woken an agent with once more.
     rewoken: BTreeSet<(usize, MessageId)>,
     /// The turns that a host was handed last, by the message that it is to answer.
-    turns: BTreeMap<(usize, MessageId), TurnId>,
+    turns: BTreeMap<(usize, MessageId), Handed>,
     /// The turns that a host's process has said to be over.
     over: BTreeSet<(usize, TurnId)>,
     /// When an agent has first looked into the newest of a channel since its last post there.
@@ -52,15 +54,28 @@ struct Sought {
 }
 canonical!(unsaved struct Sought { life; - at });
 
+/// A turn that a host was handed.
+#[derive(Clone, Debug)]
+struct Handed {
+    turn: TurnId,
+    /// By which process.
+    life: u32,
+    /// Until when it may run, at most; that it is handed over once more changes nothing.
+    until: Time,
+}
+canonical!(unsaved struct Handed { turn, life; - until });
+
 /// What an agent has said in a channel.
 #[derive(Clone, Copy, Debug)]
 struct Said {
     /// By which of its processes.
     life: u32,
+    /// Whether its turn was over by then.
+    late: bool,
     /// When it was stored first.
     at: Time,
 }
-canonical!(unsaved struct Said { life; - at });
+canonical!(unsaved struct Said { life, late; - at });
 
 impl Rule for Posts {
     fn name(&self) -> &'static str {
@@ -97,13 +112,7 @@ impl Rule for Posts {
                 .retain(|(guild, _, of, _), _| of != agent || !older.contains(guild));
             Ok(())
         } else if let Seen::Notified { agent, inbound, .. } = seen {
-            for message in &inbound.messages {
-                let told = (*agent, message.id.clone());
-                if inbound.rewake {
-                    self.rewoken.insert(told.clone());
-                }
-                self.turns.insert(told, inbound.turn_id.clone());
-            }
+            self.on_notified(view, *agent, inbound);
             Ok(())
         } else if let Seen::TurnOver { agent, turn } = seen {
             self.over.insert((*agent, (*turn).clone()));
@@ -136,6 +145,26 @@ impl Rule for Posts {
 }
 
 impl Posts {
+    fn on_notified(&mut self, view: View<'_>, agent: usize, inbound: &Inbound) {
+        let life = self.lives.get(&agent).copied().unwrap_or_default();
+        let takes_turns = inbound.channel.x_type.takes_turns();
+        let handed = Handed {
+            turn: inbound.turn_id.clone(),
+            life,
+            until: view.now + view.setup.turn_most(takes_turns),
+        };
+        let is_running = |known: &Handed| known.turn == handed.turn && known.life == handed.life;
+        for message in &inbound.messages {
+            let told = (agent, message.id.clone());
+            if inbound.rewake {
+                self.rewoken.insert(told.clone());
+            }
+            if !self.turns.get(&told).is_some_and(is_running) {
+                self.turns.insert(told, handed.clone());
+            }
+        }
+    }
+
     fn on_requested(&mut self, now: Time, (agent, guild): (usize, usize), request: &Request) {
         let Some((channel, query)) = messages_of(request) else {
             return;
@@ -166,18 +195,20 @@ impl Posts {
         if older && restored.is_some_and(|restored| life < *restored) {
             return Ok(());
         }
+        let answers = message.reply_to_id.clone().map(|id| (agent, id));
+        let handed = answers.as_ref().and_then(|it| self.turns.get(it));
+        let late = handed.is_some_and(|handed| {
+            view.now > handed.until || self.over.contains(&(agent, handed.turn.clone()))
+        });
         let key = (guild, place, agent, message.content.clone());
         let at = self.said.get(&key).map_or(view.now, |said| said.at);
-        let Some(before) = self.said.insert(key, Said { life, at }) else {
+        let Some(before) = self.said.insert(key, Said { life, late, at }) else {
             return Ok(());
         };
         let unseen = older && sought.is_some_and(|sought| at >= sought.at);
-        let answers = message.reply_to_id.clone().map(|id| (agent, id));
         let rewoken = |it| self.rewoken.contains(it);
         let forgotten = view.setup.forgets() && answers.as_ref().is_some_and(rewoken);
-        let turn = answers.and_then(|answers| self.turns.get(&answers));
-        let late = turn.is_some_and(|turn| self.over.contains(&(agent, turn.clone())));
-        let unnamed = late || !view.setup.says_done;
+        let unnamed = late || before.late || !view.setup.says_done;
         let anew = before.life != life;
         match forgotten || unseen || (anew && unnamed) {
             true => Ok(()),
