@@ -35,6 +35,7 @@ pub mod login_gate;
 pub mod membership;
 pub mod note;
 pub mod opening;
+pub mod others;
 pub mod outbox;
 pub mod post;
 pub mod progress;

@@ -219,7 +219,7 @@ impl Outbox {
 
     /// A message of a post stands in the channel, and perhaps did before the call.
     fn stands(&mut self, now: Time, mut post: Post, message: Message, already: bool) -> Posted {
-        post.since = post.since.max(message.seq);
+        post.others.add(message.seq);
         post.sent.push(Sent {
             already,
             message: Box::new(message),
@@ -293,7 +293,7 @@ impl Outbox {
         match lane.front() {
             Some(next) => {
                 if let Some(next) = self.posts.work(*next) {
-                    next.since = next.since.max(post.since);
+                    next.others.join(&post.others);
                 }
                 self.posts.start(now, *next);
             }
@@ -346,6 +346,7 @@ mod tests {
         fabric::routes::{AttachmentRef, PostBody},
         http::CallId,
         id::{ChannelId, MessageId},
+        plugin::others::Others,
     };
 
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -364,7 +365,7 @@ mod tests {
             nonce: format!("n{call}"),
             heard: Some(6),
             again: false,
-            since: 6,
+            others: Others::up_to(6),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     guild::mention::says_the_same,
     http::CallId,
     id::{MessageId, UserId},
-    plugin::{split::split, turns::Place},
+    plugin::{others::Others, split::split, turns::Place},
 };
 
 /// How many messages one text becomes at most: more would bury a channel.
@@ -40,8 +40,8 @@ pub struct Draft {
     pub heard: Option<u64>,
     /// Its turn was handed over before, and it may have been posted then.
     pub again: bool,
-    /// Own messages up to this `seq` are others.
-    pub since: u64,
+    /// Own messages that are others.
+    pub others: Others,
 }
 
 /// A message on its way.
@@ -61,7 +61,7 @@ pub struct Post {
     nonce: String,
     pub(super) heard: Option<u64>,
     pub(super) again: bool,
-    pub(super) since: u64,
+    pub(super) others: Others,
     /// It may stand in the channel, and the guild would not notice: history is asked first.
     pub(super) looks: bool,
     /// Before which `seq` the next page of that ends; `None` for the newest.
@@ -72,7 +72,7 @@ pub struct Post {
     pub(super) patience: Duration,
 }
 canonical!(struct Post {
-    call, place, body, sent, contents, attachments, nonce, heard, again, since, looks, before, pages,
+    call, place, body, sent, contents, attachments, nonce, heard, again, others, looks, before, pages,
     patience
 });
 
@@ -97,7 +97,7 @@ impl Post {
             nonce,
             heard,
             again,
-            since,
+            others,
         } = draft;
         let mut contents = split(&content, chars_max);
         if contents.len() > PARTS_MAX {
@@ -124,7 +124,7 @@ impl Post {
             nonce,
             heard,
             again,
-            since,
+            others,
             looks: false,
             before: None,
             pages: 0,
@@ -137,7 +137,7 @@ impl Post {
     /// Whether this message of `me` is the one that is to be posted. One with a nonce says so itself.
     pub(super) fn is(&self, me: &UserId, message: &Message) -> bool {
         message.author.id == *me
-            && message.seq > self.since
+            && !self.others.has(message.seq)
             && says_the_same(&self.body.content, &message.content)
             && message.reply_to_id == self.body.reply_to_id
             && (message.nonce.is_none() || message.nonce == self.body.nonce)
@@ -154,7 +154,7 @@ impl Post {
     /// next page is to be asked for, and otherwise it does not stand there.
     pub(super) fn look_on(&mut self, oldest: Option<u64>) {
         let back = |seq: u64| self.before.is_none_or(|before| seq < before);
-        let oldest = oldest.filter(|seq| *seq > self.since.saturating_add(1) && back(*seq));
+        let oldest = oldest.filter(|seq| !self.others.has_all_before(*seq) && back(*seq));
         if oldest.is_none() || self.pages + 1 >= PAGES_MAX {
             self.look(false);
         } else {

@@ -12,6 +12,7 @@ use crate::{
         defect::{Defect, Planted},
         inbound::InboundMessage,
         kept::Notice,
+        others::Others,
         skips::Skips,
     },
     time::Time,
@@ -143,13 +144,13 @@ pub struct Running {
     pub sends: u32,
     /// Whether one of them stands in the channel.
     pub posted: bool,
-    /// The highest `seq` of those that do; 0 before.
-    pub own_seq: u64,
+    /// Those that do, and what came before them.
+    pub own: Others,
     /// `None` until it is handed over.
     deadline: Option<Time>,
 }
 canonical!(struct Running {
-    turn, first_seq, last_seq, messages, awaited, sends, posted, own_seq, deadline
+    turn, first_seq, last_seq, messages, awaited, sends, posted, own, deadline
 });
 
 /// What has become of a message in a queue.
@@ -490,7 +491,7 @@ impl Queue {
             awaited: batch.awaited,
             sends: 0,
             posted: false,
-            own_seq: 0,
+            own: Others::default(),
             deadline: None,
         });
     }

@@ -13,6 +13,7 @@ use crate::{
         defect::{Defect, Planted},
         inbound::InboundMessage,
         kept::Notice,
+        others::Others,
         queue::{Batch, Cause, Fate, Queue, Redelivery, Running},
         status::{TurnStatus, millis},
         wakes::is_of,
@@ -381,7 +382,7 @@ impl Turns {
         config: &Config,
         place: &Place,
         nonce: &str,
-        seq: u64,
+        own: &Others,
         woken: Option<&MessageId>,
     ) -> Option<(Place, Running)> {
         let says_done = self.host == Some(true);
@@ -390,7 +391,7 @@ impl Turns {
             return None;
         }
         running.posted |= !woken.is_some_and(|woken| running.messages.contains(woken));
-        running.own_seq = running.own_seq.max(seq);
+        running.own.join(own);
         let turn = running.turn.clone();
         if says_done {
             return None;

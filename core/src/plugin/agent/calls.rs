@@ -16,6 +16,7 @@ use crate::{
         io::Output,
         jobs::{Opening, Step, Summary, discussion_channel},
         kept::Change,
+        others::Others,
         post::Draft,
         tools::{ChannelEntry, PendingEntry, Tool, ToolAnswer},
         turns::Place,
@@ -60,7 +61,7 @@ impl Agent {
                         nonce: String::new(),
                         heard,
                         again: false,
-                        since: heard.unwrap_or_default(),
+                        others: Others::up_to(heard.unwrap_or_default()),
                     },
                 )?;
                 Ok(None)
@@ -214,16 +215,20 @@ impl Agent {
         }
         let shared = &mut self.shared;
         shared.has_room()?;
-        let (nonce, again, since) = match shared.turns.running(&draft.place) {
+        let (nonce, again, others) = match shared.turns.running(&draft.place) {
             Some(running) => {
                 running.sends += 1;
                 let nonce = format!("{}.{}", running.turn, running.sends);
                 let record = shared.records.get(&draft.place, &running.turn);
                 let again = record.is_some_and(|record| record.attempt > 1);
-                let since = if again { running.last_seq } else { draft.since };
-                (nonce, again, since.max(running.own_seq))
+                let mut others = match again {
+                    true => Others::up_to(running.last_seq),
+                    false => draft.others,
+                };
+                others.join(&running.own);
+                (nonce, again, others)
             }
-            None => (shared.nonce(draft.call), false, draft.since),
+            None => (shared.nonce(draft.call), false, draft.others),
         };
         let config = &shared.config;
         shared.outbox.push(
@@ -231,7 +236,7 @@ impl Agent {
             Draft {
                 nonce,
                 again,
-                since,
+                others,
                 ..draft
             },
             config.message_chars_max,

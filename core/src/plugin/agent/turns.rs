@@ -125,7 +125,7 @@ impl Agent {
             let woken = woken.filter(|_| !planted.is(Defect::CountsOldAnswers));
             let woken = woken.as_ref();
             wakes.on_posted(&post.place, nonce, woken);
-            let ended = turns.on_posted(now, config, &post.place, nonce, post.since, woken);
+            let ended = turns.on_posted(now, config, &post.place, nonce, &post.others, woken);
             self.on_turn_end(now, ended, out);
         }
         if self.shared.outbox.is_free(&post.place) {

@@ -136,6 +136,32 @@ fn a_turn_that_is_handed_over_again_says_nothing_twice() {
 }
 
 #[test]
+fn what_a_turn_could_not_say_before_does_not_hide_what_it_said_then() {
+    let mut rig = older("c");
+    rig.guild("g").seq = 2;
+    let row = message("c", 1, "tea?");
+    rig.guild("g").history.push(row.clone());
+    rig.push("g", "message.created", &row);
+    rig.guild("g").holds = true;
+    rig.send("c", None, "yes");
+    rig.guild("g").holds = false;
+    let (id, ..) = rig.open.pop().unwrap();
+    rig.step(Some(Input::Http(id, Ok(played::respond(400, &json!({}))))));
+    rig.send("c", None, "with milk");
+    rig.guild("g").last_seq = Some(2);
+    rig.restart();
+    for (content, told) in [
+        ("yes", (3, false)),
+        ("with milk", (2, true)),
+        ("yes", (4, false)),
+    ] {
+        let call = rig.send("c", None, content);
+        assert_eq!(sent(&rig, call), [told]);
+    }
+    assert_eq!(posted(&mut rig), ["with milk", "yes", "yes"]);
+}
+
+#[test]
 fn a_guild_that_has_shown_to_know_nonces_is_not_asked_first() {
     let mut rig = Rig::live(&[("c", "general")]);
     rig.send("c", None, "hello");
