@@ -306,6 +306,21 @@ impl Shared {
         self.pass_behind(now, place, u64::MAX, None, true);
     }
 
+    /// The guild has lost what came after `left`, and may give the ids of those messages anew: what is over
+    /// of them, up to `cursor`, is forgotten. What it has still it may wake the agent with.
+    pub(super) fn lose_turns(&mut self, now: Time, place: &Place, left: u64, cursor: u64) {
+        let owed = self.wakes.unfinished(place);
+        let gone = self.records.withdraw(place, |_, record| {
+            let last = record.last_seq();
+            record.state == TurnState::Ended
+                && (left + 1..=cursor).contains(&last)
+                && owed.is_none_or(|owed| last < owed)
+        });
+        for turn in gone {
+            self.journal.put_soon(now, Change::NoTurn(turn));
+        }
+    }
+
     /// The cursor of `place` stands here, and has passed turns.
     pub(super) fn pass_turns(&mut self, now: Time, place: &Place, cursor: u64, takes_turns: bool) {
         let owed = self.wakes.unfinished(place);

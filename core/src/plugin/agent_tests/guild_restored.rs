@@ -331,6 +331,32 @@ fn a_wake_waits_until_it_is_known_whether_the_guild_is_the_same() {
     }
 }
 
+/// Its answer is lost, so that the guild waits for the agent.
+#[test]
+fn a_wake_with_what_was_answered_before_the_loss_begins_no_turn() {
+    for another in [false, true] {
+        let mut rig = Rig::live(&[("c", "discuss")]);
+        let rows = [1, 2].map(|seq| row(seq, &format!("m{seq}"), seq));
+        for (turn, row) in rows.iter().enumerate() {
+            rig.guild("g").history.push(row.clone());
+            rig.push("g", "message.created", row);
+            rig.done(turn);
+        }
+        rig.pass(2 * SECOND);
+        rig.has(rows[..1].to_vec());
+        returns(&mut rig, another);
+        assert_eq!(rig.found(), [(0, 0)]);
+        let wake = |id| json!({"rewake": true, "wakeId": id});
+        rig.push(
+            "g",
+            "message.created",
+            &altered(rows[0].clone(), wake("w0")),
+        );
+        rig.finish();
+        assert_eq!(rig.heard(), [["m1"], ["m2"]], "{another}");
+    }
+}
+
 #[test]
 fn a_guild_that_cannot_be_looked_up_is_taken_for_the_same() {
     let mut rig = heard_five();

@@ -77,8 +77,7 @@ impl GuildLink {
         shared.turns.recover(&place);
         if let Some(state) = self.channels.get_mut(id) {
             state.replay.on_restored(found.newest, found.since);
-            // The ids of their messages may be given anew.
-            shared.pass_turns(now, &place, state.progress.cursor(), false);
+            shared.lose_turns(now, &place, seq, state.progress.cursor());
             let notice = shared.turns.notice(&place, seq);
             let row = state.progress.restart(found.cursor.clone(), notice);
             let change = Change::Channel(guild.clone(), channel.clone(), row.clone());
