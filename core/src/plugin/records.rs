@@ -15,8 +15,9 @@ use crate::{
 /// messages, which a pass that cannot be said holds back; beyond, the oldest is forgotten.
 const ENDED_MAX: usize = 64;
 /// How many of them are remembered behind the cursor where users take turns. The guild wakes the agent
-/// once more with an older message only when all newer ones are deleted.
-const ENDED_BEHIND_MAX: usize = 4;
+/// once more with an older message only when all newer ones are deleted: beyond that many it would be
+/// answered again after a crash. Each is a row of the store, read at each start.
+const ENDED_BEHIND_MAX: usize = 16;
 /// How many parked turns are remembered; beyond, the oldest is forgotten. They are for people to look
 /// at.
 const PARKED_MAX: usize = 100;
@@ -239,9 +240,9 @@ mod tests {
     #[test]
     fn behind_the_cursor_the_newest_are_known_where_users_take_turns() {
         let mut records = Records::default();
-        for seq in 1..=7 {
+        for seq in 1..=19 {
             let record = TurnRecord {
-                owes_pass: seq == 5,
+                owes_pass: seq == 17,
                 ..record(seq, TurnState::Ended)
             };
             records.put(&place(), turn(seq), record);
@@ -251,18 +252,18 @@ mod tests {
                 let message = MessageId::new(&format!("m{seq}")).unwrap();
                 records.has_ended(&place(), &message)
             };
-            (1..=7).filter(known).collect()
+            (1..=19).filter(known).collect()
         };
-        let (passed, gone) = records.on_cursor(&place(), 6, Some(5), true);
+        let (passed, gone) = records.on_cursor(&place(), 18, Some(17), true);
         assert!(passed.is_empty() && gone.is_empty());
-        let (passed, gone) = records.on_cursor(&place(), 6, None, true);
+        let (passed, gone) = records.on_cursor(&place(), 18, None, true);
         assert_eq!(passed.len(), 1);
-        assert_eq!((&passed[0].0, passed[0].1.owes_pass), (&turn(5), false));
+        assert_eq!((&passed[0].0, passed[0].1.owes_pass), (&turn(17), false));
         assert_eq!(gone, [turn(2), turn(1)]);
-        assert_eq!(known(&records), [3, 4, 5, 6, 7]);
-        let (_, gone) = records.on_cursor(&place(), 6, None, false);
-        assert_eq!(gone.len(), 4);
-        assert_eq!(known(&records), [7]);
+        assert!(known(&records).into_iter().eq(3..=19));
+        let (_, gone) = records.on_cursor(&place(), 18, None, false);
+        assert_eq!(gone.len(), ENDED_BEHIND_MAX);
+        assert_eq!(known(&records), [19]);
     }
 
     #[test]
