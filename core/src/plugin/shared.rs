@@ -313,7 +313,7 @@ impl Shared {
         let gone = self.records.withdraw(place, |_, record| {
             let last = record.last_seq();
             record.state == TurnState::Ended
-                && (left + 1..=cursor).contains(&last)
+                && (last > left && last <= cursor)
                 && owed.is_none_or(|owed| last < owed)
         });
         for turn in gone {
