@@ -58,6 +58,8 @@ canonical!(struct Doubt { anchor, by });
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Search {
     anchor: Cursor,
+    /// What was posted later than this is new; `None` where that is not known.
+    since: Option<Wall>,
     /// Something newer than the anchor was looked up, and is gone.
     is_behind: bool,
     /// What was heard or read before, by the numbers that the guild had then.
@@ -69,8 +71,12 @@ struct Search {
     /// The newest messages, the last one first.
     messages: Vec<Message>,
     older: u64,
+    /// The newest of those that are too many.
+    newest_older: Option<Cursor>,
 }
-canonical!(struct Search { anchor, is_behind, known, before, pages, newest, messages, older });
+canonical!(struct Search {
+    anchor, since, is_behind, known, before, pages, newest, messages, older, newest_older
+});
 
 /// What a guild has that was restored from a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,11 +114,13 @@ impl Anchor {
             State::Doubted(Doubt { anchor, .. }) => anchor.clone_from(cursor),
             State::Lost(search) => {
                 search.anchor.clone_from(cursor);
+                search.since = Some(at.created_at);
                 let read = search.messages.len();
                 let is_new = |message: &Message| message.created_at > at.created_at;
                 search.messages.retain(is_new);
                 if search.messages.len() < read {
                     search.older = 0;
+                    search.newest_older = None;
                 }
             }
         }
@@ -133,9 +141,13 @@ impl Anchor {
     }
 
     fn search(&mut self, known: u64, is_behind: bool) {
-        if let State::Doubted(Doubt { anchor, .. }) = &self.state {
+        if let State::Doubted(Doubt { anchor, by }) = &self.state {
+            // All that was heard waits here, so what is later than the last of it is new, too.
+            let mark = anchor.at.as_ref().or(by.at.as_ref());
+            let since = mark.filter(|_| anchor.seq > 0).map(|mark| mark.created_at);
             self.state = State::Lost(Search {
                 anchor: anchor.clone(),
+                since,
                 is_behind,
                 known,
                 before: None,
@@ -143,6 +155,7 @@ impl Anchor {
                 newest: None,
                 messages: Vec::new(),
                 older: 0,
+                newest_older: None,
             });
         }
     }
@@ -165,6 +178,7 @@ impl Anchor {
             search.newest = None;
             search.messages.clear();
             search.older = 0;
+            search.newest_older = None;
         }
     }
 
@@ -214,7 +228,7 @@ impl Anchor {
             return None;
         };
         search.pages += 1;
-        let since = search.anchor.at.as_ref().map(|at| at.created_at);
+        let since = search.since;
         let is_old = |message: &Message| match since {
             Some(since) => message.created_at <= since,
             None => search.anchor.seq > 0,
@@ -240,6 +254,7 @@ impl Anchor {
                 search.messages.push(message);
             } else {
                 search.older += 1;
+                search.newest_older.get_or_insert(here);
             }
         }
         let is_first = search.before.is_some_and(|before| before <= 1);
@@ -255,8 +270,9 @@ impl Anchor {
         let cursor = match (messages.first(), known) {
             (Some(first), known) => {
                 let seq = first.seq.saturating_sub(1);
-                known
-                    .filter(|known| known.seq == seq)
+                let before = search.newest_older.take().or(known);
+                before
+                    .filter(|before| before.seq == seq)
                     .unwrap_or(Cursor { seq, at: None })
             }
             (None, known) => known.unwrap_or_default(),

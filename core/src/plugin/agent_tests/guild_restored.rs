@@ -366,3 +366,27 @@ fn a_guild_that_cannot_be_looked_up_is_taken_for_the_same() {
     assert_eq!(rig.heard(), [["m6"]]);
     assert_eq!(rig.found(), []);
 }
+
+#[test]
+fn a_guild_is_known_again_after_more_was_new_than_is_read() {
+    for another in [false, true] {
+        let mut config = config();
+        config.backfill_max = 2;
+        let mut rig = Rig::with(config, &[("g", Guild::new(&[("c", "general")]))]);
+        rig.start();
+        let first = row(1, "m1", 1);
+        rig.guild("g").history.push(first.clone());
+        rig.push("g", "message.created", &first);
+        let since = |name: &str, second| {
+            let row = |seq| row(seq, &format!("{name}{seq}"), second + seq);
+            (1..=5).map(row).collect()
+        };
+        rig.has(since("n", 10));
+        rig.reset("g");
+        rig.pass(20 * SECOND);
+        rig.has(since("k", 30));
+        returns(&mut rig, another);
+        assert_eq!(rig.found(), [(2, 3), (2, 3)], "{another}");
+        assert_eq!(rig.heard().last().unwrap(), &["k5"]);
+    }
+}

@@ -149,6 +149,19 @@ fn where_nothing_was_finished_all_that_is_found_is_new() {
     );
 }
 
+/// What stands there was heard long after what waits in between, and its mark is forgotten.
+#[test]
+fn where_only_the_anchors_number_is_known_what_is_later_than_all_that_was_heard_is_new() {
+    let mut anchor = Anchor::default();
+    anchor.doubt(Cursor { seq: 5, at: None }, at(7));
+    assert!(anchor.lose(7));
+    let old = [message(5, "m5", 5), message(6, "n6", 7)];
+    let found = anchor.on_back(page(old.into_iter().chain([message(7, "n7", 17)])), 200);
+    let found = found.unwrap();
+    assert_eq!(seqs(&found), [7]);
+    assert!(found.restored);
+}
+
 #[test]
 fn too_many_are_counted_page_by_page() {
     let mut anchor = lost(5);
@@ -163,7 +176,8 @@ fn too_many_are_counted_page_by_page() {
     let found = anchor.on_back(page((2..=4).map(row)), 2).unwrap();
     assert_eq!(seqs(&found), [9, 10]);
     assert_eq!(found.skipped, 6, "3 to 8");
-    assert_eq!(found.cursor, Cursor { seq: 8, at: None });
+    let last = Some(Mark::of(&row(8)));
+    assert_eq!(found.cursor, Cursor { seq: 8, at: last }, "known again");
 }
 
 #[test]
