@@ -60,6 +60,8 @@ struct Search {
     anchor: Cursor,
     /// What was posted later than this is new; `None` where that is not known.
     since: Option<Wall>,
+    /// When the newest message was posted that was heard, where that is known.
+    heard: Option<Wall>,
     /// Something newer than the anchor was looked up, and is gone.
     is_behind: bool,
     /// What was heard or read before, by the numbers that the guild had then.
@@ -75,7 +77,7 @@ struct Search {
     newest_older: Option<Cursor>,
 }
 canonical!(struct Search {
-    anchor, since, is_behind, known, before, pages, newest, messages, older, newest_older
+    anchor, since, heard, is_behind, known, before, pages, newest, messages, older, newest_older
 });
 
 /// What a guild has that was restored from a backup.
@@ -85,6 +87,8 @@ pub struct Found {
     pub restored: bool,
     /// What was posted later than this is new; `None` where that is not known.
     pub since: Option<Wall>,
+    /// What was posted up to this was heard before, finished or not, where that is known.
+    pub heard: Option<Wall>,
     /// The newest of what is not: everything up to here is finished.
     pub cursor: Cursor,
     /// The newest of all.
@@ -148,6 +152,7 @@ impl Anchor {
             self.state = State::Lost(Search {
                 anchor: anchor.clone(),
                 since,
+                heard: by.at.as_ref().map(|at| at.created_at),
                 is_behind,
                 known,
                 before: None,
@@ -266,7 +271,7 @@ impl Anchor {
         let restored = !is_there || search.is_behind || newest < search.known;
         let mut messages = core::mem::take(&mut search.messages);
         messages.reverse();
-        let skipped = search.older;
+        let (skipped, heard) = (search.older, search.heard);
         let cursor = match (messages.first(), known) {
             (Some(first), known) => {
                 let seq = first.seq.saturating_sub(1);
@@ -281,6 +286,7 @@ impl Anchor {
         Some(Found {
             restored,
             since,
+            heard,
             cursor,
             newest,
             messages,

@@ -81,6 +81,11 @@ impl Dedup {
         true
     }
 
+    /// Whether ids may have been forgotten.
+    pub fn is_full(&self) -> bool {
+        self.order.len() >= self.most
+    }
+
     /// Whether a message's id is remembered.
     pub fn is_known(&self, guild: &GuildId, message: &MessageId) -> bool {
         self.known.contains_key(&(guild.clone(), message.clone()))

@@ -11,6 +11,7 @@ use crate::{
     fabric::{routes::PAGE_MAX, types::Message},
     id::{MessageId, TurnId},
     plugin::{
+        anchor::Found,
         inbound::InboundMessage,
         kept::{KeptChannel, TurnRecord},
     },
@@ -38,10 +39,12 @@ canonical!(struct Replay { finished, passed, context_from, open, restored });
 struct Restored {
     /// What was posted later than this is new, whatever its number.
     since: Option<Wall>,
+    /// What was posted up to this was heard.
+    heard: Option<Wall>,
     /// What is not found up to here is gone.
     newest: u64,
 }
-canonical!(struct Restored { since, newest });
+canonical!(struct Restored { since, heard, newest });
 
 /// A turn that an earlier process has begun, with those of its messages that have been read again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,19 +160,26 @@ impl Replay {
             .any(|(seq, id)| *seq == message.seq && *id != message.id)
     }
 
-    /// The guild was restored from a backup: its newest message is this, and what was posted later
-    /// than `since` is new, although its numbers may have been others' before.
-    pub fn on_restored(&mut self, newest: u64, since: Option<Wall>) {
+    /// The guild was restored from a backup: what it has was found, and what was posted later than that
+    /// says is new, although its numbers may have been others' before.
+    pub fn on_restored(&mut self, found: &Found) {
+        let newest = found.newest;
         self.finished = self.finished.min(newest);
         self.passed = self.passed.min(newest);
-        self.restored = Some(Restored { since, newest });
+        self.restored = Some(Restored {
+            since: found.since,
+            heard: found.heard,
+            newest,
+        });
     }
 
-    /// Whether a message is one of those that the guild had when it was restored from a backup.
-    pub fn was_restored(&self, seq: u64) -> bool {
-        self.restored
-            .as_ref()
-            .is_some_and(|restored| seq <= restored.newest)
+    /// Whether a message is one of those that the guild had when it was restored from a backup, and was
+    /// heard before that.
+    pub fn was_heard(&self, message: &Message) -> bool {
+        self.restored.as_ref().is_some_and(|restored| {
+            let is_old = |heard| message.created_at <= heard;
+            message.seq <= restored.newest && restored.heard.is_some_and(is_old)
+        })
     }
 
     /// A message was edited or deleted that may have been read.
@@ -217,6 +227,18 @@ mod tests {
             context_from,
             left_at: None,
             ..KeptChannel::default()
+        }
+    }
+
+    fn found(newest: u64, since: Option<Wall>) -> Found {
+        Found {
+            restored: true,
+            since,
+            heard: since,
+            cursor: Cursor::default(),
+            newest,
+            messages: vec![],
+            skipped: 0,
         }
     }
 
@@ -287,7 +309,7 @@ mod tests {
             meanings,
             [Finished, Context, Open, Context, Open, Context, New]
         );
-        replay.on_restored(4, None);
+        replay.on_restored(&found(4, None));
         assert_eq!(replay.on_message(&message(5)), New);
     }
 
@@ -315,7 +337,7 @@ mod tests {
             ..message(seq)
         };
         replay.on_message(&message(3));
-        replay.on_restored(5, Some(Wall::default()));
+        replay.on_restored(&found(5, Some(Wall::default())));
         for _ in 0..2 {
             assert_eq!(replay.on_message(&message(3)), Meaning::Open);
         }

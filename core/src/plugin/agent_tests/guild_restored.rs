@@ -170,6 +170,30 @@ fn what_waits_is_not_heard_again_however_few_ids_are_remembered() {
     assert_eq!(rig.heard(), [["m1"], ["m2"], ["m3"], ["m4"]]);
 }
 
+#[test]
+fn what_was_left_out_is_not_heard_behind_what_came_later() {
+    let mut rig = Rig::live(&[("c", "general")]);
+    rig.config.dedup_max = 1;
+    rig.config.waiting_max = 2;
+    rig.restart();
+    rig.pass(SECOND);
+    let rows: Vec<_> = (1..=5)
+        .map(|seq| row(seq, &format!("m{seq}"), seq))
+        .collect();
+    for (seq, row) in (1..).zip(&rows) {
+        if seq == 5 {
+            rig.done(0);
+        }
+        rig.guild("g").history.push(row.clone());
+        rig.push("g", "message.created", row);
+    }
+    rig.done(1);
+    rig.has(rows[..4].to_vec());
+    returns(&mut rig, false);
+    assert_eq!(rig.found(), [(2, 0)]);
+    assert_eq!(rig.heard(), [["m1"], ["m2"], ["m3"], ["m5"]]);
+}
+
 /// A guild whose ids are made of the numbers gives those anew, too.
 #[test]
 fn a_message_that_has_the_id_of_one_that_is_gone_is_another_one() {

@@ -161,10 +161,11 @@ impl GuildLink {
                 Meaning::Open | Meaning::Finished => {}
                 Meaning::Context => self.recall(message, shared),
                 Meaning::New => {
-                    // What was restored is read once more, and more may wait than ids are remembered.
-                    let is_forgotten = state.replay.was_restored(message.seq)
-                        && !shared.dedup.is_known(&self.id, &message.id)
-                        && shared.turns.fate(&place, &message.id) != Fate::Unknown;
+                    // What was restored is read once more, and more may have been heard, to wait or be
+                    // left out, than ids are remembered.
+                    let is_forgotten = state.replay.was_heard(&message)
+                        && shared.dedup.is_full()
+                        && !shared.dedup.is_known(&self.id, &message.id);
                     let posted_at = Some(message.created_at);
                     let is_new = shared.dedup.insert(&self.id, &message.id, posted_at);
                     let is_new = is_new && !is_forgotten;

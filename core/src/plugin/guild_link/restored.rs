@@ -76,7 +76,7 @@ impl GuildLink {
         }
         shared.turns.recover(&place);
         if let Some(state) = self.channels.get_mut(id) {
-            state.replay.on_restored(found.newest, found.since);
+            state.replay.on_restored(found);
             shared.lose_turns(now, &place, seq, state.progress.cursor());
             let notice = shared.turns.notice(&place, seq);
             let row = state.progress.restart(found.cursor.clone(), notice);
