@@ -204,14 +204,22 @@ impl Ledger {
         }
     }
 
-    /// That copy takes the place of the disk. What was posted since is known, and stands nowhere.
+    /// That copy takes the place of the disk. What was posted since is known, and stands nowhere; who was
+    /// woken once more since may have heard of it, though the guild knows no more of that.
     pub fn restore(&mut self, now: Time, guild: usize) {
         let Some(guild) = self.guilds.get_mut(guild) else {
             return;
         };
         let backup = guild.backup.as_deref().cloned().unwrap_or_default();
         guild.channels = backup.channels;
-        guild.messages.extend(backup.messages);
+        for (id, mut stored) in backup.messages {
+            let known = guild.messages.get(&id);
+            let same = known.filter(|known| known.created_at == stored.created_at);
+            stored
+                .rewoken
+                .extend(same.into_iter().flat_map(|known| known.rewoken.clone()));
+            guild.messages.insert(id, stored);
+        }
         for channel in guild.channels.values_mut() {
             channel.speaks_since = now;
             channel.last_at = now;
