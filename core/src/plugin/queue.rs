@@ -40,6 +40,8 @@ pub struct Queue {
     /// Nothing that waits has woken the agent since, and the turn engine was not asked about it since: its
     /// answer may be older.
     rewoken: bool,
+    /// The highest `seq` of the agent's posts, where users take turns.
+    own_seq: u64,
     running: Option<Running>,
     /// What was missed during an outage is not complete, or waits for what is more urgent.
     held: bool,
@@ -47,7 +49,7 @@ pub struct Queue {
     idle_since: Option<Time>,
 }
 canonical!(struct Queue {
-    waiting, skips, recovered, permit, wake, rewoken, running, held, idle_since
+    waiting, skips, recovered, permit, wake, rewoken, own_seq, running, held, idle_since
 });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +142,8 @@ pub struct Running {
     pub messages: Vec<MessageId>,
     /// Whether the guild's turn engine waits for a post or a pass about the last of them.
     pub awaited: bool,
+    /// Whether the guild woke the agent once more with one of them.
+    rewake: bool,
     /// How many posts the host has made in it.
     pub sends: u32,
     /// Whether one of them stands in the channel.
@@ -150,7 +154,7 @@ pub struct Running {
     deadline: Option<Time>,
 }
 canonical!(struct Running {
-    turn, first_seq, last_seq, messages, awaited, sends, posted, own, deadline
+    turn, first_seq, last_seq, messages, awaited, rewake, sends, posted, own, deadline
 });
 
 /// What has become of a message in a queue.
@@ -247,6 +251,8 @@ impl Queue {
     /// The guild was restored from a backup: the next turn says that it is one after that.
     pub fn recover(&mut self) {
         self.recovered = true;
+        // Its numbers come again.
+        self.own_seq = 0;
     }
 
     /// What was missed during an outage waits until it is released.
@@ -419,8 +425,30 @@ impl Queue {
         (seq <= *newest).then_some(message)
     }
 
-    /// The turn engine waits for an answer to this message, in a channel of which `newest` is the newest that
-    /// is known: no post up to there is that answer, whichever process made it.
+    /// A post of the agent stands in the channel.
+    pub fn on_own(&mut self, seq: u64) {
+        if self.permit != Permit::Free {
+            self.own_seq = self.own_seq.max(seq);
+        }
+    }
+
+    /// The highest `seq` of those that do, where users take turns.
+    pub fn own_seq(&self) -> u64 {
+        self.own_seq
+    }
+
+    /// Whether a post that was not made in the turn that runs is the end of it to the guild's turn engine: it
+    /// came after the message that woke the agent.
+    pub fn is_answered(&self) -> bool {
+        let woken = self.woken_since(self.own_seq);
+        self.running.as_ref().is_some_and(|running| {
+            let is_new = !running.rewake && !woken.is_some_and(|it| running.messages.contains(it));
+            running.awaited && is_new && running.last_seq < self.own_seq
+        })
+    }
+
+    /// The turn engine waits for an answer to this message, in a channel of which `newest` was the newest that
+    /// was known when it was asked: no post up to there is that answer, whichever process made it.
     pub fn permit(&mut self, message: &MessageId, newest: u64) {
         if let Some(turn) = self.asked(message) {
             self.permit = Permit::Given(message.clone(), turn);
@@ -489,6 +517,7 @@ impl Queue {
             last_seq: batch.messages.last().map_or(0, |last| last.seq),
             messages: batch.messages.iter().map(|told| told.id.clone()).collect(),
             awaited: batch.awaited,
+            rewake: batch.rewake,
             sends: 0,
             posted: false,
             own: Others::default(),

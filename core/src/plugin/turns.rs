@@ -270,8 +270,8 @@ impl Turns {
         self.queues.get(place)?.woken_since(seq)
     }
 
-    /// The turn engine waits for an answer to this message in `place`, where `newest` is the newest `seq` that
-    /// is known.
+    /// The turn engine waits for an answer to this message in `place`, where `newest` was the newest `seq` that
+    /// was known when it was asked.
     pub fn permit(
         &mut self,
         now: Time,
@@ -367,15 +367,37 @@ impl Turns {
         turn: &TurnId,
     ) -> Option<(Place, Running)> {
         let place = self.running.get(turn)?.clone();
-        let awaited = self.running(&place).is_some_and(|running| running.awaited);
-        if awaited || self.host == Some(true) {
+        if self.host == Some(true) {
+            return None;
+        }
+        let answered = self.is_answered(&place);
+        let running = self.running(&place)?;
+        running.posted |= answered;
+        if running.awaited && !answered {
             return None;
         }
         self.end(now, config, turn)
     }
 
+    /// A post of the agent stands in `place`; [`on_posted`](Self::on_posted) follows.
+    pub fn on_own(&mut self, place: &Place, seq: u64) {
+        if let Some(queue) = self.queues.get_mut(place) {
+            queue.on_own(seq);
+        }
+    }
+
+    /// The highest `seq` of the agent's posts in `place`, where users take turns.
+    pub fn own_seq(&self, place: &Place) -> u64 {
+        self.queues.get(place).map_or(0, Queue::own_seq)
+    }
+
+    fn is_answered(&self, place: &Place) -> bool {
+        self.queues.get(place).is_some_and(Queue::is_answered)
+    }
+
     /// A post of a turn stands in the channel: for a host that does not say when it is done, that is
-    /// the end of it. It is no answer to `woken`, which has woken the agent since.
+    /// the end of it. It is no answer to `woken`, which has woken the agent since. One of another turn ends
+    /// it, too, where the guild's turn engine waits for it no more.
     pub fn on_posted(
         &mut self,
         now: Time,
@@ -386,12 +408,16 @@ impl Turns {
         woken: Option<&MessageId>,
     ) -> Option<(Place, Running)> {
         let says_done = self.host == Some(true);
+        let answered = self.is_answered(place) && !says_done;
         let running = self.running(place)?;
-        if !is_of(&running.turn, nonce) {
+        if is_of(&running.turn, nonce) {
+            running.posted |= !woken.is_some_and(|woken| running.messages.contains(woken));
+            running.own.join(own);
+        } else if answered {
+            running.posted = true;
+        } else {
             return None;
         }
-        running.posted |= !woken.is_some_and(|woken| running.messages.contains(woken));
-        running.own.join(own);
         let turn = running.turn.clone();
         if says_done {
             return None;

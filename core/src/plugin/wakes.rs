@@ -43,7 +43,8 @@ pub type Debt = (Place, Word);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Owed {
     message: MessageId,
-    /// Its `seq`: until a pass has been heard, nothing from there on is finished.
+    /// Its `seq`: until a pass has been heard, nothing from there on is finished. Of an ack the newest that was
+    /// known when it came to be owed.
     seq: u64,
     nonce: String,
     failures: u32,
@@ -77,8 +78,9 @@ pub enum Heard {
     Again,
     /// The token was refused: invalidate the session; it is then said again.
     Unauthorized,
-    /// The wake with this message is the agent's, and its turn can begin; or it is not any more.
-    Acked(MessageId, bool),
+    /// The wake with this message is the agent's, and its turn can begin: the newest `seq` that was known in
+    /// the channel when that was asked. `None` where it is not any more.
+    Acked(MessageId, Option<u64>),
     /// The pass was heard, or means nothing any more.
     Passed,
 }
@@ -108,9 +110,13 @@ impl Wakes {
         }
     }
 
-    /// An ack is owed for the wake with this message.
-    pub fn ack(&mut self, now: Time, place: Place, message: MessageId) {
-        let wake = Wake { message, seq: 0 };
+    /// An ack is owed for the wake with this message, in a channel of which `newest` is the newest that is
+    /// known.
+    pub fn ack(&mut self, now: Time, place: Place, message: MessageId, newest: u64) {
+        let wake = Wake {
+            message,
+            seq: newest,
+        };
         self.owe(now, (place, Word::Ack), wake, String::new());
     }
 
@@ -242,9 +248,10 @@ impl Wakes {
             // A guild that cannot be told wakes nobody by turns.
             _ => true,
         };
+        let newest = owed.seq;
         self.close(&debt);
         match debt.1 {
-            Word::Ack => Heard::Acked(message.clone(), granted),
+            Word::Ack => Heard::Acked(message.clone(), Some(newest).filter(|_| granted)),
             Word::Pass => Heard::Passed,
         }
     }

@@ -7,7 +7,10 @@ use selvedge_core::{
     fabric::types::Message,
     guild::fact::Fact,
     id::{GuildId, MessageId, TurnId},
-    plugin::kept::{Change, Kept, TurnState},
+    plugin::{
+        kept::{Change, Kept, TurnState},
+        wakes::is_of,
+    },
 };
 
 use super::{Place, Seen, Setup, ledger::Ledger, requests::asked_about};
@@ -38,8 +41,7 @@ canonical!(unsaved struct Works {
 /// What goes on in a channel.
 #[derive(Clone, Debug, Default)]
 pub struct Work {
-    /// The turn that runs, and until when it may.
-    pub running: Option<(TurnId, Time)>,
+    running: Option<Running>,
     /// The last sign of work.
     pub seen: Time,
     /// When it was last asked of another message whether it is still the agent's to answer.
@@ -53,6 +55,18 @@ pub struct Work {
 }
 // No rule of a search asks for how long nothing happens.
 canonical!(unsaved struct Work { running, seen, skipped, posted, guarded; - asked });
+
+/// The turn that runs.
+#[derive(Clone, Debug)]
+struct Running {
+    turn: TurnId,
+    /// Until when it may.
+    until: Time,
+    /// The `seq` behind which a post ends it to the guild, whatever it was made for; `None` where an older
+    /// message has woken the agent once more.
+    after: Option<u64>,
+}
+canonical!(unsaved struct Running { turn, until, after });
 
 impl Works {
     /// Something was seen.
@@ -70,17 +84,18 @@ impl Works {
             let place = (*agent, *guild, inbound.channel.id.clone());
             let work = self.places.entry(place).or_default();
             let until = now + setup.turn_most(inbound.channel.x_type.takes_turns());
-            work.running = Some((inbound.turn_id.clone(), until));
+            let last = inbound.messages.last().map(|last| last.seq);
+            work.running = Some(Running {
+                turn: inbound.turn_id.clone(),
+                until,
+                after: last.filter(|_| !inbound.rewake),
+            });
             work.seen = now;
             work.skipped += inbound.skipped;
         } else if let Seen::TurnOver { agent, turn } = seen {
             for (_, work) in self.of_agent(*agent) {
-                if work
-                    .running
-                    .as_ref()
-                    .is_some_and(|(running, _)| running == *turn)
-                {
-                    work.running = None;
+                let ended = work.running.take_if(|running| running.turn == **turn);
+                if ended.is_some() {
                     work.seen = now;
                 }
             }
@@ -88,11 +103,15 @@ impl Works {
             let work = self.places.entry(place.clone()).or_default();
             work.running = None;
             work.seen = now;
-        } else if let Seen::Sent { place, .. } = seen {
+        } else if let Seen::Sent { place, message } = seen {
+            let post = ledger.message(place.1, &message.message);
+            let nonce = post.and_then(|post| post.nonce.as_ref());
             let work = self.places.entry(place.clone()).or_default();
-            if !setup.says_done {
-                work.running = None;
-            }
+            work.running.take_if(|running| {
+                let is_behind = running.after.is_some_and(|after| after < message.seq);
+                let is_its = nonce.is_none_or(|nonce| is_of(&running.turn, nonce));
+                !setup.says_done && (is_its || is_behind)
+            });
             work.seen = now;
         } else if let Seen::Kept { agent, changes } = seen {
             for change in *changes {
@@ -262,7 +281,7 @@ impl Works {
 impl Work {
     /// Until when the host may be busy with a turn there, at most.
     pub fn busy_until(&self) -> Time {
-        let running = self.running.as_ref().map(|(_, until)| *until);
+        let running = self.running.as_ref().map(|running| running.until);
         self.seen.max(running.unwrap_or_default())
     }
 }

@@ -37,7 +37,7 @@ impl Agent {
     ) {
         let shared = &mut self.shared;
         if shared.planted.is(Defect::SkipsAck) {
-            self.on_permit(now, &place, &message, true);
+            self.on_permit(now, &place, &message, Some(0));
             return;
         }
         let asking = asking.filter(|_| !shared.planted.is(Defect::KeepsNoWake));
@@ -47,7 +47,7 @@ impl Agent {
             notice,
         }) = asking
         else {
-            shared.wakes.ack(now, place, message);
+            self.owe_ack(now, place, message);
             return;
         };
         let Some(guild) = self.guilds.get(&place.0) else {
@@ -78,22 +78,34 @@ impl Agent {
         let place = (*number, record.channel.clone());
         let message = self.shared.turns.asks_about(&place, turn).cloned();
         if let Some(message) = message.filter(|_| record.attempt == 0) {
-            self.shared.wakes.ack(now, place, message);
+            self.owe_ack(now, place, message);
         }
+    }
+
+    fn owe_ack(&mut self, now: Time, place: Place, message: MessageId) {
+        let guild = self.guilds.get(&place.0);
+        let channel = guild.and_then(|guild| guild.channels.get(&place.1));
+        let newest = channel.map_or(0, |channel| channel.sequence.newest());
+        let newest = newest.max(self.shared.turns.own_seq(&place));
+        self.shared.wakes.ack(now, place, message, newest);
     }
 
     /// The turn engine has answered whether a turn is still the agent's: where it is not, what would
     /// have been handed over is context.
-    pub(super) fn on_permit(&mut self, now: Time, place: &Place, message: &MessageId, given: bool) {
+    pub(super) fn on_permit(
+        &mut self,
+        now: Time,
+        place: &Place,
+        message: &MessageId,
+        given: Option<u64>,
+    ) {
         self.with_guild(place.0, |guild, shared| {
             let Shared { turns, config, .. } = shared;
-            let channel = guild.channels.get_mut(&place.1);
-            if given {
-                let newest = channel.map_or(0, |channel| channel.sequence.newest());
+            if let Some(newest) = given {
                 turns.permit(now, config, place, message, newest);
             } else {
                 let stale = turns.refuse(now, config, place, message);
-                if let Some(channel) = channel {
+                if let Some(channel) = guild.channels.get_mut(&place.1) {
                     for message in stale {
                         channel.context.record(message, config.context_max);
                     }
@@ -125,6 +137,7 @@ impl Agent {
             let woken = woken.filter(|_| !planted.is(Defect::CountsOldAnswers));
             let woken = woken.as_ref();
             wakes.on_posted(&post.place, nonce, woken);
+            turns.on_own(&post.place, newest);
             let ended = turns.on_posted(now, config, &post.place, nonce, &post.others, woken);
             self.on_turn_end(now, ended, out);
         }

@@ -27,6 +27,15 @@ impl Rig {
         passes.map(|body| body["nonce"].as_str().unwrap()).collect()
     }
 
+    /// The guild answers the first request of these that it held back.
+    fn answers(&mut self, what: &str) {
+        let mut open = self.open.iter();
+        let at = open.position(|(_, _, request)| request.target.ends_with(what));
+        let (id, _, request) = self.open.remove(at.unwrap());
+        let answer = self.guild("g").answer(&request);
+        self.step(Some(Input::Http(id, Ok(answer))));
+    }
+
     /// The guild wakes the agent once more with a message of alice.
     fn rewakes(&mut self, seq: u64, content: &str, wake: &str) {
         let rewake = json!({"rewake": true, "wakeId": wake});
@@ -263,6 +272,39 @@ fn a_host_without_turns_leaves_the_wake_open_until_it_posts() {
     assert_eq!(rig.heard(), [["one"], ["two"]]);
     rig.pass(10 * MINUTE);
     assert_eq!(rig.words(), ["c1", "c2", "-c2"]);
+}
+
+/// The guild counts a post, whatever it was made for.
+#[test]
+fn a_post_that_was_under_way_ends_the_wake_before_it_and_no_other() {
+    for (seq, order) in [
+        (3, ["/messages", "/ack"]),
+        (3, ["/ack", "/messages"]),
+        (1, ["/messages", "/ack"]),
+        (1, ["/ack", "/messages"]),
+    ] {
+        let mut rig = Rig::new(&[("g", Guild::new(&[("c", "discuss")]))]);
+        rig.host(HostEvent::Ready { turns: false });
+        rig.says("c", 1, "one");
+        rig.guild("g").holds = true;
+        rig.send("c", None, "an answer");
+        rig.send("c", None, "and more");
+        rig.answers("/messages");
+        rig.says("c", 2, "two");
+        rig.guild("g").seq = seq;
+        for what in order {
+            rig.answers(what);
+        }
+        assert_eq!(rig.heard(), [["one"], ["two"]]);
+        rig.guild("g").holds = false;
+        rig.says("c", 3, "three");
+        let is_over = rig.inbounds.len() == 3;
+        assert_eq!(is_over, seq == 3, "{order:?}");
+        rig.pass(20 * MINUTE);
+        let passed = if is_over { vec![] } else { vec!["-c2"] };
+        let words = [&["c1", "c2"], &*passed, &["c3", "-c3"]].concat();
+        assert_eq!(rig.words(), words, "{order:?}");
+    }
 }
 
 #[test]

@@ -221,6 +221,37 @@ fn where_users_take_turns_each_turn_needs_a_permit() {
     assert_eq!(queue.fate(&id(3)), Fate::Posted);
 }
 
+#[test]
+fn what_was_posted_before_a_wake_does_not_answer_it() {
+    let (config, now) = (config(), Time::from_millis(1));
+    let id = message(5, 1).id;
+    let answered = |cause, own: &[u64], act: fn(&mut Queue)| {
+        let mut queue = Queue::default();
+        queue.take_turns();
+        queue.push(now, message(5, 1), cause, true);
+        queue.ask_permit(now, &config);
+        queue.permit(&id, 0);
+        let batch = queue.next_batch(now, &config).unwrap();
+        queue.start(turn("t"), &batch);
+        own.iter().for_each(|seq| queue.on_own(*seq));
+        act(&mut queue);
+        queue.is_answered()
+    };
+    assert!(answered(Cause::Posted, &[6, 4], |_| {}));
+    assert!(!answered(Cause::Posted, &[4], |_| {}));
+    assert!(
+        !answered(Cause::Rewake, &[6], |_| {}),
+        "it is an old message"
+    );
+    let again = |queue: &mut Queue| queue.rewake(&message(5, 1).id, 6);
+    assert!(!answered(Cause::Posted, &[6], again));
+    assert!(answered(Cause::Posted, &[7], again));
+    assert!(
+        !answered(Cause::Posted, &[6], Queue::recover),
+        "numbers come again"
+    );
+}
+
 /// The guild wakes the agent once more while it is being asked: its answer may be older than that.
 #[test]
 fn a_refusal_does_not_take_what_has_woken_the_agent_since() {
