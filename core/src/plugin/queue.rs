@@ -537,10 +537,12 @@ impl Queue {
         self.running.take_if(|running| running.deadline.is_none())
     }
 
-    /// The lowest `seq` that is not finished.
+    /// The lowest `seq` that is not finished. What waits may have a lower one than the turn that runs: a
+    /// guild that was restored from a backup gives its numbers anew.
     pub fn unfinished(&self) -> Option<u64> {
-        let running = self.running.as_ref().map(|running| running.first_seq);
-        running.or_else(|| self.waiting.front().map(|first| first.message.seq))
+        let running = self.running.iter().map(|running| running.first_seq);
+        let waiting = self.waiting.iter().map(|held| held.message.seq);
+        running.chain(waiting).min()
     }
 
     /// The running turn, if it is this one, has ended.

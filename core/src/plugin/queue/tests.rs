@@ -42,6 +42,20 @@ fn seqs(batch: Option<Batch>) -> Vec<u64> {
 }
 
 #[test]
+fn what_waits_is_not_finished_whatever_runs() {
+    let (config, now) = (config(), Time::from_millis(1));
+    let mut queue = Queue::default();
+    queue.push(now, message(7, 1), Cause::Posted, true);
+    let first = queue.next_batch(now, &config).unwrap();
+    queue.start(turn("t1"), &first);
+    assert_eq!(queue.unfinished(), Some(7));
+    // The guild was restored from a backup, and has begun to count anew.
+    queue.push(now, message(8, 1), Cause::Posted, true);
+    queue.push(now, message(2, 1), Cause::Posted, true);
+    assert_eq!(queue.unfinished(), Some(2));
+}
+
+#[test]
 fn turns_run_one_at_a_time_in_order() {
     let (config, now) = (config(), Time::from_millis(1));
     let mut queue = Queue::default();
