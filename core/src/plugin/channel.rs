@@ -56,7 +56,7 @@ pub struct Channel {
     /// The membership began under our eyes: everything since then is for the agent.
     is_new: bool,
     /// When its membership began, where a push has told and the guild does not tell at which message.
-    since: Option<Wall>,
+    since: Option<Moment>,
     held: VecDeque<Message>,
 }
 canonical!(struct Channel {
@@ -64,6 +64,16 @@ canonical!(struct Channel {
     older_store, wake_id, early_wake, wake_mapping, entered, is_new, since,
     held
 });
+
+/// The moment at which a membership began, by the guild's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Moment {
+    at: Wall,
+    /// The newest `seq` that there was when that was first known: what comes behind it is newer, whatever
+    /// its date. Clocks jump.
+    until: Option<u64>,
+}
+canonical!(struct Moment { at, until });
 
 impl Channel {
     /// A channel of the very first listing, or one whose membership began later.
@@ -126,7 +136,7 @@ impl Channel {
     /// A push has told when the membership began.
     pub fn on_membership(&mut self, began: Option<Wall>) {
         if self.is_new {
-            self.since = began;
+            self.since = began.map(|at| Moment { at, until: None });
         }
     }
 
@@ -137,7 +147,10 @@ impl Channel {
 
     /// Whether a message is older than the membership, as far as a moment tells.
     pub fn is_before(&self, message: &Message) -> bool {
-        self.since.is_some_and(|since| message.created_at < since)
+        self.since.is_some_and(|since| {
+            let may_be = since.until.is_none_or(|until| message.seq <= until);
+            may_be && message.created_at < since.at
+        })
     }
 
     /// The join was answered with the newest `seq`, where the guild tells it. The guild may have been
@@ -182,6 +195,9 @@ impl Channel {
 
     /// Nothing is in order before the join was answered.
     fn start_at_newest(&mut self, now: Time, last: u64) {
+        if let Some(since) = &mut self.since {
+            since.until.get_or_insert(last);
+        }
         if !self.is_new {
             self.sequence.start(now, last);
         }

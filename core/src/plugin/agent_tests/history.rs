@@ -248,6 +248,27 @@ fn a_channel_of_a_guild_that_tells_little_starts_when_its_membership_began() {
     assert!(rig.heard().is_empty());
 }
 
+/// The guild's clock was put back since the membership began.
+#[test]
+fn what_is_said_in_a_channel_that_was_joined_is_newer_than_the_membership_whatever_its_date() {
+    let mut rig = Rig::live(&[]);
+    let date = json!({"createdAt": "2026-01-01T11:59:59Z"});
+    stores(&mut rig, altered(message("d", 1, "before"), date.clone()));
+    let guild = rig.guild("g");
+    guild.channels = vec![("d", "general")];
+    guild.last_seq = None;
+    let began = json!({"occurredAt": "2026-01-01T12:00:00Z"});
+    rig.push("g", "channel.joined", &membership("d", began));
+    rig.says("d", 2, "later");
+    let said = altered(message("d", 3, "hello"), date);
+    rig.push("g", "message.created", &said);
+    for turn in 0..2 {
+        rig.done(turn);
+    }
+    assert_eq!(rig.heard().concat().last(), Some(&"hello"));
+    assert!(!rig.heard().concat().contains(&"before"));
+}
+
 #[test]
 fn what_was_said_before_a_membership_is_not_counted_as_left_out() {
     let mut rig = Rig::live(&[]);
