@@ -34,10 +34,13 @@ impl Hearing {
         ear.pushed = ear.pushed.max(last_seq);
     }
 
-    /// A message was pushed.
-    pub fn on_push(&mut self, channel: &ChannelId, seq: u64) {
+    /// A message was pushed, a new one or one with which the guild wakes once more: where the pushes begin
+    /// that one does not show.
+    pub fn on_push(&mut self, channel: &ChannelId, seq: u64, is_new: bool) {
         let ear = self.ears.entry(channel.clone()).or_default();
-        ear.pushed = ear.pushed.max(Some(seq));
+        if is_new || ear.pushed.is_some() {
+            ear.pushed = ear.pushed.max(Some(seq));
+        }
         if ear.doubted.is_some_and(|doubted| seq >= doubted) {
             ear.doubted = None;
             self.doubts.set(channel.clone(), None);
@@ -144,11 +147,11 @@ mod tests {
     fn a_push_that_reaches_it_is_proof_and_an_older_one_is_not() {
         let mut hearing = joined(Some(3));
         told(&mut hearing, 20, 20, 6);
-        hearing.on_push(&c(), 5);
+        hearing.on_push(&c(), 5, true);
         assert!(hearing.next_wakeup().is_some());
-        hearing.on_push(&c(), 6);
+        hearing.on_push(&c(), 6, true);
         assert_eq!(hearing.next_wakeup(), None);
-        hearing.on_push(&c(), 2);
+        hearing.on_push(&c(), 2, true);
         told(&mut hearing, 21, 21, 6);
         assert_eq!(hearing.next_wakeup(), None);
         told(&mut hearing, 21, 21, 7);
@@ -162,7 +165,7 @@ mod tests {
         told(&mut hearing, 11, 10, 4);
         let mut unjoined = Hearing::default();
         told(&mut unjoined, 11, 11, 4);
-        unjoined.on_push(&c(), 1);
+        unjoined.on_push(&c(), 1, true);
         told(&mut unjoined, 11, 11, 4);
         for hearing in [hearing, unjoined] {
             assert_eq!(hearing.next_wakeup(), None);
@@ -178,9 +181,20 @@ mod tests {
         told(&mut hearing, 80, 80, 10);
         assert_eq!(hearing.deaf(at(90)), Some(c()));
         let mut pushed_first = joined(None);
-        pushed_first.on_push(&c(), 9);
+        pushed_first.on_push(&c(), 9, true);
         told(&mut pushed_first, 20, 20, 9);
         assert_eq!(pushed_first.next_wakeup(), None);
+    }
+
+    #[test]
+    fn a_wake_with_an_older_message_does_not_show_where_the_pushes_begin() {
+        let mut hearing = joined(None);
+        hearing.on_push(&c(), 7, false);
+        told(&mut hearing, 20, 20, 9);
+        assert_eq!(hearing.next_wakeup(), None, "it was there before the join");
+        told(&mut hearing, 30, 30, 10);
+        hearing.on_push(&c(), 10, false);
+        assert_eq!(hearing.next_wakeup(), None, "it is heard");
     }
 
     #[test]
@@ -204,7 +218,7 @@ mod tests {
         assert_eq!(hearing.deaf(at(30)), Some(c()));
         assert_eq!(hearing, Hearing::default());
         let mut hearing = left();
-        hearing.on_push(&c(), 4);
+        hearing.on_push(&c(), 4, true);
         assert_eq!(hearing.deaf(at(30)), None, "it was on its way");
         let mut joined_again = left();
         joined_again.on_joined(at(28), &c(), Some(9));

@@ -45,7 +45,8 @@ impl GuildLink {
             return;
         };
         if let Some(connection) = self.conns.get_mut(&conn) {
-            connection.hearing.on_push(&id, message.seq);
+            let is_new = message.rewake != Some(true);
+            connection.hearing.on_push(&id, message.seq, is_new);
         }
         // A wake with a message that was not heard yet waits for what was said before it.
         let is_heard = state.sequence.heard() >= Some(message.seq);
