@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use selvedge_core::{
     RequestId, Rng, Secret, Time,
-    fabric::session::{Command, Realtime},
+    fabric::{
+        realtime::Entry,
+        session::{Command, Realtime},
+    },
     id::ChannelId,
     link::{self, Authorize, AuthorizeFailure, Input, Link, Output, backoff},
     socketio::client,
@@ -111,8 +114,11 @@ impl Subject for RealtimeLink {
             7 | 8 => {
                 self.next_join += 1;
                 let id = RequestId::from_number(self.next_join);
-                let channel = ChannelId::new(&format!("c{}", a % 5))?;
-                Input::Command(self.conn(b), Command::Join(id, channel))
+                let entry = Entry {
+                    channel_id: ChannelId::new(&format!("c{}", a % 5))?,
+                    fresh: b % 2 == 0,
+                };
+                Input::Command(self.conn(b), Command::Join(id, entry))
             }
             9 => {
                 let channel = ChannelId::new(&format!("c{}", a % 5))?;

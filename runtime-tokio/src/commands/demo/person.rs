@@ -114,7 +114,11 @@ impl Person {
     async fn join(&mut self, channel: &ChannelId) -> Result<(), DemoError> {
         let id = RequestId::from_number(self.joins);
         self.joins += 1;
-        if !self.session.ask(Command::Join(id, channel.clone())).await {
+        let entry = realtime::Entry {
+            channel_id: channel.clone(),
+            fresh: false,
+        };
+        if !self.session.ask(Command::Join(id, entry)).await {
             return Err(DemoError::at("join", "the socket has ended"));
         }
         loop {
