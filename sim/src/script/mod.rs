@@ -51,6 +51,10 @@ pub struct Head {
     /// wakes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub older_guilds: Vec<String>,
+    /// Those of them that do not know when an agent's process enters a channel for the first time: what
+    /// was acked they do not tell it again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reticent_guilds: Vec<String>,
     /// Whether all guilds give the same ids.
     #[serde(default)]
     pub same_ids: bool,
@@ -88,6 +92,7 @@ impl Head {
             agents: agents(),
             guilds: guilds(),
             older_guilds: Vec::new(),
+            reticent_guilds: Vec::new(),
             same_ids: false,
             token_life_ms: token_life(),
             deaf_on_expired_token: false,

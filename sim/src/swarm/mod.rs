@@ -97,6 +97,12 @@ pub fn script(seed: u64, options: &Options) -> Script {
         on.retain(|_| special.chance(1, 16));
     }
     alone(&mut rng.fork("alone"), &mut on);
+    if !on.contains(&Fault::RestoreDisk) {
+        // What a disk has lost such a guild would not tell again.
+        let mut reticent = rng.fork("reticent");
+        head.reticent_guilds.clone_from(&head.guilds);
+        head.reticent_guilds.retain(|_| reticent.chance(1, 6));
+    }
     if on.contains(&Fault::Chat) && cast.pairs().next().is_some() {
         limits::tire(&mut rng.fork("tire"), &mut head);
     }

@@ -28,6 +28,8 @@ use crate::{
 /// What a CONNECT to the namespace of the pushes begins with: Engine.IO's mark of a message, and
 /// Socket.IO's of a CONNECT.
 const CONNECT: &str = "40/realtime,";
+/// What a request to enter a channel has where the process has not entered it before.
+const FRESH: &str = r#","fresh":true"#;
 /// What a push has that wakes with an older message.
 const REWAKE: &str = r#""rewake":true"#;
 
@@ -246,7 +248,14 @@ impl World {
                         .saw(self.now, &Seen::PassedOver { agent, guild });
                 }
             }
-            End::Guild => self.step_guild(link.guild, Some(at_guild(link, event))),
+            End::Guild => {
+                let site = self.guilds.get(link.guild);
+                let event = match site.is_some_and(|site| site.is_reticent) {
+                    true => not_fresh(event),
+                    false => event,
+                };
+                self.step_guild(link.guild, Some(at_guild(link, event)));
+            }
         }
     }
 
@@ -505,6 +514,16 @@ fn without(body: &Bytes, field: &str) -> Bytes {
         }
     }
     Value::Object(fields).to_string().into()
+}
+
+/// What an agent says, as it is to a guild that does not know of first entries.
+fn not_fresh(event: ws::Event) -> ws::Event {
+    if let ws::Event::Frame(Frame::Text(text)) = &event
+        && text.contains(FRESH)
+    {
+        return ws::Event::Frame(Frame::Text(text.replace(FRESH, "").into()));
+    }
+    event
 }
 
 /// Something happens on the guild's end of a link.

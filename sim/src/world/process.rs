@@ -127,6 +127,10 @@ impl GuildSite {
             Self {
                 machine: Guild::new(config.clone(), rng.clone(), Vec::new()),
                 is_older: older_guilds(head).any(|older| older == index),
+                is_reticent: head
+                    .guilds
+                    .get(index)
+                    .is_some_and(|name| head.reticent_guilds.contains(name)),
                 config,
                 rng,
                 life: 1,

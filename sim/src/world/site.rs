@@ -57,6 +57,8 @@ pub(super) struct GuildSite {
     pub(super) machine: Guild,
     /// Whether it knows no nonces, and history does not say whom a message wakes.
     pub(super) is_older: bool,
+    /// Whether it does not know when an agent's process enters a channel for the first time.
+    pub(super) is_reticent: bool,
     /// Its processes so far, and whether the last of them lives.
     pub(super) life: u64,
     pub(super) alive: bool,
